@@ -1,0 +1,58 @@
+//! execve with argument vectors that are laid out before the fork, and execution by descriptor.
+
+use crate::Errno;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd};
+use std::ptr;
+
+/// A null-terminated vector of C strings, as execve(2) takes for arguments and environment.
+#[derive(Debug)]
+pub struct Vector {
+    strings: Vec<CString>,
+    /// Points into `strings`, whose bytes live on the heap and do not move; null at the end.
+    pointers: Vec<*const libc::c_char>,
+}
+
+impl Vector {
+    /// Lays out `strings`.
+    #[must_use]
+    pub fn new(strings: Vec<CString>) -> Self {
+        let mut pointers: Vec<_> = strings.iter().map(|s| s.as_ptr()).collect();
+        pointers.push(ptr::null());
+        Self { strings, pointers }
+    }
+
+    /// The strings.
+    #[must_use]
+    pub fn strings(&self) -> &[CString] {
+        &self.strings
+    }
+
+    /// Adds one string at the end.
+    pub fn push(&mut self, string: CString) {
+        if let Some(end) = self.pointers.last_mut() {
+            *end = string.as_ptr();
+        }
+        self.pointers.push(ptr::null());
+        self.strings.push(string);
+    }
+}
+
+/// Replaces this process's program by the file at `path` (execve(2)); returns only on failure.
+#[must_use]
+pub fn execve(path: &CStr, arguments: &Vector, environment: &Vector) -> Errno {
+    // SAFETY: both vectors are null-terminated arrays of C strings that outlive the call.
+    unsafe {
+        libc::execve(path.as_ptr(), arguments.pointers.as_ptr(), environment.pointers.as_ptr())
+    };
+    Errno::last()
+}
+
+/// Replaces this process's program by the open `file` (execveat(2) with `AT_EMPTY_PATH`).
+pub fn execveat(file: impl AsFd, arguments: &Vector, environment: &Vector) -> Errno {
+    let (fd, path) = (file.as_fd().as_raw_fd(), c"".as_ptr());
+    let (argv, envp) = (arguments.pointers.as_ptr(), environment.pointers.as_ptr());
+    // SAFETY: both vectors are null-terminated arrays of C strings that outlive the call.
+    unsafe { libc::syscall(libc::SYS_execveat, fd, path, argv, envp, libc::AT_EMPTY_PATH) };
+    Errno::last()
+}

@@ -1,0 +1,166 @@
+//! File calls that nix lacks: openat2 with a root to stay in, statx's mount facts, `close_range`.
+
+use crate::{Errno, Result, check};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
+use nix::sys::stat::Mode;
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+/// How often a lookup is tried again that the kernel broke off since something was renamed below
+/// the root meanwhile (`EAGAIN`, see openat2(2)).
+const RACE_RETRIES: usize = 128;
+
+/// Opens `path` below `dir` with openat2(2).
+///
+/// `RESOLVE_IN_ROOT` makes `dir` the root of absolute paths and symlinks. A lookup that raced with
+/// a rename is tried again. The descriptor is close-on-exec.
+pub fn openat2<P: nix::NixPath + ?Sized>(
+    dir: impl AsFd,
+    path: &P,
+    flags: OFlag,
+    mode: Mode,
+    resolve: ResolveFlag,
+) -> Result<OwnedFd> {
+    let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).mode(mode).resolve(resolve);
+    let mut tried = 0;
+    loop {
+        match nix::fcntl::openat2(&dir, path, how) {
+            Err(Errno::EAGAIN) if tried < RACE_RETRIES => tried += 1,
+            Err(Errno::EINTR) => {}
+            opened => return opened,
+        }
+    }
+}
+
+/// What statx(2) tells of the mount that a descriptor is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MountFacts {
+    /// The mount's id, as in mountinfo.
+    pub id: u64,
+    /// Whether the descriptor is that mount's root.
+    pub is_root: bool,
+}
+
+/// Asks which mount `file` is on (statx(2), `STATX_MNT_ID`).
+pub fn mount_facts(file: impl AsFd) -> Result<MountFacts> {
+    let mut out = MaybeUninit::<libc::statx>::zeroed();
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: `out` is a statx buffer and the empty path is a C string; both outlive the call.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_statx,
+            fd,
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            libc::STATX_MNT_ID,
+            out.as_mut_ptr(),
+        )
+    })?;
+    // SAFETY: the kernel filled the buffer, which was zeroed before; any bits are a valid statx.
+    let out = unsafe { out.assume_init() };
+    let root = u64::from(libc::STATX_ATTR_MOUNT_ROOT.cast_unsigned());
+    Ok(MountFacts { id: out.stx_mnt_id, is_root: out.stx_attributes & root != 0 })
+}
+
+/// Whether the descriptor `number` is open (fcntl(2) with `F_GETFD`).
+#[must_use]
+pub fn is_open(number: RawFd) -> bool {
+    // SAFETY: the call takes numbers only, and changes nothing.
+    check(unsafe { libc::fcntl(number, libc::F_GETFD) }.into()).is_ok()
+}
+
+/// Has the descriptors from `first` to `last`, both included, survive an execve.
+pub fn keep_over_exec(first: RawFd, last: RawFd) -> Result<()> {
+    for number in first..=last {
+        // SAFETY: the call takes numbers only. Whoever owns the descriptor still does.
+        check(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }.into())?;
+    }
+    Ok(())
+}
+
+/// What `close_range` does with the descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseRange {
+    /// Close them now.
+    Close,
+    /// Mark them close-on-exec.
+    OnExec,
+}
+
+/// Closes every descriptor from `first` on, or marks it close-on-exec (`close_range(2)`).
+///
+/// Closing is for the moment before execve, when nothing owns a descriptor any more.
+pub fn close_from(first: RawFd, how: CloseRange) -> Result<()> {
+    let flags = match how {
+        CloseRange::Close => 0,
+        CloseRange::OnExec => libc::CLOSE_RANGE_CLOEXEC,
+    };
+    // SAFETY: the call takes numbers only. Owners of closed descriptors are the caller's to mind.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) })?;
+    Ok(())
+}
+
+/// Closes the descriptors from `first` to `last`, both included (`close_range(2)`).
+///
+/// Nothing may own any of them any more.
+pub fn close_run(first: RawFd, last: RawFd) -> Result<()> {
+    // SAFETY: the call takes numbers only. Owners of closed descriptors are the caller's to mind.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
+    Ok(())
+}
+
+/// Sets the extended attribute `name` of `file` (fsetxattr(2)).
+pub fn set_xattr(file: impl AsFd, name: &CStr, value: &[u8]) -> Result<()> {
+    let (fd, size) = (file.as_fd().as_raw_fd(), value.len());
+    // SAFETY: `name` is a C string and `value` is `size` bytes long; both outlive the call.
+    check(unsafe { libc::fsetxattr(fd, name.as_ptr(), value.as_ptr().cast(), size, 0) }.into())?;
+    Ok(())
+}
+
+/// Reads a small file (one of procfs, sysfs, cgroupfs) to its end.
+pub fn read_to_end(file: impl AsFd) -> Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(4096);
+    let mut chunk = [0; 4096];
+    loop {
+        match nix::unistd::read(&file, &mut chunk) {
+            Ok(0) => return Ok(out),
+            Ok(n) => out.extend_from_slice(chunk.get(..n).unwrap_or_default()),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Writes `bytes` by one write(2), as kernel files want it; a short write is `EIO`.
+pub fn write_once(file: impl AsFd, bytes: &[u8]) -> Result<()> {
+    loop {
+        match nix::unistd::write(&file, bytes) {
+            Ok(n) if n == bytes.len() => return Ok(()),
+            Ok(_) => return Err(Errno::EIO),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Writes `bytes` by one write(2) to the file at `path`, which must be there.
+pub fn write_file(path: &CStr, bytes: &[u8]) -> Result<()> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    write_once(nix::fcntl::open(path, flags, Mode::empty())?, bytes)
+}
+
+/// The path under /proc that stands for an open descriptor, for calls that take only paths.
+#[must_use]
+pub fn proc_fd_path(file: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
+}
+
+/// Whether the effective user may execute `path` (faccessat2(2) with `AT_EACCESS`).
+pub fn is_executable(dir: impl AsFd, path: &CStr) -> Result<()> {
+    let fd = dir.as_fd().as_raw_fd();
+    let flags = libc::AT_EACCESS;
+    // SAFETY: `path` is a C string that outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_faccessat2, fd, path.as_ptr(), libc::X_OK, flags) })?;
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! The only crate with unsafe code: the system calls that nix lacks, each a wrapper of a few lines.
+//!
+//! Everything here takes and gives descriptor types ([`std::os::fd::OwnedFd`], `BorrowedFd`) and
+//! the kernel's own error number, [`Errno`]; what the error means is for the caller to say. Every
+//! descriptor that is made is close-on-exec. Classic calls that nix wraps well are used from
+//! [`nix`], re-exported so that the workspace has one version of it.
+
+pub mod bpf;
+pub mod credentials;
+pub mod exec;
+pub mod fs;
+pub mod keyring;
+pub mod mount;
+pub mod net;
+pub mod process;
+pub mod schedule;
+pub mod seccomp;
+pub mod socket;
+pub mod terminal;
+
+pub use nix;
+pub use nix::errno::Errno;
+
+/// What a call gives: its value, or the kernel's error number.
+pub type Result<T> = std::result::Result<T, Errno>;
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+/// The kernel's answer behind `error`, in lower case and without its number, as callers of a runtime
+/// know it from Go.
+#[must_use]
+pub fn answer(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => Errno::from_raw(number).desc().to_lowercase(),
+        None => error.to_string(),
+    }
+}
+
+/// The result of a raw system call: `-1` becomes the thread's errno.
+fn check(returned: libc::c_long) -> Result<libc::c_long> {
+    if returned < 0 { Err(Errno::last()) } else { Ok(returned) }
+}
+
+/// The result of a raw system call that returns a new descriptor.
+fn owned(returned: libc::c_long) -> Result<OwnedFd> {
+    let raw = RawFd::try_from(check(returned)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just returned this descriptor, so nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}

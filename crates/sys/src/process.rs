@@ -1,0 +1,247 @@
+//! Processes: clone3 used as fork, pidfds, waiting, and the process's own switches (prctl).
+
+use crate::{Errno, Result, check, owned};
+use nix::sched::CloneFlags;
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+/// Wider than libc's constant of the same name, which overflows its type.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+unsafe extern "C" {
+    /// glibc's own knowledge of whether the process has ever had a second thread.
+    static __libc_single_threaded: libc::c_char;
+}
+
+/// Which side of a [`fork`] one is on.
+#[derive(Debug)]
+pub enum Fork {
+    /// The caller: the child's pid as seen here, and a pidfd for it.
+    Parent {
+        /// The child's pid in the caller's pid namespace.
+        pid: i32,
+        /// A descriptor for the child (`CLONE_PIDFD`).
+        pidfd: OwnedFd,
+    },
+    /// The new process, with a copy of the caller's memory.
+    Child,
+}
+
+/// clone3(2) used as fork: the child goes on from here with a copy of the memory.
+///
+/// `flags` are namespaces to make (`CLONE_NEW*`) and `CLONE_PARENT`; `into_cgroup` is the directory
+/// of a v2 cgroup that the child is born in (`CLONE_INTO_CGROUP`).
+///
+/// `EDEADLK` if the process has, or has had, another thread: the child would have a copy of locks
+/// that nobody will release.
+pub fn fork(flags: CloneFlags, into_cgroup: Option<BorrowedFd>) -> Result<Fork> {
+    // SAFETY: glibc defines this byte; only thread creation writes it, and that is a write by this
+    // very thread or one that it made.
+    if unsafe { ptr::read_volatile(&raw const __libc_single_threaded) } == 0 {
+        return Err(Errno::EDEADLK);
+    }
+    let mut pidfd: libc::c_int = -1;
+    let mut wanted = u64::from((flags.bits() | libc::CLONE_PIDFD).cast_unsigned());
+    if into_cgroup.is_some() {
+        wanted |= CLONE_INTO_CGROUP;
+    }
+    // With CLONE_PARENT the exit signal is the parent's own, and clone3 refuses one.
+    let exit_signal = if flags.contains(CloneFlags::CLONE_PARENT) { 0 } else { libc::SIGCHLD };
+    let args = libc::clone_args {
+        flags: wanted,
+        pidfd: ptr::from_mut(&mut pidfd).addr() as u64,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: u64::from(exit_signal.cast_unsigned()),
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: into_cgroup.map_or(0, |fd| u64::from(fd.as_raw_fd().cast_unsigned())),
+    };
+    // SAFETY: without CLONE_VM and a stack of its own the child is a copy, as fork's is; the process
+    // has one thread, so the copy is consistent. `args` and `pidfd` outlive the call.
+    let pid = check(unsafe {
+        libc::syscall(libc::SYS_clone3, ptr::from_ref(&args), size_of::<libc::clone_args>())
+    })?;
+    if pid == 0 {
+        return Ok(Fork::Child);
+    }
+    // SAFETY: the kernel stored a new descriptor there, which nothing else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Fork::Parent { pid: i32::try_from(pid).map_err(|_| Errno::EOVERFLOW)?, pidfd })
+}
+
+/// A descriptor for the process `pid` (`pidfd_open(2)`).
+pub fn pidfd_open(pid: i32) -> Result<OwnedFd> {
+    // SAFETY: the call takes numbers only.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+}
+
+/// A copy of the descriptor `number` of the process behind `pidfd` (`pidfd_getfd(2)`).
+pub fn pidfd_getfd(pidfd: impl AsFd, number: i32) -> Result<OwnedFd> {
+    let fd = pidfd.as_fd().as_raw_fd();
+    // SAFETY: the call takes numbers only.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, fd, number, 0) })
+}
+
+/// Sends `signal`, by number, so that real-time signals can be sent too (`pidfd_send_signal(2)`).
+pub fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
+    let fd = pidfd.as_fd().as_raw_fd();
+    let info = ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo is allowed: the kernel fills in what kill(2) would.
+    check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, info, 0) })?;
+    Ok(())
+}
+
+/// Sends `signal`, by number, to `pid` (kill(2)).
+pub fn kill(pid: i32, signal: i32) -> Result<()> {
+    // SAFETY: the call takes numbers only.
+    check(unsafe { libc::kill(pid, signal) }.into())?;
+    Ok(())
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(i32),
+}
+
+impl Ended {
+    /// The status that a shell would give: the exit status, or 128 and the signal's number.
+    #[must_use]
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Killed(signal) => 128 + signal,
+        }
+    }
+}
+
+/// Waits for the child behind `pidfd` to end, and reaps it (waitid(2) with `P_PIDFD`).
+pub fn wait(pidfd: impl AsFd) -> Result<Ended> {
+    loop {
+        match waitid(libc::P_PIDFD, pidfd.as_fd().as_raw_fd().cast_unsigned(), 0) {
+            Err(Errno::EINTR) => {}
+            Ok(Some((_, ended))) => return Ok(ended),
+            Ok(None) => return Err(Errno::ECHILD),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Reaps any one child that has ended: its pid and how it ended, `None` if none has.
+pub fn reap_any() -> Result<Option<(i32, Ended)>> {
+    waitid(libc::P_ALL, 0, libc::WNOHANG)
+}
+
+fn waitid(
+    kind: libc::idtype_t,
+    id: libc::id_t,
+    flags: libc::c_int,
+) -> Result<Option<(i32, Ended)>> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: `info` is a siginfo buffer that outlives the call.
+    check(unsafe { libc::waitid(kind, id, info.as_mut_ptr(), libc::WEXITED | flags) }.into())?;
+    // SAFETY: the buffer was zeroed, and any bits that the kernel stored are a valid siginfo.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: after waitid the fields of a SIGCHLD siginfo are valid; zero if nothing has ended.
+    let pid = unsafe { info.si_pid() };
+    if pid == 0 {
+        return Ok(None);
+    }
+    // SAFETY: as above.
+    let status = unsafe { info.si_status() };
+    let exited = info.si_code == libc::CLD_EXITED;
+    Ok(Some((pid, if exited { Ended::Exited(status) } else { Ended::Killed(status) })))
+}
+
+fn prctl(option: libc::c_int, arg: libc::c_ulong) -> Result<libc::c_long> {
+    let none: libc::c_ulong = 0;
+    // SAFETY: the options used here take numbers only.
+    check(unsafe { libc::prctl(option, arg, none, none, none) }.into())
+}
+
+/// Sets `no_new_privs` for good: no execve gains privileges any more.
+pub fn set_no_new_privs() -> Result<()> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop)
+}
+
+/// Whether others may ptrace this process and read its /proc files; execve sets it again.
+pub fn set_dumpable(dumpable: bool) -> Result<()> {
+    prctl(libc::PR_SET_DUMPABLE, dumpable.into()).map(drop)
+}
+
+/// Makes orphaned descendants this process's children.
+pub fn set_child_subreaper(subreaper: bool) -> Result<()> {
+    prctl(libc::PR_SET_CHILD_SUBREAPER, subreaper.into()).map(drop)
+}
+
+/// Has the kernel send `signal` to this process when its parent ends; 0 for none.
+pub fn set_parent_death_signal(signal: i32) -> Result<()> {
+    prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(signal.cast_unsigned())).map(drop)
+}
+
+/// Names this process as ps and /proc/PID/comm show it; the kernel keeps 15 bytes.
+pub fn set_name(name: &CStr) -> Result<()> {
+    let none: libc::c_ulong = 0;
+    // SAFETY: `name` is a C string that outlives the call.
+    check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), none, none, none) }.into())?;
+    Ok(())
+}
+
+/// Ends this process at once: no destructors, no exit handlers. For a forked child.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: the call takes a number and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// Ignores SIGPIPE: a write to a pipe that nobody reads gives `EPIPE` instead.
+pub fn ignore_sigpipe() {
+    // SAFETY: SIG_IGN is a valid disposition, and no handler runs.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
+/// Sets how `signal` is handled to the default.
+pub fn default_signal(signal: i32) {
+    // SAFETY: SIG_DFL is a valid disposition, and no handler runs.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+/// Enters an execution domain (personality(2)).
+pub fn set_personality(domain: u64) -> Result<()> {
+    let domain = libc::c_ulong::try_from(domain).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: the call takes a number only.
+    check(unsafe { libc::personality(domain) }.into())?;
+    Ok(())
+}
+
+/// The type of the namespace that `file` is (`ioctl_nsfs(2)`, `NS_GET_NSTYPE`), a `CLONE_NEW*`
+/// flag; `ENOTTY` if it is no namespace.
+pub fn namespace_type(file: impl AsFd) -> Result<i32> {
+    const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+    // SAFETY: the request takes no argument.
+    let returned = unsafe { libc::ioctl(file.as_fd().as_raw_fd(), NS_GET_NSTYPE) };
+    check(returned.into())?;
+    Ok(returned)
+}
+
+/// This process's stdin, stdout and stderr, open or not, for calls that say so themselves.
+#[must_use]
+pub fn stdio() -> [BorrowedFd<'static>; 3] {
+    // SAFETY: nothing here owns or closes these descriptors; one that is closed gives EBADF.
+    [0, 1, 2].map(|fd| unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// Sets the NIS domain name of the UTS namespace (setdomainname(2)).
+pub fn set_domainname(name: &str) -> Result<()> {
+    // SAFETY: the pointer and length are of one string, which outlives the call.
+    check(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }.into())?;
+    Ok(())
+}

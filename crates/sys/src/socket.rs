@@ -1,0 +1,68 @@
+//! Unix sockets that carry descriptors.
+
+use crate::{Errno, Result};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
+    connect, recvmsg, sendmsg, socket, socketpair,
+};
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+/// How many descriptors one message may carry: the kernel's own bound (`SCM_MAX_FD`).
+pub const MAX_DESCRIPTORS: usize = 253;
+
+/// A connected pair of sockets that keep message boundaries (`SOCK_SEQPACKET`).
+pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+}
+
+/// Connects to the stream socket at `path`.
+pub fn connect_stream(path: &Path) -> Result<OwnedFd> {
+    let address = UnixAddr::new(path)?;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    connect(socket.as_raw_fd(), &address)?;
+    Ok(socket)
+}
+
+/// Sends one message with descriptors. A closed peer is `EPIPE`, without SIGPIPE.
+pub fn send(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd]) -> Result<()> {
+    let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let control: &[ControlMessage] = if raw.is_empty() { &[] } else { &rights };
+    let data = [IoSlice::new(bytes)];
+    loop {
+        let fd = socket.as_fd().as_raw_fd();
+        match sendmsg::<()>(fd, &data, control, MsgFlags::MSG_NOSIGNAL, None) {
+            Ok(n) if n == bytes.len() => return Ok(()),
+            Ok(_) => return Err(Errno::EMSGSIZE),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Receives one message: its length in `buffer`, 0 when the peer has closed, and its descriptors.
+pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>)> {
+    let mut space = nix::cmsg_space!([RawFd; MAX_DESCRIPTORS]);
+    loop {
+        let mut data = [IoSliceMut::new(buffer)];
+        let fd = socket.as_fd().as_raw_fd();
+        match recvmsg::<()>(fd, &mut data, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+            Ok(message) => {
+                let mut descriptors = Vec::new();
+                for part in message.cmsgs()? {
+                    if let ControlMessageOwned::ScmRights(raw) = part {
+                        // SAFETY: the kernel has just installed these descriptors for this
+                        // process, so nothing else owns them.
+                        descriptors
+                            .extend(raw.iter().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) }));
+                    }
+                }
+                return Ok((message.bytes, descriptors));
+            }
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
