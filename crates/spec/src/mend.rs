@@ -1,0 +1,103 @@
+//! What the specification or other runtimes take and oci-spec does not: mended in the tree of a
+//! document before it becomes its type.
+
+use oci_spec::runtime::Capability;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Sections for other platforms; a runtime for Linux does not look at them.
+const FOREIGN: [&str; 5] = ["freebsd", "solaris", "vm", "windows", "zos"];
+
+/// Mends a config.json.
+pub(crate) fn spec(tree: &mut Value, warnings: &mut Vec<String>) {
+    if let Some(members) = tree.as_object_mut() {
+        members.retain(|key, _| !FOREIGN.contains(&key.as_str()));
+    }
+    if let Some(tree) = tree.get_mut("process") {
+        process(tree, warnings);
+    }
+    if let Some(tree) = tree.pointer_mut("/linux/resources") {
+        resources(tree, warnings);
+    }
+}
+
+/// Mends a process.json.
+pub(crate) fn process(tree: &mut Value, warnings: &mut Vec<String>) {
+    let Some(members) = tree.as_object_mut() else { return };
+    members.entry("user").or_insert_with(|| json!({}));
+    if let Some(sets) = members.get_mut("capabilities") {
+        drop_unknown_capabilities(sets, warnings);
+    }
+    let flags = members.get_mut("scheduler").and_then(|scheduler| scheduler.get_mut("flags"));
+    for flag in flags.and_then(Value::as_array_mut).into_iter().flatten() {
+        respell_scheduler_flag(flag);
+    }
+    if let Some(affinity) = members.get_mut("execCPUAffinity") {
+        tidy_cpu_list(affinity, "initial");
+        tidy_cpu_list(affinity, "final");
+    }
+}
+
+/// Mends the limits that `update` is given, or those of a config.json.
+pub(crate) fn resources(tree: &mut Value, _: &mut Vec<String>) {
+    for rule in elements(tree, "devices") {
+        if let Some(members) = rule.as_object_mut()
+            && members.get("type").is_some_and(|kind| kind == "")
+        {
+            members.remove("type");
+        }
+    }
+    for limit in elements(tree, "hugepageLimits") {
+        // The kernel counts in pages, up to LONG_MAX bytes: more is the same as no limit.
+        if let Some(limit) = limit.get_mut("limit")
+            && limit.as_u64().is_some_and(|bytes| i64::try_from(bytes).is_err())
+        {
+            *limit = json!(i64::MAX);
+        }
+    }
+}
+
+fn elements<'a>(tree: &'a mut Value, key: &str) -> impl Iterator<Item = &'a mut Value> {
+    tree.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+/// A capability that does not exist can't be granted: a warning, says the specification, and go on.
+fn drop_unknown_capabilities(sets: &mut Value, warnings: &mut Vec<String>) {
+    let mut unknown = BTreeSet::new();
+    let sets = sets.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut);
+    for names in sets.filter_map(Value::as_array_mut) {
+        names.retain(|name| {
+            let known = !name.is_string() || Capability::deserialize(name as &Value).is_ok();
+            if !known {
+                unknown.extend(name.as_str().map(str::to_owned));
+            }
+            known
+        });
+    }
+    if !unknown.is_empty() {
+        let names: Vec<String> = unknown.into_iter().collect();
+        let names = names.join(" ");
+        warnings.push(format!("ignoring unknown or unavailable capabilities: [{names}]"));
+    }
+}
+
+/// From the specification's spelling to the one that oci-spec derives from its own names.
+fn respell_scheduler_flag(flag: &mut Value) {
+    match flag.as_str() {
+        Some("SCHED_FLAG_RESET_ON_FORK") => *flag = json!("SCHED_RESET_ON_FORK"),
+        Some("SCHED_FLAG_DL_OVERRUN") => *flag = json!("SCHED_FLAG_D_L_OVERRUN"),
+        _ => {}
+    }
+}
+
+/// Takes the spaces out of a list of CPUs; an empty list is the same as none.
+fn tidy_cpu_list(affinity: &mut Value, key: &str) {
+    let Some(members) = affinity.as_object_mut() else { return };
+    let Some(list) = members.get(key).and_then(Value::as_str) else { return };
+    let ranges: Vec<&str> = list.split(',').map(str::trim).collect();
+    match ranges.join(",") {
+        tidied if tidied.is_empty() => drop(members.remove(key)),
+        tidied => drop(members.insert(key.to_owned(), json!(tidied))),
+    }
+}

@@ -1,0 +1,89 @@
+//! The config that `spec` writes to start from: what `runc spec` writes, tab for tab.
+
+use std::os::unix::fs::MetadataExt;
+
+/// The template; Go's encoder ends it without a newline.
+const TEMPLATE: &str = include_str!("template.json");
+
+/// What an unprivileged user can't have, and what takes its place.
+const ROOTLESS: [(&str, &str); 4] = [
+    // No network namespace: without one's own devices it would have no network at all.
+    ("\t\t\t{\n\t\t\t\t\"type\": \"network\"\n\t\t\t},\n", ""),
+    (
+        "\t\t\t{\n\t\t\t\t\"type\": \"mount\"\n\t\t\t}\n",
+        "\t\t\t{\n\t\t\t\t\"type\": \"mount\"\n\t\t\t},\n\
+         \t\t\t{\n\t\t\t\t\"type\": \"user\"\n\t\t\t}\n",
+    ),
+    // The group is not mapped.
+    (",\n\t\t\t\t\"gid=5\"", ""),
+    // A sysfs is the network namespace's, so only its owner may mount one.
+    (
+        "\t\t\t\"type\": \"sysfs\",\n\t\t\t\"source\": \"sysfs\",\n\t\t\t\"options\": [\n",
+        "\t\t\t\"type\": \"none\",\n\t\t\t\"source\": \"/sys\",\n\t\t\t\"options\": [\n\
+         \t\t\t\t\"rbind\",\n",
+    ),
+];
+
+/// A config.json to start from; `rootless`, for the user who asks.
+#[must_use]
+pub fn template(rootless: bool) -> String {
+    if !rootless {
+        return TEMPLATE.to_owned();
+    }
+    // The owner of a process's directory is its effective user.
+    let (uid, gid) = std::fs::metadata("/proc/self").map_or((0, 0), |own| (own.uid(), own.gid()));
+    rootless_template(uid, gid)
+}
+
+fn rootless_template(uid: u32, gid: u32) -> String {
+    let replace = |text: String, (from, to): (&str, &str)| text.replacen(from, to, 1);
+    let text = ROOTLESS.into_iter().fold(TEMPLATE.to_owned(), replace);
+    // An unprivileged user has no cgroup to limit: the mappings take the place of the limits.
+    let mapping = |name: &str, id: u32| {
+        format!(
+            "\t\t\"{name}\": [\n\t\t\t{{\n\t\t\t\t\"containerID\": 0,\n\t\t\t\t\"hostID\": {id},\n\
+             \t\t\t\t\"size\": 1\n\t\t\t}}\n\t\t],\n"
+        )
+    };
+    match (text.find("\t\t\"resources\": {"), text.find("\t\t\"namespaces\": [")) {
+        (Some(start), Some(end)) => {
+            let mappings = mapping("uidMappings", uid) + &mapping("gidMappings", gid);
+            [&text[..start], &mappings, &text[end..]].concat()
+        }
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn both_templates_are_valid() {
+        for rootless in [false, true] {
+            let mut warnings = Vec::new();
+            let text = template(rootless);
+            crate::parse(text.as_bytes(), "config.json".as_ref(), &mut warnings).unwrap();
+            assert!(warnings.is_empty());
+            assert!(text.starts_with("{\n\t\"ociVersion\": \"1.3.0\",\n") && text.ends_with('}'));
+        }
+    }
+
+    #[test]
+    fn a_rootless_one_asks_for_nothing_that_needs_root() {
+        let text = rootless_template(1000, 1001);
+        assert!(!text.contains("gid=5") && !text.contains("sysfs"));
+        let config: Value = serde_json::from_str(&text).unwrap();
+        let linux = &config["linux"];
+        assert_eq!(linux["uidMappings"], json!([{ "containerID": 0, "hostID": 1000, "size": 1 }]));
+        assert_eq!(linux["gidMappings"], json!([{ "containerID": 0, "hostID": 1001, "size": 1 }]));
+        assert_eq!(linux["resources"], Value::Null);
+        let kinds = linux["namespaces"].as_array().unwrap().iter().map(|one| &one["type"]);
+        assert!(kinds.eq(["pid", "ipc", "uts", "mount", "user"].iter()));
+        let sys = &config["mounts"][5];
+        assert_eq!((&sys["type"], &sys["source"]), (&json!("none"), &json!("/sys")));
+        assert_eq!(sys["options"], json!(["rbind", "nosuid", "noexec", "nodev", "ro"]));
+    }
+}

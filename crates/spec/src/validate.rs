@@ -1,0 +1,144 @@
+//! The specification's own rules, as far as the config alone can show whether they are kept.
+//!
+//! Nothing is allocated for a valid config. Rules on what only one stage reads are that stage's:
+//! the seccomp profile, cgroup limits, device rules, mount options.
+
+mod linux;
+mod process;
+mod sysctl;
+mod version;
+
+use crate::document::{Document, JsonPath, at};
+use oci_spec::runtime::{Hook, Hooks, LinuxIdMapping, LinuxNamespaceType, Mount, Spec};
+use serde::Serialize;
+
+pub(crate) use linux::resources;
+pub(crate) use process::check as process;
+
+/// A property that breaks a rule.
+#[derive(Debug)]
+pub(crate) struct Violation {
+    pub path: JsonPath,
+    pub reason: String,
+}
+
+/// What a check finds.
+pub(crate) type Check = Result<(), Violation>;
+
+fn refuse(path: JsonPath, reason: impl Into<String>) -> Check {
+    Err(Violation { path, reason: reason.into() })
+}
+
+/// Checks a config.json; `document` tells what is absent from what is zero.
+pub(crate) fn spec(spec: &Spec, document: &Document) -> Check {
+    version::check(spec.version())?;
+    match spec.root() {
+        None => refuse(at("root"), "is missing")?,
+        Some(root) if root.path().as_os_str().is_empty() => {
+            refuse(at("root.path"), "is missing or empty")?;
+        }
+        Some(_) => {}
+    }
+    if let Some(config) = spec.process() {
+        process(config)
+            .map_err(|found| Violation { path: found.path.within("process"), ..found })?;
+    }
+    names(spec)?;
+    mounts(spec)?;
+    if let Some(config) = spec.hooks() {
+        hooks(config)?;
+    }
+    if spec.annotations().iter().flatten().any(|(key, _)| key.is_empty()) {
+        refuse(at("annotations").key(""), "a key must not be empty")?;
+    }
+    match spec.linux() {
+        Some(config) => linux::check(config, document),
+        None => Ok(()),
+    }
+}
+
+/// `hostname` and `domainname` are a UTS namespace's: without one they would be the host's.
+fn names(spec: &Spec) -> Check {
+    for (name, value) in [("hostname", spec.hostname()), ("domainname", spec.domainname())] {
+        let given = value.as_deref().is_some_and(|value| !value.is_empty());
+        if given && !has_namespace(spec, LinuxNamespaceType::Uts) {
+            refuse(at(name), "can't be set without a UTS namespace in linux.namespaces")?;
+        }
+    }
+    Ok(())
+}
+
+fn mounts(spec: &Spec) -> Check {
+    let has_user_namespace = has_namespace(spec, LinuxNamespaceType::User);
+    for (index, mount) in spec.mounts().iter().flatten().enumerate() {
+        let path = || at("mounts").index(index);
+        if mount.destination().as_os_str().is_empty() {
+            refuse(path().key("destination"), "is empty")?;
+        }
+        match (given(mount.uid_mappings().as_ref()), given(mount.gid_mappings().as_ref())) {
+            (true, false) => refuse(path().key("uidMappings"), "must come with gidMappings")?,
+            (false, true) => refuse(path().key("gidMappings"), "must come with uidMappings")?,
+            (false, false) if asks_for_mapping(mount) && !has_user_namespace => {
+                let reason = "idmap needs uidMappings and gidMappings, or a user namespace to \
+                              take the mappings from";
+                refuse(path().key("options"), reason)?;
+            }
+            _ => {}
+        }
+        mapping(mount.uid_mappings().as_ref(), || path().key("uidMappings"))?;
+        mapping(mount.gid_mappings().as_ref(), || path().key("gidMappings"))?;
+    }
+    Ok(())
+}
+
+fn asks_for_mapping(mount: &Mount) -> bool {
+    mount.options().iter().flatten().any(|option| option == "idmap" || option == "ridmap")
+}
+
+/// Whether there is a mapping; an empty list is none.
+fn given(mappings: Option<&Vec<LinuxIdMapping>>) -> bool {
+    mappings.is_some_and(|mappings| !mappings.is_empty())
+}
+
+fn mapping(mappings: Option<&Vec<LinuxIdMapping>>, path: impl Fn() -> JsonPath) -> Check {
+    match mappings.into_iter().flatten().position(|range| range.size() == 0) {
+        Some(index) => refuse(path().index(index).key("size"), "must be greater than 0"),
+        None => Ok(()),
+    }
+}
+
+#[allow(deprecated)] // prestart is still to be run
+fn hooks(hooks: &Hooks) -> Check {
+    hook_list(hooks.prestart().as_ref(), "prestart")?;
+    hook_list(hooks.create_runtime().as_ref(), "createRuntime")?;
+    hook_list(hooks.create_container().as_ref(), "createContainer")?;
+    hook_list(hooks.start_container().as_ref(), "startContainer")?;
+    hook_list(hooks.poststart().as_ref(), "poststart")?;
+    hook_list(hooks.poststop().as_ref(), "poststop")
+}
+
+fn hook_list(hooks: Option<&Vec<Hook>>, name: &str) -> Check {
+    for (index, hook) in hooks.into_iter().flatten().enumerate() {
+        let path = || at("hooks").key(name).index(index);
+        if !hook.path().is_absolute() {
+            let reason = format!("{} is not an absolute path", hook.path().display());
+            refuse(path().key("path"), reason)?;
+        }
+        if let Some(timeout) = hook.timeout()
+            && timeout <= 0
+        {
+            refuse(path().key("timeout"), format!("{timeout} is not greater than 0"))?;
+        }
+    }
+    Ok(())
+}
+
+fn has_namespace(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    spec.linux().as_ref().is_some_and(|config| linux::namespace(config, kind).is_some())
+}
+
+/// An enumeration's value as the config spells it.
+fn spelt<T: Serialize>(value: &T) -> String {
+    let spelt = serde_json::to_value(value).ok();
+    spelt.and_then(|spelt| spelt.as_str().map(str::to_owned)).unwrap_or_default()
+}

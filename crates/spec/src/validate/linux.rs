@@ -1,0 +1,186 @@
+//! The `linux` section.
+
+use super::{Check, Violation, given, mapping, refuse, spelt, sysctl};
+use crate::document::{Document, JsonPath, at};
+use oci_spec::runtime::{
+    Linux, LinuxDevice, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, LinuxResources,
+    LinuxTimeOffset,
+};
+use std::collections::HashMap;
+
+/// What [`propagation`] may be; with `r`, of everything below as well.
+const PROPAGATIONS: [&str; 8] =
+    ["private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"];
+
+pub(super) fn check(linux: &Linux, document: &Document) -> Check {
+    unsupported(linux)?;
+    namespaces(linux.namespaces().as_deref().unwrap_or_default())?;
+    mappings(linux)?;
+    if let Some(offsets) = linux.time_offsets() {
+        time_offsets(linux, offsets)?;
+    }
+    devices(linux.devices().as_deref().unwrap_or_default(), document)?;
+    sysctl::check(linux)?;
+    propagation(linux.rootfs_propagation().as_deref().unwrap_or_default())?;
+    restricted(linux)?;
+    if let Some(config) = linux.resources() {
+        let within = |path: JsonPath| path.within("resources").within("linux");
+        resources(config).map_err(|found| Violation { path: within(found.path), ..found })?;
+    }
+    match linux.personality() {
+        Some(personality) if personality.flags().as_ref().is_some_and(|it| !it.is_empty()) => {
+            refuse(at("linux.personality.flags"), "the specification defines none yet")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks limits; paths are from them. Most rules on limits depend on the kernel's cgroups.
+pub(crate) fn resources(resources: &LinuxResources) -> Check {
+    for (index, limit) in resources.hugepage_limits().iter().flatten().enumerate() {
+        let size = limit.page_size();
+        if !is_page_size(size) {
+            let reason = format!("{size:?} is not a size of pages, as 64KB, 2MB or 1GB");
+            refuse(at("hugepageLimits").index(index).key("pageSize"), reason)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_page_size(size: &str) -> bool {
+    let number = size.strip_suffix('B').and_then(|size| size.strip_suffix(['K', 'M', 'G']));
+    number.is_some_and(|number| {
+        number.bytes().all(|byte| byte.is_ascii_digit())
+            && matches!(number.as_bytes(), [b'1'..=b'9', ..])
+    })
+}
+
+/// The config's entry for a namespace of a kind, whether it is to be made or joined.
+pub(super) fn namespace(linux: &Linux, kind: LinuxNamespaceType) -> Option<&LinuxNamespace> {
+    linux.namespaces().iter().flatten().find(|namespace| namespace.typ() == kind)
+}
+
+/// What rind can't do yet is refused: the container would run without it.
+fn unsupported(linux: &Linux) -> Check {
+    let set = [
+        ("linux.intelRdt", linux.intel_rdt().is_some()),
+        ("linux.memoryPolicy", linux.memory_policy().is_some()),
+        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|map| !map.is_empty())),
+    ];
+    match set.iter().find(|(_, is_set)| *is_set) {
+        Some((path, _)) => refuse(at(path), "not supported by this version of rind"),
+        None => Ok(()),
+    }
+}
+
+fn namespaces(namespaces: &[LinuxNamespace]) -> Check {
+    let mut seen = 0;
+    for (index, namespace) in namespaces.iter().enumerate() {
+        let path = || at("linux.namespaces").index(index);
+        let bit = namespace.typ() as u32;
+        if seen & bit != 0 {
+            refuse(path().key("type"), format!("{} appears twice", spelt(&namespace.typ())))?;
+        }
+        seen |= bit;
+        if let Some(file) = namespace.path()
+            && !file.is_absolute()
+        {
+            let reason = format!("{} is not an absolute path", file.display());
+            refuse(path().key("path"), reason)?;
+        }
+    }
+    Ok(())
+}
+
+fn mappings(linux: &Linux) -> Check {
+    let user = namespace(linux, LinuxNamespaceType::User);
+    let is_new = user.is_some_and(|namespace| namespace.path().is_none());
+    let both = [
+        ("uidMappings", linux.uid_mappings().as_ref()),
+        ("gidMappings", linux.gid_mappings().as_ref()),
+    ];
+    for (name, list) in both {
+        let path = || at("linux").key(name);
+        if given(list) && user.is_none() {
+            refuse(path(), "a mapping needs a user namespace in linux.namespaces")?;
+        }
+        if !given(list) && is_new {
+            refuse(path(), "a new user namespace needs at least one mapping")?;
+        }
+        mapping(list, path)?;
+    }
+    Ok(())
+}
+
+/// Offsets can be given only to a time namespace that nothing is in yet.
+fn time_offsets(linux: &Linux, offsets: &HashMap<String, LinuxTimeOffset>) -> Check {
+    let namespace = namespace(linux, LinuxNamespaceType::Time);
+    let is_new = namespace.is_some_and(|namespace| namespace.path().is_none());
+    if !offsets.is_empty() && !is_new {
+        refuse(at("linux.timeOffsets"), "can be set for a new time namespace only")?;
+    }
+    for (clock, offset) in offsets {
+        let path = || at("linux.timeOffsets").key(clock);
+        if clock != "monotonic" && clock != "boottime" {
+            refuse(path(), "is neither monotonic nor boottime")?;
+        }
+        if offset.nanosecs().is_some_and(|nanoseconds| nanoseconds > 999_999_999) {
+            refuse(path().key("nanosecs"), "is a second or more")?;
+        }
+    }
+    Ok(())
+}
+
+fn devices(devices: &[LinuxDevice], document: &Document) -> Check {
+    for (index, device) in devices.iter().enumerate() {
+        let path = || at("linux.devices").index(index);
+        let name = device.path().display();
+        if !device.path().is_absolute() {
+            refuse(path().key("path"), format!("{name:?} is not an absolute path"))?;
+        }
+        if device.typ() == LinuxDeviceType::A {
+            refuse(path().key("type"), format!("{name}: a is not the type of a device"))?;
+        }
+        if device.typ() == LinuxDeviceType::P {
+            continue;
+        }
+        for (key, number) in [("major", device.major()), ("minor", device.minor())] {
+            // An absent number has become 0, which is one that devices have.
+            if number == 0 && !document.has(&path().key(key)) {
+                refuse(path().key(key), format!("{name} needs a major and a minor number"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn propagation(value: &str) -> Check {
+    if value.is_empty() || PROPAGATIONS.contains(&value) {
+        return Ok(());
+    }
+    let reason = format!("{value} is none of {}", PROPAGATIONS.join(", "));
+    refuse(at("linux.rootfsPropagation"), reason)
+}
+
+/// Masked and read-only paths are mounts, which need a mount namespace not to be the host's.
+fn restricted(linux: &Linux) -> Check {
+    let has_mounts = namespace(linux, LinuxNamespaceType::Mount).is_some();
+    restricted_list(linux.masked_paths().as_ref(), has_mounts, || at("linux.maskedPaths"))?;
+    restricted_list(linux.readonly_paths().as_ref(), has_mounts, || at("linux.readonlyPaths"))
+}
+
+fn restricted_list(
+    paths: Option<&Vec<String>>,
+    has_mounts: bool,
+    path: impl Fn() -> JsonPath,
+) -> Check {
+    for (index, restricted) in paths.into_iter().flatten().enumerate() {
+        if !has_mounts {
+            refuse(path(), "needs a mount namespace in linux.namespaces")?;
+        }
+        if !restricted.starts_with('/') {
+            refuse(path().index(index), format!("{restricted:?} is not an absolute path"))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! `process`, of a config.json or as `exec` is given it.
+
+use super::{Check, refuse};
+use crate::document::at;
+use oci_spec::runtime::{LinuxSchedulerPolicy, PosixRlimit, Process, Scheduler};
+
+/// Checks a process; paths are from it.
+pub(crate) fn check(process: &Process) -> Check {
+    if !process.cwd().is_absolute() {
+        let reason = match process.cwd().to_str() {
+            Some("") => "is empty".to_owned(),
+            _ => format!("{} is not an absolute path", process.cwd().display()),
+        };
+        refuse(at("cwd"), reason)?;
+    }
+    if process.args().as_ref().is_none_or(Vec::is_empty) {
+        refuse(at("args"), "must have at least one entry")?;
+    }
+    rlimits(process.rlimits().as_deref().unwrap_or_default())?;
+    if let Some(adjustment) = process.oom_score_adj()
+        && !(-1000..=1000).contains(&adjustment)
+    {
+        refuse(at("oomScoreAdj"), format!("{adjustment} is not between -1000 and 1000"))?;
+    }
+    if let Some(config) = process.io_priority()
+        && !(0..=7).contains(&config.priority())
+    {
+        let reason = format!("{} is not between 0 and 7", config.priority());
+        refuse(at("ioPriority.priority"), reason)?;
+    }
+    process.scheduler().as_ref().map_or(Ok(()), scheduler)
+}
+
+fn rlimits(rlimits: &[PosixRlimit]) -> Check {
+    let mut seen = 0_u32;
+    for (index, rlimit) in rlimits.iter().enumerate() {
+        let bit = 1 << rlimit.typ() as u32;
+        if seen & bit != 0 {
+            let reason = format!("{} appears twice", rlimit.typ());
+            refuse(at("rlimits").index(index).key("type"), reason)?;
+        }
+        seen |= bit;
+        if rlimit.soft() > rlimit.hard() {
+            let (kind, soft, hard) = (rlimit.typ(), rlimit.soft(), rlimit.hard());
+            let reason = format!("{kind}: {soft} is above the hard limit, {hard}");
+            refuse(at("rlimits").index(index).key("soft"), reason)?;
+        }
+    }
+    Ok(())
+}
+
+/// What belongs to another policy the kernel would ignore, and a nice value out of range it would
+/// change: sched(7).
+fn scheduler(config: &Scheduler) -> Check {
+    use LinuxSchedulerPolicy::{SchedBatch, SchedDeadline, SchedFifo, SchedOther, SchedRr};
+    let policy = *config.policy();
+    let not_of_policy =
+        |name: &str| refuse(at("scheduler").key(name), format!("has no meaning for {policy}"));
+    if let Some(nice) = config.nice()
+        && matches!(policy, SchedOther | SchedBatch)
+        && !(-20..=19).contains(nice)
+    {
+        refuse(at("scheduler.nice"), format!("{nice} is not between -20 and 19"))?;
+    }
+    if config.priority().unwrap_or(0) != 0 && !matches!(policy, SchedFifo | SchedRr) {
+        not_of_policy("priority")?;
+    }
+    let of_deadline = [
+        ("runtime", config.runtime()),
+        ("deadline", config.deadline()),
+        ("period", config.period()),
+    ];
+    for (name, value) in of_deadline {
+        if value.unwrap_or(0) != 0 && policy != SchedDeadline {
+            not_of_policy(name)?;
+        }
+    }
+    Ok(())
+}
