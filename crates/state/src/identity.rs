@@ -1,0 +1,81 @@
+//! Which process is meant: a pid alone may be another's by now.
+
+use procfs::FromRead;
+use procfs::process::Stat;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use sys::Errno;
+use sys::process::pidfd_open;
+
+/// A process by its pid and the time at which it started, which together are never used again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Identity {
+    /// The pid in the runtime's pid namespace.
+    pub pid: i32,
+    /// Clock ticks after boot (`proc_pid_stat(5)`, field 22).
+    pub start_time: u64,
+}
+
+impl Identity {
+    /// Of the process that has `pid` now; `ESRCH` if none has.
+    pub fn of(pid: i32) -> sys::Result<Self> {
+        let stat = stat(pid)?;
+        Ok(Self { pid, start_time: stat.starttime })
+    }
+
+    /// Whether the process is there and has not ended; a zombie has.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        stat(self.pid).is_ok_and(|stat| {
+            stat.starttime == self.start_time && !matches!(stat.state, 'Z' | 'X' | 'x')
+        })
+    }
+
+    /// A descriptor for the process; `ESRCH` if it is gone.
+    ///
+    /// The start time is looked at once the descriptor is had, so it is of the process that the
+    /// descriptor stands for.
+    pub fn pidfd(&self) -> sys::Result<OwnedFd> {
+        if self.pid <= 0 {
+            return Err(Errno::ESRCH);
+        }
+        let pidfd = pidfd_open(self.pid)?;
+        if stat(self.pid)?.starttime == self.start_time { Ok(pidfd) } else { Err(Errno::ESRCH) }
+    }
+}
+
+fn stat(pid: i32) -> sys::Result<Stat> {
+    let file = File::open(format!("/proc/{pid}/stat")).map_err(|_| Errno::ESRCH)?;
+    Stat::from_read(file).map_err(|_| Errno::ESRCH)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::Identity;
+    use std::process::Command;
+    use sys::Errno;
+
+    #[test]
+    fn a_process_is_known_by_its_start() {
+        let own = Identity::of(i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert!(own.is_alive() && own.pidfd().is_ok());
+        let other = Identity { start_time: own.start_time + 1, ..own };
+        assert!(!other.is_alive());
+        assert_eq!(other.pidfd().unwrap_err(), Errno::ESRCH);
+        assert_eq!(Identity::default().pidfd().unwrap_err(), Errno::ESRCH);
+    }
+
+    #[test]
+    fn a_zombie_is_not_alive() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let identity = Identity::of(i32::try_from(child.id()).unwrap()).unwrap();
+        while identity.is_alive() {
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(!identity.is_alive());
+    }
+}

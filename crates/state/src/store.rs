@@ -1,0 +1,335 @@
+//! Directories and files: `ROOT/ID/` with `state.json` and what else a container needs.
+
+use crate::Error;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::ffi::{CStr, CString};
+use std::fs::{DirBuilder, File};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use sys::Errno;
+use sys::nix::dir::Dir;
+use sys::nix::fcntl::{Flock, FlockArg, OFlag, open, openat, renameat};
+use sys::nix::sys::stat::{Mode, fstat, mkdirat};
+use sys::nix::unistd::{UnlinkatFlags, mkfifoat, unlinkat};
+
+const RECORD: &CStr = c"state.json";
+const NEW_RECORD: &CStr = c".state.json.new";
+
+/// What a file may be called that an entry holds; all go with it.
+type Name = CStr;
+
+/// The directory that containers' directories are in.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    directory: OwnedFd,
+}
+
+/// One container's directory.
+#[derive(Debug)]
+pub struct Entry {
+    id: String,
+    directory: OwnedFd,
+    store: OwnedFd,
+    /// Held as long as this lives.
+    lock: Option<Flock<OwnedFd>>,
+}
+
+/// Whether `id` can be a container's: letters, digits and `_`, `+`, `-`, `.`, but not `.` or `..`.
+pub fn check_id(id: &str) -> Result<(), Error> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '-' | '.');
+    let reason = match id {
+        "" => "container id cannot be empty",
+        "." | ".." => "invalid container ID format: it must not be . or ..",
+        id if id.len() > 255 => "invalid container ID format: longer than 255 bytes",
+        id if !id.chars().all(allowed) => {
+            "invalid container ID format: only letters, digits and _ + - . are allowed"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Other(format!("{reason}: {id:?}")))
+}
+
+impl Store {
+    /// Opens the store at `path`, making it if `make` and it is missing.
+    pub fn open(path: &Path, make: bool) -> Result<Self, Error> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = match open(path, flags, Mode::empty()) {
+            Err(Errno::ENOENT) if make => {
+                let made = DirBuilder::new().recursive(true).mode(0o711).create(path);
+                made.map_err(|e| {
+                    Error::Other(format!("making --root {}: {}", path.display(), sys::answer(&e)))
+                })?;
+                open(path, flags, Mode::empty())
+            }
+            opened => opened,
+        };
+        let directory =
+            directory.map_err(|e| Error::call(format!("opening --root {}", path.display()), e))?;
+        Ok(Self { path: path.to_owned(), directory })
+    }
+
+    /// Where the store is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the directory of a new container, and locks it.
+    pub fn create(&self, id: &str) -> Result<Entry, Error> {
+        check_id(id)?;
+        match mkdirat(&self.directory, id, Mode::from_bits_truncate(0o711)) {
+            Err(Errno::EEXIST) => return Err(Error::Exists(id.to_owned())),
+            made => made.map_err(|e| Error::call(format!("making the state of {id:?}"), e))?,
+        }
+        let mut entry = self.get(id)?;
+        entry.lock()?;
+        Ok(entry)
+    }
+
+    /// The directory of a container that is there.
+    pub fn get(&self, id: &str) -> Result<Entry, Error> {
+        check_id(id)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let directory = match openat(&self.directory, id, flags, Mode::empty()) {
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {
+                return Err(Error::NotFound(id.to_owned()));
+            }
+            opened => opened.map_err(|e| Error::call(format!("opening the state of {id:?}"), e))?,
+        };
+        let store = self.directory.try_clone();
+        let store = store
+            .map_err(|e| Error::Other(format!("copying a descriptor: {}", sys::answer(&e))))?;
+        Ok(Entry { id: id.to_owned(), directory, store, lock: None })
+    }
+
+    /// The ids of all containers, sorted.
+    pub fn ids(&self) -> Result<Vec<String>, Error> {
+        let failed = |e| Error::call(format!("reading {}", self.path.display()), e);
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut entries =
+            Dir::openat(&self.directory, c".", flags, Mode::empty()).map_err(failed)?;
+        let mut ids = Vec::new();
+        for entry in entries.iter() {
+            let name = entry.map_err(failed)?;
+            let name = name.file_name().to_string_lossy().into_owned();
+            if check_id(&name).is_ok() {
+                ids.push(name);
+            }
+        }
+        ids.sort_unstable();
+        Ok(ids)
+    }
+}
+
+impl Entry {
+    /// The container's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Waits until no other command changes this container, and keeps others from it as long as
+    /// this lives.
+    pub fn lock(&mut self) -> Result<(), Error> {
+        let failed = |errno| Error::call(format!("locking the state of {:?}", self.id), errno);
+        let directory = self.directory.try_clone().map_err(|_| failed(Errno::EMFILE))?;
+        let lock = Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, e)| failed(e))?;
+        // Whoever held it may have deleted the container meanwhile.
+        if fstat(&self.directory).map_err(failed)?.st_nlink == 0 {
+            return Err(Error::NotFound(self.id.clone()));
+        }
+        self.lock = Some(lock);
+        Ok(())
+    }
+
+    /// Whether some command changes this container at the moment.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        // A descriptor of its own: one that is copied shares the lock.
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        openat(&self.directory, c".", flags, Mode::empty()).is_ok_and(|directory| {
+            matches!(
+                Flock::lock(directory, FlockArg::LockSharedNonblock),
+                Err((_, Errno::EWOULDBLOCK))
+            )
+        })
+    }
+
+    /// Reads the record; that there is none yet is as if there were no container.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        let bytes = self.read_file(RECORD)?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Error::Other(format!("the state of {:?} is damaged: {error}", self.id))
+        })
+    }
+
+    /// Replaces the record.
+    pub fn write<T: Serialize>(&self, record: &T) -> Result<(), Error> {
+        self.write_file(NEW_RECORD, &serialized(record)?)?;
+        renameat(&self.directory, NEW_RECORD, &self.directory, RECORD)
+            .map_err(|errno| Error::call(format!("renaming the state of {:?}", self.id), errno))
+    }
+
+    /// Writes the first record, of which nobody can have read an older one.
+    pub fn write_first<T: Serialize>(&self, record: &T) -> Result<(), Error> {
+        self.write_file(RECORD, &serialized(record)?)
+    }
+
+    /// Reads a file of the container's directory.
+    pub fn read_file(&self, name: &Name) -> Result<Vec<u8>, Error> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match openat(&self.directory, name, flags, Mode::empty()).and_then(sys::fs::read_to_end) {
+            Err(Errno::ENOENT) => Err(Error::NotFound(self.id.clone())),
+            read => read.map_err(|e| self.failed("reading", name, e)),
+        }
+    }
+
+    /// Writes a file of the container's directory.
+    pub fn write_file(&self, name: &Name, bytes: &[u8]) -> Result<(), Error> {
+        use std::io::Write;
+        let flags = OFlag::O_WRONLY
+            | OFlag::O_CREAT
+            | OFlag::O_TRUNC
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_CLOEXEC;
+        let file = openat(&self.directory, name, flags, Mode::from_bits_truncate(0o600))
+            .map_err(|e| self.failed("making", name, e))?;
+        File::from(file).write_all(bytes).map_err(|e| {
+            Error::Other(format!("writing {} of {:?}: {}", shown(name), self.id, sys::answer(&e)))
+        })
+    }
+
+    /// Makes a fifo, and opens it for reading and writing, so that opening it waits for nobody.
+    pub fn make_fifo(&self, name: &Name) -> Result<OwnedFd, Error> {
+        mkfifoat(&self.directory, name, Mode::from_bits_truncate(0o600))
+            .and_then(|()| self.open_file(name, OFlag::O_RDWR))
+            .map_err(|e| self.failed("making", name, e))
+    }
+
+    /// Opens a file of the container's directory, close-on-exec.
+    pub fn open_file(&self, name: &Name, flags: OFlag) -> sys::Result<OwnedFd> {
+        let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        openat(&self.directory, name, flags, Mode::empty())
+    }
+
+    /// Gives a file of the container's directory another name.
+    pub fn rename(&self, from: &Name, to: &Name) -> Result<(), Error> {
+        renameat(&self.directory, from, &self.directory, to)
+            .map_err(|e| self.failed("renaming", from, e))
+    }
+
+    /// Removes the container's directory with all that is in it. That it is gone is no error.
+    pub fn remove(&self) -> Result<(), Error> {
+        let failed = |errno| Error::call(format!("removing the state of {:?}", self.id), errno);
+        for name in self.names().map_err(failed)? {
+            match unlinkat(&self.directory, name.as_c_str(), UnlinkatFlags::NoRemoveDir) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        match unlinkat(&self.store, self.id.as_str(), UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    fn names(&self) -> sys::Result<Vec<CString>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut entries = Dir::openat(&self.directory, c".", flags, Mode::empty())?;
+        let mut names = Vec::new();
+        for entry in entries.iter() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name != c"." && name != c".." {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    fn failed(&self, what: &str, name: &Name, errno: Errno) -> Error {
+        Error::call(format!("{what} {} of {:?}", shown(name), self.id), errno)
+    }
+}
+
+fn shown(name: &Name) -> String {
+    name.to_string_lossy().into_owned()
+}
+
+fn serialized<T: Serialize>(record: &T) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(record).map_err(|error| Error::Other(format!("writing the state: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::fs;
+    use std::thread;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let name = format!("rind-store-{name}-{}", std::process::id());
+            Self(std::env::temp_dir().join(name).join("root"))
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(self.0.parent().unwrap());
+        }
+    }
+
+    #[test]
+    fn ids_are_those_that_runc_takes() {
+        for id in ["a", "A-b_c.d+e", "..a", "0"] {
+            assert!(check_id(id).is_ok(), "{id}");
+        }
+        for id in ["", ".", "..", "a/b", "a b", "ä", "a\n", "a:b"] {
+            assert!(check_id(id).is_err(), "{id}");
+        }
+        assert!(check_id(&"x".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn a_container_is_made_read_and_removed() {
+        let folder = Folder::new("life");
+        assert!(Store::open(&folder.0, false).is_err());
+        let store = Store::open(&folder.0, true).unwrap();
+        let entry = store.create("one").unwrap();
+        assert!(matches!(entry.read::<u32>(), Err(Error::NotFound(_))));
+        entry.write_first(&1).unwrap();
+        entry.write(&2).unwrap();
+        assert_eq!(store.get("one").unwrap().read::<u32>().unwrap(), 2);
+        assert!(matches!(store.create("one"), Err(Error::Exists(_))));
+        assert_eq!(store.ids().unwrap(), ["one"]);
+        entry.make_fifo(c"fifo").unwrap();
+        entry.remove().unwrap();
+        entry.remove().unwrap();
+        assert!(matches!(store.get("one"), Err(Error::NotFound(_))));
+        assert!(store.ids().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_container_that_was_deleted_while_one_waited_is_not_there() {
+        let folder = Folder::new("lock");
+        let store = Store::open(&folder.0, true).unwrap();
+        let first = store.create("one").unwrap();
+        let mut second = store.get("one").unwrap();
+        let waiting = thread::spawn(move || second.lock());
+        first.remove().unwrap();
+        drop(first);
+        assert!(matches!(waiting.join().unwrap(), Err(Error::NotFound(_))));
+    }
+}
