@@ -1,0 +1,175 @@
+//! The child's side: carrying a [`Layout`] out, in the order in which it has to be.
+
+use crate::layout::{Layout, Source, What};
+use crate::make::{clone_source, make_mount};
+use crate::options::Options;
+use crate::step::{During, Fault, Result, Step};
+use crate::{devices, masks, pivot, sysctl, target};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::Errno;
+use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
+use sys::nix::fcntl::{AT_FDCWD, OFlag, ResolveFlag};
+use sys::nix::libc::{MS_PRIVATE, MS_SHARED, MS_SLAVE};
+use sys::nix::sys::stat::Mode;
+
+/// A root that is made: what later stages work on.
+#[derive(Debug)]
+pub struct Built {
+    root: OwnedFd,
+    /// The root of the container's own procfs, which was made here and so is one.
+    pub(crate) proc: Option<OwnedFd>,
+    /// The host's null device, to mask files with.
+    pub(crate) null: Option<OwnedFd>,
+    /// Mounts that become read-only once all is made in them; the index is that of `mounts`.
+    pub(crate) read_only_later: Vec<(usize, OwnedFd)>,
+}
+
+impl Built {
+    /// The container's root directory.
+    #[must_use]
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Opens `path` of procfs for writing.
+    ///
+    /// It is looked up in a procfs that was made here, and never across a mount: what the image or
+    /// another container has put over /proc or into it can't redirect the write.
+    pub fn open_proc(&self, path: &str) -> sys::Result<OwnedFd> {
+        let own;
+        let proc = if let Some(proc) = &self.proc {
+            proc
+        } else {
+            own = crate::make::simple(c"proc", &[], 0)?;
+            &own
+        };
+        let resolve = ResolveFlag::RESOLVE_BENEATH
+            | ResolveFlag::RESOLVE_NO_XDEV
+            | ResolveFlag::RESOLVE_NO_SYMLINKS;
+        sys::fs::openat2(proc, path, OFlag::O_WRONLY, Mode::empty(), resolve)
+    }
+
+    /// Whether the container's /proc has `path`.
+    pub(crate) fn has_in_proc(&self, path: &CStr) -> bool {
+        match &self.proc {
+            Some(proc) => target::find(proc.as_fd(), path).is_ok(),
+            None => target::find(self.root(), c"proc")
+                .is_ok_and(|proc| target::find(proc.as_fd(), path).is_ok()),
+        }
+    }
+}
+
+impl Layout {
+    /// Makes all mounts and devices. `ready` is called once, before the first thing that depends on
+    /// the container's cgroups: what they show, and what they allow.
+    pub fn build<E: From<Fault>>(
+        &self,
+        ready: &mut dyn FnMut() -> std::result::Result<(), E>,
+    ) -> std::result::Result<Built, E> {
+        let mut early = self.clone_early()?;
+        if self.context.mount_namespace {
+            mount::set_propagation(c"/", MS_SLAVE, Depth::Tree).during(Step::Isolate)?;
+        }
+        let root = self.attach_root()?;
+        let mut built = Built { root, proc: None, null: None, read_only_later: Vec::new() };
+        let mut is_ready = false;
+        for plan in &self.mounts {
+            if matches!(plan.what, What::Cgroup) && !is_ready {
+                ready()?;
+                is_ready = true;
+            }
+            let source = early.iter_mut().find(|(index, _)| *index == plan.index);
+            let source = source.and_then(|(_, tree)| tree.take());
+            make_mount(self, plan, source, &mut built).map_err(|fault| fault.at(plan.index))?;
+        }
+        if !is_ready {
+            ready()?;
+        }
+        devices::make_all(self, &built)?;
+        if self.masks_files() {
+            built.null = Some(masks::clone_null().during(Step::MaskSource)?);
+        }
+        Ok(built)
+    }
+
+    /// Makes the container's root this process's root, and lets go of the old one.
+    pub fn pivot(&self, built: &Built) -> Result<()> {
+        pivot::change_root(self, built)
+    }
+
+    /// Binds the terminal behind `slave` to /dev/console.
+    pub fn bind_console(&self, built: &Built, slave: BorrowedFd) -> Result<()> {
+        devices::bind_console(built, slave).during(Step::Console)
+    }
+
+    /// What comes last: sysctls, what is masked or read-only, the root's own attributes.
+    pub fn finish(&self, built: &Built) -> Result<()> {
+        sysctl::write_all(&self.sysctls, built)?;
+        if let Some(cwd) = &self.make_cwd {
+            target::make_directories(built.root(), cwd).during(Step::WorkingDirectory)?;
+        }
+        masks::make_read_only(self, built)?;
+        masks::mask(self, built)?;
+        let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
+        for (index, mount) in &built.read_only_later {
+            let set = mount::mount_setattr(mount, Depth::One, &read_only);
+            set.map_err(|errno| Fault::new(Step::Attributes, errno).at(*index))?;
+        }
+        if self.read_only_root {
+            mount::mount_setattr(&built.root, Depth::One, &read_only).during(Step::ReadonlyRoot)?;
+        }
+        if let Some((propagation, depth)) = self.propagation.filter(|(kind, _)| *kind != MS_SLAVE) {
+            let attributes = Attributes { propagation, ..Attributes::default() };
+            mount::mount_setattr(&built.root, depth, &attributes).during(Step::RootPropagation)?;
+        }
+        Ok(())
+    }
+
+    /// Bind mounts that stay the host's peers have to be cloned while the namespace still is.
+    fn clone_early(&self) -> Result<Vec<(usize, Option<OwnedFd>)>> {
+        let shared =
+            |options: &Options| options.propagation.iter().any(|(kind, _)| *kind == MS_SHARED);
+        let mut early = Vec::new();
+        for plan in self.mounts.iter().filter(|plan| shared(&plan.options)) {
+            if let What::Bind { source: Source::Path(path), depth } = &plan.what {
+                let tree =
+                    clone_source(path, *depth, plan).map_err(|fault| fault.at(plan.index))?;
+                early.push((plan.index, Some(tree)));
+            }
+        }
+        Ok(early)
+    }
+
+    /// Clones the mount of the rootfs with all below and attaches it where it came from, so that
+    /// the root is a mount of its own.
+    fn attach_root(&self) -> Result<OwnedFd> {
+        let cloned;
+        let tree = match &self.root {
+            Source::Tree(tree) => tree,
+            Source::Path(path) => {
+                cloned = self.clone_root(path).during(Step::CloneRoot)?;
+                &cloned
+            }
+        };
+        match mount::move_mount_follow(tree, AT_FDCWD, &self.root_path) {
+            // A path that this user namespace may not walk: anywhere else does as well.
+            Err(Errno::EACCES) if self.context.mount_namespace => {
+                mount::move_mount(tree, AT_FDCWD, c"/").during(Step::AttachRoot)?;
+            }
+            attached => attached.during(Step::AttachRoot)?,
+        }
+        tree.try_clone().map_err(|_| Fault::new(Step::AttachRoot, Errno::EMFILE))
+    }
+
+    /// Only a slave, which is also the default, goes on with what the host does below the rootfs.
+    fn clone_root(&self, path: &CStr) -> sys::Result<OwnedFd> {
+        let keeps = self.context.mount_namespace
+            && self.propagation.is_none_or(|(kind, _)| kind == MS_SLAVE);
+        if keeps {
+            return mount::open_tree(AT_FDCWD, path, Depth::Tree, false);
+        }
+        let private = Attributes { propagation: MS_PRIVATE, ..Attributes::default() };
+        mount::open_tree_with(AT_FDCWD, path, Depth::Tree, &private)
+    }
+}

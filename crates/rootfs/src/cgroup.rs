@@ -1,0 +1,90 @@
+//! The container's view of its cgroups: what a mount of type `cgroup` shows.
+
+use crate::make;
+use crate::options::Options;
+use crate::step::{During, Fault, Result, Step};
+use std::ffi::CString;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use sys::Errno;
+use sys::mount::{self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attributes, Depth};
+use sys::nix::fcntl::AT_FDCWD;
+use sys::nix::sys::stat::{Mode, mkdirat};
+use sys::nix::unistd::symlinkat;
+
+/// What a mount of type `cgroup` shows.
+#[derive(Debug)]
+pub enum CgroupView {
+    /// One directory a v1 hierarchy, each the container's own cgroup in it.
+    Controllers(Vec<ControllerView>),
+    /// The v2 hierarchy, by the host's path of the container's own cgroup in it. In a cgroup
+    /// namespace the root is that cgroup; else it is the host's.
+    Unified(CString),
+    /// Nothing: the container has no cgroup, or shares the host's.
+    None,
+}
+
+/// One v1 hierarchy.
+#[derive(Debug)]
+pub struct ControllerView {
+    /// The directory's name: `cpu,cpuacct`, `systemd`.
+    pub name: CString,
+    /// Names that lead there: `cpu` and `cpuacct`, where they are mounted together.
+    pub links: Vec<CString>,
+    /// The host's path of the container's cgroup.
+    pub source: CString,
+}
+
+/// Makes what `view` shows as a detached mount, or attached already where it is several; `target`
+/// is where it goes.
+pub(crate) fn make_view(
+    view: &CgroupView,
+    in_namespace: bool,
+    options: &Options,
+    target: BorrowedFd,
+) -> Result<Option<OwnedFd>> {
+    match view {
+        CgroupView::Controllers(list) => controllers(list, options, target).map(|()| None),
+        CgroupView::Unified(own) => unified(own, in_namespace, options).map(Some),
+        CgroupView::None => Err(Fault::new(Step::Cgroup, Errno::ENODEV)),
+    }
+}
+
+/// A small tmpfs with a directory a hierarchy.
+fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -> Result<()> {
+    let read_only = options.attributes.set & ATTR_RDONLY;
+    let attributes = options.attributes.set & !ATTR_RDONLY;
+    let parameters = [(c"mode", c"755")];
+    let tmpfs = make::simple(c"tmpfs", &parameters, attributes).during(Step::Cgroup)?;
+    mount::move_mount(&tmpfs, target, c"").during(Step::Cgroup)?;
+    let set = options.attributes.set | ATTR_NOSUID | ATTR_NOEXEC | ATTR_NODEV;
+    let own = Attributes { set, ..Attributes::default() };
+    for view in list {
+        mkdirat(&tmpfs, view.name.as_c_str(), Mode::from_bits_truncate(0o755))
+            .during(Step::Cgroup)?;
+        let clone =
+            mount::open_tree_with(AT_FDCWD, &view.source, Depth::One, &own).during(Step::Cgroup)?;
+        mount::move_mount(&clone, &tmpfs, &view.name).during(Step::Cgroup)?;
+        for link in &view.links {
+            symlinkat(view.name.as_c_str(), &tmpfs, link.as_c_str()).during(Step::Cgroup)?;
+        }
+    }
+    if read_only != 0 {
+        let attributes = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
+        mount::mount_setattr(&tmpfs, Depth::One, &attributes).during(Step::Cgroup)?;
+    }
+    Ok(())
+}
+
+/// A cgroup2 mount; where the kernel refuses one, as in a user namespace without a cgroup
+/// namespace, the container's own cgroup alone.
+fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<OwnedFd> {
+    match make::simple(c"cgroup2", &[], options.attributes.set) {
+        Err(Errno::EPERM | Errno::EBUSY) => {}
+        made => return made.during(Step::Cgroup),
+    }
+    // Not the container's to write where it is not its own namespace: what is above would be too.
+    let read_only = if in_namespace { 0 } else { ATTR_RDONLY };
+    let attributes =
+        Attributes { set: options.attributes.set | read_only, ..Attributes::default() };
+    mount::open_tree_with(AT_FDCWD, own, Depth::One, &attributes).during(Step::Cgroup)
+}

@@ -1,0 +1,66 @@
+//! `tmpcopyup`: filling a new tmpfs with what the image has at its mount point.
+//!
+//! Both sides are walked by descriptors; no link of the image is followed.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+use sys::nix::dir::Dir;
+use sys::nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use sys::nix::sys::sendfile::sendfile;
+use sys::nix::sys::stat::{
+    FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstatat, mkdirat, mknodat,
+};
+use sys::nix::unistd::{Gid, Uid, fchownat, symlinkat};
+
+/// Copies what is in the directory `from` (`O_PATH`) to the directory `to`.
+pub(crate) fn copy(from: &OwnedFd, to: &OwnedFd) -> sys::Result<()> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut entries = Dir::openat(from, c".", flags, Mode::empty())?;
+    let names: sys::Result<Vec<_>> =
+        entries.iter().map(|entry| entry.map(|entry| entry.file_name().to_owned())).collect();
+    for name in names? {
+        if name.as_c_str() != c"." && name.as_c_str() != c".." {
+            copy_entry(from, to, &name)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_entry(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> sys::Result<()> {
+    let stat = fstatat(from, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    let mode = Mode::from_bits_truncate(stat.st_mode);
+    match kind {
+        SFlag::S_IFDIR => {
+            mkdirat(to, name, mode)?;
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let [inner, copied] = [from, to].map(|dir| openat(dir, name, flags, Mode::empty()));
+            copy(&inner?, &copied?)?;
+        }
+        SFlag::S_IFREG => copy_file(from, to, name, &stat)?,
+        SFlag::S_IFLNK => symlinkat(readlinkat(from, name)?.as_os_str(), to, name)?,
+        _ => mknodat(to, name, kind, mode, stat.st_rdev)?,
+    }
+    let (owner, group) = (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)));
+    fchownat(to, name, owner, group, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    if kind != SFlag::S_IFLNK {
+        // After the owner, whose change clears set-user-ID.
+        fchmodat(to, name, mode, FchmodatFlags::FollowSymlink)?;
+    }
+    Ok(())
+}
+
+fn copy_file(from: &OwnedFd, to: &OwnedFd, name: &CStr, stat: &FileStat) -> sys::Result<()> {
+    let read = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let write = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+    let source = openat(from, name, read, Mode::empty())?;
+    let copied = openat(to, name, write, Mode::from_bits_truncate(0o600))?;
+    let mut left = usize::try_from(stat.st_size).unwrap_or(0);
+    while left > 0 {
+        match sendfile(copied.as_fd(), source.as_fd(), None, left)? {
+            0 => break,
+            sent => left = left.saturating_sub(sent),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! /dev: the devices and links that every container has, and `linux.devices`.
+
+use crate::build::Built;
+use crate::layout::{DevicePlan, Layout};
+use crate::step::{During, Fault, Result, Step};
+use crate::target::{Kind, find, find_or_make, parent_of, stat_type};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+use sys::Errno;
+use sys::mount::{self, Depth};
+use sys::nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use sys::nix::sys::stat::{
+    FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, major, makedev, minor, mknodat,
+};
+use sys::nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat};
+
+/// The devices that every container has: name, major and minor number.
+pub(crate) const DEFAULT_DEVICES: [(&CStr, u64, u64); 6] = [
+    (c"null", 1, 3),
+    (c"zero", 1, 5),
+    (c"full", 1, 7),
+    (c"random", 1, 8),
+    (c"urandom", 1, 9),
+    (c"tty", 5, 0),
+];
+
+/// The links that every container has: name, target, and what must be there for it, below /proc.
+pub(crate) const DEV_LINKS: [(&CStr, &CStr, &CStr); 5] = [
+    (c"fd", c"/proc/self/fd", c"self/fd"),
+    (c"stdin", c"/proc/self/fd/0", c"self/fd"),
+    (c"stdout", c"/proc/self/fd/1", c"self/fd"),
+    (c"stderr", c"/proc/self/fd/2", c"self/fd"),
+    (c"core", c"/proc/kcore", c"kcore"),
+];
+
+/// Makes what every container has in /dev, and `linux.devices`.
+pub(crate) fn make_all(layout: &Layout, built: &Built) -> Result<()> {
+    if layout.sets_up_dev {
+        let root = built.root();
+        let dev = find_or_make(root, c"dev", Kind::Directory).during(Step::DevFolder)?;
+        for (index, &(name, major, minor)) in DEFAULT_DEVICES.iter().enumerate() {
+            let device = Device { kind: SFlag::S_IFCHR, number: makedev(major, minor) };
+            let made = make_node(&dev, name, device, Mode::from_bits_truncate(0o666), layout);
+            made.map_err(|errno| Fault::new(Step::DefaultDevice, errno).at(index))?;
+        }
+        make_links(&dev, built)?;
+    }
+    for (index, device) in layout.devices.iter().enumerate() {
+        make_configured(layout, device, built).map_err(|fault| fault.at(index))?;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+struct Device {
+    kind: SFlag,
+    number: u64,
+}
+
+impl Device {
+    /// Whether `stat` is of this device; a fifo has no numbers.
+    fn is(self, stat: &FileStat) -> bool {
+        let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+        kind == self.kind && (kind == SFlag::S_IFIFO || stat.st_rdev == self.number)
+    }
+}
+
+fn make_links(dev: &OwnedFd, built: &Built) -> Result<()> {
+    for (index, &(name, to, needed)) in DEV_LINKS.iter().enumerate() {
+        let at = |errno| Fault::new(Step::DevLink, errno).at(index);
+        if built.has_in_proc(needed) {
+            match symlinkat(to, dev, name) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(at(errno)),
+            }
+        }
+    }
+    // Whatever the image has there must not be some other instance's multiplexer.
+    let index = DEV_LINKS.len();
+    match symlinkat(c"pts/ptmx", dev, c"ptmx") {
+        Err(Errno::EEXIST) => unlinkat(dev, c"ptmx", UnlinkatFlags::NoRemoveDir)
+            .and_then(|()| symlinkat(c"pts/ptmx", dev, c"ptmx")),
+        made => made,
+    }
+    .map_err(|errno| Fault::new(Step::DevLink, errno).at(index))
+}
+
+fn make_configured(layout: &Layout, plan: &DevicePlan, built: &Built) -> Result<()> {
+    let (parent, name) = parent_of(built.root(), &plan.path).during(Step::Device)?;
+    let device = Device { kind: plan.kind, number: plan.number };
+    let made = match make_node(&parent, &name, device, plan.mode, layout) {
+        Err(Errno::EEXIST) => return Err(Fault::new(Step::DeviceMismatch, Errno::EEXIST)),
+        made => made.during(Step::Device)?,
+    };
+    if made == Made::Bound {
+        // The host's own node: its owner and mode are not the container's to set.
+        return Ok(());
+    }
+    let owner = (Some(Uid::from_raw(plan.uid)), Some(Gid::from_raw(plan.gid)));
+    let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+    fchownat(&parent, name.as_c_str(), owner.0, owner.1, flags).during(Step::Device)?;
+    if made == Made::Found {
+        set_mode(&parent, &name, device, plan.mode).during(Step::Device)?;
+    }
+    Ok(())
+}
+
+/// Where a node came from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Made {
+    New,
+    Found,
+    Bound,
+}
+
+/// Makes a device node; `EEXIST` if something else is there already.
+///
+/// A user namespace may not make nodes: there the host's own is bound instead.
+fn make_node(
+    dir: &OwnedFd,
+    name: &CStr,
+    device: Device,
+    mode: Mode,
+    layout: &Layout,
+) -> sys::Result<Made> {
+    match mknodat(dir, name, device.kind, mode, device.number) {
+        Ok(()) => Ok(Made::New),
+        Err(Errno::EEXIST) => {
+            let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            if device.is(&stat) { Ok(Made::Found) } else { Err(Errno::EEXIST) }
+        }
+        Err(Errno::EPERM) if layout.context.user_namespace && device.kind != SFlag::S_IFIFO => {
+            bind_host_node(dir, name, device).map(|()| Made::Bound)
+        }
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Sets the mode of a node that was there: of it, not of what somebody puts in its place.
+fn set_mode(dir: &OwnedFd, name: &CStr, device: Device, mode: Mode) -> sys::Result<()> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let node = openat(dir, name, flags, Mode::empty())?;
+    if !device.is(&fstat(&node)?) {
+        return Err(Errno::EEXIST);
+    }
+    let path = sys::fs::proc_fd_path(&node);
+    fchmodat(AT_FDCWD, path.as_str(), mode, FchmodatFlags::FollowSymlink)
+}
+
+fn bind_host_node(dir: &OwnedFd, name: &CStr, device: Device) -> sys::Result<()> {
+    let path = CString::new([b"/dev/", name.to_bytes()].concat()).map_err(|_| Errno::EINVAL)?;
+    let clone = mount::open_tree(AT_FDCWD, &path, Depth::One, true)?;
+    if !device.is(&fstat(&clone)?) {
+        return Err(Errno::ENODEV);
+    }
+    mount::move_mount(&clone, make_file(dir, name, 0o666)?, c"")
+}
+
+/// Binds the terminal behind `slave` to /dev/console.
+pub(crate) fn bind_console(built: &Built, slave: impl AsFd) -> sys::Result<()> {
+    let dev = find(built.root(), c"dev")?;
+    let found = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let point = match openat(&dev, c"console", found, Mode::empty()) {
+        Err(Errno::ENOENT) => make_file(&dev, c"console", 0o620)?,
+        opened => opened?,
+    };
+    // A link of the image's is opened as what it is.
+    if stat_type(&point)?.0 == SFlag::S_IFLNK {
+        return Err(Errno::ELOOP);
+    }
+    let clone = mount::open_tree(slave, c"", Depth::One, false)?;
+    mount::move_mount(&clone, &point, c"")
+}
+
+/// An empty file to mount on.
+fn make_file(dir: &OwnedFd, name: &CStr, mode: u32) -> sys::Result<OwnedFd> {
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(dir, name, flags | OFlag::O_WRONLY, Mode::from_bits_truncate(mode))
+}
+
+/// A device's numbers, as words.
+pub(crate) fn shown(number: u64) -> String {
+    format!("{}:{}", major(number), minor(number))
+}

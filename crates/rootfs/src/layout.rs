@@ -1,0 +1,556 @@
+//! The host's side: what is to be made, computed and opened as far as it can be before the fork.
+
+use crate::cgroup::CgroupView;
+use crate::devices::{DEFAULT_DEVICES, DEV_LINKS, shown};
+use crate::options::{self, Options};
+use crate::step::{Fault, Step};
+use crate::sysctl::Sysctl;
+use crate::{Error, idmap};
+use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, LinuxIdMapping, Mount, Spec};
+use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use sys::mount::{self, ATTR_IDMAP, ATTR_RDONLY, Attributes, Depth};
+use sys::nix::fcntl::AT_FDCWD;
+use sys::nix::libc::{MS_PRIVATE, MS_SLAVE};
+use sys::nix::sys::stat::{Mode, SFlag, makedev};
+
+/// Files below /proc that may be bound over: what a container may be told of the machine
+/// otherwise than by the kernel. None of them is one that a runtime writes to.
+const ALLOWED_IN_PROC: [&str; 11] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/net/dev",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/sys/crypto/fips_enabled",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/uptime",
+];
+
+/// What a layout depends on beside the config.
+#[derive(Debug)]
+pub struct Context {
+    /// What mounts of type `cgroup` show.
+    pub cgroup: CgroupView,
+    /// Whether the container has a mount namespace that is not the caller's.
+    pub mount_namespace: bool,
+    /// Whether it has such a user namespace.
+    pub user_namespace: bool,
+    /// Whether it has such a cgroup namespace.
+    pub cgroup_namespace: bool,
+    /// Whether `pivot_root(2)` is not to be used.
+    pub no_pivot: bool,
+    /// Whether the caller may clone mounts for a container that may not itself.
+    pub privileged: bool,
+}
+
+/// What a container sees below its root, as a plan.
+#[derive(Debug)]
+pub struct Layout {
+    pub(crate) context: Context,
+    pub(crate) root: Source,
+    /// The absolute path of the rootfs on the host.
+    pub(crate) root_path: CString,
+    pub(crate) mounts: Vec<MountPlan>,
+    /// Whether the usual devices and links are made: not in a /dev that is bound.
+    pub(crate) sets_up_dev: bool,
+    pub(crate) devices: Vec<DevicePlan>,
+    pub(crate) sysctls: Vec<Sysctl>,
+    /// A working directory to make while the root can still be written to.
+    pub(crate) make_cwd: Option<CString>,
+    pub(crate) readonly_paths: Vec<ReadonlyPath>,
+    pub(crate) masked_paths: Vec<CString>,
+    pub(crate) read_only_root: bool,
+    pub(crate) propagation: Option<(u64, Depth)>,
+}
+
+/// Where a mount comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The host's path, which the child resolves.
+    Path(CString),
+    /// A detached mount, made here since the child may not.
+    Tree(OwnedFd),
+}
+
+/// One entry of `mounts`.
+#[derive(Debug)]
+pub(crate) struct MountPlan {
+    pub index: usize,
+    pub destination: CString,
+    pub what: What,
+    /// The source as the config has it.
+    pub source: CString,
+    pub options: Options,
+    /// Whether the mount point must be a directory itself, as it decides what writes to /proc reach.
+    pub ordinary: bool,
+    pub covers_proc: bool,
+    pub covers_dev: bool,
+    pub allowed_in_proc: bool,
+}
+
+impl MountPlan {
+    /// Whether the mount becomes read-only only when all is made in it.
+    pub fn defers_read_only(&self) -> bool {
+        let tmpfs = matches!(&self.what, What::FileSystem { name } if name.as_c_str() == c"tmpfs");
+        self.options.attributes.set & ATTR_RDONLY != 0 && (tmpfs || self.covers_dev)
+    }
+}
+
+/// What a mount is of.
+#[derive(Debug)]
+pub(crate) enum What {
+    Bind { source: Source, depth: Depth },
+    FileSystem { name: CString },
+    Cgroup,
+    Remount,
+}
+
+/// One entry of `linux.devices`.
+#[derive(Debug)]
+pub(crate) struct DevicePlan {
+    pub path: CString,
+    pub kind: SFlag,
+    pub number: u64,
+    pub mode: Mode,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// One entry of `linux.readonlyPaths`.
+#[derive(Debug)]
+pub(crate) struct ReadonlyPath {
+    pub path: CString,
+    /// Whether certainly nothing is mounted below it.
+    pub alone: bool,
+}
+
+impl Layout {
+    /// Plans the root of a container whose rootfs is at the absolute path `rootfs`.
+    ///
+    /// Sources of bind mounts are relative to `bundle`. With a user namespace, what only the caller
+    /// may do is done here: cloning mounts that the container can't reach, mapping their ids.
+    pub fn plan(
+        spec: &Spec,
+        bundle: &Path,
+        rootfs: &Path,
+        context: Context,
+    ) -> Result<Self, Error> {
+        let linux = spec.linux().as_ref();
+        let propagation = propagation(linux)?;
+        let mounts = plan_mounts(spec, bundle, &context)?;
+        let root_path = c_string(rootfs, "root.path")?;
+        let root = if context.user_namespace && context.privileged {
+            Source::Tree(clone_root(rootfs, &root_path, propagation)?)
+        } else {
+            Source::Path(root_path.clone())
+        };
+        let read_only_root =
+            spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false);
+        let destinations: Vec<PathBuf> =
+            spec.mounts().iter().flatten().map(|mount| normal(mount.destination())).collect();
+        let paths = |list: Option<&Vec<String>>, name: &str| -> Result<Vec<CString>, Error> {
+            let mut paths: Vec<CString> = Vec::new();
+            for path in list.into_iter().flatten() {
+                let path = c_string(Path::new(path), name)?;
+                if !paths.contains(&path) {
+                    paths.push(path);
+                }
+            }
+            Ok(paths)
+        };
+        let readonly = linux.and_then(|linux| linux.readonly_paths().as_ref());
+        let readonly = paths(readonly, "linux.readonlyPaths")?;
+        Ok(Self {
+            root,
+            root_path,
+            sets_up_dev: !mounts
+                .iter()
+                .any(|plan| plan.covers_dev && matches!(plan.what, What::Bind { .. })),
+            mounts,
+            devices: plan_devices(linux)?,
+            sysctls: plan_sysctls(linux),
+            make_cwd: read_only_root.then(|| working_directory(spec)).flatten(),
+            readonly_paths: readonly
+                .into_iter()
+                .map(|path| ReadonlyPath { alone: is_alone(&path, &destinations), path })
+                .collect(),
+            masked_paths: paths(
+                linux.and_then(|linux| linux.masked_paths().as_ref()),
+                "linux.maskedPaths",
+            )?,
+            read_only_root,
+            propagation,
+            context,
+        })
+    }
+
+    /// Whether something may have to be covered by the null device.
+    pub(crate) fn masks_files(&self) -> bool {
+        !self.masked_paths.is_empty()
+    }
+
+    /// What a fault of a step was about, in words, with the kernel's answer.
+    #[must_use]
+    pub fn describe(&self, fault: &Fault) -> String {
+        let at = usize::try_from(fault.index).unwrap_or(usize::MAX);
+        let answer = fault.errno.desc().to_lowercase();
+        let detail = fault.detail.as_deref().map(String::from_utf8_lossy);
+        let words = detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+        if let Some(plan) = self.mounts.iter().find(|plan| plan.index == at)
+            && let Some(reason) = mount_reason(fault.step, plan)
+        {
+            let source = plan.source.to_string_lossy();
+            let destination = plan.destination.to_string_lossy();
+            let remedy = mount_remedy(fault, plan);
+            return format!(
+                "error mounting {source:?} to rootfs at {destination:?}: mounts[{at}]: \
+                 {reason}: {answer}{words}{remedy}"
+            );
+        }
+        format!("{}: {answer}{words}", self.object(fault.step, at))
+    }
+
+    /// The object of a step that is not about `mounts`.
+    fn object(&self, step: Step, at: usize) -> String {
+        let path = |path: Option<&CString>| {
+            path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        let device = self.devices.get(at);
+        match step {
+            Step::Isolate => "making the mounts private to the container".into(),
+            Step::CloneRoot | Step::AttachRoot => {
+                format!("mounting root.path {}", path(Some(&self.root_path)))
+            }
+            Step::DevFolder => "opening /dev".into(),
+            Step::DefaultDevice => {
+                let name = DEFAULT_DEVICES.get(at).map(|(name, ..)| name.to_string_lossy());
+                format!("making /dev/{}", name.unwrap_or_default())
+            }
+            Step::DevLink => {
+                let name = DEV_LINKS.get(at).map_or(c"ptmx", |(name, ..)| name);
+                format!("making the link /dev/{}", name.to_string_lossy())
+            }
+            Step::Device => {
+                format!("linux.devices[{at}]: making {}", path(device.map(|device| &device.path)))
+            }
+            Step::DeviceMismatch => format!(
+                "linux.devices[{at}]: {} is there, but is not the device {}",
+                path(device.map(|device| &device.path)),
+                device.map(|device| shown(device.number)).unwrap_or_default()
+            ),
+            Step::Console => "binding the terminal to /dev/console".into(),
+            Step::Sysctl => {
+                let name = self.sysctls.get(at).map(|sysctl| sysctl.name.as_str());
+                let value = self.sysctls.get(at).map(|sysctl| sysctl.value.as_str());
+                let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default());
+                format!("linux.sysctl {name}: writing {value:?}")
+            }
+            Step::WorkingDirectory => {
+                format!("process.cwd: making {}", path(self.make_cwd.as_ref()))
+            }
+            Step::ReadonlyPath => format!(
+                "linux.readonlyPaths: making {} read-only",
+                path(self.readonly_paths.get(at).map(|path| &path.path))
+            ),
+            Step::MaskedPath => {
+                format!("linux.maskedPaths: masking {}", path(self.masked_paths.get(at)))
+            }
+            step => fixed_object(step).to_owned(),
+        }
+    }
+}
+
+fn fixed_object(step: Step) -> &'static str {
+    match step {
+        Step::Pivot => {
+            "changing to the root (where that is on an initramfs, --no-pivot may be needed)"
+        }
+        Step::HideHost => "unmounting the host's proc and sysfs (--no-pivot)",
+        Step::Proc => "mounting a procfs to write to",
+        Step::MaskSource => "linux.maskedPaths: having something to mask with",
+        Step::ReadonlyRoot => "root.readonly: making the root read-only",
+        Step::RootPropagation => "linux.rootfsPropagation: setting it",
+        _ => "making the root",
+    }
+}
+
+/// What was being done to a mount; `None` for steps that are about something else.
+fn mount_reason(step: Step, plan: &MountPlan) -> Option<String> {
+    let name = match &plan.what {
+        What::FileSystem { name } => name.to_string_lossy().into_owned(),
+        What::Cgroup => "cgroup".to_owned(),
+        _ => String::new(),
+    };
+    Some(match step {
+        Step::MountPoint => "mount point".to_owned(),
+        Step::MountPointNotOrdinary => {
+            format!("filesystem {name:?} must be mounted on ordinary directory")
+        }
+        Step::MountPointInProc => "cannot be mounted because it is inside /proc".to_owned(),
+        Step::Source => "source".to_owned(),
+        Step::FileSystem => format!("file system type {name:?}"),
+        Step::Parameter => "option".to_owned(),
+        Step::Make => format!("making the {name} file system"),
+        Step::Attributes => "attributes".to_owned(),
+        Step::Propagation => "propagation".to_owned(),
+        Step::Attach => "attaching".to_owned(),
+        Step::Remount => "remounting".to_owned(),
+        Step::CopyUp => "tmpcopyup".to_owned(),
+        Step::Cgroup => "showing the cgroups".to_owned(),
+        _ => return None,
+    })
+}
+
+fn mount_remedy(fault: &Fault, plan: &MountPlan) -> &'static str {
+    match (fault.step, &plan.what) {
+        (Step::FileSystem, What::FileSystem { name }) if name.as_c_str() == c"bind" => {
+            ": a bind mount needs the option bind or rbind"
+        }
+        (Step::FileSystem, _) => ": the kernel has no such file system (is a module missing?)",
+        _ => "",
+    }
+}
+
+fn propagation(linux: Option<&Linux>) -> Result<Option<(u64, Depth)>, Error> {
+    let Some(name) = linux.and_then(|linux| linux.rootfs_propagation().as_deref()) else {
+        return Ok(None);
+    };
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let known = options::propagation(name);
+    known.map(Some).ok_or_else(|| Error(format!("linux.rootfsPropagation: unknown value {name:?}")))
+}
+
+fn plan_mounts(spec: &Spec, bundle: &Path, context: &Context) -> Result<Vec<MountPlan>, Error> {
+    let linux = spec.linux().as_ref();
+    let label = linux.and_then(|linux| linux.mount_label().as_deref()).filter(|label| {
+        // Where SELinux is off there is nothing that would understand it.
+        !label.is_empty() && Path::new("/sys/fs/selinux/enforce").exists()
+    });
+    let list = spec.mounts().iter().flatten().enumerate();
+    list.map(|(index, mount)| {
+        plan_mount(index, mount, bundle, linux, context, label).map_err(|Error(why)| {
+            Error(format!("mounts[{index}] {}: {why}", mount.destination().display()))
+        })
+    })
+    .collect()
+}
+
+fn plan_mount(
+    index: usize,
+    mount: &Mount,
+    bundle: &Path,
+    linux: Option<&Linux>,
+    context: &Context,
+    label: Option<&str>,
+) -> Result<MountPlan, Error> {
+    let mut options =
+        Options::parse(mount.options().as_deref().unwrap_or_default()).map_err(Error)?;
+    let kind = mount.typ().as_deref().unwrap_or_default();
+    let source = mount.source().as_deref().unwrap_or_else(|| Path::new(""));
+    let is_mapped = mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty());
+    let idmap = options.idmap.or(is_mapped.then_some(Depth::One));
+    let what = if options.remount {
+        What::Remount
+    } else if let Some(depth) = options.bind {
+        let path = c_string(&bundle.join(source), "source")?;
+        let source = match idmap {
+            Some(mapped) => Source::Tree(mapped_tree(&path, depth, mapped, mount, linux)?),
+            None if context.user_namespace && context.privileged => {
+                Source::Tree(parents_tree(&path, depth)?)
+            }
+            None => Source::Path(path),
+        };
+        What::Bind { source, depth }
+    } else if idmap.is_some() {
+        return Err(Error("idmap: only bind mounts can have their ids mapped".into()));
+    } else if kind == "cgroup" {
+        What::Cgroup
+    } else {
+        What::FileSystem { name: c_text(kind, "type")? }
+    };
+    if let (What::FileSystem { .. }, Some(label)) = (&what, label)
+        && !matches!(kind, "proc" | "sysfs")
+    {
+        options.parameters.push((c"context".to_owned(), Some(c_text(label, "label")?)));
+    }
+    let place = normal(mount.destination());
+    let covers_proc = place == Path::new("/proc");
+    Ok(MountPlan {
+        index,
+        destination: c_string(mount.destination(), "destination")?,
+        ordinary: matches!(&what, What::FileSystem { .. }) && matches!(kind, "proc" | "sysfs"),
+        what,
+        source: c_string(
+            if source.as_os_str().is_empty() { Path::new("none") } else { source },
+            "source",
+        )?,
+        options,
+        covers_proc,
+        covers_dev: place == Path::new("/dev"),
+        allowed_in_proc: covers_proc
+            || ALLOWED_IN_PROC.iter().any(|allowed| place == Path::new(allowed)),
+    })
+}
+
+/// A clone made on the host's side: cut off from what the container mounts, as a new mount
+/// namespace would have it.
+fn parents_tree(path: &CStr, depth: Depth) -> Result<OwnedFd, Error> {
+    let slave = Attributes { propagation: MS_SLAVE, ..Attributes::default() };
+    mount::open_tree_with(AT_FDCWD, path, depth, &slave).map_err(|errno| {
+        Error(format!("source {}: {}", path.to_string_lossy(), errno.desc().to_lowercase()))
+    })
+}
+
+/// [`parents_tree`] with its ids mapped: by the mount's own mappings, or else the container's.
+fn mapped_tree(
+    path: &CStr,
+    depth: Depth,
+    mapped: Depth,
+    mount: &Mount,
+    linux: Option<&Linux>,
+) -> Result<OwnedFd, Error> {
+    let given = |own: &Option<Vec<LinuxIdMapping>>, containers: Option<&Vec<LinuxIdMapping>>| {
+        own.as_ref().filter(|list| !list.is_empty()).or(containers).cloned().unwrap_or_default()
+    };
+    let users = given(mount.uid_mappings(), linux.and_then(|l| l.uid_mappings().as_ref()));
+    let groups = given(mount.gid_mappings(), linux.and_then(|l| l.gid_mappings().as_ref()));
+    if users.is_empty() || groups.is_empty() {
+        return Err(Error("idmap: no uidMappings and gidMappings, and no user namespace".into()));
+    }
+    let tree = parents_tree(path, depth)?;
+    let failed = |what: &str, errno: sys::Errno| {
+        Error(format!("idmap: {what}: {}", errno.desc().to_lowercase()))
+    };
+    let namespace = idmap::namespace(&users, &groups)
+        .map_err(|errno| failed("making a user namespace with the mappings", errno))?;
+    let number = std::os::fd::AsRawFd::as_raw_fd(&namespace);
+    let attributes = Attributes {
+        set: ATTR_IDMAP,
+        userns_fd: u64::from(number.cast_unsigned()),
+        ..Attributes::default()
+    };
+    mount::mount_setattr(&tree, mapped, &attributes).map_err(|errno| {
+        failed("mapping the ids (does the file system of the source allow it?)", errno)
+    })?;
+    Ok(tree)
+}
+
+fn clone_root(
+    rootfs: &Path,
+    path: &CStr,
+    propagation: Option<(u64, Depth)>,
+) -> Result<OwnedFd, Error> {
+    let keeps = propagation.is_none_or(|(kind, _)| kind == MS_SLAVE);
+    let propagation = if keeps { MS_SLAVE } else { MS_PRIVATE };
+    let attributes = Attributes { propagation, ..Attributes::default() };
+    mount::open_tree_with(AT_FDCWD, path, Depth::Tree, &attributes).map_err(|errno| {
+        Error(format!("root.path {}: {}", rootfs.display(), errno.desc().to_lowercase()))
+    })
+}
+
+fn plan_devices(linux: Option<&Linux>) -> Result<Vec<DevicePlan>, Error> {
+    let list = linux.and_then(|linux| linux.devices().as_ref());
+    list.into_iter()
+        .flatten()
+        .enumerate()
+        .map(|(index, device)| plan_device(index, device))
+        .collect()
+}
+
+fn plan_device(index: usize, device: &LinuxDevice) -> Result<DevicePlan, Error> {
+    let at = || format!("linux.devices[{index}] {}", device.path().display());
+    let kind = match device.typ() {
+        LinuxDeviceType::B => SFlag::S_IFBLK,
+        LinuxDeviceType::C | LinuxDeviceType::U => SFlag::S_IFCHR,
+        LinuxDeviceType::P => SFlag::S_IFIFO,
+        LinuxDeviceType::A => return Err(Error(format!("{}: type a is no device", at()))),
+    };
+    let number = |value: i64| {
+        u64::try_from(value).map_err(|_| Error(format!("{}: major and minor must be given", at())))
+    };
+    Ok(DevicePlan {
+        path: c_string(device.path(), "linux.devices")?,
+        kind,
+        number: if kind == SFlag::S_IFIFO {
+            0
+        } else {
+            makedev(number(device.major())?, number(device.minor())?)
+        },
+        mode: Mode::from_bits_truncate(device.file_mode().unwrap_or(0o666) & 0o7777),
+        uid: device.uid().unwrap_or(0),
+        gid: device.gid().unwrap_or(0),
+    })
+}
+
+fn plan_sysctls(linux: Option<&Linux>) -> Vec<Sysctl> {
+    let list = linux.and_then(|linux| linux.sysctl().as_ref());
+    let mut sysctls: Vec<Sysctl> =
+        list.into_iter().flatten().map(|(name, value)| Sysctl::new(name, value)).collect();
+    sysctls.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    sysctls
+}
+
+fn working_directory(spec: &Spec) -> Option<CString> {
+    let cwd = spec.process().as_ref()?.cwd();
+    let cwd = CString::new(cwd.as_os_str().as_bytes()).ok()?;
+    (cwd.as_c_str() != c"/").then_some(cwd)
+}
+
+/// Whether certainly nothing is mounted below a path: one of the kernel's own, where no link of the
+/// image leads elsewhere, with no mount configured below it.
+fn is_alone(path: &CStr, destinations: &[PathBuf]) -> bool {
+    let path = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
+    let kernels = path.starts_with("/proc") || path.starts_with("/sys");
+    kernels && destinations.iter().all(|place| place == path || !place.starts_with(path))
+}
+
+/// The path without `.`, `..` and doubled slashes, as it is where no links are.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => normal.push(name),
+            Component::ParentDir => drop(normal.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    normal
+}
+
+fn c_string(path: &Path, what: &str) -> Result<CString, Error> {
+    let text = CString::new(path.as_os_str().as_bytes());
+    text.map_err(|_| Error(format!("{what}: has a NUL byte")))
+}
+
+fn c_text(text: &str, what: &str) -> Result<CString, Error> {
+    c_string(Path::new(text), what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_made_normal_within_the_root() {
+        for (path, expected) in
+            [("proc//", "/proc"), ("/a/../../proc/.", "/proc"), ("", "/"), ("/dev/x/..", "/dev")]
+        {
+            assert_eq!(normal(Path::new(path)), Path::new(expected));
+        }
+    }
+
+    #[test]
+    fn a_path_of_the_kernels_with_no_mount_below_is_alone() {
+        let mounts = ["/proc", "/sys", "/sys/fs/cgroup"].map(PathBuf::from);
+        assert!(is_alone(c"/proc/sys", &mounts) && is_alone(c"/sys/firmware", &mounts));
+        assert!(!is_alone(c"/sys/fs", &mounts) && !is_alone(c"/etc", &mounts));
+    }
+}

@@ -1,0 +1,41 @@
+//! What a container sees below its root: planned on the host, built by directory descriptors.
+//!
+//! [`Layout::plan`] turns the config into an ordered list of things to make, on the host's side and
+//! before the fork. [`Layout::build`], [`Layout::pivot`] and [`Layout::finish`] make them, in the
+//! child. Below the root nothing is reached by a joined path: every target is resolved once, by
+//! openat2(2) with the root as root, and what is made is moved onto that descriptor, so an image
+//! can't lead the host elsewhere by its links, nor by exchanging them meanwhile. This crate knows
+//! no lifecycle.
+
+mod build;
+mod cgroup;
+mod copyup;
+mod devices;
+mod idmap;
+mod layout;
+mod make;
+mod masks;
+mod options;
+mod pivot;
+mod step;
+mod sysctl;
+mod target;
+
+pub use build::Built;
+pub use cgroup::{CgroupView, ControllerView};
+pub use layout::{Context, Layout};
+pub use options::{MOUNT_OPTIONS, is_propagation};
+pub use step::{Fault, Step};
+pub use target::make_directories;
+
+/// What went wrong while planning, in words: the object and the reason.
+#[derive(Debug)]
+pub struct Error(pub String);
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}

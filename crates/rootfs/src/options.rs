@@ -1,0 +1,343 @@
+//! Mount options: the table of the spec, and what a list of them comes to.
+
+use std::ffi::CString;
+use sys::mount::{
+    ATTR_ATIME_MASK, ATTR_NOATIME, ATTR_NODEV, ATTR_NODIRATIME, ATTR_NOEXEC, ATTR_NOSUID,
+    ATTR_NOSYMFOLLOW, ATTR_RDONLY, ATTR_RELATIME, ATTR_STRICTATIME, Attributes, Depth,
+};
+use sys::nix::libc::{MS_PRIVATE, MS_SHARED, MS_SLAVE, MS_UNBINDABLE};
+
+/// What one option does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    /// Nothing that is not so anyway.
+    Default,
+    /// Sets or clears `MOUNT_ATTR_*` of the mount.
+    Set(u64),
+    Clear(u64),
+    /// One of the access time attributes, which exclude each other.
+    Atime(u64),
+    /// The propagation type, of the mount or of all below it too.
+    Propagate(u64, Depth),
+    Bind(Depth),
+    Remount,
+    Idmap(Depth),
+    CopyUp,
+    /// A flag of the superblock, by the name that fsconfig(2) has for it.
+    Superblock(&'static str),
+    /// A flag of mount(2) that fsconfig(2) has no name for.
+    Classic(u64, bool),
+}
+
+use Effect::{
+    Atime, Bind, Classic, Clear, CopyUp, Default as Nothing, Idmap, Propagate, Remount, Set,
+    Superblock,
+};
+
+const MS_SILENT: u64 = 1 << 15;
+const MS_I_VERSION: u64 = 1 << 23;
+
+/// Every option that is not a file system's own, but for the recursive forms of those of [`Set`],
+/// [`Clear`] and [`Atime`], whose names have an `r` before them.
+const TABLE: [(&str, Effect); 50] = [
+    ("async", Superblock("async")),
+    ("atime", Clear(ATTR_NOATIME)),
+    ("bind", Bind(Depth::One)),
+    ("defaults", Nothing),
+    ("dev", Clear(ATTR_NODEV)),
+    ("diratime", Clear(ATTR_NODIRATIME)),
+    ("dirsync", Superblock("dirsync")),
+    ("exec", Clear(ATTR_NOEXEC)),
+    ("idmap", Idmap(Depth::One)),
+    ("iversion", Classic(MS_I_VERSION, true)),
+    ("lazytime", Superblock("lazytime")),
+    ("loud", Classic(MS_SILENT, false)),
+    ("mand", Superblock("mand")),
+    ("noatime", Atime(ATTR_NOATIME)),
+    ("nodev", Set(ATTR_NODEV)),
+    ("nodiratime", Set(ATTR_NODIRATIME)),
+    ("noexec", Set(ATTR_NOEXEC)),
+    ("noiversion", Classic(MS_I_VERSION, false)),
+    ("nolazytime", Superblock("nolazytime")),
+    ("nomand", Superblock("nomand")),
+    ("norelatime", Atime(ATTR_STRICTATIME)),
+    ("nostrictatime", Atime(ATTR_RELATIME)),
+    ("nosuid", Set(ATTR_NOSUID)),
+    ("nosymfollow", Set(ATTR_NOSYMFOLLOW)),
+    ("private", Propagate(MS_PRIVATE, Depth::One)),
+    ("rbind", Bind(Depth::Tree)),
+    ("relatime", Atime(ATTR_RELATIME)),
+    ("remount", Remount),
+    ("ridmap", Idmap(Depth::Tree)),
+    ("ro", Set(ATTR_RDONLY)),
+    ("rprivate", Propagate(MS_PRIVATE, Depth::Tree)),
+    ("rshared", Propagate(MS_SHARED, Depth::Tree)),
+    ("rslave", Propagate(MS_SLAVE, Depth::Tree)),
+    ("runbindable", Propagate(MS_UNBINDABLE, Depth::Tree)),
+    ("rw", Clear(ATTR_RDONLY)),
+    ("shared", Propagate(MS_SHARED, Depth::One)),
+    ("silent", Classic(MS_SILENT, true)),
+    ("slave", Propagate(MS_SLAVE, Depth::One)),
+    ("strictatime", Atime(ATTR_STRICTATIME)),
+    ("suid", Clear(ATTR_NOSUID)),
+    ("symfollow", Clear(ATTR_NOSYMFOLLOW)),
+    ("sync", Superblock("sync")),
+    ("tmpcopyup", CopyUp),
+    ("unbindable", Propagate(MS_UNBINDABLE, Depth::One)),
+    // The remaining ones only for `mount(8)`'s sake: they say how fstab is read.
+    ("auto", Nothing),
+    ("noauto", Nothing),
+    ("nofail", Nothing),
+    ("nouser", Nothing),
+    ("user", Nothing),
+    ("users", Nothing),
+];
+
+/// The names of all options that a config may have, for `features`, sorted.
+pub const MOUNT_OPTIONS: [&str; 62] = [
+    "async",
+    "atime",
+    "bind",
+    "defaults",
+    "dev",
+    "diratime",
+    "dirsync",
+    "exec",
+    "idmap",
+    "iversion",
+    "lazytime",
+    "loud",
+    "mand",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "noiversion",
+    "nolazytime",
+    "nomand",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "private",
+    "ratime",
+    "rbind",
+    "rdev",
+    "rdiratime",
+    "relatime",
+    "remount",
+    "rexec",
+    "ridmap",
+    "rnoatime",
+    "rnodev",
+    "rnodiratime",
+    "rnoexec",
+    "rnorelatime",
+    "rnostrictatime",
+    "rnosuid",
+    "rnosymfollow",
+    "ro",
+    "rprivate",
+    "rrelatime",
+    "rro",
+    "rrw",
+    "rshared",
+    "rslave",
+    "rstrictatime",
+    "rsuid",
+    "rsymfollow",
+    "runbindable",
+    "rw",
+    "shared",
+    "silent",
+    "slave",
+    "strictatime",
+    "suid",
+    "symfollow",
+    "sync",
+    "tmpcopyup",
+    "unbindable",
+];
+
+/// What the options of one mount come to.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    /// Whether it is a bind mount, and how deep.
+    pub bind: Option<Depth>,
+    pub remount: bool,
+    /// Whether ids are mapped, and how deep.
+    pub idmap: Option<Depth>,
+    pub copy_up: bool,
+    /// Attributes of the mount itself.
+    pub attributes: Attributes,
+    /// Attributes of it and all below.
+    pub recursive: Attributes,
+    /// Propagation types, in their order.
+    pub propagation: Vec<(u64, Depth)>,
+    /// For fsconfig(2): a name, and a value for those that have one.
+    pub parameters: Vec<(CString, Option<CString>)>,
+    /// Flags that only mount(2) has.
+    pub classic: u64,
+}
+
+impl Options {
+    /// Adds `list` up; a later option overrides an earlier one that contradicts it. What is not in
+    /// the table is the file system's own.
+    pub fn parse(list: &[String]) -> Result<Self, String> {
+        let mut options = Self::default();
+        for option in list.iter().filter(|option| !option.is_empty()) {
+            options.add(option)?;
+        }
+        Ok(options)
+    }
+
+    fn add(&mut self, option: &str) -> Result<(), String> {
+        let find = |name: &str| TABLE.iter().find(|(listed, _)| *listed == name).map(|(_, e)| *e);
+        if let Some(effect) = find(option) {
+            self.apply(effect);
+            return Ok(());
+        }
+        let recursive = option.strip_prefix('r').and_then(find);
+        if let Some(effect @ (Set(_) | Clear(_) | Atime(_))) = recursive {
+            change(&mut self.recursive, effect);
+            return Ok(());
+        }
+        let text =
+            |text: &str| CString::new(text).map_err(|_| format!("{option:?} has a NUL byte"));
+        let parameter = match option.split_once('=') {
+            Some((name, value)) => (text(name)?, Some(text(value)?)),
+            None => (text(option)?, None),
+        };
+        self.parameters.push(parameter);
+        Ok(())
+    }
+
+    fn apply(&mut self, effect: Effect) {
+        match effect {
+            Nothing => {}
+            Set(_) | Clear(_) | Atime(_) => change(&mut self.attributes, effect),
+            Propagate(kind, depth) => self.propagation.push((kind, depth)),
+            Bind(depth) => self.bind = Some(depth),
+            Remount => self.remount = true,
+            Idmap(depth) => self.idmap = Some(depth),
+            CopyUp => self.copy_up = true,
+            Superblock(name) => self.parameters.extend(CString::new(name).map(|name| (name, None))),
+            Classic(flag, true) => self.classic |= flag,
+            Classic(flag, false) => self.classic &= !flag,
+        }
+    }
+
+    /// The value of a file system's own option.
+    pub fn value(&self, name: &str) -> Option<&CString> {
+        let found =
+            self.parameters.iter().rev().find(|(listed, _)| listed.to_bytes() == name.as_bytes());
+        found.and_then(|(_, value)| value.as_ref())
+    }
+}
+
+/// Sets one attribute or clears it, undoing what was said of it before.
+fn change(attributes: &mut Attributes, effect: Effect) {
+    match effect {
+        Set(bits) => {
+            attributes.set |= bits;
+            attributes.clear &= !bits;
+        }
+        Clear(ATTR_NOATIME) => {
+            // The kernel's default, which is none of the other values of this field.
+            if attributes.set & ATTR_ATIME_MASK == ATTR_NOATIME {
+                attributes.set &= !ATTR_ATIME_MASK;
+            }
+            attributes.clear |= ATTR_ATIME_MASK;
+        }
+        Clear(bits) => {
+            attributes.set &= !bits;
+            attributes.clear |= bits;
+        }
+        Atime(value) => {
+            // An enumeration, not bits: relatime is 0, and the mask has to be cleared for any.
+            attributes.set = attributes.set & !ATTR_ATIME_MASK | value;
+            attributes.clear |= ATTR_ATIME_MASK;
+        }
+        _ => {}
+    }
+}
+
+/// The propagation type that a value of `linux.rootfsPropagation` names.
+pub(crate) fn propagation(name: &str) -> Option<(u64, Depth)> {
+    TABLE.iter().find_map(|(listed, effect)| match effect {
+        Propagate(kind, depth) if *listed == name => Some((*kind, *depth)),
+        _ => None,
+    })
+}
+
+/// Whether `name` is a propagation type, as `linux.rootfsPropagation` takes it.
+#[must_use]
+pub fn is_propagation(name: &str) -> bool {
+    propagation(name).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn parse(list: &[&str]) -> Options {
+        Options::parse(&list.iter().map(|&option| option.to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn the_last_of_contradicting_options_wins() {
+        let options = parse(&["rw", "ro", "nodev", "dev"]);
+        assert_eq!((options.attributes.set, options.attributes.clear), (ATTR_RDONLY, ATTR_NODEV));
+    }
+
+    #[test]
+    fn access_time_is_one_of_several_values() {
+        let options = parse(&["noatime", "strictatime"]);
+        assert_eq!(options.attributes.set, ATTR_STRICTATIME);
+        assert_eq!(options.attributes.clear, ATTR_ATIME_MASK);
+        let options = parse(&["noatime", "atime"]);
+        assert_eq!((options.attributes.set, options.attributes.clear), (0, ATTR_ATIME_MASK));
+    }
+
+    #[test]
+    fn recursive_forms_are_of_attributes_only() {
+        assert_eq!(parse(&["rro", "rnoexec"]).recursive.set, ATTR_RDONLY | ATTR_NOEXEC);
+        let options = parse(&["rsize", "rsync"]);
+        assert_eq!(options.parameters.len(), 2);
+    }
+
+    #[test]
+    fn the_rest_is_for_the_file_system() {
+        let options = parse(&["size=1m", "sync", "weird", "a=b=c"]);
+        let shown: Vec<_> = options
+            .parameters
+            .iter()
+            .map(|(name, value)| {
+                (name.to_str().unwrap(), value.as_ref().map(|v| v.to_str().unwrap()))
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [("size", Some("1m")), ("sync", None), ("weird", None), ("a", Some("b=c"))]
+        );
+        assert_eq!(options.value("size").unwrap().to_str().unwrap(), "1m");
+    }
+
+    #[test]
+    fn the_list_for_features_is_what_is_taken() {
+        assert!(MOUNT_OPTIONS.is_sorted());
+        for option in MOUNT_OPTIONS {
+            let parameters = parse(&[option]).parameters;
+            let is_flag = |name: &CString| {
+                TABLE.iter().any(|(_, effect)| {
+                    matches!(effect, Superblock(flag) if flag.as_bytes() == name.to_bytes())
+                })
+            };
+            assert!(parameters.iter().all(|(name, _)| is_flag(name)), "{option}");
+        }
+        for (option, _) in TABLE.iter().filter(|(_, effect)| *effect != Nothing) {
+            assert!(MOUNT_OPTIONS.contains(option), "{option}");
+        }
+    }
+}

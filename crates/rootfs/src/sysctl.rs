@@ -1,0 +1,63 @@
+//! `linux.sysctl`, by a procfs that is one.
+
+use crate::build::Built;
+use crate::step::{Fault, Result, Step};
+
+/// One sysctl to write.
+#[derive(Debug)]
+pub(crate) struct Sysctl {
+    /// As the config has it.
+    pub name: String,
+    /// Below the root of procfs.
+    pub path: String,
+    pub value: String,
+}
+
+impl Sysctl {
+    /// A name has dots or slashes between its components: the first that occurs is the separator,
+    /// and the other one stands for itself (sysctl(8)).
+    pub fn new(name: &str, value: &str) -> Self {
+        let slashes =
+            name.find(['.', '/']).is_some_and(|at| name.as_bytes().get(at) == Some(&b'/'));
+        let path = if slashes {
+            name.to_owned()
+        } else {
+            name.chars()
+                .map(|c| match c {
+                    '.' => '/',
+                    '/' => '.',
+                    other => other,
+                })
+                .collect()
+        };
+        Self { name: name.to_owned(), path: format!("sys/{path}"), value: value.to_owned() }
+    }
+}
+
+/// Writes them in the order of the plan.
+pub(crate) fn write_all(list: &[Sysctl], built: &Built) -> Result<()> {
+    for (index, sysctl) in list.iter().enumerate() {
+        let written = built
+            .open_proc(&sysctl.path)
+            .and_then(|file| sys::fs::write_once(&file, sysctl.value.as_bytes()));
+        written.map_err(|errno| Fault::new(Step::Sysctl, errno).at(index))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sysctl;
+
+    #[test]
+    fn the_first_separator_is_the_separator() {
+        for (name, path) in [
+            ("net.ipv4.ip_forward", "sys/net/ipv4/ip_forward"),
+            ("net/ipv4/ip_forward", "sys/net/ipv4/ip_forward"),
+            ("net.ipv4.conf.eth0/1.rp_filter", "sys/net/ipv4/conf/eth0.1/rp_filter"),
+            ("net/ipv4/conf/eth0.1/rp_filter", "sys/net/ipv4/conf/eth0.1/rp_filter"),
+        ] {
+            assert_eq!(Sysctl::new(name, "1").path, path);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Finding and making places below the root: by openat2(2) with the root as root, one component at
+//! a time where something is missing.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::Errno;
+use sys::fs::openat2;
+use sys::nix::fcntl::{OFlag, ResolveFlag, openat, readlinkat};
+use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
+
+/// How many dangling links in a row are followed, as many as the kernel follows of others.
+const LINKS: usize = 40;
+
+/// What a mount point is made as, where it is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Directory,
+    File,
+}
+
+/// Makes the directory `path` below `root` with all that lead to it, each with mode 0755.
+///
+/// Links are resolved as if `root` were the root. The caller's umask counts.
+pub fn make_directories(root: BorrowedFd, path: &CStr) -> sys::Result<()> {
+    find_or_make(root, path, Kind::Directory).map(drop)
+}
+
+/// Opens what is at `path` below `root` (`O_PATH`), following links within the root.
+pub(crate) fn find(root: BorrowedFd, path: &CStr) -> sys::Result<OwnedFd> {
+    open_in(root, path, OFlag::O_PATH)
+}
+
+/// Opens what is at `path` below `root` (`O_PATH`), without following a link at its end.
+pub(crate) fn find_no_follow(root: BorrowedFd, path: &CStr) -> sys::Result<OwnedFd> {
+    open_in(root, path, OFlag::O_PATH | OFlag::O_NOFOLLOW)
+}
+
+/// [`find`], but what is missing is made.
+pub(crate) fn find_or_make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<OwnedFd> {
+    match find(root, path) {
+        Err(Errno::ENOENT) => make(root, path, kind, LINKS),
+        found => found,
+    }
+}
+
+/// Splits a path into the directory, made where it is missing, and the last component.
+pub(crate) fn parent_of(root: BorrowedFd, path: &CStr) -> sys::Result<(OwnedFd, CString)> {
+    let (parent, name) = split(path)?;
+    Ok((find_or_make(root, &parent, Kind::Directory)?, name))
+}
+
+/// The type and numbers of what an `O_PATH` descriptor stands for.
+pub(crate) fn stat_type(file: impl AsFd) -> sys::Result<(SFlag, FileStat)> {
+    let stat = fstat(file)?;
+    Ok((SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT, stat))
+}
+
+fn open_in(root: BorrowedFd, path: &CStr, flags: OFlag) -> sys::Result<OwnedFd> {
+    // An empty path would be refused; from the root, "." is the root.
+    let path = if path.is_empty() { c"." } else { path };
+    let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    openat2(root, path, flags, Mode::empty(), resolve)
+}
+
+/// Makes what is missing of `path`. A component that is there, though the whole is not to be
+/// found, is a dangling link: what it leads to is made then, within the root too.
+fn make(root: BorrowedFd, path: &CStr, kind: Kind, links: usize) -> sys::Result<OwnedFd> {
+    let (parent_path, name) = split(path)?;
+    let parent = match find(root, &parent_path) {
+        Err(Errno::ENOENT) => make(root, &parent_path, Kind::Directory, links)?,
+        found => found?,
+    };
+    match create(&parent, &name, kind) {
+        Err(Errno::EEXIST) => {}
+        created => return created,
+    }
+    let Ok(target) = readlinkat(&parent, name.as_c_str()) else {
+        // Somebody else has made it meanwhile.
+        return find(root, path);
+    };
+    let links = links.checked_sub(1).ok_or(Errno::ELOOP)?;
+    let target = target.to_str().ok_or(Errno::EINVAL)?;
+    let next = match target.strip_prefix('/') {
+        Some(absolute) => absolute.to_owned(),
+        None => format!("{}/{target}", parent_path.to_str().map_err(|_| Errno::EINVAL)?),
+    };
+    let next = CString::new(next).map_err(|_| Errno::EINVAL)?;
+    match find(root, &next) {
+        Err(Errno::ENOENT) => make(root, &next, kind, links),
+        found => found,
+    }
+}
+
+/// Makes one component, and opens just what was made.
+fn create(parent: &OwnedFd, name: &CStr, kind: Kind) -> sys::Result<OwnedFd> {
+    match kind {
+        Kind::Directory => {
+            mkdirat(parent, name, Mode::from_bits_truncate(0o755))?;
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            openat(parent, name, flags, Mode::empty())
+        }
+        Kind::File => {
+            let flags = OFlag::O_CREAT
+                | OFlag::O_EXCL
+                | OFlag::O_NOFOLLOW
+                | OFlag::O_CLOEXEC
+                | OFlag::O_WRONLY;
+            openat(parent, name, flags, Mode::from_bits_truncate(0o644))
+        }
+    }
+}
+
+/// The directory of a path, and its last component.
+fn split(path: &CStr) -> sys::Result<(CString, CString)> {
+    let bytes = path.to_bytes();
+    let end = bytes.iter().rposition(|byte| *byte != b'/').ok_or(Errno::EEXIST)?;
+    let bytes = bytes.get(..=end).unwrap_or_default();
+    let (parent, name) = match bytes.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&bytes[..slash], &bytes[slash + 1..]),
+        None => (&b""[..], bytes),
+    };
+    if name == b"." || name == b".." {
+        return Err(Errno::EINVAL);
+    }
+    let text = |bytes: &[u8]| CString::new(bytes).map_err(|_| Errno::EINVAL);
+    Ok((text(parent)?, text(name)?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+    use sys::nix::fcntl::open;
+
+    struct Folder(PathBuf, OwnedFd);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path =
+                std::env::temp_dir().join(format!("rind-target-{name}-{}", std::process::id()));
+            fs::create_dir_all(path.join("root")).unwrap();
+            let root = open(&path.join("root"), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
+            Self(path, root.unwrap())
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn missing_components_are_made() {
+        let Folder(path, root) = &Folder::new("made");
+        find_or_make(root.as_fd(), c"/a/b/c", Kind::Directory).unwrap();
+        find_or_make(root.as_fd(), c"a/b/file", Kind::File).unwrap();
+        assert!(path.join("root/a/b/c").is_dir() && path.join("root/a/b/file").is_file());
+        find_or_make(root.as_fd(), c"", Kind::Directory).unwrap();
+        assert_eq!(make(root.as_fd(), c"..", Kind::Directory, 1).unwrap_err(), Errno::EINVAL);
+    }
+
+    #[test]
+    fn links_lead_to_places_in_the_root() {
+        let Folder(path, root) = &Folder::new("links");
+        fs::create_dir(path.join("outside")).unwrap();
+        symlink(path.join("outside"), path.join("root/absolute")).unwrap();
+        symlink("../../../../outside", path.join("root/relative")).unwrap();
+        symlink("nowhere/yet", path.join("root/dangling")).unwrap();
+        make_directories(root.as_fd(), c"absolute/x").unwrap();
+        make_directories(root.as_fd(), c"relative/y").unwrap();
+        find_or_make(root.as_fd(), c"dangling", Kind::File).unwrap();
+        assert!(fs::read_dir(path.join("outside")).unwrap().next().is_none());
+        let inside = path.join("root").join(path.strip_prefix("/").unwrap()).join("outside/x");
+        assert!(inside.is_dir(), "{}", inside.display());
+        assert!(path.join("root/outside/y").is_dir());
+        assert!(path.join("root/nowhere/yet").is_file());
+    }
+
+    #[test]
+    fn a_circle_of_links_ends() {
+        let Folder(path, root) = &Folder::new("circle");
+        symlink("b", path.join("root/a")).unwrap();
+        symlink("a", path.join("root/b")).unwrap();
+        assert_eq!(find_or_make(root.as_fd(), c"a", Kind::File).unwrap_err(), Errno::ELOOP);
+    }
+}
