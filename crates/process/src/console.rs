@@ -1,0 +1,68 @@
+//! The terminal: made in the container's own devpts, its master sent out, its slave made stdio.
+
+use crate::fault::{During, Fault, Stage};
+use crate::plan::{Console, Identity};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::nix::fcntl::{OFlag, ResolveFlag};
+use sys::nix::sys::stat::{Mode, SFlag, fstat, major, minor};
+use sys::nix::sys::statfs::{FsType, fstatfs};
+use sys::nix::unistd::{Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown};
+use sys::{Errno, socket, terminal};
+
+const DEVPTS_SUPER_MAGIC: FsType = FsType(0x1cd1);
+
+/// Makes a terminal, sends its master over the console socket, and gives its slave.
+///
+/// `root` is the container's root. What stands for ptmx there is the image's to decide, so it is
+/// used only if it is devpts's own; the slave is had from the master, without a path.
+pub(crate) fn make(
+    console: &Console,
+    root: BorrowedFd,
+    owner: &Identity,
+) -> Result<OwnedFd, Fault> {
+    let master = open_ptmx(root).during(Stage::Terminal)?;
+    terminal::unlock(&master).during(Stage::Terminal)?;
+    let slave = terminal::peer(&master).during(Stage::Terminal)?;
+    terminal::clear_onlcr(&slave).during(Stage::Terminal)?;
+    if let Some(size) = console.size {
+        terminal::set_size(&slave, size).during(Stage::Terminal)?;
+    }
+    if owner.uid != 0 {
+        // The group stays devpts's own, so that its mode goes on meaning what it was mounted with.
+        match fchown(&slave, Some(Uid::from_raw(owner.uid)), None) {
+            Ok(()) | Err(Errno::EPERM | Errno::EINVAL) => {}
+            Err(errno) => return Err(Fault::new(Stage::Terminal, errno)),
+        }
+    }
+    let sent = socket::send(&console.socket, b"/dev/ptmx", &[master.as_fd()]);
+    sent.during(Stage::ConsoleSocket)?;
+    Ok(slave)
+}
+
+/// Makes `slave` the controlling terminal and stdin, stdout and stderr.
+pub(crate) fn take(slave: &OwnedFd) -> Result<(), Fault> {
+    terminal::set_controlling(slave).during(Stage::Terminal)?;
+    dup2_stdin(slave).during(Stage::Terminal)?;
+    dup2_stdout(slave).during(Stage::Terminal)?;
+    dup2_stderr(slave).during(Stage::Terminal)
+}
+
+fn open_ptmx(root: BorrowedFd) -> sys::Result<OwnedFd> {
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY;
+    let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS;
+    let path = c"dev/pts/ptmx";
+    // A look first, without opening: opening a device of the image's choice may act.
+    let found = sys::fs::openat2(root, path, OFlag::O_PATH, Mode::empty(), resolve)?;
+    let stat = fstat(&found)?;
+    let is_device = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR
+        && (major(stat.st_rdev), minor(stat.st_rdev)) == (5, 2);
+    if !is_device || fstatfs(&found)?.filesystem_type() != DEVPTS_SUPER_MAGIC {
+        return Err(Errno::ENODEV);
+    }
+    let opened = sys::fs::openat2(root, path, flags, Mode::empty(), resolve)?;
+    let again = fstat(&opened)?;
+    if (again.st_dev, again.st_ino) != (stat.st_dev, stat.st_ino) {
+        return Err(Errno::EXDEV);
+    }
+    Ok(opened)
+}

@@ -1,0 +1,190 @@
+//! The wire between parent and child: one `SOCK_SEQPACKET` pair, fixed-size typed messages.
+//!
+//! A message is sixteen bytes {kind, stage, index, errno}, then at most [`MAX_DETAIL`] bytes of
+//! detail; descriptors travel beside it. The child is trusted only until it is in the container's
+//! mounts, so every length and number is checked.
+
+use crate::fault::{Fault, Stage};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use sys::{Errno, socket};
+
+/// What a message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Hop: it is in a new user namespace, whose mappings it waits for.
+    Map,
+    /// Child: it failed; stage, index and errno say how.
+    Failed,
+    /// Child: the second fork is done; the index is the pid, the descriptor its pidfd.
+    Born,
+    /// Child: the environment is made but for the change of root; runtime hooks may run.
+    Hooks,
+    /// Child: its seccomp filter is in; the index is the listener's descriptor, which waits to be
+    /// fetched.
+    Listener,
+    /// Child: all is done but the wait for `start`.
+    Ready,
+    /// Parent: the id mappings are written.
+    Mapped,
+    /// Parent: cgroups and limits are made; the descriptors are the files to enter them by.
+    Go,
+    /// Parent: the runtime hooks have run, or the listener is fetched.
+    Continue,
+}
+
+const KINDS: [Kind; 9] = [
+    Kind::Map,
+    Kind::Failed,
+    Kind::Born,
+    Kind::Hooks,
+    Kind::Listener,
+    Kind::Ready,
+    Kind::Mapped,
+    Kind::Go,
+    Kind::Continue,
+];
+
+/// The longest detail of a failure, in bytes.
+pub const MAX_DETAIL: usize = 2048;
+
+const HEADER: usize = 16;
+
+/// One message, with what travelled beside it.
+#[derive(Debug)]
+pub struct Message {
+    /// What it says.
+    pub kind: Kind,
+    /// A number, where the kind has one.
+    pub index: u32,
+    /// The failure, where the kind is [`Kind::Failed`].
+    pub fault: Option<Fault>,
+    /// Descriptors.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+/// Sends a message without a failure.
+pub fn send(
+    channel: BorrowedFd,
+    kind: Kind,
+    index: u32,
+    descriptors: &[BorrowedFd],
+) -> sys::Result<()> {
+    socket::send(channel, &header(kind, 0, index, 0), descriptors)
+}
+
+/// Sends a message with no more than a number, by write(2): the filter may be in, and forbid others.
+pub fn announce(channel: BorrowedFd, kind: Kind, index: u32) -> sys::Result<()> {
+    sys::fs::write_once(channel, &header(kind, 0, index, 0))
+}
+
+/// Waits, by read(2) for the same reason, for a message that can only be one; whether it came, and
+/// the channel was not closed.
+pub fn wait(channel: BorrowedFd) -> sys::Result<bool> {
+    let mut bytes = [0; HEADER];
+    loop {
+        match sys::nix::unistd::read(channel, &mut bytes) {
+            Err(Errno::EINTR) => {}
+            read => return read.map(|length| length > 0),
+        }
+    }
+}
+
+/// Sends a failure, by write(2) too.
+pub fn report(channel: BorrowedFd, fault: &Fault) -> sys::Result<()> {
+    let mut bytes = [0; HEADER + MAX_DETAIL];
+    let head = header(Kind::Failed, fault.stage.number(), fault.index, fault.errno as i32);
+    let length = fault.detail.len().min(MAX_DETAIL);
+    for (to, from) in bytes.iter_mut().zip(head.iter().chain(fault.detail.iter().take(length))) {
+        *to = *from;
+    }
+    sys::fs::write_once(channel, bytes.get(..HEADER + length).unwrap_or(&bytes))
+}
+
+/// Receives one message; `None` when the other side has closed the channel.
+///
+/// `EPROTO` for anything that is no message of ours.
+pub fn receive(channel: BorrowedFd) -> sys::Result<Option<Message>> {
+    let mut bytes = [0; HEADER + MAX_DETAIL];
+    let (length, descriptors) = socket::receive(channel, &mut bytes)?;
+    if length == 0 {
+        return Ok(None);
+    }
+    let received = bytes.get(..length).ok_or(Errno::EPROTO)?;
+    let (head, detail) = received.split_at_checked(HEADER).ok_or(Errno::EPROTO)?;
+    let mut words = head.chunks_exact(4).map(|word| <[u8; 4]>::try_from(word).unwrap_or_default());
+    let mut next = || words.next().map(u32::from_ne_bytes).ok_or(Errno::EPROTO);
+    let (kind, stage, index, errno) = (next()?, next()?, next()?, next()?);
+    let kind = usize::try_from(kind).ok().and_then(|k| KINDS.get(k)).ok_or(Errno::EPROTO)?;
+    let fault = match kind {
+        Kind::Failed => Some(Fault {
+            stage: Stage::from_number(stage).ok_or(Errno::EPROTO)?,
+            index,
+            errno: Errno::from_raw(errno.cast_signed()),
+            detail: detail.to_vec(),
+        }),
+        _ => None,
+    };
+    Ok(Some(Message { kind: *kind, index, fault, descriptors }))
+}
+
+fn header(kind: Kind, stage: u32, index: u32, errno: i32) -> [u8; HEADER] {
+    let mut bytes = [0; HEADER];
+    let kind = KINDS.iter().position(|k| *k == kind).and_then(|k| u32::try_from(k).ok());
+    let words = [kind.unwrap_or_default(), stage, index, errno.cast_unsigned()];
+    for (to, from) in bytes.chunks_exact_mut(4).zip(words) {
+        to.copy_from_slice(&from.to_ne_bytes());
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_fault_arrives_as_it_was_sent() {
+        let (a, b) = socket::pair().unwrap();
+        let fault = Fault {
+            stage: Stage::Rlimit,
+            index: 7,
+            errno: Errno::EPERM,
+            detail: b"words".to_vec(),
+        };
+        report(a.as_fd(), &fault).unwrap();
+        let message = receive(b.as_fd()).unwrap().unwrap();
+        assert_eq!(message.kind, Kind::Failed);
+        assert_eq!(message.fault, Some(fault));
+    }
+
+    #[test]
+    fn a_detail_too_long_is_cut() {
+        let (a, b) = socket::pair().unwrap();
+        let detail = vec![b'x'; MAX_DETAIL * 2];
+        let fault = Fault { detail, ..Fault::new(Stage::Exec, Errno::ENOEXEC) };
+        report(a.as_fd(), &fault).unwrap();
+        let received = receive(b.as_fd()).unwrap().unwrap().fault.unwrap();
+        assert_eq!(received.detail.len(), MAX_DETAIL);
+    }
+
+    #[test]
+    fn descriptors_travel_beside_a_message_and_a_closed_channel_is_none() {
+        let (a, b) = socket::pair().unwrap();
+        send(a.as_fd(), Kind::Go, 3, &[a.as_fd(), b.as_fd()]).unwrap();
+        drop(a);
+        let message = receive(b.as_fd()).unwrap().unwrap();
+        assert_eq!((message.kind, message.index, message.descriptors.len()), (Kind::Go, 3, 2));
+        drop(message);
+        assert!(receive(b.as_fd()).unwrap().is_none());
+    }
+
+    #[test]
+    fn foreign_bytes_are_refused() {
+        let (a, b) = socket::pair().unwrap();
+        for bytes in [&b"short"[..], &[0xff; HEADER][..]] {
+            socket::send(&a, bytes, &[]).unwrap();
+            assert_eq!(receive(b.as_fd()).unwrap_err(), Errno::EPROTO);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! `linux.namespaces`: which are made, which are joined, and the id mappings of a new one.
+
+use crate::Error;
+use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, LinuxTimeOffset};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use sys::Errno;
+use sys::nix::fcntl::{OFlag, open};
+use sys::nix::sched::CloneFlags;
+use sys::nix::sys::stat::Mode;
+
+/// nix's flags lack the time namespace, which clone(2) could not have: it overlaps the signal.
+pub(crate) const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
+
+/// The namespaces of a container.
+#[derive(Debug)]
+pub struct Namespaces {
+    /// Those that the clone of init makes, user included; not cgroup and time.
+    pub new: CloneFlags,
+    /// Those that are joined, in the order of the list.
+    pub joined: Vec<Joined>,
+    /// Whether init makes a cgroup namespace, which it does once it is in its cgroup.
+    pub new_cgroup: bool,
+    /// The time namespace to make, with what to write to `timens_offsets`.
+    pub new_time: Option<String>,
+    /// The mappings of a new user namespace.
+    pub mappings: Option<Mappings>,
+}
+
+/// A namespace that exists.
+#[derive(Debug)]
+pub struct Joined {
+    /// Its index in `linux.namespaces`.
+    pub index: usize,
+    /// Its type.
+    pub kind: CloneFlags,
+    /// It itself.
+    pub file: OwnedFd,
+}
+
+/// The id mappings of a new user namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mappings {
+    /// Of users.
+    pub users: IdMap,
+    /// Of groups.
+    pub groups: IdMap,
+}
+
+/// One id mapping: its lines as the kernel takes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdMap(pub Vec<(u32, u32, u32)>);
+
+impl IdMap {
+    fn new(config: Option<&Vec<LinuxIdMapping>>) -> Self {
+        let lines = config.into_iter().flatten();
+        Self(lines.map(|m| (m.container_id(), m.host_id(), m.size())).collect())
+    }
+
+    /// The host's id for `id` of the container, if it is mapped.
+    #[must_use]
+    pub fn to_host(&self, id: u32) -> Option<u32> {
+        self.0.iter().find_map(|(container, host, size)| {
+            let offset = id.checked_sub(*container).filter(|offset| offset < size)?;
+            host.checked_add(offset)
+        })
+    }
+
+    /// The text for `uid_map` or `gid_map` (`user_namespaces(7)`).
+    #[must_use]
+    pub fn lines(&self) -> String {
+        self.0.iter().fold(String::new(), |mut text, (container, host, size)| {
+            // Writing to a string can't fail.
+            let _ = writeln!(text, "{container} {host} {size}");
+            text
+        })
+    }
+}
+
+/// The flag of a namespace type.
+fn flag(kind: LinuxNamespaceType) -> CloneFlags {
+    match kind {
+        LinuxNamespaceType::Mount => CloneFlags::CLONE_NEWNS,
+        LinuxNamespaceType::Cgroup => CloneFlags::CLONE_NEWCGROUP,
+        LinuxNamespaceType::Uts => CloneFlags::CLONE_NEWUTS,
+        LinuxNamespaceType::Ipc => CloneFlags::CLONE_NEWIPC,
+        LinuxNamespaceType::User => CloneFlags::CLONE_NEWUSER,
+        LinuxNamespaceType::Pid => CloneFlags::CLONE_NEWPID,
+        LinuxNamespaceType::Network => CloneFlags::CLONE_NEWNET,
+        LinuxNamespaceType::Time => CLONE_NEWTIME,
+    }
+}
+
+/// The name of a namespace type, as the spec writes it.
+fn name(kind: CloneFlags) -> &'static str {
+    let names = [
+        (CloneFlags::CLONE_NEWNS, "mount"),
+        (CloneFlags::CLONE_NEWCGROUP, "cgroup"),
+        (CloneFlags::CLONE_NEWUTS, "uts"),
+        (CloneFlags::CLONE_NEWIPC, "ipc"),
+        (CloneFlags::CLONE_NEWUSER, "user"),
+        (CloneFlags::CLONE_NEWPID, "pid"),
+        (CloneFlags::CLONE_NEWNET, "network"),
+        (CLONE_NEWTIME, "time"),
+    ];
+    names.iter().find(|(flag, _)| *flag == kind).map_or("unknown", |(_, name)| name)
+}
+
+impl Namespaces {
+    /// Sorts `linux.namespaces` into what is made and what is joined, and opens the latter.
+    ///
+    /// A path that does not exist, or is a namespace of another type, is an error.
+    pub fn plan(linux: &Linux) -> Result<Self, Error> {
+        let mut new = CloneFlags::empty();
+        let mut joined = Vec::new();
+        for (index, namespace) in linux.namespaces().iter().flatten().enumerate() {
+            let kind = flag(namespace.typ());
+            match namespace.path().as_deref().filter(|path| !path.as_os_str().is_empty()) {
+                None => new |= kind,
+                Some(path) => {
+                    if let Some(file) = open_namespace(index, kind, path)? {
+                        joined.push(Joined { index, kind, file });
+                    }
+                }
+            }
+        }
+        let take = |new: &mut CloneFlags, kind| {
+            let had = new.contains(kind);
+            new.remove(kind);
+            had
+        };
+        let new_cgroup = take(&mut new, CloneFlags::CLONE_NEWCGROUP);
+        let new_time =
+            take(&mut new, CLONE_NEWTIME).then(|| time_offsets(linux.time_offsets().as_ref()));
+        let mappings = new.contains(CloneFlags::CLONE_NEWUSER).then(|| Mappings {
+            users: IdMap::new(linux.uid_mappings().as_ref()),
+            groups: IdMap::new(linux.gid_mappings().as_ref()),
+        });
+        Ok(Self { new, joined, new_cgroup, new_time, mappings })
+    }
+
+    /// Whether a process must go before init to join or prepare namespaces for it.
+    #[must_use]
+    pub fn needs_hop(&self) -> bool {
+        !self.joined.is_empty() || self.new_time.is_some()
+    }
+
+    /// Whether the container has a namespace of this kind that is not the caller's.
+    #[must_use]
+    pub fn has(&self, kind: CloneFlags) -> bool {
+        self.new.contains(kind) || self.joined.iter().any(|joined| joined.kind == kind)
+    }
+
+    /// Whether a namespace of this kind is joined.
+    #[must_use]
+    pub fn joins(&self, kind: CloneFlags) -> bool {
+        self.joined.iter().any(|joined| joined.kind == kind)
+    }
+}
+
+/// Opens a namespace file; `None` if it is the user namespace that we are in, which setns refuses.
+fn open_namespace(index: usize, kind: CloneFlags, path: &Path) -> Result<Option<OwnedFd>, Error> {
+    let at = || format!("linux.namespaces[{index}].path {}", path.display());
+    let file = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::call(format!("opening {}", at()), errno))?;
+    let found = match sys::process::namespace_type(&file) {
+        Ok(found) => CloneFlags::from_bits_retain(found),
+        Err(Errno::ENOTTY) => return Err(Error(format!("{}: not a namespace", at()))),
+        Err(errno) => return Err(Error::call(at(), errno)),
+    };
+    if found != kind {
+        let (wanted, found) = (name(kind), name(found));
+        return Err(Error(format!("{}: namespace type is {found}, not {wanted}", at())));
+    }
+    if kind == CloneFlags::CLONE_NEWUSER && is_own_user_namespace(&file)? {
+        return Ok(None);
+    }
+    Ok(Some(file))
+}
+
+fn is_own_user_namespace(file: &OwnedFd) -> Result<bool, Error> {
+    use sys::nix::sys::stat::{fstat, stat};
+    let error = |errno| Error::call("comparing user namespaces", errno);
+    let (this, own) = (fstat(file).map_err(error)?, stat("/proc/self/ns/user").map_err(error)?);
+    Ok((this.st_dev, this.st_ino) == (own.st_dev, own.st_ino))
+}
+
+/// What to write to `timens_offsets` (`time_namespaces(7)`).
+fn time_offsets(offsets: Option<&HashMap<String, LinuxTimeOffset>>) -> String {
+    offsets.into_iter().flatten().fold(String::new(), |mut text, (clock, offset)| {
+        let (secs, nanos) = (offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0));
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "{clock} {secs} {nanos}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn linux(namespaces: &str) -> Linux {
+        serde_json::from_str(&format!(r#"{{"namespaces": {namespaces}}}"#)).unwrap()
+    }
+
+    #[test]
+    fn new_and_joined_are_told_apart() {
+        let plan = Namespaces::plan(&linux(
+            r#"[{"type":"pid"},{"type":"network","path":"/proc/self/ns/net"},{"type":"cgroup"},{"type":"time"}]"#,
+        ))
+        .unwrap();
+        assert_eq!(plan.new, CloneFlags::CLONE_NEWPID);
+        assert!(plan.new_cgroup && plan.new_time.is_some() && plan.needs_hop());
+        assert!(plan.joins(CloneFlags::CLONE_NEWNET) && plan.has(CloneFlags::CLONE_NEWPID));
+    }
+
+    #[test]
+    fn a_path_of_another_type_is_named() {
+        let config = linux(r#"[{"type":"ipc","path":"/proc/self/ns/net"}]"#);
+        let error = Namespaces::plan(&config).unwrap_err().to_string();
+        assert!(error.contains("linux.namespaces[0].path /proc/self/ns/net"), "{error}");
+        assert!(error.contains("namespace type is network, not ipc"), "{error}");
+    }
+
+    #[test]
+    fn a_path_that_is_no_namespace_is_named() {
+        for path in ["/dev/null", "/nonexistent"] {
+            let config = linux(&format!(r#"[{{"type":"ipc","path":"{path}"}}]"#));
+            let error = Namespaces::plan(&config).unwrap_err().to_string();
+            assert!(error.contains(path), "{error}");
+        }
+    }
+
+    #[test]
+    fn ids_are_mapped_within_their_ranges_only() {
+        let map = IdMap(vec![(0, 100_000, 10), (20, 200_000, 1)]);
+        assert_eq!(map.to_host(9), Some(100_009));
+        assert_eq!(map.to_host(10), None);
+        assert_eq!(map.to_host(20), Some(200_000));
+        assert_eq!(map.lines(), "0 100000 10\n20 200000 1\n");
+    }
+}

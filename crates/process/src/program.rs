@@ -1,0 +1,218 @@
+//! What is executed: arguments, environment, working directory, and where the program is found.
+
+use crate::Error;
+use crate::fault::{During, Fault, Stage};
+use oci_spec::runtime::Process;
+use std::collections::HashSet;
+use std::ffi::{CStr, CString};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use sys::Errno;
+use sys::exec::Vector;
+use sys::nix::fcntl::{AT_FDCWD, AtFlags, OFlag, ResolveFlag};
+use sys::nix::sys::stat::{Mode, SFlag, fstatat};
+
+/// A program to execute.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub arguments: Vector,
+    pub environment: Vector,
+    pub cwd: CString,
+    /// Where to look for `args[0]`: itself, or itself in each directory of PATH.
+    candidates: Vec<CString>,
+    /// The candidate to execute, once found.
+    found: Option<usize>,
+    searched: bool,
+    needs_home: bool,
+}
+
+impl Program {
+    /// Lays out `process`, which is told of `listen_fds` sockets after stdio.
+    pub fn plan(process: &Process, listen_fds: u32) -> Result<Self, Error> {
+        let text = |at: &str, value: &str| {
+            CString::new(value).map_err(|_| Error(format!("process.{at}: has a NUL byte")))
+        };
+        let given = process.args().as_deref().unwrap_or_default();
+        let zero = given.first().ok_or_else(|| Error("process.args: is empty".into()))?;
+        let arguments: Result<Vec<_>, _> = given.iter().map(|arg| text("args", arg)).collect();
+        let environment = environment(process.env().as_deref().unwrap_or_default(), listen_fds);
+        let strings: Result<Vec<_>, _> = environment.iter().map(|e| text("env", e)).collect();
+        let path = environment.iter().find_map(|entry| entry.strip_prefix("PATH="));
+        let searched = !zero.contains('/');
+        let candidates = if searched { in_path(zero, path) } else { vec![zero.clone()] };
+        let candidates: Result<Vec<_>, _> = candidates.iter().map(|c| text("args", c)).collect();
+        Ok(Self {
+            arguments: Vector::new(arguments?),
+            needs_home: !environment.iter().any(|entry| entry.starts_with("HOME=")),
+            environment: Vector::new(strings?),
+            cwd: CString::new(process.cwd().as_os_str().as_bytes())
+                .map_err(|_| Error("process.cwd: has a NUL byte".into()))?,
+            candidates: candidates?,
+            found: None,
+            searched,
+        })
+    }
+
+    /// Finds the file to execute, as the user that will execute it.
+    pub fn find(&mut self) -> Result<(), Fault> {
+        let mut answer = Errno::ENOENT;
+        for (index, candidate) in self.candidates.iter().enumerate() {
+            match executable(candidate) {
+                Ok(()) => {
+                    self.found = Some(index);
+                    return Ok(());
+                }
+                Err(errno) => answer = errno,
+            }
+        }
+        let stage = if self.searched { Stage::ProgramNotInPath } else { Stage::Program };
+        Err(Fault::new(stage, answer))
+    }
+
+    /// Sets HOME from the container's own /etc/passwd, where the config does not set it.
+    pub fn add_home(&mut self, root: BorrowedFd, uid: u32) {
+        if !self.needs_home {
+            return;
+        }
+        let mut entry = b"HOME=".to_vec();
+        entry.extend(home(root, uid).unwrap_or_else(|| b"/".to_vec()));
+        if let Ok(entry) = CString::new(entry) {
+            self.environment.push(entry);
+        }
+    }
+
+    /// The environment as text, for hooks that have none of their own.
+    pub fn environment_text(&self) -> Vec<String> {
+        let entries = self.environment.strings().iter();
+        entries.map(|entry| entry.to_string_lossy().into_owned()).collect()
+    }
+
+    /// Executes what [`Program::find`] found; returns only on failure.
+    pub fn execute(&self) -> Fault {
+        let errno = match self.found.and_then(|index| self.candidates.get(index)) {
+            Some(path) => sys::exec::execve(path, &self.arguments, &self.environment),
+            None => Errno::ENOENT,
+        };
+        Fault::new(Stage::Exec, errno)
+    }
+
+    /// Why the program can't be executed, in the words that callers know from runc.
+    pub fn describe(&self, stage: Stage, errno: Errno) -> String {
+        let zero =
+            self.arguments.strings().first().map(|z| z.to_string_lossy()).unwrap_or_default();
+        let answer = errno.desc().to_lowercase();
+        match (stage, errno) {
+            (Stage::ProgramNotInPath, _) => {
+                format!("exec: \"{zero}\": executable file not found in $PATH")
+            }
+            (Stage::Exec, _) => format!("exec {zero}: {answer}"),
+            (_, Errno::EACCES) => format!("exec: \"{zero}\": permission denied"),
+            (_, Errno::EISDIR) => format!("exec: \"{zero}\": is a directory"),
+            _ => format!("exec: \"{zero}\": stat {zero}: {answer}"),
+        }
+    }
+}
+
+/// The environment with each name once, its last value winning, and what tells of passed sockets.
+fn environment(given: &[String], listen_fds: u32) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
+    let mut kept: Vec<String> =
+        given.iter().rev().filter(|entry| seen.insert(name(entry))).cloned().collect();
+    kept.reverse();
+    if listen_fds > 0 {
+        kept.push(format!("LISTEN_FDS={listen_fds}"));
+        kept.push("LISTEN_PID=1".to_owned());
+    }
+    kept
+}
+
+/// `name` in each directory of PATH; an empty element is the working directory.
+fn in_path(name: &str, path: Option<&str>) -> Vec<String> {
+    let directories = path.into_iter().flat_map(|path| path.split(':'));
+    directories
+        .map(|directory| match directory {
+            "" => format!("./{name}"),
+            directory => format!("{directory}/{name}"),
+        })
+        .collect()
+}
+
+fn executable(path: &CStr) -> sys::Result<()> {
+    let stat = fstatat(AT_FDCWD, path, AtFlags::empty())?;
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR {
+        return Err(Errno::EISDIR);
+    }
+    sys::fs::is_executable(AT_FDCWD, path)
+}
+
+/// The home directory of `uid` in the container's /etc/passwd.
+///
+/// The file is the image's: it is opened within the root, only if it is a regular file, and read
+/// for its numbers only.
+fn home(root: BorrowedFd, uid: u32) -> Option<Vec<u8>> {
+    let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = sys::fs::openat2(root, c"etc/passwd", flags, Mode::empty(), resolve).ok()?;
+    let stat = sys::nix::sys::stat::fstat(&file).ok()?;
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+        return None;
+    }
+    let passwd = sys::fs::read_to_end(&file).ok()?;
+    passwd.split(|byte| *byte == b'\n').find_map(|line| home_in(line, uid))
+}
+
+/// The home directory in one line of passwd(5), if the line is that of `uid`.
+fn home_in(line: &[u8], uid: u32) -> Option<Vec<u8>> {
+    let mut fields = line.split(|byte| *byte == b':').skip(2);
+    let number = str::from_utf8(fields.next()?).ok()?;
+    if number.parse::<u32>().ok()? != uid {
+        return None;
+    }
+    fields.nth(2).filter(|home| !home.is_empty()).map(<[u8]>::to_vec)
+}
+
+/// Enters the working directory, which is made where it is missing.
+///
+/// A directory that the kernel can't name from the container's root is outside of it: a
+/// descriptor of the host's, reached by a link below /proc.
+pub(crate) fn enter_directory(cwd: &CStr, root: BorrowedFd) -> Result<(), Fault> {
+    match sys::nix::unistd::chdir(cwd) {
+        Err(Errno::ENOENT) => {
+            rootfs::make_directories(root, cwd).during(Stage::WorkingDirectory)?;
+            sys::nix::unistd::chdir(cwd).during(Stage::WorkingDirectory)?;
+        }
+        entered => entered.during(Stage::WorkingDirectory)?,
+    }
+    check_directory()
+}
+
+/// See [`enter_directory`].
+pub(crate) fn check_directory() -> Result<(), Fault> {
+    sys::nix::unistd::getcwd().map(drop).during(Stage::WorkingDirectoryOutside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_of_equal_names_wins_and_order_is_kept() {
+        let given = ["A=1", "B=2", "A=3", "C"].map(String::from);
+        assert_eq!(environment(&given, 0), ["B=2", "A=3", "C"]);
+    }
+
+    #[test]
+    fn path_is_searched_in_order() {
+        assert_eq!(in_path("x", Some("/a::/b")), ["/a/x", "./x", "/b/x"]);
+        assert!(in_path("x", None).is_empty());
+    }
+
+    #[test]
+    fn home_is_found_by_number_never_by_name() {
+        assert_eq!(home_in(b"1000:x:0:0::/root:/bin/sh", 1000), None);
+        assert_eq!(home_in(b"u:x:1000:0:U:/home/u:/bin/sh", 1000), Some(b"/home/u".to_vec()));
+        assert_eq!(home_in(b"u:x:1000", 1000), None);
+        assert_eq!(home_in(b"u:x:1000:0:::", 1000), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! Sealing the executable: a container that gets hold of /proc/PID/exe of a process of ours can't
+//! write to the file on the host (CVE-2019-5736).
+//!
+//! The program executes itself again from a detached, read-only clone of the mount that its file
+//! is on. Writing through it is `EROFS`. The clone is in no mount namespace and, as its only
+//! descriptor is closed by the execve, no longer in an anonymous one either: `mount_setattr`,
+//! remounting and cloning it are all refused, whatever the capabilities. That costs a third of a
+//! copy into memory, which is the fallback where mounts may not be cloned.
+
+use crate::Error;
+use std::ffi::{CString, OsString};
+use std::io::{Seek, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use sys::exec::{Vector, execveat};
+use sys::mount::{self, Attributes, Depth};
+use sys::nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, SealFlag, fcntl, open};
+use sys::nix::sys::memfd::{MFdFlags, memfd_create};
+use sys::nix::sys::stat::Mode;
+use sys::nix::sys::statvfs::{FsFlags, fstatvfs};
+
+/// Set while executing again, so that a kernel that shows no seal can't make that endless.
+const MARK: &str = "_RIND_SEALED";
+
+const EXE: &std::ffi::CStr = c"/proc/self/exe";
+
+/// Executes this program again from a sealed copy of itself, unless it already runs from one.
+///
+/// Called before any process of ours can be reached from a container, with one thread.
+pub fn ensure() -> Result<(), Error> {
+    let exe = open(EXE, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::call("sealing the executable: opening /proc/self/exe", errno))?;
+    if is_sealed(&exe) {
+        return Ok(());
+    }
+    if std::env::var_os(MARK).is_some() {
+        return Err(Error("sealing the executable: it was executed again, but unsealed".into()));
+    }
+    let sealed = read_only_clone().or_else(|_| memory_copy());
+    let sealed = sealed.map_err(|errno| Error::call("sealing the executable", errno))?;
+    let arguments = Vector::new(std::env::args_os().filter_map(c_string).collect());
+    let environment = std::env::vars_os().map(|(mut name, value)| {
+        name.push("=");
+        name.push(value);
+        name
+    });
+    let mark = OsString::from(format!("{MARK}=1"));
+    let environment = Vector::new(environment.chain([mark]).filter_map(c_string).collect());
+    let errno = execveat(&sealed, &arguments, &environment);
+    Err(Error::call("sealing the executable: executing the sealed copy", errno))
+}
+
+/// A string of our own arguments or environment: those came to us as C strings.
+fn c_string(text: OsString) -> Option<CString> {
+    CString::new(text.into_vec()).ok()
+}
+
+/// Whether the running file is a read-only mount of just this file, or a sealed file in memory.
+fn is_sealed(exe: &OwnedFd) -> bool {
+    let read_only = || fstatvfs(exe).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_RDONLY));
+    let mounted_alone = sys::fs::mount_facts(exe).is_ok_and(|mount| mount.is_root);
+    if mounted_alone && read_only() {
+        return true;
+    }
+    let Ok(file) = open(EXE, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) else {
+        return false;
+    };
+    fcntl(&file, FcntlArg::F_GET_SEALS)
+        .is_ok_and(|seals| SealFlag::from_bits_retain(seals).contains(all_seals()))
+}
+
+fn all_seals() -> SealFlag {
+    SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE
+}
+
+fn read_only_clone() -> sys::Result<OwnedFd> {
+    let clone = mount::open_tree(AT_FDCWD, EXE, Depth::One, false)?;
+    let read_only = Attributes { set: mount::ATTR_RDONLY, ..Attributes::default() };
+    mount::mount_setattr(clone.as_fd(), Depth::One, &read_only)?;
+    Ok(clone)
+}
+
+fn memory_copy() -> sys::Result<OwnedFd> {
+    let errno = |error: std::io::Error| {
+        sys::Errno::from_raw(error.raw_os_error().unwrap_or(sys::Errno::EIO as i32))
+    };
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let mut copy = std::fs::File::from(memfd_create(c"rind", flags)?);
+    let mut exe = std::fs::File::open("/proc/self/exe").map_err(errno)?;
+    std::io::copy(&mut exe, &mut copy).map_err(errno)?;
+    copy.flush().and_then(|()| copy.rewind()).map_err(errno)?;
+    fcntl(&copy, FcntlArg::F_ADD_SEALS(all_seals()))?;
+    Ok(copy.into())
+}
