@@ -1,0 +1,123 @@
+//! Handing v2 controllers down: each cgroup above the container's must do so for the next.
+
+use crate::error::{Error, Result};
+use crate::file;
+use crate::place::Place;
+use sys::Errno;
+
+/// What a container gets on a pure v2 host though no limit asks for it: engines read its statistics
+/// and may limit it later.
+const EXPECTED: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+
+/// Makes `needed` controllers, and on a pure v2 host those that every container has, available in
+/// the container's v2 cgroup.
+///
+/// Only what is missing there is asked for, and only from the lowest cgroups that it takes. That a
+/// needed controller isn't to be had on the host shows when its limit is written.
+pub(crate) fn enable(place: &Place, needed: &[String]) -> Result<()> {
+    let Some(cgroup) = place.unified().filter(|found| found.joined) else { return Ok(()) };
+    let expected: &[&str] = if place.is_pure_v2() { &EXPECTED } else { &[] };
+    let mut missing: Vec<&str> = needed.iter().map(String::as_str).collect();
+    missing.extend(expected.iter().filter(|name| !needed.iter().any(|one| one == *name)));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut here = cgroup.directory();
+    let mut above = Vec::new();
+    loop {
+        let path = format!("{here}/cgroup.controllers");
+        let listed = file::read_value(&path)?;
+        let has = |name: &str| listed.split_ascii_whitespace().any(|one| one == name);
+        let complete = missing.iter().all(|name| has(name));
+        let parent = here.rsplit_once('/').map(|(parent, _)| parent.to_owned());
+        let Some(parent) = parent.filter(|_| !complete && here != cgroup.mount) else {
+            // At the top, what the host doesn't have can't be missing.
+            missing.retain(|name| has(name));
+            break;
+        };
+        above.push(parent.clone());
+        here = parent;
+    }
+    let hand_down = |directory| hand_down(directory, &missing, needed);
+    if missing.is_empty() { Ok(()) } else { above.iter().rev().try_for_each(hand_down) }
+}
+
+/// Enables `missing` for the children of `directory`: all or, where that is refused, each that can
+/// be, and it's an error only for a needed one.
+fn hand_down(directory: &String, missing: &[&str], needed: &[String]) -> Result<()> {
+    let path = format!("{directory}/cgroup.subtree_control");
+    let all: Vec<_> = missing.iter().map(|name| format!("+{name}")).collect();
+    if file::write(&path, &all.join(" ")).is_ok() {
+        return Ok(());
+    }
+    for (name, write) in missing.iter().zip(all) {
+        match file::write(&path, &write) {
+            Err(errno) if needed.iter().any(|one| one == name) => {
+                let remedy = match errno {
+                    Errno::EBUSY => "a cgroup that has processes can't hand controllers down",
+                    Errno::EACCES | Errno::EPERM => "the cgroup must be delegated to the user",
+                    _ => "the controller isn't handed down to it",
+                };
+                let step = format!("linux.resources: writing {write} to {path}");
+                return Err(Error::kernel(step, errno).with_remedy(Some(remedy)));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// A v2 host of ordinary files, in which nothing but what is written changes.
+    fn host(name: &str, controllers: [&str; 3]) -> (PathBuf, Place) {
+        let root = std::env::temp_dir().join(format!("rind-{name}-{}", std::process::id()));
+        let mut directory = root.clone();
+        for (level, listed) in ["", "slice", "box"].into_iter().zip(controllers) {
+            directory.push(level);
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("cgroup.controllers"), listed).unwrap();
+            fs::write(directory.join("cgroup.subtree_control"), "").unwrap();
+        }
+        let place = Place::of(&root, "slice/box", &[(&[], true)]);
+        (root, place)
+    }
+
+    fn written(directory: &Path) -> String {
+        fs::read_to_string(directory.join("cgroup.subtree_control")).unwrap()
+    }
+
+    #[test]
+    fn what_is_missing_is_asked_for_from_where_it_is() {
+        let all = "cpuset cpu io memory pids rdma\n";
+        let (root, place) = host("missing", [all, "cpuset cpu io memory pids\n", "cpu\n"]);
+        enable(&place, &["pids".to_owned()]).unwrap();
+        assert_eq!(written(&root), "");
+        assert_eq!(written(&root.join("slice")), "+pids +cpu +cpuset +io +memory");
+        enable(&place, &["rdma".to_owned()]).unwrap();
+        assert_eq!(written(&root), "+rdma +cpu +cpuset +io +memory +pids");
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_written_where_nothing_is_missing() {
+        let all = "cpuset cpu io memory pids\n";
+        let (root, place) = host("complete", ["", "", all]);
+        enable(&place, &["pids".to_owned()]).unwrap();
+        assert_eq!((written(&root), written(&root.join("slice"))), (String::new(), String::new()));
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn what_the_host_lacks_is_left_to_the_limit() {
+        let (root, place) = host("lacking", ["cpu\n", "", ""]);
+        enable(&place, &["pids".to_owned()]).unwrap();
+        assert_eq!(written(&root.join("slice")), "+cpu");
+        fs::remove_dir_all(root).unwrap();
+    }
+}

@@ -1,0 +1,86 @@
+//! The end of a container's cgroups.
+
+use crate::error::{Error, Result};
+use crate::events::{self, PATIENCE};
+use crate::place::{Hierarchy, Place};
+use crate::{file, processes, tree};
+use std::time::Instant;
+use sys::Errno;
+
+/// Kills what is left in the container's cgroup, and removes it with those that the container made
+/// below, and then the parents that rind made and nobody else uses.
+///
+/// What is gone already is no error, and an error in one hierarchy leaves the others not undone.
+pub fn destroy(place: &Place) -> Result<()> {
+    // v2 first: there the kernel does the killing, and tells when all are gone from all hierarchies.
+    let (unified, v1): (Vec<_>, Vec<_>) = place.hierarchies().partition(|one| one.is_unified());
+    let mut result = Ok(());
+    for cgroup in unified.into_iter().chain(v1) {
+        result = result.and(remove(place, cgroup));
+    }
+    result
+}
+
+/// Removes the container's cgroup of one hierarchy, or empties one that rind didn't make.
+fn remove(place: &Place, cgroup: &Hierarchy) -> Result<()> {
+    let directory = cgroup.directory();
+    let error = |errno| Error::kernel(format!("removing the cgroup {directory}"), errno);
+    if cgroup.made == 0 {
+        return empty(place, cgroup);
+    }
+    match file::remove_directory(&directory) {
+        Err(Errno::EBUSY | Errno::ENOTEMPTY) => remove_used(place, cgroup)?,
+        other => other.map_err(error)?,
+    }
+    for up in 1..cgroup.made {
+        match file::remove_directory(&cgroup.ancestor(up)) {
+            // Another container is in it by now.
+            Err(Errno::EBUSY | Errno::ENOTEMPTY) => break,
+            other => other.map_err(error)?,
+        }
+    }
+    Ok(())
+}
+
+/// Ends what the container left in a cgroup that was there before it.
+fn empty(place: &Place, cgroup: &Hierarchy) -> Result<()> {
+    let directory = cgroup.directory();
+    let error = |errno| Error::kernel(format!("removing cgroups below {directory}"), errno);
+    if !processes::list(&directory)?.is_empty() {
+        processes::kill(place, cgroup)?;
+    }
+    match tree::has_children(&directory) {
+        Ok(true) => settled(|| tree::remove_below(&directory)).map_err(error),
+        Ok(false) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(error(errno)),
+    }
+}
+
+/// Removes a cgroup that has processes, or cgroups below.
+fn remove_used(place: &Place, cgroup: &Hierarchy) -> Result<()> {
+    let directory = cgroup.directory();
+    processes::kill(place, cgroup)?;
+    let remove = || match tree::remove_below(&directory) {
+        Ok(()) => file::remove_directory(&directory),
+        Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    };
+    settled(remove).map_err(|errno| {
+        Error::kernel(format!("removing the cgroup {directory}"), errno)
+            .with_remedy((errno == Errno::EBUSY).then_some("processes keep entering it"))
+    })
+}
+
+/// Tries until nothing is busy any more, a millisecond apart.
+///
+/// All processes have ended, and that was waited for. But newer kernels take an ended process out
+/// of its cgroups a moment after they report its end, and v1 has no event for that.
+fn settled(mut remove: impl FnMut() -> sys::Result<()>) -> sys::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match remove() {
+            Err(Errno::EBUSY) if events::pause(deadline)? => {}
+            other => return other,
+        }
+    }
+}

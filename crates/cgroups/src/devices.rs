@@ -1,0 +1,273 @@
+//! Device rules: what the configuration says, what every container has, and the kernel's two ways
+//! to enforce them.
+
+mod filter;
+mod list;
+
+use crate::error::{Error, Result};
+use crate::file;
+use crate::place::Place;
+use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
+use std::fmt;
+use sys::Errno;
+use sys::nix::unistd::geteuid;
+
+/// Sets the device rules of the container's cgroup: nothing is allowed but what `configured` rules
+/// allow, one after the other, and then what every container has.
+///
+/// A `lenient` place without a cgroup for them goes without, as does a user who may not set them:
+/// no device can be made in a user namespace, and those of the host keep the host's permissions.
+pub(crate) fn apply(place: &Place, configured: Option<&[LinuxDeviceCgroup]>) -> Result<()> {
+    let configured = rules(configured.unwrap_or_default())?;
+    let applied = match place.controlling("devices").filter(|found| found.joined) {
+        Some(cgroup) if cgroup.is_unified() => filter::apply(cgroup, &configured),
+        Some(cgroup) => list::apply(cgroup, &configured),
+        None if place.lenient => Ok(()),
+        None => Err(refused("no cgroup on this host to enforce device rules with")),
+    };
+    match applied {
+        Err(error) if is_denied(&error) && !is_privileged() => Ok(()),
+        other => other,
+    }
+}
+
+fn is_denied(error: &Error) -> bool {
+    matches!(error.errno(), Some(Errno::EPERM | Errno::EACCES))
+}
+
+/// Whether this is the host's root: nobody's uids are mapped.
+fn is_privileged() -> bool {
+    let whole = |map: String| {
+        let mut fields = map.split_ascii_whitespace();
+        fields.next() == Some("0") && fields.nth(1) == Some("4294967295")
+    };
+    // Where the map can't be read there are no user namespaces.
+    geteuid().is_root() && file::try_read_value("/proc/self/uid_map").map_or(true, whole)
+}
+
+/// An error about all device rules.
+fn refused(reason: impl fmt::Display) -> Error {
+    Error::refused(format!("linux.resources.devices: {reason}"))
+}
+
+/// Ways to use a device, as a set; the numbers are those that device filters get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Access(u8);
+
+impl Access {
+    const MKNOD: Self = Self(1);
+    const READ: Self = Self(2);
+    const WRITE: Self = Self(4);
+    const ALL: Self = Self(7);
+    const LETTERS: [(Self, char); 3] = [(Self::READ, 'r'), (Self::WRITE, 'w'), (Self::MKNOD, 'm')];
+
+    fn parse(letters: &str) -> Option<Self> {
+        let bits = letters.chars().try_fold(0, |bits, letter| {
+            let (Self(bit), _) = Self::LETTERS.into_iter().find(|(_, known)| *known == letter)?;
+            Some(bits | bit)
+        });
+        bits.map(Self)
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    fn overlaps(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letters = Self::LETTERS.iter().filter(|(access, _)| self.overlaps(*access));
+        letters.map(|(_, letter)| *letter).try_for_each(|letter| write!(f, "{letter}"))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Character,
+    Block,
+}
+
+/// Some devices: those of a kind, a major and a minor number, or of any where it's `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Devices {
+    kind: Option<Kind>,
+    major: Option<u32>,
+    minor: Option<u32>,
+}
+
+impl Devices {
+    const ANY: Self = Self { kind: None, major: None, minor: None };
+
+    /// Whether all of `other` are among these.
+    fn cover(&self, other: &Self) -> bool {
+        fn covers<T: PartialEq + Copy>(one: Option<T>, other: Option<T>) -> bool {
+            one.is_none() || one == other
+        }
+        covers(self.kind, other.kind)
+            && covers(self.major, other.major)
+            && covers(self.minor, other.minor)
+    }
+
+    /// Whether any of `other` are among these.
+    fn meet(&self, other: &Self) -> bool {
+        fn meets<T: PartialEq + Copy>(one: Option<T>, other: Option<T>) -> bool {
+            one.is_none() || other.is_none() || one == other
+        }
+        meets(self.kind, other.kind)
+            && meets(self.major, other.major)
+            && meets(self.minor, other.minor)
+    }
+}
+
+/// As in v1's files: `c 10:229`, `b *:*`.
+impl fmt::Display for Devices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |number: Option<u32>| number.map_or("*".to_owned(), |one| one.to_string());
+        let kind = match self.kind {
+            None => 'a',
+            Some(Kind::Character) => 'c',
+            Some(Kind::Block) => 'b',
+        };
+        write!(f, "{kind} {}:{}", number(self.major), number(self.minor))
+    }
+}
+
+/// Some ways to use some devices are allowed, or denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rule {
+    allow: bool,
+    devices: Devices,
+    access: Access,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.allow { "allow" } else { "deny" };
+        write!(f, "{verb} {} {}", self.devices, self.access)
+    }
+}
+
+/// What every container is allowed: to make any device, and to use those that it always has.
+const DEFAULTS: [Rule; 10] = [
+    default(Some(Kind::Character), None, None, Access::MKNOD),
+    default(Some(Kind::Block), None, None, Access::MKNOD),
+    // null, zero, full, random, urandom.
+    default(Some(Kind::Character), Some(1), Some(3), Access::ALL),
+    default(Some(Kind::Character), Some(1), Some(5), Access::ALL),
+    default(Some(Kind::Character), Some(1), Some(7), Access::ALL),
+    default(Some(Kind::Character), Some(1), Some(8), Access::ALL),
+    default(Some(Kind::Character), Some(1), Some(9), Access::ALL),
+    // tty, ptmx, and the terminals of devpts, of which the console is one.
+    default(Some(Kind::Character), Some(5), Some(0), Access::ALL),
+    default(Some(Kind::Character), Some(5), Some(2), Access::ALL),
+    default(Some(Kind::Character), Some(136), None, Access::ALL),
+];
+
+const fn default(
+    kind: Option<Kind>,
+    major: Option<u32>,
+    minor: Option<u32>,
+    access: Access,
+) -> Rule {
+    Rule { allow: true, devices: Devices { kind, major, minor }, access }
+}
+
+/// The configuration's rules. Whatever a rule doesn't say is for all: type, numbers and access.
+fn rules(configured: &[LinuxDeviceCgroup]) -> Result<Vec<Rule>> {
+    configured.iter().enumerate().map(|(index, rule)| parse(index, rule)).collect()
+}
+
+fn parse(index: usize, rule: &LinuxDeviceCgroup) -> Result<Rule> {
+    let refuse = |field: &str, reason: String| {
+        Err(Error::refused(format!("linux.resources.devices[{index}].{field}: {reason}")))
+    };
+    let number = |number: Option<i64>| match number {
+        None | Some(-1) => Ok(None),
+        Some(number) => u32::try_from(number).map(Some),
+    };
+    let kind = match rule.typ().unwrap_or_default() {
+        LinuxDeviceType::A => None,
+        LinuxDeviceType::B => Some(Kind::Block),
+        LinuxDeviceType::C | LinuxDeviceType::U => Some(Kind::Character),
+        LinuxDeviceType::P => return refuse("type", "p: FIFOs have no rules".to_owned()),
+    };
+    let (Ok(major), Ok(minor)) = (number(rule.major()), number(rule.minor())) else {
+        let numbers = [rule.major(), rule.minor()].map(Option::unwrap_or_default);
+        return refuse("major", format!("{}:{} are no device numbers", numbers[0], numbers[1]));
+    };
+    let letters = rule.access().as_deref().unwrap_or_default();
+    let access = match Access::parse(letters) {
+        Some(access) if access.is_empty() => Access::ALL,
+        Some(access) => access,
+        None => return refuse("access", format!("{letters:?} is not of r, w and m only")),
+    };
+    Ok(Rule { allow: rule.allow(), devices: Devices { kind, major, minor }, access })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    /// The rules of a configuration.
+    pub(super) fn configured(config: &str) -> Vec<Rule> {
+        rules(&serde_json::from_str::<Vec<_>>(config).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_a_rule_does_not_say_is_for_all() {
+        let table = [
+            (r#"[{ "allow": false }]"#, "deny a *:* rwm"),
+            (r#"[{ "allow": true, "type": "a", "access": "" }]"#, "allow a *:* rwm"),
+            (r#"[{ "allow": true, "type": "c", "major": 4, "access": "wr" }]"#, "allow c 4:* rw"),
+            (
+                r#"[{ "allow": true, "type": "u", "major": -1, "minor": 3, "access": "m" }]"#,
+                "allow c *:3 m",
+            ),
+            (
+                r#"[{ "allow": false, "type": "b", "major": 8, "minor": 0, "access": "mm" }]"#,
+                "deny b 8:0 m",
+            ),
+        ];
+        for (config, expected) in table {
+            assert_eq!(configured(config)[0].to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_its_place() {
+        let table = [
+            (r#"{ "allow": true, "access": "rwx" }"#, r#"access: "rwx" "#),
+            (r#"{ "allow": true, "access": " " }"#, "access: "),
+            (r#"{ "allow": true, "type": "c", "major": -2 }"#, "major: -2:0 "),
+            (r#"{ "allow": true, "type": "c", "minor": 4294967296 }"#, "major: 0:4294967296 "),
+            (r#"{ "allow": true, "type": "p" }"#, "type: p"),
+        ];
+        for (config, expected) in table {
+            let config = format!(r#"[{{ "allow": false }}, {config}]"#);
+            let error = rules(&serde_json::from_str::<Vec<_>>(&config).unwrap()).unwrap_err();
+            let expected = format!("linux.resources.devices[1].{expected}");
+            assert!(error.to_string().starts_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_host_has_no_mapped_users() {
+        // Whatever this runs as, both answers must be possible to give.
+        let _ = is_privileged();
+        assert!(is_denied(&Error::kernel("x", Errno::EPERM)));
+        assert!(!is_denied(&Error::kernel("x", Errno::EINVAL)));
+    }
+}

@@ -1,0 +1,226 @@
+//! v1's lists: a default, and exceptions to it.
+
+use super::{Access, DEFAULTS, Devices, Kind, Rule, refused};
+use crate::error::{Error, Result};
+use crate::file;
+use crate::place::Hierarchy;
+use sys::nix::fcntl::OFlag;
+
+/// Sets the lists of the v1 cgroup `cgroup`.
+pub(super) fn apply(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
+    let list = List::of(configured)?;
+    let (default, exception) = if list.allow {
+        ("devices.allow", "devices.deny")
+    } else {
+        ("devices.deny", "devices.allow")
+    };
+    // Whatever was inherited goes with this.
+    write(&cgroup.file(default), ["a".to_owned()])?;
+    let exceptions = list.exceptions.iter().map(|(devices, access)| format!("{devices} {access}"));
+    if list.exceptions.is_empty() { Ok(()) } else { write(&cgroup.file(exception), exceptions) }
+}
+
+/// Writes each of `lines` to the file `path`.
+fn write(path: &str, lines: impl IntoIterator<Item = String>) -> Result<()> {
+    let error = |step: String, errno| Error::kernel(step, errno).about("linux.resources.devices");
+    let file = file::open(path, OFlag::O_WRONLY);
+    let file = file.map_err(|errno| error(format!("opening {path}"), errno))?;
+    for line in lines {
+        let written = sys::fs::write_once(&file, line.as_bytes());
+        written.map_err(|errno| {
+            let remedy = "the cgroup above doesn't have it";
+            error(format!("writing {line} to {path}"), errno).with_remedy(Some(remedy))
+        })?;
+    }
+    Ok(())
+}
+
+/// What rules come to: the fewest writes that make them so.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct List {
+    /// Whether what is no exception is allowed.
+    allow: bool,
+    /// In the order of the rules that made them, which devices.list then shows.
+    exceptions: Vec<(Devices, Access)>,
+}
+
+impl List {
+    /// Applies `configured` rules and then the default ones to a list that denies everything.
+    fn of(configured: &[Rule]) -> Result<Self> {
+        let mut list = Self::default();
+        for (index, rule) in configured.iter().enumerate() {
+            list.apply(rule)
+                .map_err(|error| error.about(&format!("linux.resources.devices[{index}]")))?;
+        }
+        for rule in &DEFAULTS {
+            list.apply(rule).map_err(|error| refused(format!("a default one: {error}")))?;
+        }
+        Ok(list)
+    }
+
+    fn apply(&mut self, rule: &Rule) -> Result<()> {
+        if rule.devices == Devices::ANY && rule.access == Access::ALL {
+            *self = Self { allow: rule.allow, exceptions: Vec::new() };
+            return Ok(());
+        }
+        // The kernel's "a" is for all devices, whatever numbers and access follow.
+        let kinds = match rule.devices.kind {
+            Some(_) => [rule.devices.kind, None],
+            None => [Some(Kind::Character), Some(Kind::Block)],
+        };
+        for kind in kinds.into_iter().flatten() {
+            let devices = Devices { kind: Some(kind), ..rule.devices };
+            if rule.allow == self.allow {
+                self.remove(rule, &devices)?;
+            } else {
+                self.add(devices, rule.access);
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, devices: Devices, access: Access) {
+        let covers = |(wider, has): &&(Devices, Access)| {
+            wider.cover(&devices) && access.without(*has).is_empty()
+        };
+        if self.exceptions.iter().any(|one| covers(&one)) {
+            return;
+        }
+        match self.exceptions.iter_mut().find(|(same, _)| *same == devices) {
+            Some((_, has)) => *has = has.with(access),
+            None => self.exceptions.push((devices, access)),
+        }
+    }
+
+    /// Takes back what was excepted of `devices`. The kernel takes back what was excepted in the
+    /// same words, and passes over the rest without an error, which would leave more allowed than
+    /// the rules say, or less: part of an exception can't be taken back.
+    fn remove(&mut self, rule: &Rule, devices: &Devices) -> Result<()> {
+        for (excepted, has) in &mut self.exceptions {
+            if devices.cover(excepted) {
+                *has = has.without(rule.access);
+            } else if devices.meet(excepted) && has.overlaps(rule.access) {
+                return Err(Error::refused(format!(
+                    "{rule}: cgroup v1 can't make an exception to an earlier {excepted} {has}"
+                )));
+            }
+        }
+        self.exceptions.retain(|(_, has)| !has.is_empty());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::super::tests::configured;
+    use super::*;
+
+    const DEFAULT_LINES: &str = "c *:* m, b *:* m, c 1:3 rwm, c 1:5 rwm, c 1:7 rwm, c 1:8 rwm, \
+                                 c 1:9 rwm, c 5:0 rwm, c 5:2 rwm, c 136:* rwm";
+
+    fn lines(list: &List) -> String {
+        let lines = list.exceptions.iter().map(|(devices, access)| format!("{devices} {access}"));
+        lines.collect::<Vec<_>>().join(", ")
+    }
+
+    /// What is allowed where nothing is by default.
+    #[track_caller]
+    fn allowed(config: &str) -> String {
+        let list = List::of(&configured(config)).unwrap();
+        assert!(!list.allow);
+        lines(&list)
+    }
+
+    fn refused(config: &str) -> String {
+        List::of(&configured(config)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nothing_is_allowed_but_what_every_container_has() {
+        for config in [
+            "[]",
+            r#"[{ "allow": false, "access": "rwm" }]"#,
+            r#"[{ "allow": true }, { "allow": false }]"#,
+            r#"[{ "allow": true, "type": "c", "major": 10 }, { "allow": false }]"#,
+        ] {
+            assert_eq!(allowed(config), DEFAULT_LINES);
+        }
+    }
+
+    #[test]
+    fn own_rules_come_first_and_in_their_order() {
+        let config = r#"[
+            { "allow": true, "type": "c", "major": 222, "minor": 9, "access": "rw" },
+            { "allow": true, "type": "b", "major": 8, "minor": 0, "access": "rm" },
+            { "allow": true, "type": "c", "major": 222, "minor": 9, "access": "m" },
+            { "allow": true, "type": "c", "major": 4, "access": "rw" },
+            { "allow": true, "type": "c", "major": 4, "minor": 1, "access": "r" }
+        ]"#;
+        let own = "c 222:9 rwm, b 8:0 rm, c 4:* rw, ";
+        assert_eq!(allowed(config), format!("{own}{DEFAULT_LINES}"));
+    }
+
+    #[test]
+    fn a_default_one_that_is_configured_is_written_once() {
+        let config = r#"[{ "allow": false, "access": "rwm" },
+            { "allow": true, "type": "c", "major": 1, "minor": 5, "access": "rwm" },
+            { "allow": true, "type": "c", "access": "m" },
+            { "allow": true, "type": "c", "major": 136, "access": "rw" }]"#;
+        let expected = "c 1:5 rwm, c *:* m, c 136:* rwm, b *:* m, c 1:3 rwm, c 1:7 rwm, \
+                        c 1:8 rwm, c 1:9 rwm, c 5:0 rwm, c 5:2 rwm";
+        assert_eq!(allowed(config), expected);
+    }
+
+    #[test]
+    fn what_was_allowed_can_be_denied_and_the_other_way_round() {
+        let config = r#"[
+            { "allow": true, "type": "c", "major": 10, "minor": 229, "access": "rw" },
+            { "allow": true, "type": "c", "major": 10, "minor": 200, "access": "rw" },
+            { "allow": true, "type": "b", "major": 10, "minor": 1, "access": "w" },
+            { "allow": false, "type": "a", "major": 10, "access": "w" }
+        ]"#;
+        let own = "c 10:229 r, c 10:200 r, ";
+        assert_eq!(allowed(config), format!("{own}{DEFAULT_LINES}"));
+        let config = r#"[
+            { "allow": false, "type": "c", "major": 10, "minor": 229, "access": "rw" },
+            { "allow": true, "type": "c", "major": 10, "minor": 229, "access": "rw" }
+        ]"#;
+        assert_eq!(allowed(config), format!("c 10:229 rw, {DEFAULT_LINES}"));
+    }
+
+    #[test]
+    fn everything_may_be_allowed_but_for_exceptions() {
+        let all = List { allow: true, exceptions: Vec::new() };
+        for config in [r#"[{ "allow": true }]"#, r#"[{ "allow": true, "type": "a" }]"#] {
+            assert_eq!(List::of(&configured(config)).unwrap(), all);
+        }
+        let config = r#"[{ "allow": true }, { "allow": false, "type": "c", "major": 10 },
+            { "allow": false, "type": "b", "major": 8, "minor": 0, "access": "w" }]"#;
+        let list = List::of(&configured(config)).unwrap();
+        assert!(list.allow);
+        // Any device may be made.
+        assert_eq!(lines(&list), "c 10:* rw, b 8:0 w");
+    }
+
+    #[test]
+    fn what_v1_can_not_say_is_refused() {
+        let config = r#"[{ "allow": true, "type": "c", "major": 10, "access": "rw" },
+            { "allow": false, "type": "c", "major": 10, "minor": 229, "access": "w" }]"#;
+        let expected = "linux.resources.devices[1]: deny c 10:229 w: cgroup v1 can't make an \
+                        exception to an earlier c 10:* rw";
+        assert_eq!(refused(config), expected);
+        let config = r#"[{ "allow": true }, { "allow": false, "type": "c", "major": 1 }]"#;
+        assert!(refused(config).starts_with("linux.resources.devices: a default one: allow c 1:3"));
+        // Not where the accesses have nothing in common.
+        let config = r#"[{ "allow": true, "type": "c", "major": 10, "access": "r" },
+            { "allow": false, "type": "c", "major": 10, "minor": 229, "access": "w" }]"#;
+        assert_eq!(allowed(config), format!("c 10:* r, {DEFAULT_LINES}"));
+    }
+
+    #[test]
+    fn a_rule_for_any_device_is_not_one_for_all_of_it() {
+        let config = r#"[{ "allow": true, "type": "a", "access": "r" }]"#;
+        assert!(allowed(config).starts_with("c *:* rm, b *:* rm, c 1:3 rwm"));
+    }
+}

@@ -1,0 +1,98 @@
+//! What cgroup hierarchies the host has, and where the runtime itself is in them.
+
+use crate::error::{Error, Result};
+use crate::file;
+use procfs::FromBufRead;
+use procfs::process::{MountInfo, MountInfos};
+use sys::Errno;
+use sys::nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+
+/// Where cgroup file systems are mounted, on every system that follows the kernel's advice.
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// The hierarchies that the calling process is in, at the usual mount points.
+///
+/// Nothing is opened to find them: that a mount is where it should be shows when a cgroup is made in
+/// it, and only where it isn't is mountinfo read, which grows with the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    pub(crate) hierarchies: Vec<Membership>,
+}
+
+/// The calling process in one hierarchy: a line of /proc/self/cgroup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Membership {
+    /// As in v1's mount options: `memory`, `cpu` and `cpuacct`, `name=systemd`. None in v2.
+    pub(crate) controllers: Vec<String>,
+    /// The usual mount point.
+    pub(crate) mount: String,
+    /// The process's own cgroup, from the hierarchy's root: `/` or `/user.slice/...`.
+    pub(crate) own: String,
+}
+
+impl Host {
+    /// Finds the hierarchies: one statfs(2), and one read of /proc/self/cgroup (cgroups(7)).
+    pub fn detect() -> Result<Self> {
+        let pure = match statfs(ROOT) {
+            Ok(found) => found.filesystem_type() == CGROUP2_SUPER_MAGIC,
+            Err(Errno::ENOENT) => false,
+            Err(errno) => return Err(Error::kernel(format!("asking what {ROOT} is"), errno)),
+        };
+        Ok(Self::parse(&file::read_value("/proc/self/cgroup")?, pure))
+    }
+
+    /// Whether v2 is the only version here.
+    #[must_use]
+    pub fn is_pure_v2(&self) -> bool {
+        self.hierarchies.iter().all(|one| one.controllers.is_empty())
+    }
+
+    /// The lines `ID:CONTROLLERS:PATH`. With v2 at the root, v1 hierarchies that exist all the same
+    /// are somebody else's experiment: left alone, as every runtime does.
+    fn parse(text: &str, pure: bool) -> Self {
+        let line = |line: &str| {
+            let (_, rest) = line.split_once(':')?;
+            let (controllers, own) = rest.split_once(':')?;
+            let is_unified = controllers.is_empty();
+            let directory = controllers.strip_prefix("name=").unwrap_or(controllers);
+            let mount = match (is_unified, pure) {
+                (true, true) => ROOT.to_owned(),
+                (true, false) => format!("{ROOT}/unified"),
+                (false, true) => return None,
+                (false, false) => format!("{ROOT}/{directory}"),
+            };
+            let controllers =
+                controllers.split(',').filter(|one| !one.is_empty()).map(str::to_owned).collect();
+            Some(Membership { controllers, mount, own: own.to_owned() })
+        };
+        Self { hierarchies: text.lines().filter_map(line).collect() }
+    }
+}
+
+/// Where a hierarchy is really mounted: the mount point, and which cgroup is seen there.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Mounted {
+    pub(crate) point: String,
+    /// `/` but in containers that see their own cgroup only (mountinfo's field 4, proc(5)).
+    pub(crate) root: String,
+}
+
+/// Looks the v1 hierarchy of `controllers` up in mountinfo; for hosts with mounts of their own.
+pub(crate) fn find_mount(controllers: &[String]) -> Result<Option<Mounted>> {
+    let text = file::read("/proc/self/mountinfo")?;
+    let mounts = MountInfos::from_buf_read(text.as_bytes())
+        .map_err(|error| Error::refused(format!("reading /proc/self/mountinfo: {error}")))?;
+    Ok(mounts.into_iter().find(|mount| is_hierarchy(mount, controllers)).and_then(|mount| {
+        Some(Mounted { point: mount.mount_point.to_str()?.to_owned(), root: mount.root })
+    }))
+}
+
+fn is_hierarchy(mount: &MountInfo, controllers: &[String]) -> bool {
+    let has = |controller: &String| match controller.split_once('=') {
+        Some((key, value)) => {
+            mount.super_options.get(key).is_some_and(|found| found.as_deref() == Some(value))
+        }
+        None => mount.super_options.contains_key(controller),
+    };
+    mount.fs_type == "cgroup" && !controllers.is_empty() && controllers.iter().all(has)
+}

@@ -1,0 +1,33 @@
+//! One cgroup over v1, hybrid and v2: where it is, its limits and device rules, its processes, its
+//! end.
+//!
+//! [`locate`] finds the [`Place`] of a container, [`make`] makes it there, [`apply`] limits it; the
+//! container's first process then enters by the descriptors of [`entry_files`] and
+//! [`unified_directory`], which is what costs no RCU grace period. Everything later works on the
+//! same [`Place`], as the state file keeps it.
+
+mod controllers;
+mod destroy;
+mod devices;
+mod error;
+mod events;
+mod file;
+mod freezer;
+mod host;
+mod limits;
+mod make;
+mod place;
+mod processes;
+pub mod stats;
+mod tree;
+
+pub use destroy::destroy;
+pub use error::{Error, Result};
+pub use events::oom_kills;
+pub use freezer::{freeze, is_frozen, thaw};
+pub use host::Host;
+pub use limits::{apply, update};
+pub use make::{delegate, entry_files, make, unified_directory};
+pub use place::{Hierarchy, Place, locate};
+pub use processes::{processes, signal_all};
+pub use stats::{Stats, stats};

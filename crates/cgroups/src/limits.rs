@@ -1,0 +1,401 @@
+//! Limits: from `linux.resources` to what is written to which file, and the writing.
+
+mod cpu;
+mod io;
+mod memory;
+mod other;
+
+use crate::error::{Error, Result};
+use crate::place::{Hierarchy, Place};
+use crate::{controllers, devices, file};
+use oci_spec::runtime::LinuxResources;
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::os::fd::OwnedFd;
+use sys::Errno;
+use sys::nix::fcntl::OFlag;
+
+/// Limits the container's cgroups as `resources` ask for, and sets the device rules, which are
+/// never without the default ones. To be done before the container's first process goes on.
+pub fn apply(place: &Place, resources: Option<&LinuxResources>) -> Result<()> {
+    if place.disabled {
+        return Ok(());
+    }
+    if let Some(resources) = resources {
+        write_limits(place, resources)?;
+    }
+    devices::apply(place, resources.and_then(|all| all.devices().as_deref()))
+}
+
+/// Limits the cgroups of a running container anew; what `resources` don't set stays as it is, and
+/// device rules always do.
+pub fn update(place: &Place, resources: &LinuxResources) -> Result<()> {
+    if place.disabled {
+        return Ok(());
+    }
+    controllers::enable(place, &needed_controllers(place, resources)?)?;
+    write_limits(place, resources)
+}
+
+/// The v2 controllers that it takes to limit what `resources` ask for, on this host.
+pub(crate) fn needed_controllers(place: &Place, resources: &LinuxResources) -> Result<Vec<String>> {
+    let mut needed: Vec<String> = Vec::new();
+    let parts = plan(place, resources)?;
+    let unified = parts.iter().filter(|part| part.home.is_some_and(Hierarchy::is_unified));
+    for write in unified.flat_map(|part| &part.writes) {
+        let controller = controller_of(&write.file);
+        if controller != "cgroup" && !needed.iter().any(|one| one == controller) {
+            needed.push(controller.to_owned());
+        }
+    }
+    Ok(needed)
+}
+
+/// A cgroup version; it decides the files and the units of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+/// What is asked of one controller.
+struct Part<'a> {
+    /// By its v1 name.
+    controller: &'static str,
+    /// The hierarchy that has it; it may not be joined.
+    home: Option<&'a Hierarchy>,
+    writes: Vec<Write>,
+}
+
+/// One write to a file of the container's cgroup.
+#[derive(Debug, PartialEq, Eq)]
+struct Write {
+    /// The property that asks for it, from `linux.resources.` on.
+    property: Cow<'static, str>,
+    file: Cow<'static, str>,
+    value: String,
+    absent: Absent,
+}
+
+/// What to do where the kernel has no such file.
+#[derive(Debug, PartialEq, Eq)]
+enum Absent {
+    Refuse,
+    /// It limits nothing that could still be used.
+    Ignore,
+    /// Write this value to this file.
+    Instead(&'static str, String),
+}
+
+impl Write {
+    fn new<P, F>(property: P, file: F, value: String) -> Self
+    where
+        P: Into<Cow<'static, str>>,
+        F: Into<Cow<'static, str>>,
+    {
+        let (property, file) = (property.into(), file.into());
+        Self { property, file, value, absent: Absent::Refuse }
+    }
+
+    /// The same, left out where the kernel has no such file, `if` that is so.
+    fn optional(self, optional: bool) -> Self {
+        if optional { Self { absent: Absent::Ignore, ..self } } else { self }
+    }
+
+    /// The same, with another file for kernels that don't have the first.
+    fn or(self, file: &'static str, value: String) -> Self {
+        Self { absent: Absent::Instead(file, value), ..self }
+    }
+}
+
+/// An error about a property of `linux.resources`.
+fn refused(property: &str, reason: impl Display) -> Error {
+    Error::refused(format!("linux.resources.{property}: {reason}"))
+}
+
+/// All that `resources` ask for, in the order to write it. Nothing is asked of the kernel.
+fn plan<'a>(place: &'a Place, resources: &LinuxResources) -> Result<Vec<Part<'a>>> {
+    let mut parts = Vec::new();
+    let mut ask = |controller, writes: &dyn Fn(Version) -> Result<Vec<Write>>| {
+        let home = place.controlling(controller);
+        let v1 = home.is_some_and(|home| !home.is_unified());
+        let writes = writes(if v1 { Version::V1 } else { Version::V2 })?;
+        if !writes.is_empty() {
+            parts.push(Part { controller, home, writes });
+        }
+        Ok(())
+    };
+    if let Some(memory) = resources.memory() {
+        ask("memory", &|version| memory::writes(memory, version))?;
+    }
+    if let Some(cpu) = resources.cpu() {
+        ask("cpu", &|version| cpu::writes(cpu, version))?;
+        ask("cpuset", &|_| Ok(cpu::set_writes(cpu)))?;
+    }
+    if let Some(pids) = resources.pids() {
+        ask("pids", &|_| Ok(other::pids(*pids)))?;
+    }
+    if let Some(block) = resources.block_io() {
+        ask("blkio", &|version| io::writes(block, version))?;
+    }
+    if let Some(pages) = resources.hugepage_limits() {
+        ask("hugetlb", &|version| other::hugepages(pages, version))?;
+    }
+    if let Some(network) = resources.network() {
+        ask("net_cls", &|version| other::network_class(network, version))?;
+        ask("net_prio", &|version| other::network_priorities(network, version))?;
+    }
+    if let Some(rdma) = resources.rdma() {
+        ask("rdma", &|_| other::rdma(rdma))?;
+    }
+    if let Some(unified) = resources.unified().as_ref().filter(|all| !all.is_empty()) {
+        let writes = other::unified(unified)?;
+        refuse_on_v1(place, &writes)?;
+        parts.push(Part { controller: "unified", home: place.unified(), writes });
+    }
+    Ok(parts)
+}
+
+/// A v2 file whose controller is on v1 can't be written, whatever it is on other hosts.
+fn refuse_on_v1(place: &Place, unified: &[Write]) -> Result<()> {
+    let on_v1 = |write: &&Write| place.v1(controller_of(&write.file)).is_some();
+    match (unified.iter().find(on_v1), unified.first(), place.unified()) {
+        (Some(write), ..) => {
+            let controller = controller_of(&write.file);
+            Err(refused(
+                &write.property,
+                format!("this host has {controller} on cgroup v1, not v2"),
+            ))
+        }
+        (None, Some(write), None) => Err(refused(&write.property, "this host has no cgroup v2")),
+        _ => Ok(()),
+    }
+}
+
+/// The v2 controller that a file belongs to.
+fn controller_of(file: &str) -> &str {
+    file.split('.').next().unwrap_or(file)
+}
+
+fn write_limits(place: &Place, resources: &LinuxResources) -> Result<()> {
+    let parts = plan(place, resources)?;
+    if let (Some(memory), Some(home)) = (resources.memory(), place.controlling("memory")) {
+        memory::refuse_below_usage(home, memory)?;
+    }
+    for Part { controller, home, writes } in parts {
+        match (home, writes.first()) {
+            (Some(home), _) if home.joined => write_all(home, writes)?,
+            (None, Some(write)) => {
+                return Err(refused(
+                    &write.property,
+                    format!("no {controller} cgroup on this host"),
+                ));
+            }
+            (_, Some(write)) => {
+                return Err(refused(
+                    &write.property,
+                    format!(
+                        "cannot set {controller} limit: container could not join or create cgroup"
+                    ),
+                ));
+            }
+            (_, None) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Writes in order, but what the kernel calls invalid again after the others: limits bound each
+/// other (memory and memory+swap, burst and quota), and which of the two has to be changed first
+/// depends on what they are now.
+fn write_all(cgroup: &Hierarchy, mut writes: Vec<Write>) -> Result<()> {
+    let directory = cgroup.directory();
+    loop {
+        let count = writes.len();
+        let mut invalid = Vec::new();
+        let mut first = None;
+        let mut open = None;
+        for write in writes {
+            match write.perform(&directory, &mut open) {
+                Err(error) if error.errno() == Some(Errno::EINVAL) => {
+                    first.get_or_insert(error);
+                    invalid.push(write);
+                }
+                other => other?,
+            }
+        }
+        match first {
+            None => return Ok(()),
+            Some(error) if invalid.len() == count => return Err(error),
+            Some(_) => writes = invalid,
+        }
+    }
+}
+
+impl Write {
+    /// Writes below `directory`; `open` is the file that was written last.
+    fn perform(&self, directory: &str, open: &mut Option<(String, OwnedFd)>) -> Result<()> {
+        let missing = |errno| matches!(errno, Errno::ENOENT | Errno::EOPNOTSUPP);
+        let mut written = write_in(directory, &self.file, &self.value, open);
+        if let (Err((_, Errno::ENOENT)), Absent::Instead(file, value)) = (&written, &self.absent) {
+            written = write_in(directory, file, value, open);
+        }
+        match written {
+            Err((_, errno)) if missing(errno) && self.absent == Absent::Ignore => Ok(()),
+            Err((path, errno)) => {
+                let remedy = match errno {
+                    Errno::ENOENT => Some("the kernel, or the cgroup above, has no such limit"),
+                    Errno::EBUSY => Some("more than that is in use"),
+                    _ => None,
+                };
+                let step = format!("writing {} to {path}", self.value);
+                let property = format!("linux.resources.{}", self.property);
+                Err(Error::kernel(step, errno).with_remedy(remedy).about(&property))
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// Writes `value` to a file, which is kept open for the next write; errors come with the path.
+fn write_in(
+    directory: &str,
+    file: &str,
+    value: &str,
+    open: &mut Option<(String, OwnedFd)>,
+) -> std::result::Result<(), (String, Errno)> {
+    let path = format!("{directory}/{file}");
+    let found = open.take().filter(|(last, _)| *last == path);
+    let opened = match found {
+        Some((_, fd)) => Ok(fd),
+        None => file::open(&path, OFlag::O_WRONLY),
+    };
+    let written = opened.and_then(|fd| sys::fs::write_once(&fd, value.as_bytes()).map(|()| fd));
+    match written {
+        Ok(fd) => {
+            *open = Some((path, fd));
+            Ok(())
+        }
+        Err(errno) => Err((path, errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use serde::de::DeserializeOwned;
+    use std::path::Path;
+
+    /// Compares files and values of what `writes` makes of `config`.
+    #[track_caller]
+    pub(super) fn check<T: DeserializeOwned>(
+        writes: impl Fn(&T) -> Result<Vec<Write>>,
+        config: &str,
+        expected: &[(&str, &str)],
+    ) {
+        let all = writes(&serde_json::from_str(config).unwrap()).unwrap();
+        let found: Vec<_> = all.iter().map(|one| (&*one.file, &*one.value)).collect();
+        assert_eq!(found, expected, "{config}");
+    }
+
+    /// Checks that `writes` refuses `config` in words that start with `expected`.
+    #[track_caller]
+    pub(super) fn refuse<T: DeserializeOwned>(
+        writes: impl Fn(&T) -> Result<Vec<Write>>,
+        config: &str,
+        expected: &str,
+    ) {
+        let refused = writes(&serde_json::from_str(config).unwrap()).unwrap_err().to_string();
+        assert!(refused.starts_with(expected), "{refused}");
+    }
+
+    fn hybrid() -> Place {
+        let hierarchies: [(&[&str], bool); 4] =
+            [(&["memory"], true), (&["cpu", "cpuacct"], true), (&["pids"], false), (&[], true)];
+        Place::of(Path::new("/nowhere"), "box", &hierarchies)
+    }
+
+    fn resources(config: &str) -> LinuxResources {
+        serde_json::from_str(config).unwrap()
+    }
+
+    #[test]
+    fn a_hybrid_host_has_each_controller_once() {
+        let place = hybrid();
+        let asked = resources(
+            r#"{ "memory": { "limit": 4096 }, "cpu": { "shares": 2, "cpus": "0" },
+                "hugepageLimits": [{ "pageSize": "2MB", "limit": 0 }],
+                "unified": { "misc.max": "x", "cgroup.max.depth": "3" } }"#,
+        );
+        let files: Vec<_> = plan(&place, &asked)
+            .unwrap()
+            .into_iter()
+            .flat_map(|part| part.writes.into_iter().map(|write| write.file.into_owned()))
+            .collect();
+        let expected = [
+            "memory.limit_in_bytes",
+            "cpu.shares",
+            "cpuset.cpus",
+            "hugetlb.2MB.rsvd.max",
+            "hugetlb.2MB.max",
+            "cgroup.max.depth",
+            "misc.max",
+        ];
+        assert_eq!(files, expected);
+        assert_eq!(needed_controllers(&place, &asked).unwrap(), ["cpuset", "hugetlb", "misc"]);
+    }
+
+    #[test]
+    fn unified_is_refused_where_v1_has_the_controller() {
+        let refused = |place: &Place| {
+            let asked = resources(r#"{ "unified": { "memory.high": "1" } }"#);
+            needed_controllers(place, &asked).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused(&hybrid()),
+            "linux.resources.unified.memory.high: this host has memory on cgroup v1, not v2"
+        );
+        let none = Place::default();
+        assert_eq!(
+            refused(&none),
+            "linux.resources.unified.memory.high: this host has no cgroup v2"
+        );
+    }
+
+    #[test]
+    fn a_limit_without_a_cgroup_is_an_error_and_no_limit_is_none() {
+        let refused = |place: &Place, config| {
+            write_limits(place, &resources(config)).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused(&hybrid(), r#"{ "pids": { "limit": 5 } }"#),
+            "linux.resources.pids.limit: cannot set pids limit: container could not join or create \
+             cgroup"
+        );
+        let none = Place::default();
+        assert_eq!(
+            refused(&none, r#"{ "memory": { "limit": 5 } }"#),
+            "linux.resources.memory.limit: no memory cgroup on this host"
+        );
+        let unset = r#"{ "memory": { "limit": 0 }, "cpu": { "shares": 0 }, "network": {},
+            "hugepageLimits": [], "unified": {}, "rdma": {} }"#;
+        write_limits(&none, &resources(unset)).unwrap();
+        update(&Place::disabled(), &resources(r#"{ "pids": { "limit": 5 } }"#)).unwrap();
+    }
+
+    #[test]
+    fn what_is_invalid_at_first_is_written_after_the_others() {
+        // No kernel file, but one that can't be opened is an error all the same.
+        let place = hybrid();
+        let cgroup = place.v1("memory").unwrap();
+        let error =
+            write_all(cgroup, vec![Write::new("memory.limit", "memory.max", "5".to_owned())]);
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "linux.resources.memory.limit: writing 5 to /nowhere/box/memory.max: ENOENT: No such \
+             file or directory (the kernel, or the cgroup above, has no such limit)"
+        );
+        write_all(cgroup, vec![Write::new("a", "a", "5".to_owned()).optional(true)]).unwrap();
+    }
+}

@@ -1,0 +1,246 @@
+//! Making a container's cgroups, and the descriptors by which its processes enter them.
+
+use crate::error::{Error, Result};
+use crate::host::{self, Mounted};
+use crate::place::{Hierarchy, Place, join};
+use crate::{controllers, file, freezer, limits, processes};
+use oci_spec::runtime::LinuxResources;
+use std::os::fd::OwnedFd;
+use sys::Errno;
+use sys::nix::fcntl::OFlag;
+use sys::nix::sys::stat::Mode;
+use sys::nix::unistd::{AccessFlags, Uid, access, chown, mkdir};
+
+/// How often making a cgroup is tried again whose parent another runtime has removed meanwhile.
+const RACES: usize = 16;
+
+/// What is chowned where the kernel doesn't say what a delegated cgroup needs (cgroups(7)).
+const DELEGATED: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
+
+/// Makes the container's cgroup in every hierarchy, with the parents that are missing.
+///
+/// One that exists is taken if it has no processes and isn't frozen. The controllers that
+/// `resources` need are enabled. On an error everything that was made is removed.
+pub fn make(place: &mut Place, resources: Option<&LinuxResources>) -> Result<()> {
+    if place.disabled {
+        return Ok(());
+    }
+    let needed = resources.map_or(Ok(Vec::new()), |all| limits::needed_controllers(place, all))?;
+    let (pure, lenient) = (place.is_pure_v2(), place.lenient);
+    let result = place.hierarchies.iter_mut().try_for_each(|one| enter(one, pure, lenient));
+    let result = result.and_then(|()| controllers::enable(place, &needed));
+    let result = result.and_then(|()| refuse_frozen(place));
+    if result.is_err() {
+        place.hierarchies.iter_mut().for_each(unmake);
+    }
+    result
+}
+
+/// The v1 `tasks` files, open for writing: a single-threaded process that writes `0` to each is in
+/// the cgroups, without the grace period that a write to `cgroup.procs` waits for.
+pub fn entry_files(place: &Place) -> Result<Vec<OwnedFd>> {
+    let files = place.hierarchies().filter(|one| !one.is_unified()).map(|one| {
+        let path = one.file("tasks");
+        let opened = file::open(&path, OFlag::O_WRONLY);
+        opened.map_err(|errno| Error::kernel(format!("opening {path}"), errno))
+    });
+    files.collect()
+}
+
+/// The v2 cgroup, for a process to be born in (`CLONE_INTO_CGROUP`).
+pub fn unified_directory(place: &Place) -> Result<Option<OwnedFd>> {
+    let found = place.hierarchies().find(|one| one.is_unified()).map(|one| {
+        let path = one.directory();
+        let opened = file::open_directory(&path);
+        opened.map_err(|errno| Error::kernel(format!("opening {path}"), errno))
+    });
+    found.transpose()
+}
+
+/// Gives the container's v2 cgroup to the host's user `owner`, for a container that has a cgroup
+/// namespace and a writable cgroup mount (runtime-spec, cgroup ownership). v1 can't be delegated.
+pub fn delegate(place: &Place, owner: u32) -> Result<()> {
+    let Some(cgroup) = place.hierarchies().find(|one| one.is_unified()) else { return Ok(()) };
+    let files = file::try_read_value("/sys/kernel/cgroup/delegate");
+    let files = files.unwrap_or_else(|_| DELEGATED.to_owned());
+    for name in std::iter::once("").chain(files.lines()) {
+        let path = join(&cgroup.directory(), name);
+        match chown(path.as_str(), Some(Uid::from_raw(owner)), None) {
+            // Not every file that may be delegated is there.
+            Err(Errno::ENOENT) if !name.is_empty() => {}
+            Err(errno) => return Err(Error::kernel(format!("giving {path} to {owner}"), errno)),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes the cgroup of one hierarchy, or takes it. One of several that is mounted nowhere is left
+/// out, and so is, for a `lenient` place, what isn't permitted.
+fn enter(cgroup: &mut Hierarchy, pure: bool, lenient: bool) -> Result<()> {
+    let made = match make_directories(cgroup) {
+        Err(Errno::ENOENT) if relocate(cgroup)? => make_directories(cgroup),
+        other => other,
+    };
+    match made {
+        Ok(made) => cgroup.made = made,
+        Err(Errno::ENOENT) if !pure => return Ok(()),
+        Err(Errno::EACCES | Errno::EPERM | Errno::EROFS) if lenient => return Ok(()),
+        Err(errno) => {
+            let remedy = match errno {
+                Errno::EACCES | Errno::EPERM => Some("needs root, or a cgroup that is delegated"),
+                Errno::EROFS => Some("the cgroup file system is mounted read-only"),
+                _ => None,
+            };
+            let step = format!("making the cgroup {}", cgroup.directory());
+            return Err(Error::kernel(step, errno).with_remedy(remedy));
+        }
+    }
+    if lenient && cgroup.is_unified() && !may_be_entered(cgroup) {
+        unmake(cgroup);
+        return Ok(());
+    }
+    if cgroup.made == 0 {
+        refuse_used(cgroup)?;
+    }
+    if cgroup.has("cpuset") {
+        provide_cpuset(cgroup)?;
+    }
+    cgroup.joined = true;
+    Ok(())
+}
+
+/// Makes the directory, and parents from the base on; gives how many it made, from the end.
+/// `ENOENT` if the base isn't there.
+fn make_directories(cgroup: &Hierarchy) -> sys::Result<usize> {
+    let mut made = vec![false; cgroup.depth()];
+    let result = (0..RACES).find_map(|_| make_missing(cgroup, &mut made).transpose());
+    match result.unwrap_or(Err(Errno::ENOENT)) {
+        Ok(()) => Ok(made.iter().take_while(|made| **made).count()),
+        Err(errno) => {
+            for (up, _) in made.iter().enumerate().filter(|(_, made)| **made) {
+                let _ = file::remove_directory(&cgroup.ancestor(up));
+            }
+            Err(errno)
+        }
+    }
+}
+
+/// One try to make the directory, by itself or after its parents; `None` if a parent vanished.
+fn make_missing(cgroup: &Hierarchy, made: &mut [bool]) -> sys::Result<Option<()>> {
+    let mut create =
+        |up: usize| match mkdir(cgroup.ancestor(up).as_str(), Mode::from_bits_retain(0o755)) {
+            Ok(()) => {
+                if let Some(made) = made.get_mut(up) {
+                    *made = true;
+                }
+                Ok(())
+            }
+            Err(Errno::EEXIST) => Ok(()),
+            Err(errno) => Err(errno),
+        };
+    let top = cgroup.depth() - 1;
+    match create(0) {
+        Err(Errno::ENOENT) if top > 0 => {}
+        other => return other.map(Some),
+    }
+    for up in (0..=top).rev() {
+        match create(up) {
+            Err(Errno::ENOENT) if up < top => return Ok(None),
+            other => other?,
+        }
+    }
+    Ok(Some(()))
+}
+
+/// Looks up where a v1 hierarchy is mounted that isn't at the usual place; `false` if nowhere else.
+fn relocate(cgroup: &mut Hierarchy) -> Result<bool> {
+    if cgroup.is_unified() {
+        return Ok(false);
+    }
+    let Some(Mounted { point, root }) = host::find_mount(&cgroup.controllers)? else {
+        return Ok(false);
+    };
+    // Of a mount that shows the hierarchy from some cgroup on, the base is counted from there.
+    let inside = match (cgroup.base.strip_prefix(root.trim_matches('/')), root.as_str()) {
+        (inside, "/") => inside,
+        (Some(""), _) => Some(""),
+        (inside, _) => inside.and_then(|rest| rest.strip_prefix('/')),
+    };
+    let base = inside.unwrap_or(&cgroup.base).to_owned();
+    if (&point, &base) == (&cgroup.mount, &cgroup.base) {
+        return Ok(false);
+    }
+    (cgroup.mount, cgroup.base) = (point, base);
+    Ok(true)
+}
+
+/// Whether a process can be born in the v2 cgroup: that takes permission to write to `cgroup.procs`
+/// of the nearest cgroup above both its own and the new one.
+fn may_be_entered(cgroup: &Hierarchy) -> bool {
+    let common = join(&cgroup.ancestor(cgroup.depth()), "cgroup.procs");
+    access(common.as_str(), AccessFlags::W_OK).is_ok()
+}
+
+fn refuse_used(cgroup: &Hierarchy) -> Result<()> {
+    let directory = cgroup.directory();
+    match processes::list(&directory)?.len() {
+        0 => Ok(()),
+        count => Err(Error::refused(format!(
+            "container's cgroup is not empty: {count} process(es) found in {directory}"
+        ))),
+    }
+}
+
+/// A process that enters a frozen cgroup, or one below such, would never come to say so.
+fn refuse_frozen(place: &Place) -> Result<()> {
+    match freezer::freezer(place) {
+        Some(freezer) if freezer::is_frozen(place)? => {
+            let directory = freezer.directory();
+            Err(Error::refused(format!("container's cgroup unexpectedly frozen: {directory}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives each new v1 cpuset its parent's processors and memory: without, it lets no process in.
+fn provide_cpuset(cgroup: &Hierarchy) -> Result<()> {
+    if cgroup.made == 0 && !cpuset_value(&cgroup.directory(), "cpuset.cpus")?.is_empty() {
+        return Ok(());
+    }
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        inherit(cgroup, &cgroup.directory(), name, cgroup.made)?;
+    }
+    Ok(())
+}
+
+/// Writes `name` of `directory` from its parent, whose own comes first where it's one of the
+/// `made` new ones, or empty; gives the value.
+fn inherit(cgroup: &Hierarchy, directory: &str, name: &str, made: usize) -> Result<String> {
+    let Some((parent, _)) = directory.rsplit_once('/').filter(|_| directory != cgroup.mount) else {
+        return Ok(String::new());
+    };
+    let value = if made > 1 { String::new() } else { cpuset_value(parent, name)? };
+    let value = if value.is_empty() {
+        inherit(cgroup, parent, name, made.saturating_sub(1))?
+    } else {
+        value
+    };
+    let path = format!("{directory}/{name}");
+    file::write(&path, &value)
+        .map_err(|errno| Error::kernel(format!("writing {value} to {path}"), errno))?;
+    Ok(value)
+}
+
+fn cpuset_value(directory: &str, name: &str) -> Result<String> {
+    Ok(file::read_value(&format!("{directory}/{name}"))?.trim_end().to_owned())
+}
+
+/// Removes what was made; it has never had a process.
+fn unmake(cgroup: &mut Hierarchy) {
+    for up in 0..cgroup.made {
+        // Another container may already be below a parent, and then has it.
+        let _ = file::remove_directory(&cgroup.ancestor(up));
+    }
+    (cgroup.made, cgroup.joined) = (0, false);
+}

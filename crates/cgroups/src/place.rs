@@ -1,0 +1,346 @@
+//! Where a container's cgroup is: a directory in every hierarchy, and which parts of it rind made.
+
+use crate::error::{Error, Result};
+use crate::host::{Host, Membership};
+use serde::{Deserialize, Serialize};
+use std::path::{Component, Path};
+
+/// A container's cgroup as the state file keeps it, and as every later command opens it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    pub(crate) hierarchies: Vec<Hierarchy>,
+    /// Whether missing permissions on cgroups are no error: rootless, and no path was asked for.
+    pub(crate) lenient: bool,
+    /// Whether cgroups are left alone altogether.
+    pub(crate) disabled: bool,
+}
+
+/// The container's cgroup in one hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hierarchy {
+    pub(crate) controllers: Vec<String>,
+    pub(crate) mount: String,
+    /// What was there before, from the mount: the runtime's own cgroup, or empty.
+    pub(crate) base: String,
+    /// The cgroup, from the base: `docker/0123`.
+    pub(crate) below: String,
+    /// How many components of `below`, from the end, rind made.
+    pub(crate) made: usize,
+    /// Whether the cgroup is the container's: made, or found fit.
+    pub(crate) joined: bool,
+}
+
+impl Place {
+    /// No cgroup at all: limits and device rules are not applied, nothing is entered.
+    #[must_use]
+    pub fn disabled() -> Self {
+        Self { disabled: true, ..Self::default() }
+    }
+
+    /// Where the container's cgroups are to be, one a hierarchy, before they are made.
+    pub fn planned(&self) -> impl Iterator<Item = &Hierarchy> {
+        self.hierarchies.iter()
+    }
+
+    /// The container's cgroups, one a hierarchy; those that could not be made are left out.
+    pub fn hierarchies(&self) -> impl Iterator<Item = &Hierarchy> {
+        self.hierarchies.iter().filter(|one| one.joined)
+    }
+
+    /// The same place for a process of `exec --cgroup`: each of `asked` is `PATH`, or
+    /// `CONTROLLER[,CONTROLLER]:PATH`, a cgroup below the container's that must exist.
+    ///
+    /// It's for [`entry_files`](crate::entry_files) and
+    /// [`unified_directory`](crate::unified_directory), not to be destroyed.
+    pub fn within<S: AsRef<str>>(&self, asked: &[S]) -> Result<Self> {
+        let mut place = self.clone();
+        for asked in asked.iter().map(AsRef::as_ref) {
+            let (controllers, path) = asked.split_once(':').unwrap_or(("", asked));
+            let bad = || Error::refused(format!("bad sub cgroup path: {asked}"));
+            let path = normal(Path::new(path)).map_err(|_| bad())?;
+            for controller in controllers.split(',') {
+                if !place.descend(controller, &path, self) {
+                    return Err(Error::refused(format!(
+                        "unknown controller {controller}: {asked}"
+                    )));
+                }
+            }
+        }
+        Ok(place)
+    }
+
+    /// Has the hierarchy of `controller`, or all without a name, at `path` below where it is in
+    /// `top`; `false` if there is no such hierarchy.
+    fn descend(&mut self, controller: &str, path: &str, top: &Self) -> bool {
+        let mut found = false;
+        for (one, top) in self.hierarchies.iter_mut().zip(&top.hierarchies) {
+            if controller.is_empty() || one.has(controller) {
+                one.below = join(&top.below, path);
+                found = true;
+            }
+        }
+        found
+    }
+
+    /// At `below` in hierarchies that are all mounted at `mount`: their controllers, and whether
+    /// they are joined.
+    #[cfg(test)]
+    pub(crate) fn of(mount: &Path, below: &str, hierarchies: &[(&[&str], bool)]) -> Self {
+        let one = |(controllers, joined): &(&[&str], bool)| Hierarchy {
+            controllers: controllers.iter().map(|&one| one.to_owned()).collect(),
+            mount: mount.display().to_string(),
+            base: String::new(),
+            below: below.to_owned(),
+            made: 1,
+            joined: *joined,
+        };
+        Self { hierarchies: hierarchies.iter().map(one).collect(), ..Self::default() }
+    }
+
+    /// The v1 hierarchy of `controller`, joined or not.
+    pub(crate) fn v1(&self, controller: &str) -> Option<&Hierarchy> {
+        self.hierarchies.iter().find(|one| one.has(controller))
+    }
+
+    /// The v2 hierarchy, joined or not.
+    pub(crate) fn unified(&self) -> Option<&Hierarchy> {
+        self.hierarchies.iter().find(|one| one.is_unified())
+    }
+
+    /// The hierarchy that has `controller`, by its v1 name: v2 has what no v1 hierarchy has.
+    pub(crate) fn controlling(&self, controller: &str) -> Option<&Hierarchy> {
+        self.v1(controller).or_else(|| self.unified())
+    }
+
+    /// Whether there is no v1 hierarchy.
+    #[must_use]
+    pub fn is_pure_v2(&self) -> bool {
+        self.hierarchies.iter().all(Hierarchy::is_unified)
+    }
+}
+
+impl Hierarchy {
+    /// The v1 controllers of the hierarchy (`cpu` and `cpuacct`, `name=systemd`); none for v2.
+    #[must_use]
+    pub fn controllers(&self) -> &[String] {
+        &self.controllers
+    }
+
+    /// Whether this is the v2 hierarchy.
+    #[must_use]
+    pub fn is_unified(&self) -> bool {
+        self.controllers.is_empty()
+    }
+
+    /// Where the hierarchy is mounted on the host.
+    #[must_use]
+    pub fn mount(&self) -> &str {
+        &self.mount
+    }
+
+    /// The container's cgroup directory on the host.
+    #[must_use]
+    pub fn directory(&self) -> String {
+        self.ancestor(0)
+    }
+
+    /// A file of the container's cgroup.
+    pub(crate) fn file(&self, name: &str) -> String {
+        join(&self.directory(), name)
+    }
+
+    pub(crate) fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|one| one == controller)
+    }
+
+    /// How many components the cgroup has below its base.
+    pub(crate) fn depth(&self) -> usize {
+        self.below.split('/').count()
+    }
+
+    /// The directory `up` levels above the container's cgroup, at most up to the base.
+    pub(crate) fn ancestor(&self, up: usize) -> String {
+        let kept = self.depth().saturating_sub(up);
+        let below: Vec<_> = self.below.split('/').take(kept).collect();
+        join(&join(&self.mount, &self.base), &below.join("/"))
+    }
+}
+
+/// `directory/name`, where either may be empty.
+pub(crate) fn join(directory: &str, name: &str) -> String {
+    match (directory.is_empty(), name.is_empty()) {
+        (_, true) => directory.to_owned(),
+        (true, false) => name.to_owned(),
+        (false, false) => format!("{directory}/{name}"),
+    }
+}
+
+/// Finds the place of container `id` for a `linux.cgroupsPath`; nothing is made or opened yet.
+///
+/// An absolute path is taken from each hierarchy's mount point. A relative one, or none, which
+/// stands for the id, is below the runtime's own cgroup in v1. In v2 it is beside it: a cgroup with
+/// processes can't hand controllers down to children (cgroups(7), no internal processes).
+/// With `rootless` and no path asked for, missing permissions are no error later.
+pub fn locate(host: &Host, cgroups_path: Option<&Path>, id: &str, rootless: bool) -> Result<Place> {
+    let asked = cgroups_path.filter(|path| !path.as_os_str().is_empty());
+    let below = match asked {
+        Some(path) => components(path)?,
+        None => components(Path::new(id))?,
+    };
+    let absolute = asked.is_some_and(Path::is_absolute);
+    let hierarchies = host.hierarchies.iter().map(|one| {
+        Ok(Hierarchy {
+            controllers: one.controllers.clone(),
+            mount: one.mount.clone(),
+            base: if absolute { String::new() } else { base(one)? },
+            below: below.clone(),
+            made: 0,
+            joined: false,
+        })
+    });
+    let hierarchies = hierarchies.collect::<Result<_>>()?;
+    Ok(Place { hierarchies, lenient: rootless && asked.is_none(), disabled: false })
+}
+
+/// The components of a `linux.cgroupsPath`, joined.
+fn components(path: &Path) -> Result<String> {
+    let joined = match normal(path) {
+        Ok(joined) if joined.is_empty() => Err("the root cgroup can't be a container's"),
+        other => other,
+    };
+    joined.map_err(|why| Error::refused(format!("linux.cgroupsPath: {}: {why}", path.display())))
+}
+
+/// The path's components, joined; `..` could lead to another container's cgroup, or out of all.
+fn normal(path: &Path) -> std::result::Result<String, &'static str> {
+    let mut joined = String::new();
+    for component in path.components() {
+        match component {
+            Component::RootDir | Component::CurDir => {}
+            Component::Normal(name) => match name.to_str() {
+                Some(name) if !name.contains('\n') => joined = join(&joined, name),
+                _ => return Err("not text, or with a newline"),
+            },
+            Component::ParentDir | Component::Prefix(_) => return Err("must not contain \"..\""),
+        }
+    }
+    Ok(joined)
+}
+
+/// The cgroup, from the mount point, that a relative path is below.
+fn base(own: &Membership) -> Result<String> {
+    if own.own.split('/').any(|component| component == "..") {
+        let controllers = own.controllers.join(",");
+        return Err(Error::refused(format!(
+            "linux.cgroupsPath: relative to rind's own cgroup, but that is outside rind's cgroup \
+             namespace ({controllers}:{}); give an absolute path",
+            own.own
+        )));
+    }
+    let path = own.own.trim_matches('/');
+    let parent = || path.rsplit_once('/').map_or("", |(parent, _)| parent);
+    Ok(if own.controllers.is_empty() { parent() } else { path }.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn host() -> Host {
+        let one = |controllers: &[&str], mount: &str, own: &str| Membership {
+            controllers: controllers.iter().map(|&one| one.to_owned()).collect(),
+            mount: format!("/sys/fs/cgroup/{mount}"),
+            own: own.to_owned(),
+        };
+        Host {
+            hierarchies: vec![
+                one(&["memory"], "memory", "/shell/7"),
+                one(&["name=systemd"], "systemd", "/"),
+                one(&[], "unified", "/user.slice/shell"),
+            ],
+        }
+    }
+
+    fn directories(path: Option<&str>) -> Vec<String> {
+        let place = locate(&host(), path.map(Path::new), "box", false).unwrap();
+        place.hierarchies.iter().map(Hierarchy::directory).collect()
+    }
+
+    #[test]
+    fn an_absolute_path_is_below_each_mount() {
+        assert_eq!(
+            directories(Some("/docker//0/./1/")),
+            [
+                "/sys/fs/cgroup/memory/docker/0/1",
+                "/sys/fs/cgroup/systemd/docker/0/1",
+                "/sys/fs/cgroup/unified/docker/0/1"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_relative_path_or_none_is_below_the_runtimes_own() {
+        assert_eq!(
+            directories(Some("a/b")),
+            [
+                "/sys/fs/cgroup/memory/shell/7/a/b",
+                "/sys/fs/cgroup/systemd/a/b",
+                "/sys/fs/cgroup/unified/user.slice/a/b"
+            ]
+        );
+        assert_eq!(directories(None), directories(Some("box")));
+        assert_eq!(directories(Some("")), directories(None));
+    }
+
+    #[test]
+    fn a_path_that_leads_elsewhere_is_refused() {
+        for path in ["../x", "/a/../../x", "/", ".", "a\nb"] {
+            let refused = locate(&host(), Some(Path::new(path)), "box", false).unwrap_err();
+            assert!(refused.to_string().starts_with("linux.cgroupsPath: "), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_base_outside_the_namespace_is_refused_only_where_it_matters() {
+        let mut outside = host();
+        outside.hierarchies[0].own = "/../other".to_owned();
+        assert!(locate(&outside, None, "box", false).is_err());
+        assert!(locate(&outside, Some(Path::new("/box")), "box", false).is_ok());
+    }
+
+    #[test]
+    fn only_a_rootless_default_is_lenient() {
+        let lenient = |path: Option<&str>, rootless| {
+            locate(&host(), path.map(Path::new), "box", rootless).unwrap().lenient
+        };
+        assert!(lenient(None, true) && !lenient(Some("a"), true) && !lenient(None, false));
+    }
+
+    #[test]
+    fn a_process_may_be_given_a_cgroup_below() {
+        let place = locate(&host(), Some(Path::new("/box")), "box", false).unwrap();
+        let within = |asked: &[&str]| -> Vec<_> {
+            place.within(asked).unwrap().hierarchies.into_iter().map(|one| one.below).collect()
+        };
+        assert_eq!(within(&[]), ["box", "box", "box"]);
+        assert_eq!(within(&["/a/b/"]), ["box/a/b", "box/a/b", "box/a/b"]);
+        assert_eq!(within(&["memory:a", "name=systemd:b"]), ["box/a", "box/b", "box"]);
+        assert_eq!(within(&["memory,name=systemd:a"]), ["box/a", "box/a", "box"]);
+        let refused = |asked| place.within(&[asked]).unwrap_err().to_string();
+        assert_eq!(refused("../x"), "bad sub cgroup path: ../x");
+        assert_eq!(refused("memory:a/../../x"), "bad sub cgroup path: memory:a/../../x");
+        assert_eq!(refused("mind:a"), "unknown controller mind: mind:a");
+    }
+
+    #[test]
+    fn ancestors_end_at_the_base() {
+        let place = locate(&host(), Some(Path::new("a/b")), "box", false).unwrap();
+        let memory = &place.hierarchies[0];
+        assert_eq!(memory.depth(), 2);
+        assert_eq!(memory.ancestor(1), "/sys/fs/cgroup/memory/shell/7/a");
+        assert_eq!(memory.ancestor(9), "/sys/fs/cgroup/memory/shell/7");
+    }
+}
