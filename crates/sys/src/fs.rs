@@ -4,8 +4,8 @@ use crate::{Errno, Result, check};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::Mode;
 use std::ffi::CStr;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 /// How often a lookup is tried again that the kernel broke off since something was renamed below
 /// the root meanwhile (`EAGAIN`, see openat2(2)).
@@ -63,6 +63,55 @@ pub fn mount_facts(file: impl AsFd) -> Result<MountFacts> {
     Ok(MountFacts { id: out.stx_mnt_id, is_root: out.stx_attributes & root != 0 })
 }
 
+/// A descriptor for a moment, in a process that soon closes all it has by one call ([`close_from`]):
+/// it is not closed by itself, which is a system call each, unless there are many already.
+#[derive(Debug)]
+pub struct Scratch(ManuallyDrop<OwnedFd>);
+
+/// Descriptors below this number are left open. A process may have 1024 as a rule.
+const SCRATCH: RawFd = 256;
+
+impl From<OwnedFd> for Scratch {
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(ManuallyDrop::new(descriptor))
+    }
+}
+
+impl AsFd for Scratch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.0.as_raw_fd() >= SCRATCH {
+            // SAFETY: the field is not used again, as this is the end of what it is in.
+            unsafe { ManuallyDrop::drop(&mut self.0) };
+        }
+    }
+}
+
+/// Waits for the exclusive lock on `file` (flock(2)), which goes when its last descriptor is closed.
+pub fn lock(file: impl AsFd) -> Result<()> {
+    flock(file, libc::LOCK_EX)
+}
+
+/// Whether another process has the lock on `file`, which must be a descriptor opened for this.
+pub fn is_locked(file: impl AsFd) -> bool {
+    flock(file, libc::LOCK_SH | libc::LOCK_NB) == Err(Errno::EWOULDBLOCK)
+}
+
+fn flock(file: impl AsFd, operation: libc::c_int) -> Result<()> {
+    loop {
+        // SAFETY: the call takes numbers only.
+        match check(unsafe { libc::flock(file.as_fd().as_raw_fd(), operation) }.into()) {
+            Err(Errno::EINTR) => {}
+            locked => return locked.map(drop),
+        }
+    }
+}
+
 /// Whether the descriptor `number` is open (fcntl(2) with `F_GETFD`).
 #[must_use]
 pub fn is_open(number: RawFd) -> bool {
@@ -110,6 +159,18 @@ pub fn close_run(first: RawFd, last: RawFd) -> Result<()> {
     Ok(())
 }
 
+/// Closes `descriptors`, with one call for all that are next to each other.
+pub fn close_all(descriptors: Vec<OwnedFd>) -> Result<()> {
+    let mut numbers: Vec<RawFd> = descriptors.into_iter().map(IntoRawFd::into_raw_fd).collect();
+    numbers.sort_unstable();
+    for run in numbers.chunk_by(|a, b| a + 1 == *b) {
+        if let (Some(first), Some(last)) = (run.first(), run.last()) {
+            close_run(*first, *last)?;
+        }
+    }
+    Ok(())
+}
+
 /// Sets the extended attribute `name` of `file` (fsetxattr(2)).
 pub fn set_xattr(file: impl AsFd, name: &CStr, value: &[u8]) -> Result<()> {
     let (fd, size) = (file.as_fd().as_raw_fd(), value.len());
@@ -144,10 +205,11 @@ pub fn write_once(file: impl AsFd, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Writes `bytes` by one write(2) to the file at `path`, which must be there.
+/// Writes `bytes` by one write(2) to the file at `path`, which must be there; in a child, see
+/// [`Scratch`].
 pub fn write_file(path: &CStr, bytes: &[u8]) -> Result<()> {
     let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-    write_once(nix::fcntl::open(path, flags, Mode::empty())?, bytes)
+    write_once(Scratch::from(nix::fcntl::open(path, flags, Mode::empty())?), bytes)
 }
 
 /// The path under /proc that stands for an open descriptor, for calls that take only paths.
