@@ -5,6 +5,7 @@
 //! keeps the specification's rules as far as the text alone shows; what it does not is an
 //! [`Error`] with the line and the property.
 
+mod config;
 mod document;
 mod error;
 mod keys;
@@ -15,8 +16,11 @@ mod validate;
 pub use error::{Error, Position};
 pub use template::template;
 
+use config::Config;
 use document::{Document, at};
 use oci_spec::runtime::{LinuxResources, Process, Spec};
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 /// A bundle: a directory with a config.json.
@@ -37,7 +41,7 @@ pub struct Bundle {
 impl Bundle {
     /// Opens the bundle in `directory`; `config` is read in place of its config.json.
     pub fn open(directory: &Path, config: Option<&Path>) -> Result<Self, Error> {
-        let path = std::fs::canonicalize(directory)
+        let path = absolute(directory)
             .map_err(|error| Error::io(format!("bundle {}", directory.display()), &error))?;
         let file = config.map_or_else(|| path.join("config.json"), Path::to_owned);
         let text =
@@ -52,10 +56,17 @@ impl Bundle {
     }
 }
 
+/// The path of a directory without links: as the kernel names it, which is less work than to follow
+/// each component.
+fn absolute(directory: &Path) -> std::io::Result<PathBuf> {
+    let opened = File::open(directory)?;
+    std::fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd()))
+}
+
 /// A config.json that was read before, as the copy in the state is; `name` is for messages.
 pub fn parse(text: &[u8], name: &Path, warnings: &mut Vec<String>) -> Result<Spec, Error> {
     let document = Document { text, name };
-    let mut spec: Spec = document.load(mend::spec, warnings)?;
+    let mut spec = Spec::from(document.load::<Config>(mend::spec, warnings)?);
     if let Some(linux) = spec.linux_mut() {
         if let Some(resources) = linux.resources_mut() {
             unset_absent_limit(resources, || document.has(&at("linux.resources.pids.limit")));
