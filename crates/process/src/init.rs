@@ -9,8 +9,7 @@ use crate::{console, hooks, identity, program};
 use rootfs::Built;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use sys::fs::CloseRange;
-use sys::nix::libc::SIGPIPE;
+use sys::fs::{CloseRange, Scratch};
 use sys::nix::sched::{CloneFlags, unshare};
 use sys::nix::sys::resource::setrlimit;
 use sys::nix::sys::signal::SigSet;
@@ -23,8 +22,7 @@ const NOT_RUN: i32 = 255;
 
 /// Carries the plan out; does not come back.
 pub(crate) fn run(plan: &mut Plan, channel: &OwnedFd) -> ! {
-    // The program gets neither what Rust's start ignored nor what our caller, or we, have blocked.
-    process::default_signal(SIGPIPE);
+    // The program gets nothing of what our caller, or we, have blocked.
     // It only fails for arguments that make no sense.
     let _ = SigSet::empty().thread_set_mask();
     let mut reporter = Reporter::Parent;
@@ -136,8 +134,8 @@ fn make_root(plan: &Plan, channel: BorrowedFd) -> Result<Built, Fault> {
 /// RCU grace period that a write of a pid to `cgroup.procs` costs. A v2 cgroup we were born in.
 fn enter_cgroup(plan: &Plan, channel: BorrowedFd) -> Result<(), Fault> {
     let go = expect(channel, Kind::Go)?;
-    for (index, tasks) in go.descriptors.iter().enumerate() {
-        let entered = sys::fs::write_once(tasks, b"0");
+    for (index, tasks) in go.descriptors.into_iter().map(Scratch::from).enumerate() {
+        let entered = sys::fs::write_once(&tasks, b"0");
         entered.map_err(|errno| Fault::at(Stage::EnterCgroup, index, errno))?;
     }
     if plan.inputs.namespaces.new_cgroup {
@@ -199,13 +197,16 @@ fn launch(
     channel: BorrowedFd,
     reporter: &mut Reporter,
 ) -> Result<Infallible, Fault> {
+    // Also what belongs to the parent alone, such as its lock on the state.
     let first = plan.inputs.preserve_fds.saturating_add(3).cast_signed();
+    sys::fs::keep_over_exec(3, first - 1).during(Stage::Descriptors)?;
+    close_others(first, channel, plan.inputs.exec_fifo.as_ref()).during(Stage::Descriptors)?;
     // A listener has to be handed over while the parent is there; else hooks go before the filter,
     // which is the program's, not theirs.
     let listens = plan.inputs.filter.as_ref().is_some_and(|filter| filter.listener().is_some());
     let late_filter = !plan.hooks.start.is_empty() && !listens;
     if !late_filter {
-        prepare_exec(plan, first, channel)?;
+        install_filter(plan, channel)?;
     }
     tell(channel, Kind::Ready)?;
     if let Some(fifo) = &plan.inputs.exec_fifo {
@@ -214,7 +215,7 @@ fn launch(
     }
     run_hooks(plan, &plan.hooks.start, Stage::StartContainerHook)?;
     if late_filter {
-        prepare_exec(plan, first, channel)?;
+        install_filter(plan, channel)?;
     }
     match &plan.program {
         Some(program) => Err(program.execute()),
@@ -222,11 +223,8 @@ fn launch(
     }
 }
 
-/// The last steps: no descriptor but the program's own survives, the filter is on.
-fn prepare_exec(plan: &Plan, first: i32, channel: BorrowedFd) -> Result<(), Fault> {
-    // 0, 1 and 2 are the program's anyway.
-    sys::fs::keep_over_exec(3, first - 1).during(Stage::Descriptors)?;
-    sys::fs::close_from(first, CloseRange::OnExec).during(Stage::Descriptors)?;
+/// Installs the filter, and hands its listener over where it has one.
+fn install_filter(plan: &Plan, channel: BorrowedFd) -> Result<(), Fault> {
     let Some(listener) = identity::install_filter(plan)? else { return Ok(()) };
     let number = listener.as_raw_fd().cast_unsigned();
     message::announce(channel, Kind::Listener, number).during(Stage::Channel)?;
@@ -236,6 +234,21 @@ fn prepare_exec(plan: &Plan, first: i32, channel: BorrowedFd) -> Result<(), Faul
     // Closing it takes a call that the filter may forbid; it is close-on-exec.
     std::mem::forget(listener);
     Ok(())
+}
+
+/// Closes every descriptor from `first` on but the two that are still needed: an init that waits
+/// has nothing of the host's open. Whoever owned the others does not come to use them again.
+fn close_others(first: i32, channel: BorrowedFd, fifo: Option<&OwnedFd>) -> sys::Result<()> {
+    let fifo = fifo.map_or(channel.as_raw_fd(), AsRawFd::as_raw_fd);
+    let channel = channel.as_raw_fd();
+    let mut next = first;
+    for kept in [channel.min(fifo), channel.max(fifo)] {
+        if kept > next {
+            sys::fs::close_run(next, kept - 1)?;
+        }
+        next = next.max(kept + 1);
+    }
+    sys::fs::close_from(next, CloseRange::Close)
 }
 
 /// Reads the byte that `start` writes. We hold the fifo for writing too, so it never ends.
@@ -253,6 +266,9 @@ fn wait_for_start(fifo: &OwnedFd) -> Result<(), Fault> {
 
 /// Runs hooks in the container's namespaces.
 fn run_hooks(plan: &Plan, list: &[oci_spec::runtime::Hook], stage: Stage) -> Result<(), Fault> {
+    if list.is_empty() {
+        return Ok(());
+    }
     let pid = getpid().as_raw();
     let create = stage == Stage::CreateContainerHook;
     let environment = plan.program.as_ref().map(program::Program::environment_text);

@@ -159,17 +159,8 @@ fn home(root: BorrowedFd, uid: u32) -> Option<Vec<u8>> {
         return None;
     }
     let passwd = sys::fs::read_to_end(&file).ok()?;
-    passwd.split(|byte| *byte == b'\n').find_map(|line| home_in(line, uid))
-}
-
-/// The home directory in one line of passwd(5), if the line is that of `uid`.
-fn home_in(line: &[u8], uid: u32) -> Option<Vec<u8>> {
-    let mut fields = line.split(|byte| *byte == b':').skip(2);
-    let number = str::from_utf8(fields.next()?).ok()?;
-    if number.parse::<u32>().ok()? != uid {
-        return None;
-    }
-    fields.nth(2).filter(|home| !home.is_empty()).map(<[u8]>::to_vec)
+    let home = sys::passwd::user(&passwd, uid)?.home;
+    (!home.is_empty()).then(|| home.to_vec())
 }
 
 /// Enters the working directory, which is made where it is missing.
@@ -177,6 +168,10 @@ fn home_in(line: &[u8], uid: u32) -> Option<Vec<u8>> {
 /// A directory that the kernel can't name from the container's root is outside of it: a
 /// descriptor of the host's, reached by a link below /proc.
 pub(crate) fn enter_directory(cwd: &CStr, root: BorrowedFd) -> Result<(), Fault> {
+    if cwd == c"/" {
+        // Where the change of root has left us.
+        return Ok(());
+    }
     match sys::nix::unistd::chdir(cwd) {
         Err(Errno::ENOENT) => {
             rootfs::make_directories(root, cwd).during(Stage::WorkingDirectory)?;
@@ -206,13 +201,5 @@ mod tests {
     fn path_is_searched_in_order() {
         assert_eq!(in_path("x", Some("/a::/b")), ["/a/x", "./x", "/b/x"]);
         assert!(in_path("x", None).is_empty());
-    }
-
-    #[test]
-    fn home_is_found_by_number_never_by_name() {
-        assert_eq!(home_in(b"1000:x:0:0::/root:/bin/sh", 1000), None);
-        assert_eq!(home_in(b"u:x:1000:0:U:/home/u:/bin/sh", 1000), Some(b"/home/u".to_vec()));
-        assert_eq!(home_in(b"u:x:1000", 1000), None);
-        assert_eq!(home_in(b"u:x:1000:0:::", 1000), None);
     }
 }

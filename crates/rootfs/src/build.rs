@@ -8,6 +8,7 @@ use crate::{devices, masks, pivot, sysctl, target};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::Errno;
+use sys::fs::Scratch;
 use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::{AT_FDCWD, OFlag, ResolveFlag};
 use sys::nix::libc::{MS_PRIVATE, MS_SHARED, MS_SLAVE};
@@ -16,13 +17,13 @@ use sys::nix::sys::stat::Mode;
 /// A root that is made: what later stages work on.
 #[derive(Debug)]
 pub struct Built {
-    root: OwnedFd,
+    root: Scratch,
     /// The root of the container's own procfs, which was made here and so is one.
-    pub(crate) proc: Option<OwnedFd>,
+    pub(crate) proc: Option<Scratch>,
     /// The host's null device, to mask files with.
-    pub(crate) null: Option<OwnedFd>,
+    pub(crate) null: Option<Scratch>,
     /// Mounts that become read-only once all is made in them; the index is that of `mounts`.
-    pub(crate) read_only_later: Vec<(usize, OwnedFd)>,
+    pub(crate) read_only_later: Vec<(usize, Scratch)>,
 }
 
 impl Built {
@@ -36,7 +37,7 @@ impl Built {
     ///
     /// It is looked up in a procfs that was made here, and never across a mount: what the image or
     /// another container has put over /proc or into it can't redirect the write.
-    pub fn open_proc(&self, path: &str) -> sys::Result<OwnedFd> {
+    pub fn open_proc(&self, path: &str) -> sys::Result<Scratch> {
         let own;
         let proc = if let Some(proc) = &self.proc {
             proc
@@ -47,12 +48,14 @@ impl Built {
         let resolve = ResolveFlag::RESOLVE_BENEATH
             | ResolveFlag::RESOLVE_NO_XDEV
             | ResolveFlag::RESOLVE_NO_SYMLINKS;
-        sys::fs::openat2(proc, path, OFlag::O_WRONLY, Mode::empty(), resolve)
+        sys::fs::openat2(proc, path, OFlag::O_WRONLY, Mode::empty(), resolve).map(Scratch::from)
     }
 
     /// Whether the container's /proc has `path`.
     pub(crate) fn has_in_proc(&self, path: &CStr) -> bool {
         match &self.proc {
+            // As every procfs has.
+            Some(_) if path == c"self/fd" => true,
             Some(proc) => target::find(proc.as_fd(), path).is_ok(),
             None => target::find(self.root(), c"proc")
                 .is_ok_and(|proc| target::find(proc.as_fd(), path).is_ok()),
@@ -127,14 +130,13 @@ impl Layout {
     }
 
     /// Bind mounts that stay the host's peers have to be cloned while the namespace still is.
-    fn clone_early(&self) -> Result<Vec<(usize, Option<OwnedFd>)>> {
+    fn clone_early(&self) -> Result<Vec<(usize, Option<Scratch>)>> {
         let shared =
             |options: &Options| options.propagation.iter().any(|(kind, _)| *kind == MS_SHARED);
         let mut early = Vec::new();
         for plan in self.mounts.iter().filter(|plan| shared(&plan.options)) {
             if let What::Bind { source: Source::Path(path), depth } = &plan.what {
-                let tree =
-                    clone_source(path, *depth, plan).map_err(|fault| fault.at(plan.index))?;
+                let tree = clone_source(path, *depth).map_err(|fault| fault.at(plan.index))?;
                 early.push((plan.index, Some(tree)));
             }
         }
@@ -143,23 +145,20 @@ impl Layout {
 
     /// Clones the mount of the rootfs with all below and attaches it where it came from, so that
     /// the root is a mount of its own.
-    fn attach_root(&self) -> Result<OwnedFd> {
-        let cloned;
+    fn attach_root(&self) -> Result<Scratch> {
         let tree = match &self.root {
-            Source::Tree(tree) => tree,
-            Source::Path(path) => {
-                cloned = self.clone_root(path).during(Step::CloneRoot)?;
-                &cloned
-            }
+            Source::Tree(tree) => tree.try_clone().map_err(|_| Errno::EMFILE),
+            Source::Path(path) => self.clone_root(path),
         };
-        match mount::move_mount_follow(tree, AT_FDCWD, &self.root_path) {
+        let tree = Scratch::from(tree.during(Step::CloneRoot)?);
+        match mount::move_mount_follow(&tree, AT_FDCWD, &self.root_path) {
             // A path that this user namespace may not walk: anywhere else does as well.
             Err(Errno::EACCES) if self.context.mount_namespace => {
-                mount::move_mount(tree, AT_FDCWD, c"/").during(Step::AttachRoot)?;
+                mount::move_mount(&tree, AT_FDCWD, c"/").during(Step::AttachRoot)?;
             }
             attached => attached.during(Step::AttachRoot)?,
         }
-        tree.try_clone().map_err(|_| Fault::new(Step::AttachRoot, Errno::EMFILE))
+        Ok(tree)
     }
 
     /// Only a slave, which is also the default, goes on with what the host does below the rootfs.

@@ -4,8 +4,9 @@ use crate::make;
 use crate::options::Options;
 use crate::step::{During, Fault, Result, Step};
 use std::ffi::CString;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use sys::Errno;
+use sys::fs::Scratch;
 use sys::mount::{self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{Mode, mkdirat};
@@ -41,7 +42,7 @@ pub(crate) fn make_view(
     in_namespace: bool,
     options: &Options,
     target: BorrowedFd,
-) -> Result<Option<OwnedFd>> {
+) -> Result<Option<Scratch>> {
     match view {
         CgroupView::Controllers(list) => controllers(list, options, target).map(|()| None),
         CgroupView::Unified(own) => unified(own, in_namespace, options).map(Some),
@@ -77,7 +78,7 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
 
 /// A cgroup2 mount; where the kernel refuses one, as in a user namespace without a cgroup
 /// namespace, the container's own cgroup alone.
-fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<OwnedFd> {
+fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<Scratch> {
     match make::simple(c"cgroup2", &[], options.attributes.set) {
         Err(Errno::EPERM | Errno::EBUSY) => {}
         made => return made.during(Step::Cgroup),
@@ -86,5 +87,7 @@ fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<Owned
     let read_only = if in_namespace { 0 } else { ATTR_RDONLY };
     let attributes =
         Attributes { set: options.attributes.set | read_only, ..Attributes::default() };
-    mount::open_tree_with(AT_FDCWD, own, Depth::One, &attributes).during(Step::Cgroup)
+    mount::open_tree_with(AT_FDCWD, own, Depth::One, &attributes)
+        .map(Scratch::from)
+        .during(Step::Cgroup)
 }

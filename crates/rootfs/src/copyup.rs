@@ -3,7 +3,7 @@
 //! Both sides are walked by descriptors; no link of the image is followed.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use sys::nix::dir::Dir;
 use sys::nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use sys::nix::sys::sendfile::sendfile;
@@ -13,8 +13,9 @@ use sys::nix::sys::stat::{
 use sys::nix::unistd::{Gid, Uid, fchownat, symlinkat};
 
 /// Copies what is in the directory `from` (`O_PATH`) to the directory `to`.
-pub(crate) fn copy(from: &OwnedFd, to: &OwnedFd) -> sys::Result<()> {
+pub(crate) fn copy(from: impl AsFd, to: impl AsFd) -> sys::Result<()> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let (from, to) = (from.as_fd(), to.as_fd());
     let mut entries = Dir::openat(from, c".", flags, Mode::empty())?;
     let names: sys::Result<Vec<_>> =
         entries.iter().map(|entry| entry.map(|entry| entry.file_name().to_owned())).collect();
@@ -26,7 +27,7 @@ pub(crate) fn copy(from: &OwnedFd, to: &OwnedFd) -> sys::Result<()> {
     Ok(())
 }
 
-fn copy_entry(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> sys::Result<()> {
+fn copy_entry(from: BorrowedFd, to: BorrowedFd, name: &CStr) -> sys::Result<()> {
     let stat = fstatat(from, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
     let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
     let mode = Mode::from_bits_truncate(stat.st_mode);
@@ -35,7 +36,7 @@ fn copy_entry(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> sys::Result<()> {
             mkdirat(to, name, mode)?;
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let [inner, copied] = [from, to].map(|dir| openat(dir, name, flags, Mode::empty()));
-            copy(&inner?, &copied?)?;
+            copy(inner?, copied?)?;
         }
         SFlag::S_IFREG => copy_file(from, to, name, &stat)?,
         SFlag::S_IFLNK => symlinkat(readlinkat(from, name)?.as_os_str(), to, name)?,
@@ -50,7 +51,7 @@ fn copy_entry(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> sys::Result<()> {
     Ok(())
 }
 
-fn copy_file(from: &OwnedFd, to: &OwnedFd, name: &CStr, stat: &FileStat) -> sys::Result<()> {
+fn copy_file(from: BorrowedFd, to: BorrowedFd, name: &CStr, stat: &FileStat) -> sys::Result<()> {
     let read = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let write = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
     let source = openat(from, name, read, Mode::empty())?;

@@ -5,8 +5,9 @@ use crate::layout::{DevicePlan, Layout};
 use crate::step::{During, Fault, Result, Step};
 use crate::target::{Kind, find, find_or_make, parent_of, stat_type};
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use sys::Errno;
+use sys::fs::Scratch;
 use sys::mount::{self, Depth};
 use sys::nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use sys::nix::sys::stat::{
@@ -65,7 +66,7 @@ impl Device {
     }
 }
 
-fn make_links(dev: &OwnedFd, built: &Built) -> Result<()> {
+fn make_links(dev: &Scratch, built: &Built) -> Result<()> {
     for (index, &(name, to, needed)) in DEV_LINKS.iter().enumerate() {
         let at = |errno| Fault::new(Step::DevLink, errno).at(index);
         if built.has_in_proc(needed) {
@@ -117,7 +118,7 @@ enum Made {
 ///
 /// A user namespace may not make nodes: there the host's own is bound instead.
 fn make_node(
-    dir: &OwnedFd,
+    dir: &Scratch,
     name: &CStr,
     device: Device,
     mode: Mode,
@@ -137,7 +138,7 @@ fn make_node(
 }
 
 /// Sets the mode of a node that was there: of it, not of what somebody puts in its place.
-fn set_mode(dir: &OwnedFd, name: &CStr, device: Device, mode: Mode) -> sys::Result<()> {
+fn set_mode(dir: &Scratch, name: &CStr, device: Device, mode: Mode) -> sys::Result<()> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let node = openat(dir, name, flags, Mode::empty())?;
     if !device.is(&fstat(&node)?) {
@@ -147,7 +148,7 @@ fn set_mode(dir: &OwnedFd, name: &CStr, device: Device, mode: Mode) -> sys::Resu
     fchmodat(AT_FDCWD, path.as_str(), mode, FchmodatFlags::FollowSymlink)
 }
 
-fn bind_host_node(dir: &OwnedFd, name: &CStr, device: Device) -> sys::Result<()> {
+fn bind_host_node(dir: &Scratch, name: &CStr, device: Device) -> sys::Result<()> {
     let path = CString::new([b"/dev/", name.to_bytes()].concat()).map_err(|_| Errno::EINVAL)?;
     let clone = mount::open_tree(AT_FDCWD, &path, Depth::One, true)?;
     if !device.is(&fstat(&clone)?) {
@@ -162,7 +163,7 @@ pub(crate) fn bind_console(built: &Built, slave: impl AsFd) -> sys::Result<()> {
     let found = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let point = match openat(&dev, c"console", found, Mode::empty()) {
         Err(Errno::ENOENT) => make_file(&dev, c"console", 0o620)?,
-        opened => opened?,
+        opened => opened.map(Scratch::from)?,
     };
     // A link of the image's is opened as what it is.
     if stat_type(&point)?.0 == SFlag::S_IFLNK {
@@ -173,9 +174,9 @@ pub(crate) fn bind_console(built: &Built, slave: impl AsFd) -> sys::Result<()> {
 }
 
 /// An empty file to mount on.
-fn make_file(dir: &OwnedFd, name: &CStr, mode: u32) -> sys::Result<OwnedFd> {
+fn make_file(dir: &Scratch, name: &CStr, mode: u32) -> sys::Result<Scratch> {
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    openat(dir, name, flags | OFlag::O_WRONLY, Mode::from_bits_truncate(mode))
+    openat(dir, name, flags | OFlag::O_WRONLY, Mode::from_bits_truncate(mode)).map(Scratch::from)
 }
 
 /// A device's numbers, as words.

@@ -90,11 +90,25 @@ pub(crate) struct MountPlan {
     /// Whether the mount point must be a directory itself, as it decides what writes to /proc reach.
     pub ordinary: bool,
     pub covers_proc: bool,
+    /// Whether the path itself is /proc or below.
+    pub names_proc: bool,
     pub covers_dev: bool,
     pub allowed_in_proc: bool,
 }
 
 impl MountPlan {
+    /// The one change that is to be made to a clone of `depth`, if there is no other.
+    pub fn only_change(&self, depth: Depth) -> Option<Attributes> {
+        let Options { attributes, recursive, propagation, .. } = &self.options;
+        let none = Attributes::default();
+        match propagation.as_slice() {
+            [(propagation, of)] if *of == depth && *attributes == none && *recursive == none => {
+                Some(Attributes { propagation: *propagation, ..none })
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the mount becomes read-only only when all is made in it.
     pub fn defers_read_only(&self) -> bool {
         let tmpfs = matches!(&self.what, What::FileSystem { name } if name.as_c_str() == c"tmpfs");
@@ -394,6 +408,7 @@ fn plan_mount(
         )?,
         options,
         covers_proc,
+        names_proc: place.starts_with("/proc"),
         covers_dev: place == Path::new("/dev"),
         allowed_in_proc: covers_proc
             || ALLOWED_IN_PROC.iter().any(|allowed| place == Path::new(allowed)),

@@ -6,10 +6,11 @@ use crate::copyup;
 use crate::layout::{Layout, MountPlan, Source, What};
 use crate::options::Options;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Kind, find, find_no_follow, find_or_make, stat_type};
+use crate::target::{Kind, find, find_directory, find_or_make, find_without_links, stat_type};
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use sys::Errno;
+use sys::fs::Scratch;
 use sys::mount::{self, ATTR_ATIME_MASK, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::mount::MsFlags;
@@ -24,21 +25,21 @@ const LONGEST_VALUE: usize = 255;
 pub(crate) fn make_mount(
     layout: &Layout,
     plan: &MountPlan,
-    early: Option<OwnedFd>,
+    early: Option<Scratch>,
     built: &mut Built,
 ) -> Result<()> {
     match &plan.what {
         What::Bind { source, depth } => bind(plan, source, *depth, early, built.root()),
         What::Remount => remount(plan, built.root()),
         What::Cgroup => {
-            let target = mount_point(plan, Kind::Directory, built.root())?;
+            let target = mount_point(plan, || Ok(Kind::Directory), built.root())?;
             let view = make_view(
                 &layout.context.cgroup,
                 layout.context.cgroup_namespace,
                 &plan.options,
                 target.as_fd(),
             )?;
-            view.map_or(Ok(()), |view| finish_mount(plan, &view, &target))
+            view.map_or(Ok(()), |view| finish_mount(plan, view.as_fd(), &target))
         }
         What::FileSystem { name } => file_system(plan, name, built),
     }
@@ -49,66 +50,82 @@ pub(crate) fn simple(
     name: &CStr,
     parameters: &[(&CStr, &CStr)],
     attributes: u64,
-) -> sys::Result<OwnedFd> {
-    let fs = mount::fsopen(name)?;
+) -> sys::Result<Scratch> {
+    let fs = Scratch::from(mount::fsopen(name)?);
     for (key, value) in parameters {
         mount::fsconfig_string(&fs, key, value)?;
     }
     mount::fsconfig_create(&fs)?;
-    mount::fsmount(&fs, attributes)
+    mount::fsmount(&fs, attributes).map(Scratch::from)
 }
 
-/// Clones the source of a bind mount, with what changes on all of it in the same call.
-pub(crate) fn clone_source(path: &CStr, depth: Depth, plan: &MountPlan) -> Result<OwnedFd> {
-    mount::open_tree(AT_FDCWD, path, depth, false)
-        .during(Step::Source)
-        .map_err(|fault| Fault { detail: Some(plan.source.as_bytes().to_vec()), ..fault })
+/// Clones the source of a bind mount.
+pub(crate) fn clone_source(path: &CStr, depth: Depth) -> Result<Scratch> {
+    mount::open_tree(AT_FDCWD, path, depth, false).map(Scratch::from).during(Step::Source)
 }
 
 fn bind(
     plan: &MountPlan,
     source: &Source,
     depth: Depth,
-    early: Option<OwnedFd>,
+    early: Option<Scratch>,
     root: BorrowedFd,
 ) -> Result<()> {
     let cloned;
-    let tree = match (early, source) {
+    let (tree, changed) = match (early, source) {
         (Some(early), _) => {
             cloned = early;
-            &cloned
+            (cloned.as_fd(), false)
         }
-        (None, Source::Tree(tree)) => tree,
-        (None, Source::Path(path)) => {
-            cloned = clone_source(path, depth, plan)?;
-            &cloned
-        }
+        (None, Source::Tree(tree)) => (tree.as_fd(), false),
+        (None, Source::Path(path)) => match plan.only_change(depth) {
+            Some(change) => {
+                let clone = mount::open_tree_with(AT_FDCWD, path, depth, &change);
+                cloned = clone.map(Scratch::from).during(Step::Source)?;
+                (cloned.as_fd(), true)
+            }
+            None => {
+                cloned = clone_source(path, depth)?;
+                (cloned.as_fd(), false)
+            }
+        },
     };
-    let (kind, _) = stat_type(tree).during(Step::Source)?;
-    let kind = if kind == SFlag::S_IFDIR { Kind::Directory } else { Kind::File };
     if plan.covers_proc && file_system_type(tree)? != PROC_SUPER_MAGIC {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));
     }
+    // Only where something is to be made does it matter what.
+    let kind = || {
+        let (kind, _) = stat_type(tree)?;
+        Ok(if kind == SFlag::S_IFDIR { Kind::Directory } else { Kind::File })
+    };
     let target = mount_point(plan, kind, root)?;
+    if changed {
+        return mount::move_mount(tree, &target, c"").during(Step::Attach);
+    }
     change(tree, Depth::One, &plan.options.attributes)?;
     finish_mount(plan, tree, &target)
 }
 
 /// Applies what concerns the whole tree and the propagation, and attaches the mount.
-fn finish_mount(plan: &MountPlan, mount: &OwnedFd, target: &OwnedFd) -> Result<()> {
+fn finish_mount(plan: &MountPlan, mount: BorrowedFd, target: &Scratch) -> Result<()> {
     change(mount, Depth::Tree, &plan.options.recursive)?;
+    propagate(plan, mount)?;
+    mount::move_mount(mount, target, c"").during(Step::Attach)
+}
+
+fn propagate(plan: &MountPlan, mount: BorrowedFd) -> Result<()> {
     for &(propagation, depth) in &plan.options.propagation {
         let attributes = Attributes { propagation, ..Attributes::default() };
         mount::mount_setattr(mount, depth, &attributes).during(Step::Propagation)?;
     }
-    mount::move_mount(mount, target, c"").during(Step::Attach)
+    Ok(())
 }
 
 /// Changes attributes, if there is anything to change.
 ///
 /// A flag that the owner of an outer user namespace has locked can't be cleared
 /// (`mount_namespaces(7)`): then it stays, which is the stricter side.
-fn change(mount: &OwnedFd, depth: Depth, attributes: &Attributes) -> Result<()> {
+fn change(mount: BorrowedFd, depth: Depth, attributes: &Attributes) -> Result<()> {
     if *attributes == Attributes::default() {
         return Ok(());
     }
@@ -126,24 +143,20 @@ fn change(mount: &OwnedFd, depth: Depth, attributes: &Attributes) -> Result<()> 
 fn remount(plan: &MountPlan, root: BorrowedFd) -> Result<()> {
     let target = find(root, &plan.destination).during(Step::MountPoint)?;
     if plan.options.bind.is_none() && !plan.options.parameters.is_empty() {
-        let fs = mount::fspick(&target).during(Step::Remount)?;
+        let fs = Scratch::from(mount::fspick(&target).during(Step::Remount)?);
         configure(&fs, &plan.options.parameters)?;
         mount::fsconfig_reconfigure(&fs).map_err(|errno| logged(&fs, Step::Remount, errno))?;
     }
-    change(&target, Depth::One, &plan.options.attributes)?;
-    change(&target, Depth::Tree, &plan.options.recursive)?;
-    for &(propagation, depth) in &plan.options.propagation {
-        let attributes = Attributes { propagation, ..Attributes::default() };
-        mount::mount_setattr(&target, depth, &attributes).during(Step::Propagation)?;
-    }
-    Ok(())
+    change(target.as_fd(), Depth::One, &plan.options.attributes)?;
+    change(target.as_fd(), Depth::Tree, &plan.options.recursive)?;
+    propagate(plan, target.as_fd())
 }
 
 fn file_system(plan: &MountPlan, name: &CStr, built: &mut Built) -> Result<()> {
     if plan.covers_proc && name != c"proc" {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));
     }
-    let target = mount_point(plan, Kind::Directory, built.root())?;
+    let target = mount_point(plan, || Ok(Kind::Directory), built.root())?;
     let deferred = plan.defers_read_only();
     let mut attributes = plan.options.attributes.set;
     if deferred {
@@ -159,14 +172,16 @@ fn file_system(plan: &MountPlan, name: &CStr, built: &mut Built) -> Result<()> {
         // Without a network namespace of one's own a user namespace gets no new sysfs.
         Err(Fault { errno: Errno::EPERM, .. }) if name == c"sysfs" => {
             let change = Attributes { set: attributes, ..Attributes::default() };
-            mount::open_tree_with(AT_FDCWD, c"/sys", Depth::Tree, &change).during(Step::Source)?
+            mount::open_tree_with(AT_FDCWD, c"/sys", Depth::Tree, &change)
+                .map(Scratch::from)
+                .during(Step::Source)?
         }
         made => made?,
     };
     if plan.options.copy_up {
         copyup::copy(&target, &mount).during(Step::CopyUp)?;
     }
-    finish_mount(plan, &mount, &target)?;
+    finish_mount(plan, mount.as_fd(), &target)?;
     if deferred {
         built.read_only_later.push((plan.index, mount));
     } else if name == c"proc" {
@@ -176,7 +191,7 @@ fn file_system(plan: &MountPlan, name: &CStr, built: &mut Built) -> Result<()> {
 }
 
 /// A tmpfs takes on the mode of the directory that it covers, if none is configured.
-fn default_mode(plan: &MountPlan, name: &CStr, target: &OwnedFd) -> Result<Option<CString>> {
+fn default_mode(plan: &MountPlan, name: &CStr, target: &Scratch) -> Result<Option<CString>> {
     if name != c"tmpfs" || plan.options.value("mode").is_some() {
         return Ok(None);
     }
@@ -189,18 +204,18 @@ fn new_file_system(
     name: &CStr,
     mode: Option<&CStr>,
     attributes: u64,
-) -> Result<OwnedFd> {
-    let fs = mount::fsopen(name).during(Step::FileSystem)?;
+) -> Result<Scratch> {
+    let fs = Scratch::from(mount::fsopen(name).during(Step::FileSystem)?);
     mount::fsconfig_string(&fs, c"source", &plan.source).during(Step::Make)?;
     configure(&fs, &plan.options.parameters)?;
     if let Some(mode) = mode {
         mount::fsconfig_string(&fs, c"mode", mode).during(Step::Make)?;
     }
     mount::fsconfig_create(&fs).map_err(|errno| logged(&fs, Step::Make, errno))?;
-    mount::fsmount(&fs, attributes).during(Step::Make)
+    mount::fsmount(&fs, attributes).map(Scratch::from).during(Step::Make)
 }
 
-fn configure(fs: &OwnedFd, parameters: &[(CString, Option<CString>)]) -> Result<()> {
+fn configure(fs: &Scratch, parameters: &[(CString, Option<CString>)]) -> Result<()> {
     for (name, value) in parameters {
         let set = match value {
             Some(value) => mount::fsconfig_string(fs, name, value),
@@ -216,7 +231,7 @@ fn configure(fs: &OwnedFd, parameters: &[(CString, Option<CString>)]) -> Result<
 }
 
 /// A fault with the words that the kernel has for it.
-fn logged(fs: &OwnedFd, step: Step, errno: Errno) -> Fault {
+fn logged(fs: &Scratch, step: Step, errno: Errno) -> Fault {
     Fault { detail: mount::fs_log(fs), ..Fault::new(step, errno) }
 }
 
@@ -231,7 +246,7 @@ fn classic(
     plan: &MountPlan,
     name: &CStr,
     mode: Option<&CStr>,
-    target: &OwnedFd,
+    target: &Scratch,
     root: BorrowedFd,
 ) -> Result<()> {
     let mut data: Vec<u8> = Vec::new();
@@ -256,30 +271,40 @@ fn classic(
     sys::nix::mount::mount(source, path.as_str(), Some(name), flags, Some(data.as_c_str()))
         .during(Step::Make)?;
     let made = find(root, &plan.destination).during(Step::Attach)?;
-    change(&made, Depth::One, &plan.options.attributes)?;
-    change(&made, Depth::Tree, &plan.options.recursive)
+    change(made.as_fd(), Depth::One, &plan.options.attributes)?;
+    change(made.as_fd(), Depth::Tree, &plan.options.recursive)
 }
 
-/// Finds or makes the place that a mount is for, and checks that it may be covered.
-fn mount_point(plan: &MountPlan, kind: Kind, root: BorrowedFd) -> Result<OwnedFd> {
-    let point = if plan.ordinary {
-        match find_no_follow(root, &plan.destination) {
-            Err(Errno::ENOENT) => find_or_make(root, &plan.destination, kind),
-            found => found,
+/// Finds or makes the place that a mount is for, and checks that it may be covered. `kind` is what
+/// it is made as.
+fn mount_point(
+    plan: &MountPlan,
+    kind: impl FnOnce() -> sys::Result<Kind>,
+    root: BorrowedFd,
+) -> Result<Scratch> {
+    if plan.ordinary {
+        match find_directory(root, &plan.destination) {
+            Err(Errno::ENOTDIR | Errno::ELOOP) => {
+                return Err(Fault::new(Step::MountPointNotOrdinary, Errno::ENOTDIR));
+            }
+            Err(Errno::ENOENT) => {}
+            found => return found.during(Step::MountPoint),
         }
-        .during(Step::MountPoint)?
-    } else {
-        find_or_make(root, &plan.destination, kind).during(Step::MountPoint)?
-    };
-    if plan.ordinary && stat_type(&point).during(Step::MountPoint)?.0 != SFlag::S_IFDIR {
-        return Err(Fault::new(Step::MountPointNotOrdinary, Errno::ENOTDIR));
     }
+    match find_without_links(root, &plan.destination) {
+        // Where no link leads elsewhere, the path itself says that it is not in /proc.
+        Ok(point) if !plan.names_proc => return Ok(point),
+        Ok(_) | Err(Errno::ENOENT | Errno::ELOOP) => {}
+        Err(errno) => return Err(Fault::new(Step::MountPoint, errno)),
+    }
+    let kind = kind().during(Step::MountPoint)?;
+    let point = find_or_make(root, &plan.destination, kind).during(Step::MountPoint)?;
     if !plan.allowed_in_proc && file_system_type(&point)? == PROC_SUPER_MAGIC {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));
     }
     Ok(point)
 }
 
-fn file_system_type(file: &OwnedFd) -> Result<FsType> {
+fn file_system_type(file: impl AsFd) -> Result<FsType> {
     Ok(fstatfs(file).during(Step::MountPoint)?.filesystem_type())
 }

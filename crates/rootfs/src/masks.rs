@@ -6,15 +6,16 @@ use crate::layout::Layout;
 use crate::make;
 use crate::step::{During, Fault, Result, Step};
 use crate::target::{find, stat_type};
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use sys::Errno;
+use sys::fs::Scratch;
 use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{SFlag, major, minor};
 
 /// A clone of the host's null device, which the container has no part in; checked to be one.
-pub(crate) fn clone_null() -> sys::Result<OwnedFd> {
-    let null = mount::open_tree(AT_FDCWD, c"/dev/null", Depth::One, true)?;
+pub(crate) fn clone_null() -> sys::Result<Scratch> {
+    let null = Scratch::from(mount::open_tree(AT_FDCWD, c"/dev/null", Depth::One, true)?);
     let (kind, stat) = stat_type(&null)?;
     let is_null = kind == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
     if is_null { Ok(null) } else { Err(Errno::ENODEV) }
@@ -27,10 +28,10 @@ pub(crate) fn make_read_only(layout: &Layout, built: &Built) -> Result<()> {
         let cover = || -> sys::Result<()> {
             let target = find(built.root(), &path.path)?;
             let clone = if path.alone {
-                mount::open_tree_with(&target, c"", Depth::One, &read_only)?
+                Scratch::from(mount::open_tree_with(&target, c"", Depth::One, &read_only)?)
             } else {
                 // What is mounted below it stays visible, and as it is.
-                let tree = mount::open_tree(&target, c"", Depth::Tree, false)?;
+                let tree = Scratch::from(mount::open_tree(&target, c"", Depth::Tree, false)?);
                 mount::mount_setattr(&tree, Depth::One, &read_only)?;
                 tree
             };
@@ -47,8 +48,8 @@ pub(crate) fn make_read_only(layout: &Layout, built: &Built) -> Result<()> {
 /// Covers each of `linux.maskedPaths`: a directory with an empty one, anything else with the null
 /// device.
 pub(crate) fn mask(layout: &Layout, built: &Built) -> Result<()> {
-    let mut empty = Cover::default();
-    let mut null = Cover::default();
+    let mut empty: Option<Scratch> = None;
+    let mut null_is_used = false;
     for (index, path) in layout.masked_paths.iter().enumerate() {
         let fault = |errno| Fault::new(Step::MaskedPath, errno).at(index);
         let target = match find(built.root(), path) {
@@ -56,36 +57,33 @@ pub(crate) fn mask(layout: &Layout, built: &Built) -> Result<()> {
             found => found.map_err(fault)?,
         };
         let (kind, _) = stat_type(&target).map_err(fault)?;
-        let clone = if kind == SFlag::S_IFDIR {
-            empty.next(empty_directory).during(Step::MaskSource)?
-        } else {
-            let original =
-                || built.null.as_ref().ok_or(Errno::ENODEV)?.try_clone().map_err(|_| Errno::EMFILE);
-            null.next(original).during(Step::MaskSource)?
+        // The first target of a kind gets the mount itself, the others clones of it: a clone can
+        // be made only of what is attached already.
+        let cover = match (kind == SFlag::S_IFDIR, &empty, &built.null) {
+            (true, Some(empty), _) => clone(empty).during(Step::MaskSource)?,
+            (true, None, _) => {
+                let made = empty_directory().during(Step::MaskSource)?;
+                mount::move_mount(&made, &target, c"").map_err(fault)?;
+                empty = Some(made);
+                continue;
+            }
+            (false, _, Some(null)) if !null_is_used => {
+                mount::move_mount(null, &target, c"").map_err(fault)?;
+                null_is_used = true;
+                continue;
+            }
+            (false, _, Some(null)) => clone(null).during(Step::MaskSource)?,
+            (false, _, None) => return Err(Fault::new(Step::MaskSource, Errno::ENODEV)),
         };
-        mount::move_mount(clone, &target, c"").map_err(fault)?;
+        mount::move_mount(&cover, &target, c"").map_err(fault)?;
     }
     Ok(())
 }
 
-fn empty_directory() -> sys::Result<OwnedFd> {
+fn clone(mount: impl AsFd) -> sys::Result<Scratch> {
+    mount::open_tree(mount, c"", Depth::One, false).map(Scratch::from)
+}
+
+fn empty_directory() -> sys::Result<Scratch> {
     make::simple(c"tmpfs", &[(c"nr_blocks", c"1"), (c"nr_inodes", c"1")], ATTR_RDONLY)
-}
-
-/// A mount to cover several targets with: itself the first, clones of it the others. A clone can be
-/// made only of what is attached already.
-#[derive(Default)]
-struct Cover {
-    first: Option<OwnedFd>,
-    clone: Option<OwnedFd>,
-}
-
-impl Cover {
-    fn next(&mut self, make: impl FnOnce() -> sys::Result<OwnedFd>) -> sys::Result<&OwnedFd> {
-        if let Some(first) = &self.first {
-            let clone = mount::open_tree(first, c"", Depth::One, false)?;
-            return Ok(self.clone.insert(clone));
-        }
-        Ok(self.first.insert(make()?))
-    }
 }

@@ -2,9 +2,9 @@
 //! a time where something is missing.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use sys::Errno;
-use sys::fs::openat2;
+use sys::fs::{Scratch, openat2};
 use sys::nix::fcntl::{OFlag, ResolveFlag, openat, readlinkat};
 use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
 
@@ -26,17 +26,23 @@ pub fn make_directories(root: BorrowedFd, path: &CStr) -> sys::Result<()> {
 }
 
 /// Opens what is at `path` below `root` (`O_PATH`), following links within the root.
-pub(crate) fn find(root: BorrowedFd, path: &CStr) -> sys::Result<OwnedFd> {
-    open_in(root, path, OFlag::O_PATH)
+pub(crate) fn find(root: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
+    open_in(root, path, OFlag::O_PATH, RESOLVE)
 }
 
-/// Opens what is at `path` below `root` (`O_PATH`), without following a link at its end.
-pub(crate) fn find_no_follow(root: BorrowedFd, path: &CStr) -> sys::Result<OwnedFd> {
-    open_in(root, path, OFlag::O_PATH | OFlag::O_NOFOLLOW)
+/// [`find`] of a directory of that very path: `ELOOP` or `ENOTDIR` for a link or anything else.
+pub(crate) fn find_directory(root: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
+    let resolve = RESOLVE.union(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    open_in(root, path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_DIRECTORY, resolve)
+}
+
+/// [`find`], but `ELOOP` if there is a link anywhere in the path.
+pub(crate) fn find_without_links(root: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
+    open_in(root, path, OFlag::O_PATH, RESOLVE.union(ResolveFlag::RESOLVE_NO_SYMLINKS))
 }
 
 /// [`find`], but what is missing is made.
-pub(crate) fn find_or_make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<OwnedFd> {
+pub(crate) fn find_or_make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<Scratch> {
     match find(root, path) {
         Err(Errno::ENOENT) => make(root, path, kind, LINKS),
         found => found,
@@ -44,7 +50,7 @@ pub(crate) fn find_or_make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Re
 }
 
 /// Splits a path into the directory, made where it is missing, and the last component.
-pub(crate) fn parent_of(root: BorrowedFd, path: &CStr) -> sys::Result<(OwnedFd, CString)> {
+pub(crate) fn parent_of(root: BorrowedFd, path: &CStr) -> sys::Result<(Scratch, CString)> {
     let (parent, name) = split(path)?;
     Ok((find_or_make(root, &parent, Kind::Directory)?, name))
 }
@@ -55,16 +61,23 @@ pub(crate) fn stat_type(file: impl AsFd) -> sys::Result<(SFlag, FileStat)> {
     Ok((SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT, stat))
 }
 
-fn open_in(root: BorrowedFd, path: &CStr, flags: OFlag) -> sys::Result<OwnedFd> {
+/// `root` is the root of absolute paths and links, and what is below /proc leads nowhere else.
+const RESOLVE: ResolveFlag = ResolveFlag::RESOLVE_IN_ROOT.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
+
+fn open_in(
+    root: BorrowedFd,
+    path: &CStr,
+    flags: OFlag,
+    resolve: ResolveFlag,
+) -> sys::Result<Scratch> {
     // An empty path would be refused; from the root, "." is the root.
     let path = if path.is_empty() { c"." } else { path };
-    let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-    openat2(root, path, flags, Mode::empty(), resolve)
+    openat2(root, path, flags, Mode::empty(), resolve).map(Scratch::from)
 }
 
 /// Makes what is missing of `path`. A component that is there, though the whole is not to be
 /// found, is a dangling link: what it leads to is made then, within the root too.
-fn make(root: BorrowedFd, path: &CStr, kind: Kind, links: usize) -> sys::Result<OwnedFd> {
+fn make(root: BorrowedFd, path: &CStr, kind: Kind, links: usize) -> sys::Result<Scratch> {
     let (parent_path, name) = split(path)?;
     let parent = match find(root, &parent_path) {
         Err(Errno::ENOENT) => make(root, &parent_path, Kind::Directory, links)?,
@@ -92,12 +105,12 @@ fn make(root: BorrowedFd, path: &CStr, kind: Kind, links: usize) -> sys::Result<
 }
 
 /// Makes one component, and opens just what was made.
-fn create(parent: &OwnedFd, name: &CStr, kind: Kind) -> sys::Result<OwnedFd> {
+fn create(parent: &Scratch, name: &CStr, kind: Kind) -> sys::Result<Scratch> {
     match kind {
         Kind::Directory => {
             mkdirat(parent, name, Mode::from_bits_truncate(0o755))?;
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            openat(parent, name, flags, Mode::empty())
+            openat(parent, name, flags, Mode::empty()).map(Scratch::from)
         }
         Kind::File => {
             let flags = OFlag::O_CREAT
@@ -105,7 +118,7 @@ fn create(parent: &OwnedFd, name: &CStr, kind: Kind) -> sys::Result<OwnedFd> {
                 | OFlag::O_NOFOLLOW
                 | OFlag::O_CLOEXEC
                 | OFlag::O_WRONLY;
-            openat(parent, name, flags, Mode::from_bits_truncate(0o644))
+            openat(parent, name, flags, Mode::from_bits_truncate(0o644)).map(Scratch::from)
         }
     }
 }
@@ -135,7 +148,7 @@ mod tests {
     use std::path::PathBuf;
     use sys::nix::fcntl::open;
 
-    struct Folder(PathBuf, OwnedFd);
+    struct Folder(PathBuf, std::os::fd::OwnedFd);
 
     impl Folder {
         fn new(name: &str) -> Self {

@@ -2,15 +2,15 @@
 
 use procfs::FromRead;
 use procfs::process::Stat;
-use serde::{Deserialize, Serialize};
-use std::fs::File;
 use std::os::fd::OwnedFd;
 use sys::Errno;
+use sys::nix::fcntl::{OFlag, open};
+use sys::nix::sys::stat::Mode;
+use sys::nix::unistd::read;
 use sys::process::pidfd_open;
 
 /// A process by its pid and the time at which it started, which together are never used again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The pid in the runtime's pid namespace.
     pub pid: i32,
@@ -47,8 +47,13 @@ impl Identity {
 }
 
 fn stat(pid: i32) -> sys::Result<Stat> {
-    let file = File::open(format!("/proc/{pid}/stat")).map_err(|_| Errno::ESRCH)?;
-    Stat::from_read(file).map_err(|_| Errno::ESRCH)
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let file = open(format!("/proc/{pid}/stat").as_str(), flags, Mode::empty());
+    // The whole of it fits, and comes in one piece.
+    let mut buffer = [0; 1024];
+    let length = read(file.map_err(|_| Errno::ESRCH)?, &mut buffer)?;
+    let text = buffer.get(..length).unwrap_or_default();
+    Stat::from_read(text).map_err(|_| Errno::ESRCH)
 }
 
 #[cfg(test)]

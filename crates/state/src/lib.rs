@@ -8,7 +8,7 @@ mod identity;
 mod store;
 
 pub use identity::Identity;
-pub use store::{Entry, Store, check_id};
+pub use store::{Entry, Store, USUAL, check_id};
 
 /// What went wrong, as callers tell it apart.
 #[derive(Debug)]

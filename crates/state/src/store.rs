@@ -1,6 +1,6 @@
 //! Directories and files: `ROOT/ID/` with `state.json` and what else a container needs.
 
-use crate::Error;
+use crate::{Error, Identity};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ffi::{CStr, CString};
@@ -8,14 +8,19 @@ use std::fs::{DirBuilder, File};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use sys::Errno;
 use sys::nix::dir::Dir;
-use sys::nix::fcntl::{Flock, FlockArg, OFlag, open, openat, renameat};
+use sys::nix::fcntl::{OFlag, open, openat, readlinkat, renameat};
 use sys::nix::sys::stat::{Mode, fstat, mkdirat};
-use sys::nix::unistd::{UnlinkatFlags, mkfifoat, unlinkat};
+use sys::nix::unistd::{UnlinkatFlags, mkfifoat, symlinkat, unlinkat};
 
 const RECORD: &CStr = c"state.json";
 const NEW_RECORD: &CStr = c".state.json.new";
+const INIT: &CStr = c"init";
+
+/// The files of this crate, which most containers have.
+pub const USUAL: [&CStr; 2] = [RECORD, INIT];
 
 /// What a file may be called that an entry holds; all go with it.
 type Name = CStr;
@@ -24,17 +29,16 @@ type Name = CStr;
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
-    directory: OwnedFd,
+    directory: Arc<OwnedFd>,
 }
 
 /// One container's directory.
 #[derive(Debug)]
 pub struct Entry {
     id: String,
+    /// The lock is on it, and is held until this goes.
     directory: OwnedFd,
-    store: OwnedFd,
-    /// Held as long as this lives.
-    lock: Option<Flock<OwnedFd>>,
+    store: Arc<OwnedFd>,
 }
 
 /// Whether `id` can be a container's: letters, digits and `_`, `+`, `-`, `.`, but not `.` or `..`.
@@ -68,7 +72,7 @@ impl Store {
         };
         let directory =
             directory.map_err(|e| Error::call(format!("opening --root {}", path.display()), e))?;
-        Ok(Self { path: path.to_owned(), directory })
+        Ok(Self { path: path.to_owned(), directory: Arc::new(directory) })
     }
 
     /// Where the store is.
@@ -80,11 +84,11 @@ impl Store {
     /// Makes the directory of a new container, and locks it.
     pub fn create(&self, id: &str) -> Result<Entry, Error> {
         check_id(id)?;
-        match mkdirat(&self.directory, id, Mode::from_bits_truncate(0o711)) {
+        match mkdirat(&*self.directory, id, Mode::from_bits_truncate(0o711)) {
             Err(Errno::EEXIST) => return Err(Error::Exists(id.to_owned())),
             made => made.map_err(|e| Error::call(format!("making the state of {id:?}"), e))?,
         }
-        let mut entry = self.get(id)?;
+        let entry = self.get(id)?;
         entry.lock()?;
         Ok(entry)
     }
@@ -93,16 +97,13 @@ impl Store {
     pub fn get(&self, id: &str) -> Result<Entry, Error> {
         check_id(id)?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let directory = match openat(&self.directory, id, flags, Mode::empty()) {
+        let directory = match openat(&*self.directory, id, flags, Mode::empty()) {
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {
                 return Err(Error::NotFound(id.to_owned()));
             }
             opened => opened.map_err(|e| Error::call(format!("opening the state of {id:?}"), e))?,
         };
-        let store = self.directory.try_clone();
-        let store = store
-            .map_err(|e| Error::Other(format!("copying a descriptor: {}", sys::answer(&e))))?;
-        Ok(Entry { id: id.to_owned(), directory, store, lock: None })
+        Ok(Entry { id: id.to_owned(), directory, store: Arc::clone(&self.directory) })
     }
 
     /// The ids of all containers, sorted.
@@ -110,7 +111,7 @@ impl Store {
         let failed = |e| Error::call(format!("reading {}", self.path.display()), e);
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut entries =
-            Dir::openat(&self.directory, c".", flags, Mode::empty()).map_err(failed)?;
+            Dir::openat(&*self.directory, c".", flags, Mode::empty()).map_err(failed)?;
         let mut ids = Vec::new();
         for entry in entries.iter() {
             let name = entry.map_err(failed)?;
@@ -133,15 +134,13 @@ impl Entry {
 
     /// Waits until no other command changes this container, and keeps others from it as long as
     /// this lives.
-    pub fn lock(&mut self) -> Result<(), Error> {
+    pub fn lock(&self) -> Result<(), Error> {
         let failed = |errno| Error::call(format!("locking the state of {:?}", self.id), errno);
-        let directory = self.directory.try_clone().map_err(|_| failed(Errno::EMFILE))?;
-        let lock = Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, e)| failed(e))?;
+        sys::fs::lock(&self.directory).map_err(failed)?;
         // Whoever held it may have deleted the container meanwhile.
         if fstat(&self.directory).map_err(failed)?.st_nlink == 0 {
             return Err(Error::NotFound(self.id.clone()));
         }
-        self.lock = Some(lock);
         Ok(())
     }
 
@@ -150,20 +149,19 @@ impl Entry {
     pub fn is_locked(&self) -> bool {
         // A descriptor of its own: one that is copied shares the lock.
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        openat(&self.directory, c".", flags, Mode::empty()).is_ok_and(|directory| {
-            matches!(
-                Flock::lock(directory, FlockArg::LockSharedNonblock),
-                Err((_, Errno::EWOULDBLOCK))
-            )
-        })
+        openat(&self.directory, c".", flags, Mode::empty()).is_ok_and(sys::fs::is_locked)
     }
 
     /// Reads the record; that there is none yet is as if there were no container.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let bytes = self.read_file(RECORD)?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Error::Other(format!("the state of {:?} is damaged: {error}", self.id))
-        })
+        match serde_json::from_slice(&bytes) {
+            // It is being written for the first time.
+            Err(_) if self.is_locked() => Err(Error::NotFound(self.id.clone())),
+            parsed => parsed.map_err(|error| {
+                Error::Other(format!("the state of {:?} is damaged: {error}", self.id))
+            }),
+        }
     }
 
     /// Replaces the record.
@@ -222,18 +220,54 @@ impl Entry {
     }
 
     /// Removes the container's directory with all that is in it. That it is gone is no error.
-    pub fn remove(&self) -> Result<(), Error> {
+    ///
+    /// `usual` are the files that are most likely there; others are looked for only if there are any.
+    pub fn remove(&self, usual: &[&Name]) -> Result<(), Error> {
         let failed = |errno| Error::call(format!("removing the state of {:?}", self.id), errno);
-        for name in self.names().map_err(failed)? {
-            match unlinkat(&self.directory, name.as_c_str(), UnlinkatFlags::NoRemoveDir) {
-                Ok(()) | Err(Errno::ENOENT) => {}
-                Err(errno) => return Err(failed(errno)),
-            }
+        usual.iter().try_for_each(|name| self.remove_file(name)).map_err(failed)?;
+        match self.remove_directory() {
+            Err(Errno::ENOTEMPTY) => {}
+            removed => return removed.map_err(failed),
         }
-        match unlinkat(&self.store, self.id.as_str(), UnlinkatFlags::RemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(failed(errno)),
+        let names = self.names().map_err(failed)?;
+        names.iter().try_for_each(|name| self.remove_file(name)).map_err(failed)?;
+        self.remove_directory().map_err(failed)
+    }
+
+    fn remove_file(&self, name: &Name) -> sys::Result<()> {
+        match unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir) {
+            Err(Errno::ENOENT) => Ok(()),
+            removed => removed,
         }
+    }
+
+    fn remove_directory(&self) -> sys::Result<()> {
+        match unlinkat(&*self.store, self.id.as_str(), UnlinkatFlags::RemoveDir) {
+            Err(Errno::ENOENT) => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Writes down which process is the container's init. This can be done once.
+    ///
+    /// It is a symbolic link, whose target is the text: made by one call, and always whole.
+    pub fn write_init(&self, init: Identity) -> Result<(), Error> {
+        let text = format!("{} {}", init.pid, init.start_time);
+        symlinkat(text.as_str(), &self.directory, INIT)
+            .map_err(|errno| self.failed("writing", INIT, errno))
+    }
+
+    /// The process that is the container's init; of pid 0 where there has been none yet.
+    pub fn init(&self) -> Result<Identity, Error> {
+        let text = match readlinkat(&self.directory, INIT) {
+            Err(Errno::ENOENT) => return Ok(Identity::default()),
+            read => read.map_err(|errno| self.failed("reading", INIT, errno))?,
+        };
+        let parsed = text.to_str().and_then(|text| {
+            let (pid, start_time) = text.split_once(' ')?;
+            Some(Identity { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
+        });
+        parsed.ok_or_else(|| Error::Other(format!("the state of {:?} is damaged: init", self.id)))
     }
 
     /// The directory itself.
@@ -315,8 +349,13 @@ mod tests {
         assert!(matches!(store.create("one"), Err(Error::Exists(_))));
         assert_eq!(store.ids().unwrap(), ["one"]);
         entry.make_fifo(c"fifo").unwrap();
-        entry.remove().unwrap();
-        entry.remove().unwrap();
+        let init = Identity { pid: 7, start_time: 8 };
+        assert_eq!(entry.init().unwrap(), Identity::default());
+        entry.write_init(init).unwrap();
+        assert_eq!(entry.init().unwrap(), init);
+        assert!(entry.write_init(init).is_err());
+        entry.remove(&[c"not there", c"state.json"]).unwrap();
+        entry.remove(&[]).unwrap();
         assert!(matches!(store.get("one"), Err(Error::NotFound(_))));
         assert!(store.ids().unwrap().is_empty());
     }
@@ -326,9 +365,9 @@ mod tests {
         let folder = Folder::new("lock");
         let store = Store::open(&folder.0, true).unwrap();
         let first = store.create("one").unwrap();
-        let mut second = store.get("one").unwrap();
+        let second = store.get("one").unwrap();
         let waiting = thread::spawn(move || second.lock());
-        first.remove().unwrap();
+        first.remove(&USUAL).unwrap();
         drop(first);
         assert!(matches!(waiting.join().unwrap(), Err(Error::NotFound(_))));
     }
