@@ -1,0 +1,143 @@
+//! `run` with a terminal and nobody else to look after it: the container's is joined to the
+//! caller's, if the caller has one.
+
+use std::os::fd::{AsFd, OwnedFd};
+use sys::Errno;
+use sys::nix::fcntl::{FcntlArg, OFlag, fcntl};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::sys::termios::Termios;
+use sys::nix::unistd::{read, write};
+use sys::terminal::{self, Size};
+
+/// As much as a terminal holds.
+const CHUNK: usize = 4096;
+
+/// The container's terminal, joined to our stdin and stdout.
+pub(crate) struct Relay {
+    master: OwnedFd,
+    /// What our own terminal was set to, if stdin is one.
+    before: Option<Termios>,
+    /// What was typed and the container has not taken yet.
+    pending: Vec<u8>,
+    stdin_is_open: bool,
+    /// Whether no process has the terminal open any more.
+    is_over: bool,
+}
+
+impl Relay {
+    /// Joins `master` to stdin and stdout. Our own terminal becomes raw until this goes.
+    pub fn new(master: OwnedFd) -> sys::Result<Self> {
+        // A container that reads nothing must not keep us from showing what it writes.
+        let flags = OFlag::from_bits_retain(fcntl(&master, FcntlArg::F_GETFL)?);
+        fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        let before = match terminal::set_raw(std::io::stdin()) {
+            Ok(before) => Some(before),
+            Err(Errno::ENOTTY | Errno::EBADF | Errno::EINVAL) => None,
+            Err(errno) => return Err(errno),
+        };
+        Ok(Self { master, before, pending: Vec::new(), stdin_is_open: true, is_over: false })
+    }
+
+    /// Gives the container's terminal the size of ours.
+    pub fn resize(&self) {
+        if let Some(size) = own_size() {
+            // It has just been told of a change, and will be of the next one.
+            let _ = terminal::set_size(&self.master, size);
+        }
+    }
+
+    /// What to poll: first the container's terminal, then stdin where something can be done with it.
+    pub fn interest<'a>(&'a self, stdin: &'a std::io::Stdin) -> Vec<PollFd<'a>> {
+        if self.is_over {
+            return Vec::new();
+        }
+        let writable =
+            if self.pending.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
+        let typed = self.stdin_is_open && self.pending.is_empty();
+        let typed = typed.then(|| PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
+        let master = PollFd::new(self.master.as_fd(), PollFlags::POLLIN | writable);
+        std::iter::once(master).chain(typed).collect()
+    }
+
+    /// Moves what can be moved now.
+    pub fn pump(&mut self, stdin_is_ready: bool) -> sys::Result<()> {
+        if stdin_is_ready {
+            let mut chunk = [0; CHUNK];
+            match read(std::io::stdin(), &mut chunk) {
+                Ok(0) | Err(Errno::EIO) => self.stdin_is_open = false,
+                Ok(count) => self.pending.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        if !self.pending.is_empty() {
+            match write(&self.master, &self.pending) {
+                Ok(count) => drop(self.pending.drain(..count)),
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                // Nobody has it open any more.
+                Err(Errno::EIO) => self.pending.clear(),
+                Err(errno) => return Err(errno),
+            }
+        }
+        self.is_over = !self.show()?;
+        Ok(())
+    }
+
+    /// Shows all that is left to be shown, once the container's init has ended.
+    pub fn drain(&self) -> sys::Result<()> {
+        self.show().map(drop)
+    }
+
+    /// Copies to stdout what has been written until now; whether more can come.
+    fn show(&self) -> sys::Result<bool> {
+        let mut chunk = [0; CHUNK];
+        loop {
+            match read(&self.master, &mut chunk) {
+                // A terminal that no process has open says so by EIO.
+                Ok(0) | Err(Errno::EIO) => return Ok(false),
+                Ok(count) => write_all(chunk.get(..count).unwrap_or_default())?,
+                Err(Errno::EAGAIN) => return Ok(true),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            // It fails only if our terminal is gone.
+            let _ = terminal::restore(std::io::stdin(), before);
+        }
+    }
+}
+
+/// The size of our own terminal, if there is one.
+pub(crate) fn own_size() -> Option<Size> {
+    let size = terminal::size(std::io::stdin()).or_else(|_| terminal::size(std::io::stdout()));
+    size.ok().filter(|size| size.rows > 0 && size.columns > 0)
+}
+
+fn wait_for_stdout() -> sys::Result<()> {
+    let stdout = std::io::stdout();
+    match poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn write_all(mut bytes: &[u8]) -> sys::Result<()> {
+    while !bytes.is_empty() {
+        match write(std::io::stdout(), bytes) {
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            // Somebody who shares it has made it non-blocking.
+            Err(Errno::EAGAIN) => wait_for_stdout()?,
+            // Whoever read it is gone; the container goes on all the same.
+            Err(Errno::EPIPE) => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! A container that is there: finding it, what it is doing, and `state`.
+
+use crate::hooks::State;
+use crate::record::{EXEC_FIFO, NEW_FIFO, Record};
+use crate::{Result, Runtime};
+use serde::Serialize;
+use state::{Entry, Identity};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use sys::Errno;
+use sys::nix::fcntl::OFlag;
+
+/// A container, with its record as it was when it was found.
+#[derive(Debug)]
+pub(crate) struct Container {
+    pub entry: Entry,
+    pub record: Record,
+    /// Its first process; of pid 0 before there is one.
+    pub init: Identity,
+}
+
+/// What a container is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is being made.
+    Creating,
+    /// Its init waits for `start`.
+    Created,
+    /// Its program runs.
+    Running,
+    /// Its processes are frozen.
+    Paused,
+    /// Its init has ended.
+    Stopped,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Creating => "creating",
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
+/// `state ID`: what the container is, as JSON.
+pub fn state(runtime: &Runtime, id: &str) -> Result<String> {
+    let container = find(runtime, id)?;
+    let description = container.describe();
+    serde_json::to_string_pretty(&description)
+        .map_err(|error| crate::Error::new(format!("printing the state: {error}")))
+}
+
+/// The container `id`.
+pub(crate) fn find(runtime: &Runtime, id: &str) -> Result<Container> {
+    state::check_id(id)?;
+    let store = match runtime.store() {
+        // Where there is no store there is no container either.
+        Err(_) if !runtime.root.exists() => return Err(state::Error::NotFound(id.into()).into()),
+        store => store?,
+    };
+    open(store.get(id)?)
+}
+
+pub(crate) fn open(entry: Entry) -> Result<Container> {
+    let record = entry.read()?;
+    let init = entry.init()?;
+    Ok(Container { entry, record, init })
+}
+
+/// What `state` and `list` tell of a container.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Description<'a> {
+    pub oci_version: &'a str,
+    pub id: &'a str,
+    pub pid: i32,
+    #[serde(serialize_with = "as_text")]
+    pub status: Status,
+    pub bundle: &'a Path,
+    pub rootfs: &'a Path,
+    pub created: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: &'a BTreeMap<String, String>,
+    pub owner: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn as_text<S: serde::Serializer>(
+    status: &Status,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(status)
+}
+
+impl Container {
+    /// What it is doing, as the kernel knows it.
+    pub fn status(&self) -> Status {
+        if !self.init.is_alive() {
+            // A command that is at it has the lock, and no init yet.
+            let making = self.init.pid == 0 && self.entry.is_locked();
+            return if making { Status::Creating } else { Status::Stopped };
+        }
+        match self.open_fifo() {
+            Ok(_) => Status::Created,
+            Err(_) if self.has(NEW_FIFO) => Status::Creating,
+            Err(_) if cgroups::is_frozen(&self.record.cgroup).unwrap_or(false) => Status::Paused,
+            Err(_) => Status::Running,
+        }
+    }
+
+    /// The fifo that init waits on; `ENXIO` or `ENOENT` when it does not.
+    pub fn open_fifo(&self) -> sys::Result<OwnedFd> {
+        self.entry.open_file(EXEC_FIFO, OFlag::O_WRONLY | OFlag::O_NONBLOCK)
+    }
+
+    fn has(&self, name: &std::ffi::CStr) -> bool {
+        self.entry.open_file(name, OFlag::O_PATH).is_ok()
+    }
+
+    /// A descriptor for init; `ESRCH` if it is gone.
+    pub fn init_process(&self) -> sys::Result<OwnedFd> {
+        let pidfd = self.init.pidfd()?;
+        if self.init.is_alive() { Ok(pidfd) } else { Err(Errno::ESRCH) }
+    }
+
+    pub fn describe(&self) -> Description<'_> {
+        let status = self.status();
+        Description {
+            oci_version: &self.record.oci_version,
+            id: self.entry.id(),
+            pid: if status == Status::Stopped { 0 } else { self.init.pid },
+            status,
+            bundle: &self.record.bundle,
+            rootfs: &self.record.rootfs,
+            created: &self.record.created,
+            annotations: &self.record.annotations,
+            owner: String::new(),
+        }
+    }
+
+    /// What hooks are told.
+    pub fn hook_state(&self, status: &'static str) -> State {
+        State {
+            oci_version: self.record.oci_version.clone(),
+            id: self.entry.id().to_owned(),
+            bundle: self.record.bundle.clone(),
+            annotations: self.record.annotations.clone(),
+            status: status.to_owned(),
+            pid: self.init.pid,
+        }
+    }
+}

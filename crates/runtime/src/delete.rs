@@ -1,0 +1,92 @@
+//! `delete`: removes what `create` made, and then runs the poststop hooks.
+
+use crate::container::{Container, Status, find, open};
+use crate::create::{clear, locate};
+use crate::hooks::{State, run_leniently};
+use crate::record::CONFIG;
+use crate::{Error, Result, Runtime, kill};
+use std::os::fd::AsFd;
+use std::path::Path;
+use sys::Errno;
+use sys::nix::libc::SIGKILL;
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// How long a killed init may take to end, in milliseconds. One that is in the middle of a disk's
+/// or a network's work can't be ended sooner by anybody.
+const PATIENCE: u16 = 10_000;
+
+/// `delete ID`: of a stopped or created container; with `force` of any, and an unknown one is none.
+pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
+    let mut container = match find(runtime, id) {
+        Err(error) if error.is_not_found() && force => return forget(runtime, id),
+        found => found?,
+    };
+    if force {
+        // Before the lock: a command that waits for this container then comes to its end.
+        stop(&container)?;
+    }
+    container.entry.lock()?;
+    container = open(container.entry)?;
+    match container.status() {
+        Status::Stopped => {}
+        Status::Created => stop(&container)?,
+        _ if force => stop(&container)?,
+        status => {
+            return Err(Error::new(format!(
+                "cannot delete container {id} that is not stopped: {status} (use kill, or --force)"
+            )));
+        }
+    }
+    remove(runtime, &container)
+}
+
+/// Removes a container whose init has ended.
+pub(crate) fn remove(runtime: &Runtime, container: &Container) -> Result<()> {
+    clear(container)?;
+    let state = State { pid: 0, ..container.hook_state("stopped") };
+    run_leniently("poststop", &container.record.poststop, &state, &*runtime.warn);
+    Ok(())
+}
+
+/// Kills init and waits for its end.
+pub(crate) fn stop(container: &Container) -> Result<()> {
+    let pidfd = match container.init_process() {
+        Err(Errno::ESRCH) => return Ok(()),
+        pidfd => pidfd.map_err(|errno| Error::call("finding init", errno))?,
+    };
+    match kill::send(container, SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(errno) => return Err(Error::call("killing init", errno)),
+    }
+    loop {
+        let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut polled, PollTimeout::from(PATIENCE)) {
+            Ok(0) => {
+                return Err(Error::new(format!("init has not ended {PATIENCE} ms after SIGKILL")));
+            }
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::call("waiting for init", errno)),
+        }
+    }
+}
+
+/// Removes what a `create` left that was killed before it had written its record: the cgroups that it
+/// was making, which its copy of the config tells of, and the directory.
+fn forget(runtime: &Runtime, id: &str) -> Result<()> {
+    let Ok(store) = runtime.store() else { return Ok(()) };
+    let Ok(entry) = store.get(id) else { return Ok(()) };
+    match entry.lock() {
+        Ok(()) => {}
+        Err(state::Error::NotFound(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    let config = entry.read_file(CONFIG).ok();
+    let spec = config.and_then(|text| spec::parse(&text, Path::new(id), &mut Vec::new()).ok());
+    if let Some(spec) = spec {
+        let mut place = locate(&spec, id, true)?;
+        place.assume_made();
+        cgroups::destroy(&place)?;
+    }
+    Ok(entry.remove(&[])?)
+}

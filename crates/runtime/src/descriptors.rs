@@ -1,0 +1,33 @@
+//! Descriptors that the caller passes: which of them the container gets, and that nothing else does.
+
+use crate::{Error, Result};
+use sys::fs::CloseRange;
+
+/// The first descriptor after stdin, stdout and stderr.
+const FIRST: i32 = 3;
+
+/// How many sockets the caller passes to listen on (`sd_listen_fds(3)`), from descriptor 3 on.
+#[must_use]
+pub fn listen_descriptors() -> u32 {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+    let for_us = number("LISTEN_PID").is_none_or(|pid| pid == std::process::id());
+    if for_us { number("LISTEN_FDS").unwrap_or(0) } else { 0 }
+}
+
+/// Makes sure that the `count` descriptors to be preserved are there, and that no other program
+/// than the container's gets any of the caller's. To be called before anything is opened.
+pub fn claim_descriptors(count: u32) -> Result<()> {
+    for number in (FIRST..).take(usize::try_from(count).unwrap_or(usize::MAX)) {
+        if !sys::fs::is_open(number) {
+            return Err(Error::new(format!(
+                "--preserve-fds: descriptor {number} is not open (of {count} from {FIRST} on)"
+            )));
+        }
+    }
+    let failed = |errno| Error::call("closing the caller's descriptors", errno);
+    if count > 0 {
+        sys::fs::close_from(FIRST, CloseRange::OnExec).map_err(failed)?;
+    }
+    let first = i32::try_from(count).unwrap_or(i32::MAX).saturating_add(FIRST);
+    sys::fs::close_from(first, CloseRange::Close).map_err(failed)
+}

@@ -1,0 +1,54 @@
+//! `features` and `--version`: what this build can do, whatever the host.
+
+use serde_json::{Value, json};
+
+/// The oldest version of the spec that is understood.
+const OCI_VERSION_MIN: &str = "1.0.0";
+/// The newest.
+const OCI_VERSION_MAX: &str = "1.3.0";
+
+/// `features`: the JSON of the spec's features.md.
+///
+/// A field is left out where the answer depends on the host, or nothing shows it yet.
+#[must_use]
+pub fn features() -> String {
+    let features = json!({
+        "ociVersionMin": OCI_VERSION_MIN,
+        "ociVersionMax": OCI_VERSION_MAX,
+        "hooks": [
+            "prestart", "createRuntime", "createContainer", "startContainer", "poststart",
+            "poststop",
+        ],
+        "mountOptions": rootfs::MOUNT_OPTIONS.as_slice(),
+        "linux": linux(),
+        "annotations": { "org.opencontainers.runc.checkpoint.enabled": "false" },
+    });
+    format!("{features:#}")
+}
+
+fn linux() -> Value {
+    let capabilities: Vec<String> =
+        process::capabilities::ALL.iter().map(|&one| process::capabilities::name(one)).collect();
+    json!({
+        "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
+        "capabilities": capabilities,
+        "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
+        "seccomp": {
+            "enabled": true,
+            "actions": seccomp::ACTIONS,
+            "operators": seccomp::OPERATORS,
+            "archs": seccomp::ARCHITECTURES,
+            "knownFlags": seccomp::KNOWN_FLAGS,
+            "supportedFlags": seccomp::SUPPORTED_FLAGS,
+        },
+        "intelRdt": { "enabled": false },
+        "mountExtensions": { "idmap": { "enabled": true } },
+        "netDevices": { "enabled": false },
+    })
+}
+
+/// What `--version` prints after the program's name: engines read it line by line.
+#[must_use]
+pub fn version(commit: &str) -> String {
+    format!("version {}\ncommit: {commit}\nspec: {OCI_VERSION_MAX}", env!("CARGO_PKG_VERSION"))
+}

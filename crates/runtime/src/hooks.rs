@@ -1,0 +1,62 @@
+//! Hooks of the runtime's namespaces: what they are told, and running a list of them.
+
+use crate::{Error, Result};
+use oci_spec::runtime::Hook;
+use process::hooks::{Surroundings, run};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The state of a container as its hooks get it on stdin.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct State {
+    pub oci_version: String,
+    pub id: String,
+    pub status: String,
+    /// Left out when there is no process.
+    #[serde(skip_serializing_if = "is_none")]
+    pub pid: i32,
+    pub bundle: PathBuf,
+    pub annotations: BTreeMap<String, String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(pid: &i32) -> bool {
+    *pid == 0
+}
+
+impl State {
+    /// As JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Text and numbers only, which always can be written.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// Runs `hooks` in order; the first that fails is an error, and the rest are not run.
+pub(crate) fn run_all(kind: &str, hooks: &[Hook], state: &State) -> Result<()> {
+    each(kind, hooks, state).find_map(std::result::Result::err).map_or(Ok(()), Err)
+}
+
+/// Runs `hooks` in order, all of them; those that fail are only warned of.
+pub(crate) fn run_leniently(kind: &str, hooks: &[Hook], state: &State, warn: &dyn Fn(&str)) {
+    for error in each(kind, hooks, state).filter_map(std::result::Result::err) {
+        warn(&error.to_string());
+    }
+}
+
+/// Runs them one by one, as the caller asks for what came of each.
+fn each<'a>(
+    kind: &'a str,
+    hooks: &'a [Hook],
+    state: &'a State,
+) -> impl Iterator<Item = Result<()>> + 'a {
+    let json = if hooks.is_empty() { Vec::new() } else { state.to_json() };
+    hooks.iter().enumerate().map(move |(index, hook)| {
+        let surroundings =
+            Surroundings { state: &json, directory: Some(&state.bundle), environment: &[] };
+        run(hook, &surroundings)
+            .map_err(|failure| Error::new(format!("error running {kind} hook #{index}: {failure}")))
+    })
+}

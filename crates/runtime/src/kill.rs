@@ -1,0 +1,125 @@
+//! `kill`: a signal to init, or to every process where init isn't the last.
+
+use crate::container::{Container, Status, find};
+use crate::{Error, Result, Runtime};
+use std::str::FromStr;
+use sys::Errno;
+use sys::nix::libc::{SIGKILL, SIGRTMAX, SIGRTMIN};
+use sys::nix::sys::signal;
+
+/// A signal by number, as real-time signals have no names of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signal(pub i32);
+
+impl FromStr for Signal {
+    type Err = Error;
+
+    /// A number, or a name with or without `SIG`, in capitals or not; `RTMIN+3` is one too.
+    fn from_str(text: &str) -> Result<Self> {
+        let unknown = || Error::new(format!("unknown signal {text:?}"));
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let number = text.parse().map_err(|_| unknown())?;
+            return if (1..=SIGRTMAX()).contains(&number) {
+                Ok(Self(number))
+            } else {
+                Err(unknown())
+            };
+        }
+        let upper = text.to_uppercase();
+        let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+        let real_time = |from: i32, sign: i32, rest: &str| {
+            let offset: i32 = match rest.get(1..) {
+                None => 0,
+                Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+                    digits.parse().ok()?
+                }
+                Some(_) => return None,
+            };
+            let number = from + sign * offset;
+            (SIGRTMIN()..=SIGRTMAX()).contains(&number).then_some(Self(number))
+        };
+        if let Some(rest) =
+            name.strip_prefix("RTMIN").filter(|r| r.is_empty() || r.starts_with('+'))
+        {
+            return real_time(SIGRTMIN(), 1, rest).ok_or_else(unknown);
+        }
+        if let Some(rest) =
+            name.strip_prefix("RTMAX").filter(|r| r.is_empty() || r.starts_with('-'))
+        {
+            return real_time(SIGRTMAX(), -1, rest).ok_or_else(unknown);
+        }
+        let name = match name {
+            "CLD" => "CHLD",
+            "POLL" => "IO",
+            "IOT" => "ABRT",
+            name => name,
+        };
+        let signal = signal::Signal::from_str(&format!("SIG{name}")).map_err(|_| unknown())?;
+        Ok(Self(signal as i32))
+    }
+}
+
+/// `kill ID SIGNAL`: an error unless the container is created, running or paused; with `all` none
+/// is needed, and every process gets the signal.
+pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()> {
+    let container = find(runtime, id)?;
+    // In a pid namespace of its own all others go with init; elsewhere they have to be told.
+    let every = all || container.record.shares_pids && signal.0 == SIGKILL;
+    if every && container.record.shares_pids {
+        let sent = cgroups::signal_all(&container.record.cgroup, signal.0);
+        if !all && container.status() == Status::Stopped {
+            return Err(not_running());
+        }
+        return sent.map_err(Error::from);
+    }
+    match send(&container, signal.0) {
+        Err(Errno::ESRCH) if all => Ok(()),
+        Err(Errno::ESRCH) => Err(not_running()),
+        sent => sent.map_err(|errno| Error::call(format!("sending signal {}", signal.0), errno)),
+    }
+}
+
+fn not_running() -> Error {
+    Error::new("container not running")
+}
+
+/// Sends a signal to init; `ESRCH` if it has ended. A frozen one is thawed to die.
+pub(crate) fn send(container: &Container, signal: i32) -> sys::Result<()> {
+    let init = container.init_process()?;
+    sys::process::pidfd_send_signal(&init, signal)?;
+    if signal == SIGKILL && container.status() == Status::Paused {
+        // It dies all the same when something else thaws it; nothing to be done here if not.
+        let _ = cgroups::thaw(&container.record.cgroup);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn signals_have_numbers_and_names() {
+        for (text, number) in [
+            ("9", 9),
+            ("KILL", 9),
+            ("SIGKILL", 9),
+            ("sigterm", 15),
+            ("Hup", 1),
+            ("64", 64),
+            ("RTMIN", SIGRTMIN()),
+            ("SIGRTMIN+3", SIGRTMIN() + 3),
+            ("RTMAX-1", SIGRTMAX() - 1),
+            ("CLD", 17),
+            ("winch", 28),
+        ] {
+            assert_eq!(text.parse::<Signal>().unwrap(), Signal(number), "{text}");
+        }
+        for text in
+            ["", "0", "65", "-1", "NONE", "SIG", "0x9", "RTMIN+99", "RTMIN-1", "RTMIN+", "9 "]
+        {
+            assert!(text.parse::<Signal>().is_err(), "{text}");
+        }
+    }
+}

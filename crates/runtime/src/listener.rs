@@ -1,0 +1,46 @@
+//! Handing descriptors out: the seccomp listener with the state of its process, and init's pidfd.
+
+use crate::hooks::State;
+use crate::{Error, Result};
+use seccomp::Listener;
+use serde::Serialize;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use sys::socket;
+
+/// The container process state of the spec (config-linux.md, "The Container Process State").
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProcessState<'a> {
+    oci_version: &'a str,
+    fds: [&'static str; 1],
+    pid: i32,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    metadata: &'a str,
+    state: &'a State,
+}
+
+/// Sends a seccomp listener to who handles its notifications: one state a connection.
+pub(crate) fn send_listener(
+    listener: &Listener,
+    descriptor: &OwnedFd,
+    state: &State,
+) -> Result<()> {
+    let process = ProcessState {
+        oci_version: &state.oci_version,
+        fds: ["seccompFd"],
+        pid: state.pid,
+        metadata: &listener.metadata,
+        state,
+    };
+    let json = serde_json::to_vec(&process)
+        .map_err(|error| Error::new(format!("linux.seccomp: the process state: {error}")))?;
+    send(&listener.path, &json, descriptor, "linux.seccomp.listenerPath")
+}
+
+/// Sends `bytes` and a descriptor to the stream socket at `path`; `what` is for messages.
+pub(crate) fn send(path: &Path, bytes: &[u8], descriptor: &OwnedFd, what: &str) -> Result<()> {
+    let failed = |errno| Error::call(format!("{what} {}", path.display()), errno);
+    let socket = socket::connect_stream(path).map_err(failed)?;
+    socket::send(&socket, bytes, &[descriptor.as_fd()]).map_err(failed)
+}

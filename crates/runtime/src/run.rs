@@ -1,0 +1,53 @@
+//! `run`: create and start in one, in the foreground or not.
+
+use crate::create::{CreateOptions, Made, Purpose, make};
+use crate::start::run_poststart;
+use crate::{Error, Result, Runtime, delete, supervise};
+use process::Event;
+
+/// What `run` is asked for beyond what `create` is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunOptions {
+    /// To come back once the program runs.
+    pub detach: bool,
+    /// Not to delete the container at its end.
+    pub keep: bool,
+    /// Not to take care of orphans of the container's.
+    pub no_subreaper: bool,
+}
+
+/// `run ID`: gives the exit status of the program, or 0 for one that is left running.
+pub fn run(runtime: &Runtime, create: &CreateOptions, run: RunOptions) -> Result<i32> {
+    if run.detach {
+        let made = make(runtime, create, Purpose::RunDetached)?;
+        begin(runtime, create, &made)?;
+        return Ok(0);
+    }
+    let supervisor = supervise::Supervisor::new(!run.no_subreaper)?;
+    let made = make(runtime, create, Purpose::RunForeground)?;
+    begin(runtime, create, &made)?;
+    let ended = supervisor.attend(&made);
+    if ended.is_err() {
+        made.init.abandon();
+        let _ = sys::process::wait(&made.init.pidfd);
+    }
+    if !run.keep {
+        let removed = delete::remove(runtime, &made.container);
+        if ended.is_ok() {
+            removed?;
+        }
+    }
+    Ok(ended?.code())
+}
+
+/// Waits until the program runs, and runs the poststart hooks.
+fn begin(runtime: &Runtime, options: &CreateOptions, made: &Made) -> Result<()> {
+    let started = || -> Result<()> {
+        match made.init.next(&made.plan)? {
+            Event::Closed => Ok(()),
+            _ => Err(Error::new("talking to init: it sent what makes no sense here")),
+        }
+    };
+    started().and_then(|()| made.hand_out(options)).inspect_err(|_| made.undo(runtime))?;
+    run_poststart(runtime, &made.container)
+}

@@ -1,0 +1,65 @@
+//! `start`: lets the init of a created container go on to its program.
+
+use crate::container::{Container, Status, find};
+use crate::create::undo_started;
+use crate::hooks::run_all;
+use crate::record::EXEC_FIFO;
+use crate::{Error, Result, Runtime};
+use std::os::fd::{AsFd, OwnedFd};
+use sys::Errno;
+use sys::nix::fcntl::OFlag;
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// `start ID`: runs the program of a created container, and then the poststart hooks.
+pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
+    let container = find(runtime, id)?;
+    container.entry.lock()?;
+    let fifo = match container.open_fifo() {
+        Ok(fifo) => fifo,
+        Err(Errno::ENXIO | Errno::ENOENT) => return Err(not_created(&container)),
+        Err(errno) => return Err(Error::call("opening the exec fifo", errno)),
+    };
+    release(&container, fifo)?;
+    run_poststart(runtime, &container)
+}
+
+/// Runs the poststart hooks; one that fails stops the container.
+pub(crate) fn run_poststart(runtime: &Runtime, container: &Container) -> Result<()> {
+    run_all("poststart", &container.record.poststart, &container.hook_state("running"))
+        .inspect_err(|_| undo_started(runtime, container))
+}
+
+/// Writes the byte that init waits for, and waits until init has closed the fifo: by its execve, or
+/// by ending, in which case what it could not do is what is left to be read.
+fn release(container: &Container, fifo: OwnedFd) -> Result<()> {
+    let failed = |errno| Error::call("talking to init over the exec fifo", errno);
+    let answer = container
+        .entry
+        .open_file(EXEC_FIFO, OFlag::O_RDONLY | OFlag::O_NONBLOCK)
+        .map_err(failed)?;
+    sys::fs::write_once(&fifo, b"0").map_err(failed)?;
+    drop(fifo);
+    loop {
+        // No event is asked for: that nobody has it open for writing is always told.
+        let mut polled = [PollFd::new(answer.as_fd(), PollFlags::empty())];
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) => break,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+    }
+    match sys::fs::read_to_end(&answer).map_err(failed)?.as_slice() {
+        b"" => Ok(()),
+        // Not even our byte was read.
+        b"0" => Err(Error::new("init was killed before it could run the program")),
+        words => Err(Error::new(String::from_utf8_lossy(words).into_owned())),
+    }
+}
+
+fn not_created(container: &Container) -> Error {
+    Error::new(match container.status() {
+        Status::Stopped => "cannot start a container that has stopped".to_owned(),
+        Status::Running | Status::Paused => "cannot start an already running container".to_owned(),
+        status => format!("cannot start a container in the {status} state"),
+    })
+}

@@ -1,0 +1,112 @@
+//! Looking after a container in the foreground: signals and the terminal until init ends.
+
+use crate::console::Relay;
+use crate::create::Made;
+use crate::{Error, Result};
+use std::os::fd::{AsFd, OwnedFd};
+use sys::Errno;
+use sys::nix::libc::{SIGCHLD, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::sys::signal::SigSet;
+use sys::nix::sys::signalfd::{SfdFlags, SignalFd};
+use sys::process::{self, Ended};
+use sys::socket;
+
+/// Receives this process's signals from its making on, to pass them to the container.
+pub(crate) struct Supervisor {
+    signals: SignalFd,
+}
+
+impl Supervisor {
+    /// From now on signals wait to be passed on; init sets them free for itself.
+    pub fn new(subreaper: bool) -> Result<Self> {
+        let failed = |errno| Error::call("receiving signals", errno);
+        if subreaper {
+            process::set_child_subreaper(true).map_err(failed)?;
+        }
+        let all = SigSet::all();
+        all.thread_block().map_err(failed)?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        Ok(Self { signals: SignalFd::with_flags(&all, flags).map_err(failed)? })
+    }
+
+    /// Passes signals on, relays the terminal, and reaps, until init has ended.
+    pub fn attend(self, made: &Made) -> Result<Ended> {
+        let failed = |errno| Error::call("looking after the container", errno);
+        let mut relay = match &made.console {
+            None => None,
+            Some(socket) => Some(relay(socket)?),
+        };
+        let stdin = std::io::stdin();
+        loop {
+            let mut polled = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            if let Some(relay) = &relay {
+                polled.extend(relay.interest(&stdin));
+            }
+            match poll(&mut polled, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+            let ready = |at: usize| polled.get(at).and_then(PollFd::any).unwrap_or(false);
+            let (has_signals, master_is_ready, stdin_is_ready) = (ready(0), ready(1), ready(2));
+            if let Some(relay) = relay.as_mut().filter(|_| master_is_ready || stdin_is_ready) {
+                relay.pump(stdin_is_ready).map_err(failed)?;
+            }
+            if !has_signals {
+                continue;
+            }
+            if let Some(ended) = self.handle_signals(made, relay.as_ref()).map_err(failed)? {
+                if let Some(relay) = &relay {
+                    relay.drain().map_err(failed)?;
+                }
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// Handles all that have come; how init ended, once it has.
+    fn handle_signals(&self, made: &Made, relay: Option<&Relay>) -> sys::Result<Option<Ended>> {
+        let mut child_ended = false;
+        while let Some(signal) = self.signals.read_signal()? {
+            let number = signal.ssi_signo.cast_signed();
+            match number {
+                SIGCHLD => child_ended = true,
+                SIGWINCH if relay.is_some() => {
+                    if let Some(relay) = relay {
+                        relay.resize();
+                    }
+                }
+                // Our own affairs.
+                SIGPIPE | SIGURG | SIGTSTP | SIGTTIN | SIGTTOU => {}
+                other => match process::pidfd_send_signal(&made.init.pidfd, other) {
+                    Ok(()) | Err(Errno::ESRCH) => {}
+                    Err(errno) => return Err(errno),
+                },
+            }
+        }
+        if child_ended { reap(made.init.pid) } else { Ok(None) }
+    }
+}
+
+/// Reaps what has ended: orphans that came to us, and init, after which the rest is not ours.
+fn reap(init: i32) -> sys::Result<Option<Ended>> {
+    loop {
+        match process::reap_any() {
+            Ok(None) | Err(Errno::ECHILD) => return Ok(None),
+            Ok(Some((pid, how))) if pid == init => return Ok(Some(how)),
+            Ok(Some(_)) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Takes the terminal's master from the socket that init has sent it over.
+fn relay(socket: &OwnedFd) -> Result<Relay> {
+    let failed = |errno| Error::call("taking over the terminal", errno);
+    let (_, descriptors) = socket::receive(socket, &mut [0; 64]).map_err(failed)?;
+    let master = descriptors.into_iter().next().ok_or_else(|| failed(Errno::EPROTO))?;
+    let relay = Relay::new(master).map_err(failed)?;
+    // It may have changed since the container was planned.
+    relay.resize();
+    Ok(relay)
+}
