@@ -1,0 +1,58 @@
+//! Tells the program which commit it is built from, and the linker which functions belong together.
+
+use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
+
+fn main() {
+    println!("cargo::rustc-env=RIND_COMMIT={}", commit());
+    order_functions();
+}
+
+/// `RIND_COMMIT`, else what git says.
+fn commit() -> String {
+    println!("cargo::rerun-if-env-changed=RIND_COMMIT");
+    println!("cargo::rerun-if-changed=../../.git/HEAD");
+    println!("cargo::rerun-if-changed=../../.git/refs/heads");
+    let from_git = || {
+        let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    env::var("RIND_COMMIT").ok().or_else(from_git).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Has the functions that every container's start goes through (order.txt, made by scripts/order)
+/// put next to each other. The kernel maps a program in pieces of 64 KiB and more around what is
+/// used, so this is worth a third of the memory that a start takes. Names that have changed since
+/// are passed over, and so is the whole where the linker can't do it (only LLVM's can).
+fn order_functions() {
+    println!("cargo::rerun-if-changed=order.txt");
+    let (Ok(folder), Ok(out)) = (env::var("CARGO_MANIFEST_DIR"), env::var("OUT_DIR")) else {
+        return;
+    };
+    let flags = [
+        format!("-Wl,--symbol-ordering-file={folder}/order.txt"),
+        "-Wl,--no-warn-symbol-ordering".to_owned(),
+    ];
+    if links_with(&flags, Path::new(&out)) {
+        for flag in flags {
+            println!("cargo::rustc-link-arg-bins={flag}");
+        }
+    }
+}
+
+/// Whether an empty program can be linked with `flags`.
+fn links_with(flags: &[String], out: &Path) -> bool {
+    let (Ok(rustc), Ok(target)) = (env::var("RUSTC"), env::var("TARGET")) else { return false };
+    let source = out.join("empty.rs");
+    if fs::write(&source, "fn main() {}").is_err() {
+        return false;
+    }
+    let mut command = Command::new(rustc);
+    command.args(["--target", &target, "-o"]).arg(out.join("empty")).arg(source);
+    for flag in flags {
+        command.args(["-C", &format!("link-arg={flag}")]);
+    }
+    command.output().is_ok_and(|output| output.status.success())
+}

@@ -1,0 +1,263 @@
+//! The command line, read by the tables of [`crate::commands`].
+//!
+//! Flags come as Go's flag package has them, which callers of runc rely on: `--flag value`,
+//! `--flag=value`, with one dash or two, before or after the container's id; a switch may have a
+//! value too (`--flag=false`). No library reads a line so (clap takes `-bundle` for five flags).
+
+use crate::commands::{COMMANDS, Command, Flag, GLOBAL_FLAGS};
+use crate::help;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub enum Arguments {
+    /// A text to print.
+    Help(String),
+    /// A command to run.
+    Command(Parsed),
+}
+
+/// A command with its flags and positional arguments.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The command's entry in the table.
+    pub entry: &'static Command,
+    /// What stands for itself, the id first.
+    pub positional: Vec<String>,
+    flags: Vec<(&'static str, String)>,
+}
+
+impl Parsed {
+    /// The value of a flag; that of the last one where it is repeated.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let found = self.flags.iter().rev().find(|(flag, _)| *flag == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a flag that is a path; an empty one is as if it were not there.
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.value(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    /// Whether a switch is on.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.value(name) == Some("true")
+    }
+}
+
+/// Reads a command line, without the program's own name. An error is for the user, in words.
+pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, String> {
+    let words = words.into_iter().map(|word| {
+        word.into_string().map_err(|word| format!("argument {} is not UTF-8", word.display()))
+    });
+    let words: Vec<String> = words.collect::<Result<_, _>>()?;
+    let mut words = words.into_iter().peekable();
+    let mut flags = Vec::new();
+    while let Some(word) = words.next_if(|word| word.starts_with('-') && word.len() > 1) {
+        match read_flag(&word, GLOBAL_FLAGS, &mut words, "")? {
+            Some(flag) => flags.push(flag),
+            None if word.trim_start_matches('-').starts_with('v') => {
+                return Ok(Arguments::Help(help::version()));
+            }
+            None => return Ok(Arguments::Help(help::overview())),
+        }
+    }
+    match words.next().as_deref() {
+        None => Ok(Arguments::Help(help::overview())),
+        Some("help" | "h") => match words.next() {
+            None => Ok(Arguments::Help(help::overview())),
+            Some(name) => Ok(Arguments::Help(help::of(find(&name)?))),
+        },
+        Some("version") => Ok(Arguments::Help(help::version())),
+        Some(name) => read_command(find(name)?, flags, &mut words),
+    }
+}
+
+type Words = std::iter::Peekable<std::vec::IntoIter<String>>;
+
+fn read_command(
+    entry: &'static Command,
+    mut flags: Vec<(&'static str, String)>,
+    words: &mut Words,
+) -> Result<Arguments, String> {
+    let mut positional = Vec::new();
+    let mut only_positional = false;
+    while let Some(word) = words.next() {
+        if word == "--" && !only_positional {
+            only_positional = true;
+        } else if word.starts_with('-') && word.len() > 1 && !only_positional {
+            match read_flag(&word, entry.flags, words, entry.name)? {
+                Some(flag) => flags.push(flag),
+                None => return Ok(Arguments::Help(help::of(entry))),
+            }
+        } else {
+            positional.push(word);
+        }
+    }
+    let (least, most) = entry.positional;
+    let name = entry.name;
+    if !(least..=most).contains(&positional.len()) {
+        let count = positional.len();
+        let wanted = match (least, most) {
+            (least, most) if least == most => format!("exactly {least}"),
+            (least, most) => format!("{least} to {most}"),
+        };
+        return Err(format!(
+            "{name:?} requires {wanted} argument(s), not {count}; usage: {}",
+            help::usage(entry)
+        ));
+    }
+    Ok(Arguments::Command(Parsed { entry, positional, flags }))
+}
+
+/// Reads a flag with its value; `None` for one that asks for help or the version.
+fn read_flag(
+    word: &str,
+    table: &'static [Flag],
+    words: &mut Words,
+    command: &str,
+) -> Result<Option<(&'static str, String)>, String> {
+    let bare = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).unwrap_or(word);
+    let (name, value) = match bare.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (bare, None),
+    };
+    if matches!(name, "help" | "h") || command.is_empty() && matches!(name, "version" | "v") {
+        return Ok(None);
+    }
+    let is_it = |flag: &&Flag| flag.name == name || !flag.short.is_empty() && flag.short == name;
+    let flag = table.iter().find(is_it).ok_or_else(|| unknown_flag(word, table, command))?;
+    let value = match (flag.value, value) {
+        ("", None) => "true".to_owned(),
+        ("", Some(value)) => match value.as_str() {
+            "true" | "1" | "t" | "T" | "TRUE" | "True" => "true".to_owned(),
+            "false" | "0" | "f" | "F" | "FALSE" | "False" => "false".to_owned(),
+            _ => return Err(format!("--{}: {value:?} is neither true nor false", flag.name)),
+        },
+        (_, Some(value)) => value,
+        (what, None) => {
+            words.next().ok_or_else(|| format!("--{} needs a value: {what}", flag.name))?
+        }
+    };
+    Ok(Some((flag.name, value)))
+}
+
+fn find(name: &str) -> Result<&'static Command, String> {
+    COMMANDS.iter().find(|command| command.name == name).ok_or_else(|| {
+        let names = COMMANDS.iter().map(|command| command.name);
+        format!("unknown command {name:?}{}; see rind --help", suggestion(name, names))
+    })
+}
+
+fn unknown_flag(word: &str, table: &[Flag], command: &str) -> String {
+    let name = word.trim_start_matches('-').split('=').next().unwrap_or_default();
+    let suggestion = suggestion(name, table.iter().map(|flag| flag.name));
+    let suggestion = suggestion.replace('"', "").replacen("mean ", "mean --", 1);
+    let space = if command.is_empty() { "" } else { " " };
+    format!("flag provided but not defined: {word}{suggestion}; see rind{space}{command} --help")
+}
+
+/// "(did you mean ...?)", for a name that is nearly another.
+fn suggestion<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let nearest = names.map(|other| (distance(name, other), other)).min();
+    match nearest {
+        Some((distance, other)) if distance <= 2 || other.starts_with(name) => {
+            format!(" (did you mean {other:?}?)")
+        }
+        _ => String::new(),
+    }
+}
+
+/// How many letters have to be put in, taken out or changed to get from one word to the other.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+        for (j, y) in b.bytes().enumerate() {
+            let (left, above) = (row[j], row[j + 1]);
+            row[j + 1] = (diagonal + usize::from(x != y)).min(left + 1).min(above + 1);
+            diagonal = above;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, String> {
+        read(line.split_whitespace().map(OsString::from))
+    }
+
+    fn command(line: &str) -> Parsed {
+        match parse(line).unwrap() {
+            Arguments::Command(parsed) => parsed,
+            Arguments::Help(text) => panic!("{text}"),
+        }
+    }
+
+    #[test]
+    fn flags_come_in_every_form_before_and_after_the_id() {
+        for line in [
+            "--root /r create --bundle /b --no-pivot box",
+            "-root=/r create box -bundle /b -no-pivot",
+            "--root=/r create -b /b box --no-pivot=true",
+        ] {
+            let parsed = command(line);
+            assert_eq!(parsed.value("root"), Some("/r"), "{line}");
+            assert_eq!(parsed.value("bundle"), Some("/b"), "{line}");
+            assert!(parsed.is_on("no-pivot") && !parsed.is_on("no-new-keyring"), "{line}");
+            assert_eq!(parsed.positional, ["box"], "{line}");
+        }
+    }
+
+    #[test]
+    fn a_switch_may_be_off_and_the_last_value_counts() {
+        let parsed = command("create --no-pivot --no-pivot=false -b /a -b /b box");
+        assert!(!parsed.is_on("no-pivot"));
+        assert_eq!(parsed.value("bundle"), Some("/b"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_a_suggestion() {
+        for (line, text) in [
+            ("craete box", "did you mean \"create\"?"),
+            ("create --bundel /b box", "did you mean --bundle?"),
+            ("create --bundle", "needs a value"),
+            ("create", "requires exactly 1 argument"),
+            ("kill a b c", "requires 1 to 2 argument"),
+            ("--nonsense list", "flag provided but not defined: --nonsense"),
+            ("create --no-pivot=maybe box", "neither true nor false"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(text), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_texts() {
+        for line in ["", "--help", "-h", "help", "create --help", "help create", "-v", "--version"]
+        {
+            assert!(matches!(parse(line).unwrap(), Arguments::Help(_)), "{line}");
+        }
+    }
+
+    #[test]
+    fn after_two_dashes_nothing_is_a_flag() {
+        assert_eq!(command("kill -- box -1").positional, ["box", "-1"]);
+    }
+
+    #[test]
+    fn distances_are_of_letters() {
+        assert_eq!(distance("kill", "kill"), 0);
+        assert_eq!(distance("kil", "kill"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("crate", "create"), 1);
+    }
+}

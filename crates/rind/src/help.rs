@@ -1,0 +1,70 @@
+//! `--help` and `--version`, made from the same tables that the command line is read by.
+
+use crate::commands::{COMMANDS, Command, Flag, GLOBAL_FLAGS};
+use std::fmt::Write;
+
+/// What `--version` prints.
+pub fn version() -> String {
+    format!("rind {}\n", runtime::version(env!("RIND_COMMIT")))
+}
+
+/// What `--help` prints.
+pub fn overview() -> String {
+    let mut text = "rind - an OCI container runtime: a thin skin around a process\n\n\
+        usage: rind [GLOBAL FLAG...] COMMAND [FLAG...] [ID] [ARG...]\n\n\
+        A container is made from a bundle: a directory with a config.json and a root file system.\n\
+        \x20   # rind spec                    writes a config.json to begin with\n\
+        \x20   # rind run --bundle DIR ID     runs it, in the foreground\n\n\
+        commands:\n"
+        .to_owned();
+    let width = COMMANDS.iter().map(|command| command.name.len()).max().unwrap_or(0);
+    for command in COMMANDS {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "  {:width$}  {}", command.name, command.about);
+    }
+    text += "\nglobal flags:\n";
+    text += &flags(GLOBAL_FLAGS);
+    text += &flags(&[
+        Flag { name: "help", short: "h", value: "", about: "show this, or the help of a command" },
+        Flag { name: "version", short: "v", value: "", about: "show the version" },
+    ]);
+    text
+}
+
+/// What `COMMAND --help` prints.
+pub fn of(command: &Command) -> String {
+    let mut text =
+        format!("rind {} - {}\n\nusage: {}\n", command.name, command.about, usage(command));
+    if !command.details.is_empty() {
+        text += "\n";
+        text += command.details;
+        text += "\n";
+    }
+    if !command.flags.is_empty() {
+        text += "\nflags:\n";
+        text += &flags(command.flags);
+    }
+    text
+}
+
+/// One line that shows how a command is called.
+pub fn usage(command: &Command) -> String {
+    let flags = if command.flags.is_empty() { "" } else { " [FLAG...]" };
+    let space = if command.arguments.is_empty() { "" } else { " " };
+    format!("rind {}{flags}{space}{}", command.name, command.arguments)
+}
+
+fn flags(table: &[Flag]) -> String {
+    let shown = |flag: &Flag| {
+        let short =
+            if flag.short.is_empty() { String::new() } else { format!(", -{}", flag.short) };
+        let value = if flag.value.is_empty() { String::new() } else { format!(" {}", flag.value) };
+        format!("--{}{short}{value}", flag.name)
+    };
+    let width = table.iter().map(|flag| shown(flag).len()).max().unwrap_or(0);
+    table.iter().fold(String::new(), |mut text, flag| {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "  {:width$}  {}", shown(flag), flag.about);
+        text
+    })
+}

@@ -1,0 +1,116 @@
+//! Where messages go: lines of text or JSON, on stderr or in a file, as callers of runc read them.
+
+use crate::args::Parsed;
+use serde_json::json;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::time::SystemTime;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The command could not be done.
+    Error,
+    /// It could, but something is wrong.
+    Warning,
+    /// What is being done, for those who want to know.
+    Debug,
+}
+
+/// A sink for messages.
+#[derive(Debug)]
+pub struct Log {
+    /// stderr if there is none.
+    file: Option<File>,
+    json: bool,
+    most: Level,
+}
+
+/// The sink that the global flags ask for; an error is for the user, in words.
+pub fn open(command: &Parsed) -> Result<Log, String> {
+    let json = match command.value("log-format") {
+        None | Some("" | "text") => false,
+        Some("json") => true,
+        Some(other) => return Err(format!("--log-format: {other:?} is neither text nor json")),
+    };
+    let file =
+        match command.path("log") {
+            None => None,
+            Some(path) => {
+                let opened = OpenOptions::new().append(true).create(true).open(&path);
+                Some(opened.map_err(|error| {
+                    format!("--log {}: {}", path.display(), sys::answer(&error))
+                })?)
+            }
+        };
+    let most = if command.is_on("debug") { Level::Debug } else { Level::Warning };
+    Ok(Log { file, json, most })
+}
+
+impl Log {
+    /// Text on stderr.
+    pub fn to_stderr() -> Self {
+        Self { file: None, json: false, most: Level::Warning }
+    }
+
+    /// Whether messages go where the caller at a terminal does not see them.
+    pub fn is_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether messages of this level are written.
+    pub fn has(&self, level: Level) -> bool {
+        level <= self.most
+    }
+
+    /// Writes one message. There is nobody to tell if that fails.
+    pub fn write(&self, level: Level, text: &str) {
+        if !self.has(level) {
+            return;
+        }
+        let time = humantime::format_rfc3339_seconds(SystemTime::now());
+        let level = match level {
+            Level::Error => "error",
+            Level::Warning => "warning",
+            Level::Debug => "debug",
+        };
+        let line = if self.json {
+            json!({ "level": level, "msg": text, "time": time.to_string() }).to_string()
+        } else {
+            format!("time=\"{time}\" level={level} msg={}", quoted(text))
+        };
+        let line = line + "\n";
+        let _ = match &self.file {
+            Some(file) => (&*file).write_all(line.as_bytes()),
+            None => std::io::stderr().write_all(line.as_bytes()),
+        };
+    }
+}
+
+/// In double quotes, with what would end them or the line escaped, as Go's %q does.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            c if c.is_control() => quoted.extend(c.escape_unicode()),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_message_is_one_line() {
+        assert_eq!(quoted("a \"b\"\n\\c\u{1}ü"), r#""a \"b\"\n\\c\u{1}ü""#);
+    }
+}

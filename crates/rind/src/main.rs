@@ -1,0 +1,66 @@
+//! The program: its command line, where its messages go, its exit status. No logic of its own.
+
+#![cfg_attr(not(test), no_main)]
+
+mod args;
+mod commands;
+mod help;
+mod log;
+
+use args::Arguments;
+use log::{Level, Log};
+
+/// Where C starts us. Rust's own `main` would look for its stack in /proc/self/maps first, and have
+/// SIGPIPE ignored, which would reach the container; both for nothing that is used here.
+#[cfg(not(test))]
+#[allow(unsafe_code)]
+// SAFETY: no other item has this name, and the signature is one that C allows for it.
+#[unsafe(no_mangle)]
+extern "C" fn main() -> i32 {
+    start()
+}
+
+/// Does what the command line asks for; gives the exit status.
+fn start() -> i32 {
+    match args::read(std::env::args_os().skip(1)) {
+        Ok(Arguments::Help(text)) => print(&text),
+        Ok(Arguments::Command(command)) => run(&command),
+        Err(usage) => {
+            Log::to_stderr().write(Level::Error, &usage);
+            1
+        }
+    }
+}
+
+/// Runs a command, and reports its error, here and nowhere else.
+fn run(command: &args::Parsed) -> i32 {
+    if let Err(failure) = commands::prepare(command) {
+        Log::to_stderr().write(Level::Error, &failure.text);
+        return failure.status;
+    }
+    let log = match log::open(command) {
+        Ok(log) => log,
+        Err(error) => {
+            Log::to_stderr().write(Level::Error, &error);
+            return 1;
+        }
+    };
+    match (command.entry.run)(command, &log) {
+        Ok(status) => status,
+        Err(failure) => {
+            log.write(Level::Error, &failure.text);
+            if log.is_file() {
+                eprintln!("{}", failure.text);
+            }
+            failure.status
+        }
+    }
+}
+
+/// Prints what was asked for. A reader that has gone away got what it wanted.
+fn print(text: &str) -> i32 {
+    use std::io::Write;
+    let mut stdout = std::io::stdout();
+    let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    i32::from(printed.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe))
+}
