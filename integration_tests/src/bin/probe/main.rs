@@ -1,0 +1,71 @@
+//! The program that the test containers run. It says what it sees there, as JSON, or does one thing
+//! that a test wants tried. Static, so that a rootfs needs nothing but it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failure must be loud, and ends only the probe
+
+mod actions;
+mod attacks;
+mod files;
+mod report;
+
+use std::env;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+probe report                  all there is to know about this process
+probe stat PATH...            what these are, and whether they can be read and written
+probe read PATH               a file's content
+probe write PATH TEXT         writes to an existing file
+probe create PATH TEXT        makes a file
+probe list PATH               the names in a folder
+probe open-descriptors        what this process has open
+probe exit STATUS             ends with a status
+probe sleep [STATUS]          prints the signals that come, until SIGTERM, then ends with a status
+probe with-children N         starts N processes that sleep, and prints how many it could
+probe orphan                  leaves an ended grandchild to be reaped by another, and sleeps
+probe touch MIB               takes that much memory
+probe spin                    uses the processor for ever
+probe try NAME...             tries system calls, and prints what each answers
+probe session TERMINAL CMD... runs a command in a session of its own on a terminal
+probe steal-executable PATH   tries to write to the executable behind PATH
+probe exchange A B            exchanges two paths until it is killed";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> =
+        env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    match words.as_slice() {
+        ["report"] => print(&report::report(&arguments)),
+        ["stat", paths @ ..] => print(&paths.iter().map(|path| files::stat(path)).collect()),
+        ["read", path] => return files::read(path),
+        ["write", path, text] => return files::write(path, text),
+        ["create", path, text] => return files::create(path, text),
+        ["list", path] => print(&files::list(path)),
+        ["open-descriptors"] => print(&report::descriptors()),
+        ["exit", status] => return ExitCode::from(number::<u8>(status)),
+        ["sleep"] => return actions::sleep(0),
+        ["sleep", status] => return actions::sleep(number(status)),
+        ["with-children", count] => print(&actions::with_children(number(count))),
+        ["orphan"] => return actions::orphan(),
+        ["leave-child"] => actions::leave_child(),
+        ["touch", mebibytes] => print(&actions::touch_memory(number(mebibytes))),
+        ["spin"] => actions::spin(),
+        ["try", names @ ..] => print(&actions::try_all(names)),
+        ["session", terminal, command @ ..] => actions::session(terminal, command),
+        ["steal-executable", path] => print(&attacks::steal_executable(path)),
+        ["exchange", a, b] => attacks::exchange(a, b),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(64);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn print(value: &serde_json::Value) {
+    println!("{value}");
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> T {
+    text.parse().unwrap_or_else(|_| panic!("{text:?} is not a number for this"))
+}

@@ -1,0 +1,286 @@
+//! Devices: the ones every container has, those it is given, and the kernel's permission to use them.
+
+use integration_tests::test::{Test, skip};
+use integration_tests::{Bundle, Container, Value, bundle::push, cgroup, json, tests};
+use std::fs;
+use std::os::unix::fs::symlink;
+use sys::nix::sys::stat::{Mode, SFlag, makedev, mknod};
+
+pub const TESTS: &[Test] = tests![
+    default_devices_are_there_and_work,
+    default_links_are_there,
+    ptmx_leads_to_the_own_instance,
+    configured_device_is_made,
+    configured_device_outside_of_dev_is_made,
+    configured_device_under_a_link_stays_in_the_root,
+    fifo_is_made,
+    fifo_may_have_numbers,
+    default_device_may_be_listed,
+    device_that_does_not_match_is_refused,
+    unknown_device_type_is_refused,
+    device_without_numbers_is_refused,
+    device_is_denied_by_default,
+    device_is_denied_without_resources,
+    device_is_allowed_by_a_rule,
+    access_of_a_rule_is_kept_to,
+    rules_apply_in_their_order,
+    all_devices_may_be_allowed,
+    rules_are_listed_in_their_order,
+    invalid_access_is_refused,
+    bound_dev_is_left_alone,
+    runtime_makes_devices_that_the_rules_deny,
+];
+
+/// A device of this machine that anyone may open, but no container by default.
+fn restricted() -> (u64, u64) {
+    let _ = cgroup::controller("devices");
+    let drivers = fs::read_to_string("/proc/misc").unwrap_or_default();
+    let is_there = |minor: &str| drivers.lines().any(|line| line.trim().starts_with(minor));
+    // FUSE, loop-control, autofs, vhost-net.
+    let minor = ["229 ", "237 ", "235 ", "238 "].into_iter().find(|minor| is_there(minor));
+    (10, minor.unwrap_or_else(|| skip("none of the devices to try")).trim().parse().unwrap())
+}
+
+fn device(path: &str, kind: &str, numbers: Option<(u64, u64)>) -> Value {
+    let mut device = json!({ "path": path, "type": kind });
+    if let Some((major, minor)) = numbers {
+        device["major"] = json!(major);
+        device["minor"] = json!(minor);
+    }
+    device
+}
+
+fn with_device(bundle: Bundle, device: Value) -> Bundle {
+    bundle.config(|config| push(&mut config["linux"]["devices"], device))
+}
+
+fn rule(allow: bool, numbers: (u64, u64), access: &str) -> Value {
+    json!({ "allow": allow, "type": "c", "major": numbers.0, "minor": numbers.1, "access": access })
+}
+
+fn with_rules(bundle: Bundle, rules: Vec<Value>) -> Bundle {
+    bundle.config(|config| {
+        for rule in rules {
+            push(&mut config["linux"]["resources"]["devices"], rule);
+        }
+    })
+}
+
+/// A container with the restricted device, and rules.
+fn with_restricted(rules: Vec<Value>) -> Bundle {
+    let bundle = with_device(Bundle::new(), device("/dev/restricted", "c", Some(restricted())));
+    with_rules(bundle, rules)
+}
+
+/// What reading and writing the restricted device answers.
+fn access(bundle: Bundle) -> [String; 2] {
+    let seen = bundle.stat("/dev/restricted");
+    ["readable", "writable"].map(|kind| seen[kind].as_str().unwrap().to_owned())
+}
+
+fn default_devices_are_there_and_work() {
+    for (path, minor, major) in [
+        ("/dev/null", 3, 1),
+        ("/dev/zero", 5, 1),
+        ("/dev/full", 7, 1),
+        ("/dev/random", 8, 1),
+        ("/dev/urandom", 9, 1),
+        ("/dev/tty", 0, 5),
+    ] {
+        let seen = Bundle::new().stat(path);
+        assert_eq!(seen["type"], "character device", "{path}");
+        assert_eq!((&seen["major"], &seen["minor"]), (&json!(major), &json!(minor)), "{path}");
+        assert_eq!(seen["mode"], 0o666, "{path}");
+        assert_eq!((&seen["uid"], &seen["gid"]), (&json!(0), &json!(0)), "{path}");
+        // One without a terminal cannot open /dev/tty, and is told so by the device itself.
+        let answer = if path == "/dev/tty" { "ENXIO" } else { "yes" };
+        assert_eq!(
+            (&seen["readable"], &seen["writable"]),
+            (&json!(answer), &json!(answer)),
+            "{path}"
+        );
+    }
+    let output = Bundle::new().probing(&["write", "/dev/full", "x"]).run();
+    assert_eq!(output.stderr, "ENOSPC\n");
+}
+
+fn default_links_are_there() {
+    for (path, target) in [
+        ("/dev/fd", "/proc/self/fd"),
+        ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"),
+        ("/dev/ptmx", "pts/ptmx"),
+    ] {
+        let seen = Bundle::new().stat(path);
+        assert_eq!((&seen["type"], &seen["link"]), (&json!("link"), &json!(target)), "{path}");
+    }
+}
+
+fn ptmx_leads_to_the_own_instance() {
+    let seen = Bundle::new().probe(&["stat", "/dev/ptmx", "/dev/pts"]);
+    assert_eq!(seen[0]["readable"], "yes");
+    assert_eq!(seen[1]["content"], json!(["ptmx"]), "none of the host's terminals");
+}
+
+fn configured_device_is_made() {
+    let mut zero = device("/dev/folder/zero", "c", Some((1, 5)));
+    zero["fileMode"] = json!(0o604);
+    zero["uid"] = json!(3);
+    zero["gid"] = json!(4);
+    let seen = with_device(Bundle::new(), zero).stat("/dev/folder/zero");
+    assert_eq!(seen["type"], "character device");
+    assert_eq!((&seen["major"], &seen["minor"]), (&json!(1), &json!(5)));
+    assert_eq!(seen["mode"], 0o604);
+    assert_eq!((&seen["uid"], &seen["gid"]), (&json!(3), &json!(4)));
+    let mut block = device("/dev/block", "b", Some((7, 200)));
+    block["fileMode"] = json!(0o600);
+    let seen = with_device(Bundle::new(), block).stat("/dev/block");
+    assert_eq!((&seen["type"], &seen["major"]), (&json!("block device"), &json!(7)));
+    let unbuffered = device("/dev/unbuffered", "u", Some((1, 5)));
+    let seen = with_device(Bundle::new(), unbuffered).stat("/dev/unbuffered");
+    assert_eq!((&seen["type"], &seen["minor"]), (&json!("character device"), &json!(5)));
+}
+
+fn configured_device_outside_of_dev_is_made() {
+    let zero = device("/some/where/zero", "c", Some((1, 5)));
+    let seen = with_device(Bundle::new().writable(), zero).stat("/some/where/zero");
+    assert_eq!((&seen["type"], &seen["minor"]), (&json!("character device"), &json!(5)));
+}
+
+fn configured_device_under_a_link_stays_in_the_root() {
+    let outside = Bundle::new();
+    let bundle = with_device(Bundle::new().writable(), device("/link/zero", "c", Some((1, 5))));
+    symlink(outside.folder(), bundle.rootfs().join("link")).unwrap();
+    let container = Container::created(bundle);
+    assert!(!outside.folder().join("zero").exists(), "made outside of the root");
+    drop(container);
+}
+
+fn fifo_is_made() {
+    let seen = with_device(Bundle::new(), device("/dev/fifo", "p", None)).stat("/dev/fifo");
+    assert_eq!(seen["type"], "fifo");
+}
+
+fn fifo_may_have_numbers() {
+    let seen = with_device(Bundle::new(), device("/dev/fifo", "p", Some((1, 2)))).stat("/dev/fifo");
+    assert_eq!(seen["type"], "fifo");
+}
+
+fn default_device_may_be_listed() {
+    let mut null = device("/dev/null", "c", Some((1, 3)));
+    null["fileMode"] = json!(0o666);
+    let seen = with_device(Bundle::new(), null).stat("/dev/null");
+    assert_eq!((&seen["type"], &seen["mode"]), (&json!("character device"), &json!(0o666)));
+}
+
+fn device_that_does_not_match_is_refused() {
+    let bundle = Bundle::new().writable().file("/etc/zero", "a file of the image");
+    with_device(bundle, device("/etc/zero", "c", Some((1, 5)))).refused("/etc/zero");
+}
+
+fn unknown_device_type_is_refused() {
+    let mut odd = device("/dev/odd", "x", Some((1, 5)));
+    odd["type"] = json!("x");
+    with_device(Bundle::new(), odd).refused("");
+}
+
+fn device_without_numbers_is_refused() {
+    with_device(Bundle::new(), device("/dev/odd", "c", None)).refused("/dev/odd");
+}
+
+fn device_is_denied_by_default() {
+    assert_eq!(access(with_restricted(vec![])), ["EPERM", "EPERM"]);
+}
+
+fn device_is_denied_without_resources() {
+    for resources in [Value::Null, json!({}), json!({ "devices": [] })] {
+        let bundle = with_restricted(vec![]).config(|config| {
+            let linux = config["linux"].as_object_mut().unwrap();
+            match &resources {
+                Value::Null => drop(linux.remove("resources")),
+                other => drop(linux.insert("resources".to_owned(), other.clone())),
+            }
+        });
+        assert_eq!(access(bundle), ["EPERM", "EPERM"], "resources {resources}");
+    }
+}
+
+fn device_is_allowed_by_a_rule() {
+    let rules = vec![rule(true, restricted(), "rwm")];
+    assert_eq!(access(with_restricted(rules)), ["yes", "yes"]);
+}
+
+fn access_of_a_rule_is_kept_to() {
+    let rules = vec![rule(true, restricted(), "r")];
+    assert_eq!(access(with_restricted(rules)), ["yes", "EPERM"]);
+    let rules = vec![rule(true, restricted(), "w")];
+    assert_eq!(access(with_restricted(rules)), ["EPERM", "yes"]);
+}
+
+fn rules_apply_in_their_order() {
+    let device = restricted();
+    let rules = vec![rule(true, device, "rw"), rule(false, device, "w")];
+    assert_eq!(access(with_restricted(rules)), ["yes", "EPERM"]);
+    let rules = vec![rule(false, device, "rw"), rule(true, device, "rw")];
+    assert_eq!(access(with_restricted(rules)), ["yes", "yes"]);
+}
+
+fn all_devices_may_be_allowed() {
+    let all = json!({ "allow": true, "access": "rwm" });
+    assert_eq!(access(with_restricted(vec![all])), ["yes", "yes"]);
+    let all = json!({ "allow": true, "type": "a", "access": "rwm" });
+    assert_eq!(access(with_restricted(vec![all])), ["yes", "yes"]);
+}
+
+/// Of version 1: where the runtime adds rules of its own, the configuration's come first.
+fn rules_are_listed_in_their_order() {
+    if cgroup::controller("devices").version != 1 {
+        skip("version 2 has no list");
+    }
+    let rules = vec![
+        rule(true, (222, 9), "rw"),
+        rule(true, (222, 7), "r"),
+        json!({ "allow": true, "type": "b", "major": 8, "minor": 0, "access": "rm" }),
+        json!({ "allow": true, "type": "c", "major": 4, "access": "rw" }),
+    ];
+    let container = Container::created(with_rules(Bundle::new(), rules));
+    let folder = cgroup::folder_of(container.pid(), "devices");
+    let list = cgroup::value(&folder, "devices.list");
+    let at = |line: &str| {
+        let found = list.lines().position(|listed| listed == line);
+        found.unwrap_or_else(|| panic!("{line} is not in\n{list}"))
+    };
+    let places =
+        [at("c 222:9 rw"), at("c 222:7 r"), at("b 8:0 rm"), at("c 4:* rw"), at("c 1:3 rwm")];
+    assert!(places.is_sorted(), "{list}");
+}
+
+fn invalid_access_is_refused() {
+    with_rules(Bundle::new(), vec![rule(true, (222, 7), "rwx")]).refused("rwx");
+}
+
+/// The host's /dev, or a volume, that is bound to /dev is not the runtime's to fill.
+fn bound_dev_is_left_alone() {
+    let bundle = ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev"]
+        .iter()
+        .fold(Bundle::new(), |bundle, point| bundle.without_mount(point));
+    let folder = bundle.folder().join("dev");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("ptmx"), "not to be replaced").unwrap();
+    let mode = Mode::from_bits_retain(0o666);
+    mknod(&folder.join("null"), SFlag::S_IFCHR, mode, makedev(1, 3)).unwrap();
+    let mount = json!({ "destination": "/dev", "source": folder, "options": ["rbind"] });
+    let container = Container::new(bundle.mount(mount));
+    let _ = container.call("run", &[]).succeeded();
+    let mut left: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["null", "ptmx"]);
+    assert_eq!(fs::read_to_string(folder.join("ptmx")).unwrap(), "not to be replaced");
+}
+
+fn runtime_makes_devices_that_the_rules_deny() {
+    let bundle = with_restricted(vec![json!({ "allow": false, "access": "rwm" })]);
+    let seen = bundle.stat("/dev/restricted");
+    assert_eq!((&seen["type"], &seen["readable"]), (&json!("character device"), &json!("EPERM")));
+}

@@ -1,0 +1,685 @@
+//! Mounts, the root, masked and read-only paths, and sysctl: what the container's mount table says,
+//! and what one can do there.
+
+use integration_tests::command::run;
+use integration_tests::host::needs_program;
+use integration_tests::test::{Test, skip};
+use integration_tests::{Bundle, Container, Value, cgroup, json, tests};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::process::Command;
+
+pub const TESTS: &[Test] = tests![
+    usual_file_systems_are_mounted,
+    per_mount_options_are_set,
+    per_mount_options_are_cleared_by_their_opposites,
+    last_of_contradicting_options_wins,
+    file_system_options_are_passed_on,
+    unknown_file_system_option_is_refused,
+    unknown_file_system_is_refused,
+    mounts_are_made_in_their_order,
+    destination_may_be_relative,
+    destination_is_made,
+    bind_of_a_folder,
+    bind_of_a_file,
+    bind_source_may_be_relative_to_the_bundle,
+    bind_needs_no_type,
+    bind_ignores_file_system_options,
+    bind_without_its_source_is_refused,
+    read_only_bind,
+    bind_keeps_other_flags_of_its_source,
+    rbind_takes_what_is_mounted_below,
+    ro_concerns_one_mount_rro_all,
+    recursive_options,
+    remount_changes_an_existing_mount,
+    propagation_of_mounts,
+    slave_sees_what_the_host_mounts_later,
+    tmpfs_with_size_and_mode,
+    tmpfs_keeps_the_mode_of_its_mount_point,
+    tmpcopyup_copies,
+    mqueue_works,
+    cgroup_shows_the_own_one,
+    cgroup_is_read_only_if_asked,
+    idmapped_bind,
+    idmap_without_mappings_is_refused,
+    root_is_read_only,
+    root_is_writable,
+    root_may_be_absolute,
+    root_propagation,
+    unknown_root_propagation_is_refused,
+    masked_paths,
+    read_only_paths,
+    proc_must_be_an_ordinary_folder,
+    proc_only_takes_a_proc,
+    links_in_destinations_stay_in_the_root,
+    no_pivot,
+    sysctl_is_set,
+    sysctl_with_slashes_is_set,
+    sysctl_of_the_host_is_refused,
+    sysctl_without_its_namespace_is_refused,
+    host_sees_none_of_the_mounts,
+    nothing_of_the_old_root_remains,
+];
+
+/// The mount on `point` that one sees, the last.
+fn mount_on<'a>(report: &'a Value, point: &str) -> &'a Value {
+    let mounts = report["mounts"].as_array().unwrap();
+    let found = mounts.iter().rev().find(|mount| mount["point"] == point);
+    found.unwrap_or_else(|| panic!("nothing is mounted on {point}: {mounts:#?}"))
+}
+
+/// Whether the JSON array `list` contains the string `word`.
+fn has(list: &Value, word: &str) -> bool {
+    list.as_array().unwrap().iter().any(|item| item == word)
+}
+
+fn tmpfs(destination: &str, options: &[&str]) -> Value {
+    json!({ "destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options })
+}
+
+fn bind(source: &str, destination: &str, options: &[&str]) -> Value {
+    let options = [&["bind"], options].concat();
+    json!({ "destination": destination, "type": "bind", "source": source, "options": options })
+}
+
+/// A folder with one file, `inside`, beside the bundle, and the bundle.
+fn with_folder() -> (Bundle, String) {
+    let bundle = Bundle::new().writable();
+    let folder = bundle.folder().join("shared");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("inside"), "content").unwrap();
+    let path = folder.to_str().unwrap().to_owned();
+    (bundle, path)
+}
+
+fn usual_file_systems_are_mounted() {
+    let seen = Bundle::new().report();
+    for (point, kind) in [
+        ("/proc", "proc"),
+        ("/dev", "tmpfs"),
+        ("/dev/pts", "devpts"),
+        ("/dev/shm", "tmpfs"),
+        ("/dev/mqueue", "mqueue"),
+        ("/sys", "sysfs"),
+    ] {
+        assert_eq!(mount_on(&seen, point)["type"], kind, "{point}");
+    }
+    for option in ["nosuid", "noexec", "nodev", "ro"] {
+        assert!(has(&mount_on(&seen, "/sys")["options"], option), "/sys {option}");
+    }
+    let pts = &mount_on(&seen, "/dev/pts")["data"];
+    for data in ["gid=5", "mode=620", "ptmxmode=666"] {
+        assert!(has(pts, data), "{data} in {pts}");
+    }
+}
+
+fn per_mount_options_are_set() {
+    let options =
+        ["ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime", "nosymfollow"];
+    let bundle = options.iter().fold(Bundle::new().writable(), |bundle, option| {
+        bundle.mount(tmpfs(&format!("/m/{option}"), &[option]))
+    });
+    let seen = bundle.report();
+    for option in options {
+        let mount = mount_on(&seen, &format!("/m/{option}"));
+        assert!(has(&mount["options"], option), "{option}: {mount}");
+        for other in options.into_iter().filter(|other| *other != option && *other != "relatime") {
+            assert!(!has(&mount["options"], other), "{other} by {option}: {mount}");
+        }
+    }
+}
+
+fn per_mount_options_are_cleared_by_their_opposites() {
+    let pairs = [
+        ("rw", "ro"),
+        ("suid", "nosuid"),
+        ("dev", "nodev"),
+        ("exec", "noexec"),
+        ("atime", "noatime"),
+        ("diratime", "nodiratime"),
+        ("strictatime", "relatime"),
+        ("symfollow", "nosymfollow"),
+    ];
+    let bundle = pairs.iter().fold(Bundle::new().writable(), |bundle, (off, on)| {
+        bundle.mount(tmpfs(&format!("/m/{off}"), &[on, off]))
+    });
+    let seen = bundle.report();
+    for (off, on) in pairs {
+        let mount = mount_on(&seen, &format!("/m/{off}"));
+        assert!(!has(&mount["options"], on), "{on} in spite of {off}: {mount}");
+    }
+}
+
+fn last_of_contradicting_options_wins() {
+    let bundle = Bundle::new().writable().mount(tmpfs("/m", &["exec", "rw", "noexec", "ro"]));
+    let seen = bundle.report();
+    let options = &mount_on(&seen, "/m")["options"];
+    assert!(has(options, "noexec") && has(options, "ro"), "{options}");
+}
+
+fn file_system_options_are_passed_on() {
+    let seen = Bundle::new()
+        .writable()
+        .mount(tmpfs("/m", &["size=1m", "nr_inodes=100", "uid=5", "sync", "mode=0711"]))
+        .report();
+    let data = &mount_on(&seen, "/m")["data"];
+    for expected in ["size=1024k", "nr_inodes=100", "uid=5", "sync", "mode=711"] {
+        assert!(has(data, expected), "{expected} in {data}");
+    }
+}
+
+fn unknown_file_system_option_is_refused() {
+    let bundle = Bundle::new().writable().mount(tmpfs("/m", &["size=much"]));
+    bundle.refused("/m");
+    let bundle = Bundle::new().writable().mount(tmpfs("/m", &["unheard-of"]));
+    bundle.refused("error mounting");
+}
+
+fn unknown_file_system_is_refused() {
+    let mount = json!({ "destination": "/m", "type": "unheard-of", "source": "none" });
+    Bundle::new().writable().mount(mount).refused("error mounting");
+}
+
+fn mounts_are_made_in_their_order() {
+    let seen = Bundle::new()
+        .writable()
+        .mount(tmpfs("/m/inner", &["mode=0701"]))
+        .mount(tmpfs("/m", &["mode=0702"]))
+        .mount(tmpfs("/m/inner", &["mode=0703"]))
+        .probe(&["stat", "/m", "/m/inner"]);
+    assert_eq!((&seen[0]["mode"], &seen[1]["mode"]), (&json!(0o702), &json!(0o703)));
+}
+
+fn destination_may_be_relative() {
+    let bundle = Bundle::new().writable().mount(tmpfs("some/where", &[])).probing(&["report"]);
+    // It is deprecated, of which the runtime may warn.
+    let seen: Value = serde_json::from_str(&bundle.run().stdout).unwrap();
+    assert_eq!(mount_on(&seen, "/some/where")["type"], "tmpfs");
+}
+
+fn destination_is_made() {
+    let (bundle, folder) = with_folder();
+    let seen = bundle
+        .mount(bind(&folder, "/new/folder", &[]))
+        .mount(bind(&format!("{folder}/inside"), "/new/file", &[]))
+        .probe(&["stat", "/new", "/new/folder", "/new/file"]);
+    assert_eq!(seen[0]["mode"], 0o755);
+    assert_eq!(seen[1]["content"], json!(["inside"]));
+    assert_eq!(seen[2]["content"], "content");
+}
+
+fn bind_of_a_folder() {
+    let (bundle, folder) = with_folder();
+    let bundle = bundle.mount(bind(&folder, "/m", &[])).probing(&["create", "/m/made", "by probe"]);
+    let container = Container::new(bundle);
+    let _ = container.call("run", &[]).succeeded();
+    assert_eq!(fs::read_to_string(format!("{folder}/made")).unwrap(), "by probe");
+}
+
+fn bind_of_a_file() {
+    let (bundle, folder) = with_folder();
+    let seen = bundle.mount(bind(&format!("{folder}/inside"), "/etc/some", &[])).stat("/etc/some");
+    assert_eq!((&seen["type"], &seen["content"]), (&json!("file"), &json!("content")));
+    assert_eq!(seen["writable"], "yes");
+}
+
+fn bind_source_may_be_relative_to_the_bundle() {
+    let bundle = Bundle::new().writable();
+    fs::write(bundle.path().join("resolv.conf"), "nameserver ::1").unwrap();
+    let seen = bundle.mount(bind("resolv.conf", "/etc/resolv.conf", &[])).stat("/etc/resolv.conf");
+    assert_eq!(seen["content"], "nameserver ::1");
+}
+
+fn bind_needs_no_type() {
+    let (bundle, folder) = with_folder();
+    let mount = json!({ "destination": "/m", "source": folder, "options": ["rbind"] });
+    assert_eq!(bundle.mount(mount).stat("/m")["content"], json!(["inside"]));
+    let (bundle, folder) = with_folder();
+    let mount =
+        json!({ "destination": "/m", "type": "dummy", "source": folder, "options": ["bind"] });
+    assert_eq!(bundle.mount(mount).stat("/m")["content"], json!(["inside"]));
+}
+
+fn bind_ignores_file_system_options() {
+    let (bundle, folder) = with_folder();
+    let seen = bundle.mount(bind(&folder, "/m", &["mode=0700", "size=1m", "ro"])).stat("/m");
+    assert_eq!(seen["content"], json!(["inside"]));
+    assert_eq!(seen["writable"], "EROFS");
+}
+
+fn bind_without_its_source_is_refused() {
+    let (bundle, folder) = with_folder();
+    let source = format!("{folder}/not-there");
+    bundle.mount(bind(&source, "/m", &[])).refused("no such file or directory");
+}
+
+fn read_only_bind() {
+    let (bundle, folder) = with_folder();
+    let bundle = bundle
+        .mount(bind(&folder, "/m", &["ro", "nosuid"]))
+        .mount(bind(&format!("{folder}/inside"), "/f", &["ro"]))
+        .probing(&["stat", "/m", "/m/inside", "/f"]);
+    let container = Container::created(bundle);
+    container.start();
+    container.wait_stopped();
+    let seen = container.report();
+    for path in 0..3 {
+        assert_eq!(seen[path]["writable"], "EROFS", "{}", seen[path]);
+    }
+    assert!(fs::write(format!("{folder}/still-writable-here"), "").is_ok());
+}
+
+/// Flags that the source's mount has and the configuration does not name stay on it.
+fn bind_keeps_other_flags_of_its_source() {
+    let source = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let locked = source.lines().find(|line| line.contains(" /proc ")).unwrap();
+    if !locked.contains("nosuid") {
+        skip("/proc of this machine is not mounted nosuid");
+    }
+    let seen = Bundle::new().writable().mount(bind("/proc", "/hostproc", &["ro"])).report();
+    let options = &mount_on(&seen, "/hostproc")["options"];
+    assert!(has(options, "nosuid") && has(options, "ro"), "{options}");
+}
+
+fn rbind_takes_what_is_mounted_below() {
+    let mount = |how: &str| json!({ "destination": "/hostdev", "source": "/dev", "options": [how, "rprivate"] });
+    let seen = Bundle::new().writable().mount(mount("rbind")).report();
+    assert_eq!(mount_on(&seen, "/hostdev/pts")["type"], "devpts");
+    let seen = Bundle::new().writable().mount(mount("bind")).report();
+    let points = seen["mounts"].as_array().unwrap();
+    assert!(points.iter().all(|mount| mount["point"] != "/hostdev/pts"), "{points:#?}");
+}
+
+fn ro_concerns_one_mount_rro_all() {
+    for (option, below) in [("ro", false), ("rro", true)] {
+        let options = ["rbind", "rprivate", option];
+        let mount = json!({ "destination": "/hostdev", "source": "/dev", "options": options });
+        let seen = Bundle::new().writable().mount(mount).report();
+        let read_only = |point| has(&mount_on(&seen, point)["options"], "ro");
+        assert!(read_only("/hostdev"), "{option}");
+        assert_eq!(read_only("/hostdev/pts"), below, "{option}");
+    }
+}
+
+fn recursive_options() {
+    for option in ["rnosuid", "rnodev", "rnoexec", "rnoatime", "rnodiratime", "rnosymfollow"] {
+        let options = ["rbind", "rprivate", option];
+        let mount = json!({ "destination": "/hostdev", "source": "/dev", "options": options });
+        let seen = Bundle::new().writable().mount(mount).report();
+        for point in ["/hostdev", "/hostdev/pts"] {
+            let options = &mount_on(&seen, point)["options"];
+            assert!(has(options, &option[1..]), "{option} on {point}: {options}");
+        }
+    }
+}
+
+fn remount_changes_an_existing_mount() {
+    let (bundle, folder) = with_folder();
+    let again = json!({ "destination": "/m", "options": ["remount", "bind", "ro", "noexec"] });
+    let seen = bundle.mount(bind(&folder, "/m", &[])).mount(again).report();
+    let options = &mount_on(&seen, "/m")["options"];
+    assert!(has(options, "ro") && has(options, "noexec"), "{options}");
+    let points = seen["mounts"].as_array().unwrap();
+    assert_eq!(points.iter().filter(|mount| mount["point"] == "/m").count(), 1, "one mount");
+}
+
+fn propagation_of_mounts() {
+    let cases = [
+        ("private", ""),
+        ("rprivate", ""),
+        ("shared", "shared:"),
+        ("rshared", "shared:"),
+        ("unbindable", "unbindable"),
+        ("runbindable", "unbindable"),
+    ];
+    for (option, field) in cases {
+        let (bundle, folder) = with_folder();
+        let seen = bundle.mount(bind(&folder, "/m", &[option])).report();
+        let fields = mount_on(&seen, "/m")["propagation"].as_array().unwrap();
+        let found = fields.iter().any(|found| found.as_str().unwrap().starts_with(field));
+        assert!(if field.is_empty() { fields.is_empty() } else { found }, "{option}: {fields:?}");
+    }
+}
+
+/// In a mount namespace of the test's own, where the source is shared.
+fn slave_sees_what_the_host_mounts_later() {
+    let (bundle, folder) = with_folder();
+    fs::create_dir(format!("{folder}/later")).unwrap();
+    let source = json!({ "destination": "/m", "source": folder, "options": ["rbind", "rslave"] });
+    let container = Container::new(bundle.mount(source).probing(&["sleep"]));
+    let pid_file = container.bundle().folder().join("pid");
+    let pid_file = pid_file.to_str().unwrap();
+    let runtime = container.command_for("run", &["--detach", "--pid-file", pid_file]);
+    let script = r#"
+        folder=$1; pid_file=$2; shift 2
+        mount --bind "$folder" "$folder" && mount --make-shared "$folder" &&
+        "$@" >/dev/null && mount -t tmpfs none "$folder/later" &&
+        cat "/proc/$(cat "$pid_file")/mountinfo""#;
+    let mut command = Command::new(needs_program("unshare"));
+    command.args(["--mount", "--propagation", "private", "/bin/sh", "-c", script, "sh"]);
+    command.args([&folder, pid_file]).arg(runtime.get_program()).args(runtime.get_args());
+    let table = run(command).succeeded().stdout;
+    let later = table.lines().find(|line| line.contains(" /m/later "));
+    assert!(later.is_some_and(|line| line.contains(" master:")), "{table}");
+}
+
+fn tmpfs_with_size_and_mode() {
+    let seen = Bundle::new().writable().mount(tmpfs("/m", &["size=8m"])).report();
+    assert!(has(&mount_on(&seen, "/m")["data"], "size=8192k"), "{}", mount_on(&seen, "/m"));
+    let stat = Bundle::new().writable().mount(tmpfs("/m", &["mode=1705"])).stat("/m");
+    assert_eq!(stat["mode"], 0o1705);
+}
+
+fn tmpfs_keeps_the_mode_of_its_mount_point() {
+    let bundle = Bundle::new().writable();
+    let point = bundle.rootfs().join("m");
+    fs::create_dir(&point).unwrap();
+    fs::set_permissions(&point, fs::Permissions::from_mode(0o741)).unwrap();
+    assert_eq!(bundle.mount(tmpfs("/m", &[])).stat("/m")["mode"], 0o741);
+}
+
+fn tmpcopyup_copies() {
+    let bundle = Bundle::new().file("/m/folder/file", "copied").file("/m/top", "too");
+    let seen = bundle.mount(tmpfs("/m", &["tmpcopyup"])).probe(&[
+        "stat",
+        "/m/folder/file",
+        "/m/top",
+        "/m",
+    ]);
+    assert_eq!((&seen[0]["content"], &seen[1]["content"]), (&json!("copied"), &json!("too")));
+    assert_eq!(seen[2]["writable"], "yes", "unlike the root");
+}
+
+fn mqueue_works() {
+    let seen = Bundle::new().stat("/dev/mqueue");
+    assert_eq!((&seen["content"], &seen["writable"]), (&json!([]), &json!("yes")));
+}
+
+fn cgroup_shows_the_own_one() {
+    let memory = cgroup::controller("memory");
+    let bundle = Bundle::new().config(|config| {
+        config["linux"]["resources"]["memory"] = json!({ "limit": 123 << 20 });
+    });
+    let (folder, file) = match memory.version {
+        1 => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        _ => ("/sys/fs/cgroup", "memory.max"),
+    };
+    let path = format!("{folder}/{file}");
+    let output = bundle.probing(&["read", &path]).run().succeeded();
+    assert_eq!(output.stdout.trim(), (123 << 20).to_string());
+}
+
+fn cgroup_is_read_only_if_asked() {
+    let folder = match cgroup::controller("pids").version {
+        1 => "/sys/fs/cgroup/pids",
+        _ => "/sys/fs/cgroup",
+    };
+    let seen = Bundle::new().stat(folder);
+    assert_eq!(seen["writable"], "EROFS", "{seen}");
+    let writable = Bundle::new().without_mount("/sys/fs/cgroup").mount(json!({
+        "destination": "/sys/fs/cgroup",
+        "type": "cgroup",
+        "source": "cgroup",
+        "options": ["nosuid", "noexec", "nodev", "rw"],
+    }));
+    let seen = writable.stat(&format!("{folder}/cgroup.procs"));
+    assert_eq!(seen["writable"], "yes", "{seen}");
+}
+
+/// In a mount's mapping, containerID is the id on the file system, hostID what it becomes.
+fn idmapped_bind() {
+    let (bundle, folder) = with_folder();
+    chown(format!("{folder}/inside"), Some(5), Some(6)).unwrap();
+    let mapping = json!([{ "containerID": 0, "hostID": 100_000, "size": 1000 }]);
+    let mut mount = bind(&folder, "/m", &["idmap"]);
+    mount["uidMappings"] = mapping.clone();
+    mount["gidMappings"] = mapping;
+    let container = Container::created(bundle.mount(mount).probing(&["stat", "/m/inside"]));
+    container.start();
+    container.wait_stopped();
+    let seen = &container.report()[0];
+    assert_eq!((&seen["uid"], &seen["gid"]), (&json!(100_005), &json!(100_006)));
+    assert_eq!(fs::metadata(format!("{folder}/inside")).unwrap().uid(), 5);
+}
+
+fn idmap_without_mappings_is_refused() {
+    let (bundle, folder) = with_folder();
+    bundle.mount(bind(&folder, "/m", &["idmap"])).refused("apping");
+}
+
+fn root_is_read_only() {
+    let seen = Bundle::new().probe(&["stat", "/", "/etc", "/etc/passwd"]);
+    for path in 0..3 {
+        assert_eq!(seen[path]["writable"], "EROFS", "{}", seen[path]);
+    }
+}
+
+fn root_is_writable() {
+    let container =
+        Container::new(Bundle::new().writable().probing(&["create", "/made", "by probe"]));
+    let _ = container.call("run", &[]).succeeded();
+    let made = container.bundle().rootfs().join("made");
+    assert_eq!(fs::read_to_string(made).unwrap(), "by probe");
+}
+
+fn root_may_be_absolute() {
+    let bundle = Bundle::new();
+    let rootfs = bundle.folder().join("elsewhere");
+    fs::rename(bundle.rootfs(), &rootfs).unwrap();
+    let container =
+        Container::created(bundle.config(|config| config["root"]["path"] = json!(rootfs)));
+    assert_eq!(container.state()["rootfs"], json!(rootfs));
+}
+
+fn root_propagation() {
+    let cases = [
+        ("private", ""),
+        ("rprivate", ""),
+        ("slave", ""),
+        ("rslave", ""),
+        ("shared", "shared:"),
+        ("rshared", "shared:"),
+        ("unbindable", "unbindable"),
+        ("runbindable", "unbindable"),
+    ];
+    for (value, field) in cases {
+        let bundle =
+            Bundle::new().config(|config| config["linux"]["rootfsPropagation"] = json!(value));
+        let seen = bundle.report();
+        let fields = mount_on(&seen, "/")["propagation"].as_array().unwrap();
+        let found = fields.iter().any(|found| found.as_str().unwrap().starts_with(field));
+        // A slave of what is not shared is private; where it is, it has a master.
+        let expected = if field.is_empty() {
+            fields.iter().all(|found| {
+                value.ends_with("slave") && found.as_str().unwrap().starts_with("master:")
+            })
+        } else {
+            found
+        };
+        assert!(expected, "{value}: {fields:?}");
+    }
+}
+
+fn unknown_root_propagation_is_refused() {
+    let bundle = Bundle::new();
+    bundle
+        .config(|config| config["linux"]["rootfsPropagation"] = json!("unheard-of"))
+        .refused("unheard-of");
+}
+
+fn masked_paths() {
+    let bundle = Bundle::new()
+        .writable()
+        .file("/secret/file", "secret")
+        .file("/folder/inside", "secret")
+        .file("/target", "secret")
+        .config(|config| {
+            config["linux"]["maskedPaths"] = json!([
+                "/secret/file",
+                "/folder",
+                "/not/there",
+                "/link",
+                "/folder",
+                "/proc/timer_list",
+            ]);
+        });
+    symlink("/target", bundle.rootfs().join("link")).unwrap();
+    let paths =
+        ["stat", "/secret/file", "/folder", "/not/there", "/link", "/proc/timer_list", "/target"];
+    let seen = bundle.probe(&paths);
+    let null = (&json!("character device"), &json!(1), &json!(3));
+    for file in [&seen[0], &seen[4]] {
+        assert_eq!((&file["type"], &file["major"], &file["minor"]), null, "{file}");
+    }
+    assert_eq!(seen[1]["content"], json!([]), "an empty folder");
+    assert_eq!(seen[1]["writable"], "EROFS");
+    assert_eq!(seen[2]["error"], "ENOENT", "what is missing is not made");
+    assert_eq!(seen[5]["type"], "character device", "what a link leads to is masked");
+}
+
+fn read_only_paths() {
+    let bundle = Bundle::new()
+        .writable()
+        .file("/some/file", "")
+        .file("/folder/inside", "")
+        .file("/target", "")
+        .config(|config| {
+            config["linux"]["readonlyPaths"] =
+                json!(["/some/file", "/folder", "/not/there", "/link", "/proc/sys"]);
+        });
+    symlink("/target", bundle.rootfs().join("link")).unwrap();
+    let seen = bundle.probe(&[
+        "stat",
+        "/some/file",
+        "/folder",
+        "/folder/inside",
+        "/target",
+        "/proc/sys/kernel/domainname",
+        "/some",
+        "/not/there",
+    ]);
+    for path in 0..5 {
+        assert_eq!(seen[path]["writable"], "EROFS", "{}", seen[path]);
+        assert_eq!(seen[path]["readable"], "yes", "{}", seen[path]);
+    }
+    assert_eq!(seen[5]["writable"], "yes", "only what is listed");
+    assert_eq!(seen[6]["error"], "ENOENT");
+}
+
+fn proc_must_be_an_ordinary_folder() {
+    for (name, path) in [("proc", "/proc"), ("sys", "/sys")] {
+        let bundle = Bundle::new();
+        let point = bundle.rootfs().join(name);
+        fs::remove_dir(&point).unwrap();
+        fs::create_dir(bundle.rootfs().join("other")).unwrap();
+        symlink("/other", &point).unwrap();
+        let container = Container::new(bundle);
+        let output = container.call("create", &[]);
+        let output = output.failed_with("must be mounted on ordinary directory");
+        assert!(output.stderr.contains(path), "{output:#?}");
+        container.assert_no_trace();
+    }
+}
+
+fn proc_only_takes_a_proc() {
+    let (bundle, folder) = with_folder();
+    bundle.mount(bind(&folder, "/proc", &[])).refused("/proc");
+    Bundle::new().mount(tmpfs("/proc/self", &[])).refused("/proc");
+}
+
+/// An absolute link in the image means a place in the image.
+fn links_in_destinations_stay_in_the_root() {
+    let outside = Bundle::new();
+    let target = outside.folder().join("outside");
+    fs::create_dir(&target).unwrap();
+    let (bundle, folder) = with_folder();
+    symlink(&target, bundle.rootfs().join("absolute")).unwrap();
+    symlink("../../../../../../..", bundle.rootfs().join("relative")).unwrap();
+    let container =
+        Container::created(bundle.mount(bind(&folder, "/absolute/made", &[])).mount(bind(
+            &folder,
+            "/relative/also-made",
+            &[],
+        )));
+    let rootfs = container.bundle().rootfs();
+    assert!(fs::read_dir(&target).unwrap().next().is_none(), "made outside of the root");
+    assert!(rootfs.join(target.strip_prefix("/").unwrap()).join("made").is_dir());
+    assert!(rootfs.join("also-made").is_dir());
+    assert!(!fs::exists("/also-made").unwrap(), "made in the host's root");
+}
+
+fn no_pivot() {
+    let container = Container::new(Bundle::new().probing(&["list", "/"]));
+    let output = container.call("run", &["--no-pivot"]).succeeded();
+    let names: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(names, json!(["bin", "dev", "etc", "proc", "root", "sys", "tmp"]));
+}
+
+fn sysctl_is_set() {
+    for (name, value, path) in [
+        (
+            "net.ipv4.ip_unprivileged_port_start",
+            "80",
+            "/proc/sys/net/ipv4/ip_unprivileged_port_start",
+        ),
+        ("kernel.msgmax", "4321", "/proc/sys/kernel/msgmax"),
+        ("fs.mqueue.msg_max", "7", "/proc/sys/fs/mqueue/msg_max"),
+        ("kernel.domainname", "example.org", "/proc/sys/kernel/domainname"),
+    ] {
+        let bundle = Bundle::new().config(|config| config["linux"]["sysctl"][name] = json!(value));
+        let output = bundle.probing(&["read", path]).run().succeeded();
+        assert_eq!(output.stdout.trim(), value, "{name}");
+    }
+}
+
+fn sysctl_with_slashes_is_set() {
+    let bundle = Bundle::new()
+        .config(|config| config["linux"]["sysctl"]["net/ipv4/ip_forward"] = json!("1"));
+    let output = bundle.probing(&["read", "/proc/sys/net/ipv4/ip_forward"]).run().succeeded();
+    assert_eq!(output.stdout, "1\n");
+}
+
+fn sysctl_of_the_host_is_refused() {
+    for name in ["vm.swappiness", "kernel.hostname", "kernel.core_pattern"] {
+        let bundle = Bundle::new();
+        bundle.config(|config| config["linux"]["sysctl"][name] = json!("1")).refused(name);
+    }
+    let climbing = json!({ "net/../vm/swappiness": "1" });
+    Bundle::new().config(|config| config["linux"]["sysctl"] = climbing).refused("swappiness");
+}
+
+fn sysctl_without_its_namespace_is_refused() {
+    for (namespace, name) in
+        [("network", "net.ipv4.ip_forward"), ("ipc", "kernel.msgmax"), ("ipc", "fs.mqueue.msg_max")]
+    {
+        let bundle = Bundle::new().without_namespace(namespace);
+        bundle.config(|config| config["linux"]["sysctl"][name] = json!("1")).refused(name);
+    }
+    // The host's by its path is the host's all the same.
+    let path = format!("/proc/{}/ns/net", std::process::id());
+    let bundle = Bundle::new().namespace("network", Some(&path));
+    bundle
+        .config(|config| config["linux"]["sysctl"]["net.ipv4.ip_forward"] = json!("1"))
+        .refused("net.ipv4.ip_forward");
+}
+
+fn host_sees_none_of_the_mounts() {
+    let container = Container::running(Bundle::new());
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let folder = container.bundle().folder();
+    assert!(!table.contains(folder.to_str().unwrap()), "{table}");
+}
+
+fn nothing_of_the_old_root_remains() {
+    let seen = Bundle::new().report();
+    let mounts = seen["mounts"].as_array().unwrap();
+    let known = ["/", "/proc", "/dev", "/sys"];
+    for mount in mounts {
+        let point = mount["point"].as_str().unwrap();
+        let expected = known.iter().any(|place| {
+            point == *place || *place != "/" && point.starts_with(&format!("{place}/"))
+        });
+        assert!(expected, "{mount}");
+    }
+    assert_eq!(mounts.iter().filter(|mount| mount["point"] == "/").count(), 1);
+}

@@ -1,0 +1,46 @@
+# rind's tasks. `./setup RECIPE` installs what a recipe needs and then runs it; see there.
+
+set positional-arguments
+
+target := env_var_or_default("CARGO_TARGET_DIR", justfile_directory() / "target")
+rind := target / "rind"
+
+# The tests and measurements are of this binary, which `build` makes.
+export RIND := rind
+
+# List the recipes
+default:
+    @just --list --unsorted
+
+# Build the static release binary: target/rind
+build:
+    cargo build --release --locked --package rind
+    ln -sfn "$(rustc --print host-tuple)/release/rind" "{{ rind }}"
+
+# Run a container and show what makes it one; in a terminal, then a shell in it
+try: build
+    scripts/try "{{ rind }}"
+
+# Everything that must pass before a change goes in, quickest first
+test: lint unit integration validate
+
+# Formatting and clippy, warnings denied
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- --deny warnings
+
+# Each crate's own tests
+unit:
+    cargo test --workspace --exclude integration_tests --locked
+
+# Black-box tests of the built binary (root)
+integration: build
+    cargo test --package integration_tests --locked
+
+# The opencontainers runtime-tools suite (root, Go): docs/conformance.md
+validate *options: build
+    integration_tests/validate/run "$@" "{{ rind }}"
+
+# Measure rind against runc, crun and the kernel's floor (root): docs/performance.md
+bench *options: build
+    integration_tests/bench/run "$@" "rind={{ rind }}"
