@@ -129,11 +129,15 @@ impl Layout {
         Ok(())
     }
 
-    /// Bind mounts that stay the host's peers have to be cloned while the namespace still is.
+    /// Where the root is shared, so are bind mounts that ask for it: with the host, whose peers they
+    /// can only be if they are cloned while the namespace still is the host's.
     fn clone_early(&self) -> Result<Vec<(usize, Option<Scratch>)>> {
+        let mut early = Vec::new();
+        if !self.propagation.is_some_and(|(kind, _)| kind == MS_SHARED) {
+            return Ok(early);
+        }
         let shared =
             |options: &Options| options.propagation.iter().any(|(kind, _)| *kind == MS_SHARED);
-        let mut early = Vec::new();
         for plan in self.mounts.iter().filter(|plan| shared(&plan.options)) {
             if let What::Bind { source: Source::Path(path), depth } = &plan.what {
                 let tree = clone_source(path, *depth).map_err(|fault| fault.at(plan.index))?;

@@ -47,6 +47,11 @@ pub(crate) fn make_all(layout: &Layout, built: &Built) -> Result<()> {
         make_links(&dev, built)?;
     }
     for (index, device) in layout.devices.iter().enumerate() {
+        if layout.sets_up_dev && device.is_ptmx {
+            // The link that was made leads to the container's own multiplexer; a node would be the
+            // host's.
+            continue;
+        }
         make_configured(layout, device, built).map_err(|fault| fault.at(index))?;
     }
     Ok(())

@@ -129,6 +129,8 @@ pub(crate) enum What {
 #[derive(Debug)]
 pub(crate) struct DevicePlan {
     pub path: CString,
+    /// Whether it is /dev/ptmx, as engines list it among all of the host's devices.
+    pub is_ptmx: bool,
     pub kind: SFlag,
     pub number: u64,
     pub mode: Mode,
@@ -493,6 +495,7 @@ fn plan_device(index: usize, device: &LinuxDevice) -> Result<DevicePlan, Error> 
     };
     Ok(DevicePlan {
         path: c_string(device.path(), "linux.devices")?,
+        is_ptmx: normal(device.path()) == Path::new("/dev/ptmx"),
         kind,
         number: if kind == SFlag::S_IFIFO {
             0
