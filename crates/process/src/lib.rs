@@ -20,23 +20,6 @@ mod spawn;
 pub use fault::{Fault, Stage};
 pub use namespaces::{IdMap, Namespaces};
 pub use plan::{Console, HookState, Inputs, Plan};
+/// What goes wrong on the host's side is in words here too.
+pub use rootfs::Error;
 pub use spawn::{Event, Init, spawn};
-
-/// What went wrong on the host's side, in words: the step, the object, the kernel's answer.
-#[derive(Debug)]
-pub struct Error(pub String);
-
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl Error {
-    /// `what` failed with `errno`.
-    pub(crate) fn call(what: impl std::fmt::Display, errno: sys::Errno) -> Self {
-        Self(format!("{what}: {}", errno.desc().to_lowercase()))
-    }
-}

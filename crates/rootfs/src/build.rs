@@ -133,14 +133,15 @@ impl Layout {
     /// can only be if they are cloned while the namespace still is the host's.
     fn clone_early(&self) -> Result<Vec<(usize, Option<Scratch>)>> {
         let mut early = Vec::new();
-        if !self.propagation.is_some_and(|(kind, _)| kind == MS_SHARED) {
+        if self.propagation.is_none_or(|(kind, _)| kind != MS_SHARED) {
             return Ok(early);
         }
         let shared =
             |options: &Options| options.propagation.iter().any(|(kind, _)| *kind == MS_SHARED);
         for plan in self.mounts.iter().filter(|plan| shared(&plan.options)) {
             if let What::Bind { source: Source::Path(path), depth } = &plan.what {
-                let tree = clone_source(path, *depth).map_err(|fault| fault.at(plan.index))?;
+                let tree =
+                    clone_source(path, *depth, None).map_err(|fault| fault.at(plan.index))?;
                 early.push((plan.index, Some(tree)));
             }
         }

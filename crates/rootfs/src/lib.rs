@@ -10,6 +10,7 @@
 mod build;
 mod cgroup;
 mod copyup;
+mod describe;
 mod devices;
 mod idmap;
 mod layout;
@@ -28,9 +29,16 @@ pub use options::{MOUNT_OPTIONS, is_propagation};
 pub use step::{Fault, Step};
 pub use target::make_directories;
 
-/// What went wrong while planning, in words: the object and the reason.
+/// What went wrong on the host's side, in words: the step, the object, the kernel's answer.
 #[derive(Debug)]
 pub struct Error(pub String);
+
+impl Error {
+    /// `what` failed with `errno`.
+    pub fn call(what: impl std::fmt::Display, errno: sys::Errno) -> Self {
+        Self(format!("{what}: {}", errno.desc().to_lowercase()))
+    }
+}
 
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -59,9 +59,18 @@ pub(crate) fn simple(
     mount::fsmount(&fs, attributes).map(Scratch::from)
 }
 
-/// Clones the source of a bind mount.
-pub(crate) fn clone_source(path: &CStr, depth: Depth) -> Result<Scratch> {
-    mount::open_tree(AT_FDCWD, path, depth, false).map(Scratch::from).during(Step::Source)
+/// Clones the source of a bind mount, with a change of all of it in the same call.
+pub(crate) fn clone_source(
+    path: &CStr,
+    depth: Depth,
+    change: Option<&Attributes>,
+) -> Result<Scratch> {
+    match change {
+        Some(change) => mount::open_tree_with(AT_FDCWD, path, depth, change),
+        None => mount::open_tree(AT_FDCWD, path, depth, false),
+    }
+    .map(Scratch::from)
+    .during(Step::Source)
 }
 
 fn bind(
@@ -72,23 +81,19 @@ fn bind(
     root: BorrowedFd,
 ) -> Result<()> {
     let cloned;
-    let (tree, changed) = match (early, source) {
+    let mut changed = false;
+    let tree = match (early, source) {
         (Some(early), _) => {
             cloned = early;
-            (cloned.as_fd(), false)
+            cloned.as_fd()
         }
-        (None, Source::Tree(tree)) => (tree.as_fd(), false),
-        (None, Source::Path(path)) => match plan.only_change(depth) {
-            Some(change) => {
-                let clone = mount::open_tree_with(AT_FDCWD, path, depth, &change);
-                cloned = clone.map(Scratch::from).during(Step::Source)?;
-                (cloned.as_fd(), true)
-            }
-            None => {
-                cloned = clone_source(path, depth)?;
-                (cloned.as_fd(), false)
-            }
-        },
+        (None, Source::Tree(tree)) => tree.as_fd(),
+        (None, Source::Path(path)) => {
+            let change = plan.only_change(depth);
+            changed = change.is_some();
+            cloned = clone_source(path, depth, change.as_ref())?;
+            cloned.as_fd()
+        }
     };
     if plan.covers_proc && file_system_type(tree)? != PROC_SUPER_MAGIC {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));

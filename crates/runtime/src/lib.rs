@@ -130,4 +130,4 @@ macro_rules! from_words {
     };
 }
 
-from_words!(spec::Error, cgroups::Error, rootfs::Error, process::Error, seccomp::Error);
+from_words!(spec::Error, cgroups::Error, process::Error, seccomp::Error);

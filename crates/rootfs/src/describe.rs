@@ -1,0 +1,129 @@
+//! Faults of the child in words: what the step was about, the kernel's answer, what may help.
+
+use crate::devices::{DEFAULT_DEVICES, DEV_LINKS, shown};
+use crate::layout::{Layout, MountPlan, What};
+use crate::step::{Fault, Step};
+use std::ffi::CString;
+
+impl Layout {
+    /// What a fault of a step was about, in words, with the kernel's answer.
+    #[must_use]
+    pub fn describe(&self, fault: &Fault) -> String {
+        let at = usize::try_from(fault.index).unwrap_or(usize::MAX);
+        let answer = fault.errno.desc().to_lowercase();
+        let detail = fault.detail.as_deref().map(String::from_utf8_lossy);
+        let words = detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+        if let Some(plan) = self.mounts.iter().find(|plan| plan.index == at)
+            && let Some(reason) = mount_reason(fault.step, plan)
+        {
+            let source = plan.source.to_string_lossy();
+            let destination = plan.destination.to_string_lossy();
+            let remedy = mount_remedy(fault, plan);
+            return format!(
+                "error mounting {source:?} to rootfs at {destination:?}: mounts[{at}]: \
+                 {reason}: {answer}{words}{remedy}"
+            );
+        }
+        format!("{}: {answer}{words}", self.object(fault.step, at))
+    }
+
+    /// The object of a step that is not about `mounts`.
+    fn object(&self, step: Step, at: usize) -> String {
+        let path = |path: Option<&CString>| {
+            path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        let device = self.devices.get(at);
+        match step {
+            Step::Isolate => "making the mounts private to the container".into(),
+            Step::CloneRoot | Step::AttachRoot => {
+                format!("mounting root.path {}", path(Some(&self.root_path)))
+            }
+            Step::DevFolder => "opening /dev".into(),
+            Step::DefaultDevice => {
+                let name = DEFAULT_DEVICES.get(at).map(|(name, ..)| name.to_string_lossy());
+                format!("making /dev/{}", name.unwrap_or_default())
+            }
+            Step::DevLink => {
+                let name = DEV_LINKS.get(at).map_or(c"ptmx", |(name, ..)| name);
+                format!("making the link /dev/{}", name.to_string_lossy())
+            }
+            Step::Device => {
+                format!("linux.devices[{at}]: making {}", path(device.map(|device| &device.path)))
+            }
+            Step::DeviceMismatch => format!(
+                "linux.devices[{at}]: {} is there, but is not the device {}",
+                path(device.map(|device| &device.path)),
+                device.map(|device| shown(device.number)).unwrap_or_default()
+            ),
+            Step::Console => "binding the terminal to /dev/console".into(),
+            Step::Sysctl => {
+                let name = self.sysctls.get(at).map(|sysctl| sysctl.name.as_str());
+                let value = self.sysctls.get(at).map(|sysctl| sysctl.value.as_str());
+                let (name, value) = (name.unwrap_or_default(), value.unwrap_or_default());
+                format!("linux.sysctl {name}: writing {value:?}")
+            }
+            Step::WorkingDirectory => {
+                format!("process.cwd: making {}", path(self.make_cwd.as_ref()))
+            }
+            Step::ReadonlyPath => format!(
+                "linux.readonlyPaths: making {} read-only",
+                path(self.readonly_paths.get(at).map(|path| &path.path))
+            ),
+            Step::MaskedPath => {
+                format!("linux.maskedPaths: masking {}", path(self.masked_paths.get(at)))
+            }
+            step => fixed_object(step).to_owned(),
+        }
+    }
+}
+
+fn fixed_object(step: Step) -> &'static str {
+    match step {
+        Step::Pivot => {
+            "changing to the root (where that is on an initramfs, --no-pivot may be needed)"
+        }
+        Step::HideHost => "unmounting the host's proc and sysfs (--no-pivot)",
+        Step::Proc => "mounting a procfs to write to",
+        Step::MaskSource => "linux.maskedPaths: having something to mask with",
+        Step::ReadonlyRoot => "root.readonly: making the root read-only",
+        Step::RootPropagation => "linux.rootfsPropagation: setting it",
+        _ => "making the root",
+    }
+}
+
+/// What was being done to a mount; `None` for steps that are about something else.
+fn mount_reason(step: Step, plan: &MountPlan) -> Option<String> {
+    let name = match &plan.what {
+        What::FileSystem { name } => name.to_string_lossy().into_owned(),
+        What::Cgroup => "cgroup".to_owned(),
+        _ => String::new(),
+    };
+    Some(match step {
+        Step::MountPoint => "mount point".to_owned(),
+        Step::MountPointNotOrdinary => {
+            format!("filesystem {name:?} must be mounted on ordinary directory")
+        }
+        Step::MountPointInProc => "cannot be mounted because it is inside /proc".to_owned(),
+        Step::Source => "source".to_owned(),
+        Step::FileSystem => format!("file system type {name:?}"),
+        Step::Parameter => "option".to_owned(),
+        Step::Make => format!("making the {name} file system"),
+        Step::Attributes => "attributes".to_owned(),
+        Step::Propagation => "propagation".to_owned(),
+        Step::Attach => "attaching".to_owned(),
+        Step::Remount => "remounting".to_owned(),
+        Step::CopyUp => "tmpcopyup".to_owned(),
+        Step::Cgroup => "showing the cgroups".to_owned(),
+        _ => return None,
+    })
+}
+
+fn mount_remedy(fault: &Fault, plan: &MountPlan) -> &'static str {
+    match (fault.step, &plan.what) {
+        (Step::FileSystem, What::FileSystem { name }) if name.as_c_str() == c"bind" => {
+            ": a bind mount needs the option bind or rbind"
+        }
+        (Step::FileSystem, _) => ": the kernel has no such file system (is a module missing?)",
+        _ => "",
+    }
+}
