@@ -239,6 +239,7 @@ fn fail<T>(text: impl Into<String>) -> Result<T, Failure> {
 /// and the caller's descriptors.
 pub fn prepare(args: &Parsed) -> Result<(), Failure> {
     if args.entry.seals {
+        runtime::check_kernel()?;
         runtime::seal_executable()?;
         runtime::claim_descriptors(preserved(args)?)?;
     }
