@@ -73,12 +73,13 @@ fn enter(plan: &Plan, channel: BorrowedFd) -> Result<(), Fault> {
         sys::fs::write_file(c"/proc/self/oom_score_adj", score.as_bytes())
             .during(Stage::OomScore)?;
     }
-    process::set_dumpable(false).during(Stage::Session)?;
     let namespaces = &plan.inputs.namespaces;
     if namespaces.new.contains(CloneFlags::CLONE_NEWUSER) {
         expect(channel, Kind::Mapped)?;
         become_root()?;
     }
+    // Not before: then only root could write the mappings.
+    process::set_dumpable(false).during(Stage::Session)?;
     setsid().map(drop).during(Stage::Session)?;
     if let Some(name) = &plan.inputs.keyring {
         match sys::keyring::join_session(name) {

@@ -60,10 +60,13 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
     let set = options.attributes.set | ATTR_NOSUID | ATTR_NOEXEC | ATTR_NODEV;
     let own = Attributes { set, ..Attributes::default() };
     for view in list {
+        let clone = match mount::open_tree_with(AT_FDCWD, &view.source, Depth::One, &own) {
+            // A user may not be allowed to make a cgroup in each hierarchy; then there is none.
+            Err(Errno::ENOENT) => continue,
+            clone => clone.map(Scratch::from).during(Step::Cgroup)?,
+        };
         mkdirat(&tmpfs, view.name.as_c_str(), Mode::from_bits_truncate(0o755))
             .during(Step::Cgroup)?;
-        let clone =
-            mount::open_tree_with(AT_FDCWD, &view.source, Depth::One, &own).during(Step::Cgroup)?;
         mount::move_mount(&clone, &tmpfs, &view.name).during(Step::Cgroup)?;
         for link in &view.links {
             symlinkat(view.name.as_c_str(), &tmpfs, link.as_c_str()).during(Step::Cgroup)?;
