@@ -21,6 +21,21 @@ pub fn destroy(place: &Place) -> Result<()> {
     result
 }
 
+/// Removes the container's cgroups as far as nobody uses them, and kills nobody: for a container of
+/// which it is not known whether its cgroups were made, as its making was interrupted.
+pub fn remove_unused(place: &Place) -> Result<()> {
+    for cgroup in place.planned() {
+        let directory = cgroup.directory();
+        match file::remove_directory(&directory) {
+            Ok(()) | Err(Errno::EBUSY | Errno::ENOTEMPTY | Errno::ENOENT) => {}
+            Err(errno) => {
+                return Err(Error::kernel(format!("removing the cgroup {directory}"), errno));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Removes the container's cgroup of one hierarchy, or empties one that rind didn't make.
 fn remove(place: &Place, cgroup: &Hierarchy) -> Result<()> {
     let directory = cgroup.directory();

@@ -51,7 +51,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.step)?;
         if let Some(errno) = self.errno {
-            write!(f, ": {errno}")?;
+            write!(f, ": {}", errno.desc().to_lowercase())?;
         }
         if let Some(remedy) = &self.remedy {
             write!(f, " ({remedy})")?;

@@ -21,7 +21,7 @@ mod processes;
 pub mod stats;
 mod tree;
 
-pub use destroy::destroy;
+pub use destroy::{destroy, remove_unused};
 pub use error::{Error, Result};
 pub use events::oom_kills;
 pub use freezer::{freeze, is_frozen, thaw};

@@ -393,7 +393,7 @@ mod tests {
             write_all(cgroup, vec![Write::new("memory.limit", "memory.max", "5".to_owned())]);
         assert_eq!(
             error.unwrap_err().to_string(),
-            "linux.resources.memory.limit: writing 5 to /nowhere/box/memory.max: ENOENT: No such \
+            "linux.resources.memory.limit: writing 5 to /nowhere/box/memory.max: no such \
              file or directory (the kernel, or the cgroup above, has no such limit)"
         );
         write_all(cgroup, vec![Write::new("a", "a", "5".to_owned()).optional(true)]).unwrap();

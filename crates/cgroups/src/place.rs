@@ -39,14 +39,6 @@ impl Place {
         Self { disabled: true, ..Self::default() }
     }
 
-    /// Takes it that the cgroups were made, of which it is not known: the last component of each.
-    pub fn assume_made(&mut self) {
-        for hierarchy in &mut self.hierarchies {
-            hierarchy.joined = true;
-            hierarchy.made = 1;
-        }
-    }
-
     /// Where the container's cgroups are to be, one a hierarchy, before they are made.
     pub fn planned(&self) -> impl Iterator<Item = &Hierarchy> {
         self.hierarchies.iter()

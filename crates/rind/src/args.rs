@@ -160,9 +160,9 @@ fn unknown_flag(word: &str, table: &[Flag], command: &str) -> String {
 
 /// "(did you mean ...?)", for a name that is nearly another.
 fn suggestion<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
-    let nearest = names.map(|other| (distance(name, other), other)).min();
+    let nearest = names.map(|other| (!other.starts_with(name), distance(name, other), other)).min();
     match nearest {
-        Some((distance, other)) if distance <= 2 || other.starts_with(name) => {
+        Some((is_other, distance, other)) if distance <= 2 || !is_other => {
             format!(" (did you mean {other:?}?)")
         }
         _ => String::new(),

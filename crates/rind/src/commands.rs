@@ -37,27 +37,21 @@ pub struct Command {
     /// Whether it puts a process of this program in reach of a container, and so is to run from a
     /// sealed copy.
     pub seals: bool,
+    /// The exit status where it could not be done.
+    pub failure: i32,
     /// Does it; gives the exit status.
     pub run: fn(&Parsed, &Log) -> Result<i32, Failure>,
 }
 
-/// Why a command could not be done, and the exit status for it.
+/// Why a command could not be done, in words.
 #[derive(Debug)]
-pub struct Failure {
-    /// In words.
-    pub text: String,
-    /// The exit status.
-    pub status: i32,
-}
+pub struct Failure(pub String);
 
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { text: error.to_string(), status: 1 }
+        Self(error.to_string())
     }
 }
-
-/// The exit status of `run` where the program could not be run.
-const NOT_RUN: i32 = 255;
 
 const fn flag(
     name: &'static str,
@@ -82,7 +76,7 @@ pub const GLOBAL_FLAGS: &[Flag] = &[
     ),
     flag("cgroup-manager", "", "MANAGER", "cgroupfs (default) or disabled: leave cgroups alone"),
     flag("systemd-cgroup", "", "", "have systemd manage cgroups: not supported yet, so an error"),
-    flag("criu", "", "PATH", "taken for the sake of runc's callers; criu is looked for in PATH"),
+    flag("criu", "", "PATH", "taken for the sake of runc's callers, and not used"),
 ];
 
 const BUNDLE: Flag = flag("bundle", "b", "DIR", "the bundle (default: the current directory)");
@@ -113,6 +107,7 @@ pub const COMMANDS: &[Command] = &[
         details: "The config is copied: what becomes of it later has no effect on the container.",
         flags: &[BUNDLE, CONFIG, CONSOLE, PIDFD, PID, PIVOT, KEYRING, PRESERVE],
         seals: true,
+        failure: 1,
         run: create,
     },
     Command {
@@ -123,6 +118,7 @@ pub const COMMANDS: &[Command] = &[
         details: "",
         flags: &[],
         seals: false,
+        failure: 1,
         run: |args, log| {
             runtime::start(&runtime(args, log)?, id(args))?;
             Ok(0)
@@ -149,6 +145,8 @@ pub const COMMANDS: &[Command] = &[
             flag("no-subreaper", "", "", "don't take care of the container's orphans"),
         ],
         seals: true,
+        // Of the program's own statuses, the one least likely to be taken for one.
+        failure: 255,
         run,
     },
     Command {
@@ -159,6 +157,7 @@ pub const COMMANDS: &[Command] = &[
         details: "",
         flags: &[],
         seals: false,
+        failure: 1,
         run: |args, log| Ok(print(&runtime::state(&runtime(args, log)?, id(args))?)),
     },
     Command {
@@ -170,6 +169,7 @@ pub const COMMANDS: &[Command] = &[
             namespace is\nnot the container's own, KILL goes to all of its processes.",
         flags: &[flag("all", "a", "", "to all processes; a stopped container is no error then")],
         seals: false,
+        failure: 1,
         run: kill,
     },
     Command {
@@ -180,6 +180,7 @@ pub const COMMANDS: &[Command] = &[
         details: "",
         flags: &[FORCE],
         seals: false,
+        failure: 1,
         run: |args, log| {
             runtime::delete(&runtime(args, log)?, id(args), args.is_on("force"))?;
             Ok(0)
@@ -196,6 +197,7 @@ pub const COMMANDS: &[Command] = &[
             flag("quiet", "q", "", "only ids"),
         ],
         seals: false,
+        failure: 1,
         run: list,
     },
     Command {
@@ -209,6 +211,7 @@ pub const COMMANDS: &[Command] = &[
             flag("rootless", "", "", "for a container of a user other than root"),
         ],
         seals: false,
+        failure: 1,
         run: spec,
     },
     Command {
@@ -219,6 +222,7 @@ pub const COMMANDS: &[Command] = &[
         details: "",
         flags: &[],
         seals: false,
+        failure: 1,
         run: |_, _| Ok(print(&runtime::features())),
     },
 ];
@@ -232,18 +236,20 @@ fn print(text: &str) -> i32 {
 }
 
 fn fail<T>(text: impl Into<String>) -> Result<T, Failure> {
-    Err(Failure { text: text.into(), status: 1 })
+    Err(Failure(text.into()))
 }
 
 /// What a command needs before anything is opened: a sealed program where a container can reach it,
 /// and the caller's descriptors.
 pub fn prepare(args: &Parsed) -> Result<(), Failure> {
+    let mut preserve = 0;
     if args.entry.seals {
         runtime::check_kernel()?;
         runtime::seal_executable()?;
-        runtime::claim_descriptors(preserved(args)?)?;
+        preserve = preserved(args)?;
     }
-    Ok(())
+    // Hooks get none of the caller's.
+    Ok(runtime::claim_descriptors(preserve)?)
 }
 
 /// How many descriptors the container gets, those of `LISTEN_FDS` first.
@@ -296,8 +302,7 @@ fn run(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         keep: args.is_on("keep"),
         no_subreaper: args.is_on("no-subreaper"),
     };
-    runtime::run(&runtime(args, log)?, &options, run)
-        .map_err(|error| Failure { status: NOT_RUN, ..error.into() })
+    Ok(runtime::run(&runtime(args, log)?, &options, run)?)
 }
 
 fn create_options(args: &Parsed) -> Result<CreateOptions, Failure> {

@@ -1,6 +1,7 @@
 //! Where messages go: lines of text or JSON, on stderr or in a file, as callers of runc read them.
 
 use crate::args::Parsed;
+use crate::commands::Failure;
 use serde_json::json;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -27,22 +28,24 @@ pub struct Log {
 }
 
 /// The sink that the global flags ask for; an error is for the user, in words.
-pub fn open(command: &Parsed) -> Result<Log, String> {
+pub fn open(command: &Parsed) -> Result<Log, Failure> {
     let json = match command.value("log-format") {
         None | Some("" | "text") => false,
         Some("json") => true,
-        Some(other) => return Err(format!("--log-format: {other:?} is neither text nor json")),
+        Some(other) => {
+            return Err(Failure(format!("--log-format: {other:?} is neither text nor json")));
+        }
     };
-    let file =
-        match command.path("log") {
-            None => None,
-            Some(path) => {
-                let opened = OpenOptions::new().append(true).create(true).open(&path);
-                Some(opened.map_err(|error| {
-                    format!("--log {}: {}", path.display(), sys::answer(&error))
-                })?)
-            }
-        };
+    let file = match command.path("log") {
+        None => None,
+        Some(path) => {
+            let opened = OpenOptions::new().append(true).create(true).open(&path);
+            let failed = |error: std::io::Error| {
+                Failure(format!("--log {}: {}", path.display(), sys::answer(&error)))
+            };
+            Some(opened.map_err(failed)?)
+        }
+    };
     let most = if command.is_on("debug") { Level::Debug } else { Level::Warning };
     Ok(Log { file, json, most })
 }

@@ -8,6 +8,7 @@ mod help;
 mod log;
 
 use args::Arguments;
+use commands::Failure;
 use log::{Level, Log};
 
 /// Where C starts us. Rust's own `main` would look for its stack in /proc/self/maps first, and have
@@ -40,25 +41,22 @@ fn start() -> i32 {
 
 /// Runs a command, and reports its error, here and nowhere else.
 fn run(command: &args::Parsed) -> i32 {
-    if let Err(failure) = commands::prepare(command) {
-        Log::to_stderr().write(Level::Error, &failure.text);
-        return failure.status;
-    }
-    let log = match log::open(command) {
+    let prepared = commands::prepare(command).and_then(|()| log::open(command));
+    let log = match prepared {
         Ok(log) => log,
-        Err(error) => {
-            Log::to_stderr().write(Level::Error, &error);
-            return 1;
+        Err(Failure(text)) => {
+            Log::to_stderr().write(Level::Error, &text);
+            return command.entry.failure;
         }
     };
     match (command.entry.run)(command, &log) {
         Ok(status) => status,
-        Err(failure) => {
-            log.write(Level::Error, &failure.text);
+        Err(Failure(text)) => {
+            log.write(Level::Error, &text);
             if log.is_file() {
-                eprintln!("{}", failure.text);
+                eprintln!("{text}");
             }
-            failure.status
+            command.entry.failure
         }
     }
 }

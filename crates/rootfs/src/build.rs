@@ -18,7 +18,8 @@ use sys::nix::sys::stat::Mode;
 #[derive(Debug)]
 pub struct Built {
     root: Scratch,
-    /// The root of the container's own procfs, which was made here and so is one.
+    /// The root of the container's own procfs, which was made here and so is one. Not of one that is
+    /// read-only.
     pub(crate) proc: Option<Scratch>,
     /// The host's null device, to mask files with.
     pub(crate) null: Option<Scratch>,

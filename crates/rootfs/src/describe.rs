@@ -123,7 +123,9 @@ fn mount_remedy(fault: &Fault, plan: &MountPlan) -> &'static str {
         (Step::FileSystem, What::FileSystem { name }) if name.as_c_str() == c"bind" => {
             ": a bind mount needs the option bind or rbind"
         }
-        (Step::FileSystem, _) => ": the kernel has no such file system (is a module missing?)",
+        (Step::FileSystem, _) if fault.errno == sys::Errno::ENODEV => {
+            ": the kernel has no such file system (is a module missing?)"
+        }
         _ => "",
     }
 }

@@ -189,7 +189,7 @@ fn file_system(plan: &MountPlan, name: &CStr, built: &mut Built) -> Result<()> {
     finish_mount(plan, mount.as_fd(), &target)?;
     if deferred {
         built.read_only_later.push((plan.index, mount));
-    } else if name == c"proc" {
+    } else if name == c"proc" && attributes & ATTR_RDONLY == 0 {
         built.proc = Some(mount);
     }
     Ok(())

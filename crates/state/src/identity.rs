@@ -51,7 +51,8 @@ fn stat(pid: i32) -> sys::Result<Stat> {
     let file = open(format!("/proc/{pid}/stat").as_str(), flags, Mode::empty());
     // The whole of it fits, and comes in one piece.
     let mut buffer = [0; 1024];
-    let length = read(file.map_err(|_| Errno::ESRCH)?, &mut buffer)?;
+    let file = file.map_err(|errno| if errno == Errno::ENOENT { Errno::ESRCH } else { errno })?;
+    let length = read(file, &mut buffer)?;
     let text = buffer.get(..length).unwrap_or_default();
     Stat::from_read(text).map_err(|_| Errno::ESRCH)
 }

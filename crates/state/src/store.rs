@@ -88,9 +88,11 @@ impl Store {
             Err(Errno::EEXIST) => return Err(Error::Exists(id.to_owned())),
             made => made.map_err(|e| Error::call(format!("making the state of {id:?}"), e))?,
         }
-        let entry = self.get(id)?;
-        entry.lock()?;
-        Ok(entry)
+        let locked = self.get(id).and_then(|entry| entry.lock().map(|()| entry));
+        locked.inspect_err(|_| {
+            // The error is what is told; there is nothing in the directory yet.
+            let _ = unlinkat(&*self.directory, id, UnlinkatFlags::RemoveDir);
+        })
     }
 
     /// The directory of a container that is there.
@@ -144,6 +146,12 @@ impl Entry {
         Ok(())
     }
 
+    /// Lets others change this container.
+    pub fn unlock(&self) -> Result<(), Error> {
+        sys::fs::unlock(&self.directory)
+            .map_err(|errno| Error::call(format!("unlocking the state of {:?}", self.id), errno))
+    }
+
     /// Whether some command changes this container at the moment.
     #[must_use]
     pub fn is_locked(&self) -> bool {
@@ -156,8 +164,8 @@ impl Entry {
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let bytes = self.read_file(RECORD)?;
         match serde_json::from_slice(&bytes) {
-            // It is being written for the first time.
-            Err(_) if self.is_locked() => Err(Error::NotFound(self.id.clone())),
+            // It is being written for the first time, or its writer was killed before it could.
+            Err(_) if bytes.is_empty() || self.is_locked() => Err(Error::NotFound(self.id.clone())),
             parsed => parsed.map_err(|error| {
                 Error::Other(format!("the state of {:?} is damaged: {error}", self.id))
             }),
@@ -234,7 +242,8 @@ impl Entry {
         self.remove_directory().map_err(failed)
     }
 
-    fn remove_file(&self, name: &Name) -> sys::Result<()> {
+    /// Removes one file; that it is not there is no error.
+    pub fn remove_file(&self, name: &Name) -> sys::Result<()> {
         match unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir) {
             Err(Errno::ENOENT) => Ok(()),
             removed => removed,

@@ -76,11 +76,6 @@ fn prctl(option: libc::c_int, arg2: libc::c_ulong, arg3: libc::c_ulong) -> Resul
     check(unsafe { libc::prctl(option, arg2, arg3, none, none) }.into())
 }
 
-/// Whether `capability` is in the bounding set; `EINVAL` if the kernel has no such capability.
-pub fn in_bounding(capability: u8) -> Result<bool> {
-    prctl(libc::PR_CAPBSET_READ, capability.into(), 0).map(|bit| bit == 1)
-}
-
 /// Drops `capability` from the bounding set.
 pub fn drop_bounding(capability: u8) -> Result<()> {
     prctl(libc::PR_CAPBSET_DROP, capability.into(), 0).map(drop)
@@ -90,12 +85,6 @@ pub fn drop_bounding(capability: u8) -> Result<()> {
 pub fn raise_ambient(capability: u8) -> Result<()> {
     let raise = libc::c_ulong::from(libc::PR_CAP_AMBIENT_RAISE.cast_unsigned());
     prctl(libc::PR_CAP_AMBIENT, raise, capability.into()).map(drop)
-}
-
-/// Empties the ambient set.
-pub fn clear_ambient() -> Result<()> {
-    let clear = libc::c_ulong::from(libc::PR_CAP_AMBIENT_CLEAR_ALL.cast_unsigned());
-    prctl(libc::PR_CAP_AMBIENT, clear, 0).map(drop)
 }
 
 /// Keeps the permitted set over a change of user (`PR_SET_KEEPCAPS`), until execve.

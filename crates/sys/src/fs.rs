@@ -97,6 +97,11 @@ pub fn lock(file: impl AsFd) -> Result<()> {
     flock(file, libc::LOCK_EX)
 }
 
+/// Gives up the lock on `file`, of which others may have copies.
+pub fn unlock(file: impl AsFd) -> Result<()> {
+    flock(file, libc::LOCK_UN)
+}
+
 /// Whether another process has the lock on `file`, which must be a descriptor opened for this.
 pub fn is_locked(file: impl AsFd) -> bool {
     flock(file, libc::LOCK_SH | libc::LOCK_NB) == Err(Errno::EWOULDBLOCK)
@@ -168,14 +173,6 @@ pub fn close_all(descriptors: Vec<OwnedFd>) -> Result<()> {
             close_run(*first, *last)?;
         }
     }
-    Ok(())
-}
-
-/// Sets the extended attribute `name` of `file` (fsetxattr(2)).
-pub fn set_xattr(file: impl AsFd, name: &CStr, value: &[u8]) -> Result<()> {
-    let (fd, size) = (file.as_fd().as_raw_fd(), value.len());
-    // SAFETY: `name` is a C string and `value` is `size` bytes long; both outlive the call.
-    check(unsafe { libc::fsetxattr(fd, name.as_ptr(), value.as_ptr().cast(), size, 0) }.into())?;
     Ok(())
 }
 
