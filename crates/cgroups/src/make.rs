@@ -244,3 +244,33 @@ fn unmake(cgroup: &mut Hierarchy) {
     }
     (cgroup.made, cgroup.joined) = (0, false);
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
+    /// In a folder in place of a v2 hierarchy.
+    #[test]
+    fn only_what_the_kernel_names_is_delegated() {
+        if !sys::nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let mount = std::env::temp_dir().join(format!("rind-delegate-{}", std::process::id()));
+        let cgroup = mount.join("box");
+        fs::create_dir_all(&cgroup).unwrap();
+        for name in ["cgroup.procs", "cgroup.subtree_control", "memory.max"] {
+            fs::write(cgroup.join(name), "").unwrap();
+        }
+        let of = |path: &std::path::Path| fs::metadata(path).unwrap().uid();
+        delegate(&Place::of(&mount, "box", &[(&["memory"], true)]), 7).unwrap();
+        assert_eq!(of(&cgroup), 0, "v1 can't be");
+        delegate(&Place::of(&mount, "box", &[(&[], true)]), 7).unwrap();
+        let owners = ["", "cgroup.procs", "cgroup.subtree_control", "memory.max"]
+            .map(|name| of(&cgroup.join(name)));
+        fs::remove_dir_all(&mount).unwrap();
+        assert_eq!(owners, [7, 7, 7, 0]);
+    }
+}

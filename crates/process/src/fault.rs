@@ -57,6 +57,8 @@ pub enum Stage {
     Scheduler,
     /// `process.ioPriority`.
     IoPriority,
+    /// `linux.memoryPolicy`.
+    MemoryPolicy,
     /// `linux.personality`.
     Personality,
     /// `process.rlimits`; the index is that of the list.
@@ -88,7 +90,7 @@ pub enum Stage {
 }
 
 /// The stages in the order of their numbers on the wire; steps of the rootfs follow after them.
-const NUMBERED: [Stage; 37] = [
+const NUMBERED: [Stage; 38] = [
     Stage::Channel,
     Stage::JoinNamespace,
     Stage::TimeNamespace,
@@ -112,6 +114,7 @@ const NUMBERED: [Stage; 37] = [
     Stage::WorkingDirectoryOutside,
     Stage::Scheduler,
     Stage::IoPriority,
+    Stage::MemoryPolicy,
     Stage::Personality,
     Stage::Rlimit,
     Stage::Label,

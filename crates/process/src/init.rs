@@ -157,6 +157,11 @@ fn settle(plan: &Plan, built: &Built, mask: Mode) -> Result<(), Fault> {
     if let Some((class, priority)) = plan.io_priority {
         schedule::set_io_priority(class, priority).during(Stage::IoPriority)?;
     }
+    if let Some(policy) = &plan.memory_policy {
+        // In the container's own cgroup, as its cpuset bounds the nodes.
+        let set = schedule::set_memory_policy(policy.mode, &policy.nodes);
+        set.during(Stage::MemoryPolicy)?;
+    }
     for (index, limit) in plan.rlimits.iter().enumerate() {
         let set = setrlimit(limit.resource, limit.soft, limit.hard);
         set.map_err(|errno| Fault::at(Stage::Rlimit, index, errno))?;

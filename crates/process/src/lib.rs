@@ -10,6 +10,8 @@ mod fault;
 pub mod hooks;
 mod identity;
 mod init;
+mod mappings;
+pub mod memory;
 mod message;
 mod namespaces;
 mod plan;

@@ -105,7 +105,11 @@ pub fn report(channel: BorrowedFd, fault: &Fault) -> sys::Result<()> {
 /// `EPROTO` for anything that is no message of ours.
 pub fn receive(channel: BorrowedFd) -> sys::Result<Option<Message>> {
     let mut bytes = [0; HEADER + MAX_DETAIL];
-    let (length, descriptors) = socket::receive(channel, &mut bytes)?;
+    let (length, descriptors) = match socket::receive(channel, &mut bytes) {
+        // The other side closed before it had read all. That is told before what it had sent.
+        Err(Errno::ECONNRESET) => socket::receive(channel, &mut bytes)?,
+        received => received?,
+    };
     if length == 0 {
         return Ok(None);
     }

@@ -54,7 +54,9 @@ pub struct Mappings {
 pub struct IdMap(pub Vec<(u32, u32, u32)>);
 
 impl IdMap {
-    fn new(config: Option<&Vec<LinuxIdMapping>>) -> Self {
+    /// Of `linux.uidMappings` or `linux.gidMappings`.
+    #[must_use]
+    pub fn new(config: Option<&Vec<LinuxIdMapping>>) -> Self {
         let lines = config.into_iter().flatten();
         Self(lines.map(|m| (m.container_id(), m.host_id(), m.size())).collect())
     }

@@ -1,6 +1,7 @@
 //! Everything about a process that is known before the fork, in the form that its stages use.
 
 use crate::capabilities::Sets;
+use crate::memory::Policy;
 use crate::namespaces::Namespaces;
 use crate::program::Program;
 use crate::{Error, Fault, Stage};
@@ -77,6 +78,7 @@ pub struct Plan {
     pub(crate) oom_score: Option<String>,
     pub(crate) scheduler: Option<schedule::Attributes>,
     pub(crate) io_priority: Option<(u32, u32)>,
+    pub(crate) memory_policy: Option<Policy>,
     pub(crate) personality: Option<u64>,
     pub(crate) label: Option<Label>,
     pub(crate) no_new_privileges: bool,
@@ -140,6 +142,7 @@ impl Plan {
             oom_score: process.and_then(Process::oom_score_adj).map(|score| score.to_string()),
             scheduler: process.and_then(|p| p.scheduler().as_ref()).map(scheduler),
             io_priority: process.and_then(io_priority),
+            memory_policy: memory_policy(spec)?,
             personality: personality(spec),
             label: process.and_then(|p| label(p, warnings)),
             no_new_privileges: process.and_then(Process::no_new_privileges).unwrap_or(false),
@@ -232,6 +235,7 @@ fn fixed_object(stage: Stage) -> &'static str {
         Stage::ConsoleSocket => "sending the terminal over the console socket",
         Stage::Scheduler => "setting process.scheduler",
         Stage::IoPriority => "setting process.ioPriority",
+        Stage::MemoryPolicy => "setting linux.memoryPolicy",
         Stage::Personality => "setting linux.personality",
         Stage::Label => "setting process.apparmorProfile or process.selinuxLabel",
         Stage::Capabilities => "setting process.capabilities",
@@ -249,6 +253,11 @@ fn remedy(fault: &Fault) -> &'static str {
         (Stage::Keyring, sys::Errno::EDQUOT) => {
             " (the user has too many keyrings: raise kernel.keys.maxkeys, or use --no-new-keyring)"
         }
+        (Stage::MemoryPolicy, sys::Errno::EINVAL) => {
+            " (invalid memory policy: the nodes must be there and in linux.resources.cpu.mems, and \
+             the kernel must know the mode)"
+        }
+        (Stage::MemoryPolicy, sys::Errno::ENOSYS) => " (the kernel is built without NUMA)",
         (Stage::OomScore, sys::Errno::EACCES) => " (lowering it needs CAP_SYS_RESOURCE)",
         (Stage::Rlimit, sys::Errno::EPERM) => " (raising a hard limit needs CAP_SYS_RESOURCE)",
         (Stage::Fork, sys::Errno::ENOSPC) => " (see user.max_*_namespaces in /proc/sys)",
@@ -334,6 +343,11 @@ fn io_priority(process: &Process) -> Option<(u32, u32)> {
         IOPriorityClass::IoprioClassIdle => 3,
     };
     Some((class, u32::try_from(config.priority()).unwrap_or(u32::MAX)))
+}
+
+fn memory_policy(spec: &Spec) -> Result<Option<Policy>, Error> {
+    let config = spec.linux().as_ref().and_then(|linux| linux.memory_policy().as_ref());
+    config.map(Policy::plan).transpose()
 }
 
 fn personality(spec: &Spec) -> Option<u64> {

@@ -2,8 +2,9 @@
 
 use crate::fault::{During, Fault, Stage};
 use crate::init;
+use crate::mappings;
 use crate::message::{self, Kind};
-use crate::namespaces::{Joined, Mappings, Namespaces};
+use crate::namespaces::{Joined, Namespaces};
 use crate::{Error, Plan};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::nix::sched::{CloneFlags, setns, unshare};
@@ -52,9 +53,12 @@ pub fn spawn(plan: &mut Plan, cgroup: Option<BorrowedFd>) -> Result<Init, Error>
     };
     let init = Init { pid, pidfd, channel: ours };
     let maps_itself = plan.inputs.namespaces.new.contains(CloneFlags::CLONE_NEWUSER);
-    if let Some(mappings) = plan.inputs.namespaces.mappings.as_ref().filter(|_| maps_itself) {
-        let mapped = write_mappings(pid, mappings).and_then(|()| init.tell(Kind::Mapped, &[]));
-        mapped.inspect_err(|_| init.abandon())?;
+    if let Some(mapped) = plan.inputs.namespaces.mappings.as_ref().filter(|_| maps_itself) {
+        let mapped = mappings::write(pid, mapped).and_then(|()| init.tell(Kind::Mapped, &[]));
+        mapped.inspect_err(|_| {
+            init.abandon();
+            let _ = process::wait(&init.pidfd);
+        })?;
     }
     Ok(init)
 }
@@ -166,8 +170,7 @@ fn await_birth(plan: &mut Plan, hop: i32, channel: BorrowedFd) -> Result<(i32, O
         match (message.kind, message.fault) {
             (Kind::Map, _) => {
                 let namespaces = &mut plan.inputs.namespaces;
-                let mappings = namespaces.mappings.clone().unwrap_or_default();
-                write_mappings(hop, &mappings)?;
+                mappings::write(hop, &namespaces.mappings.clone().unwrap_or_default())?;
                 // The hop is in the new namespace, so init's clone does not make one.
                 namespaces.new.remove(CloneFlags::CLONE_NEWUSER);
                 let told = message::send(channel, Kind::Mapped, 0, &[]);
@@ -189,10 +192,14 @@ fn hop(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
     process::set_dumpable(false).during(Stage::Session)?;
     join(&plan.inputs.namespaces.joined)?;
     if let Some(offsets) = plan.inputs.namespaces.new_time.take() {
-        if plan.inputs.namespaces.new.contains(CloneFlags::CLONE_NEWUSER) {
+        let in_new_user = plan.inputs.namespaces.new.contains(CloneFlags::CLONE_NEWUSER);
+        if in_new_user {
             enter_user_namespace(&mut plan.inputs.namespaces, channel.as_fd())?;
         }
         make_time_namespace(&offsets)?;
+        if in_new_user {
+            process::set_dumpable(false).during(Stage::Session)?;
+        }
     }
     let new = plan.inputs.namespaces.new | CloneFlags::CLONE_PARENT;
     match process::fork(new, None).during(Stage::Fork)? {
@@ -206,8 +213,11 @@ fn hop(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
 }
 
 /// A time namespace belongs to the user namespace that it is made in, so that one comes first.
+/// Leaves us dumpable.
 fn enter_user_namespace(namespaces: &mut Namespaces, channel: BorrowedFd) -> Result<(), Fault> {
     unshare(CloneFlags::CLONE_NEWUSER).during(Stage::UserNamespace)?;
+    // Or only root could write the mappings, and then the offsets of a time namespace.
+    process::set_dumpable(true).during(Stage::Session)?;
     message::announce(channel, Kind::Map, 0).during(Stage::Channel)?;
     init::expect(channel, Kind::Mapped)?;
     init::become_root()?;
@@ -250,19 +260,4 @@ fn join(joined: &[Joined]) -> Result<(), Fault> {
 
 fn enter(one: &Joined) -> Result<(), Fault> {
     setns(&one.file, one.kind).map_err(|errno| Fault::at(Stage::JoinNamespace, one.index, errno))
-}
-
-/// Writes the id mappings of `pid`'s new user namespace (`user_namespaces(7)`).
-fn write_mappings(pid: i32, mappings: &Mappings) -> Result<(), Error> {
-    let write = |file: &str, text: &str| {
-        std::fs::write(format!("/proc/{pid}/{file}"), text).map_err(|error| {
-            let shown = text.trim_end().replace('\n', ", ");
-            Error(format!("writing {file} ({shown}): {}", sys::answer(&error)))
-        })
-    };
-    if !sys::nix::unistd::geteuid().is_root() {
-        write("setgroups", "deny")?;
-    }
-    write("uid_map", &mappings.users.lines())?;
-    write("gid_map", &mappings.groups.lines())
 }

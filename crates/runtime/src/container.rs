@@ -68,9 +68,13 @@ pub(crate) fn find(runtime: &Runtime, id: &str) -> Result<Container> {
 }
 
 pub(crate) fn open(entry: Entry) -> Result<Container> {
-    let record = entry.read()?;
-    let init = entry.init()?;
+    let (record, init) = read(&entry)?;
     Ok(Container { entry, record, init })
+}
+
+/// What is known of a container.
+pub(crate) fn read(entry: &Entry) -> Result<(Record, Identity)> {
+    Ok((entry.read()?, entry.init()?))
 }
 
 /// What `state` and `list` tell of a container.
@@ -108,7 +112,8 @@ impl Container {
         }
         match self.open_fifo() {
             Ok(_) => Status::Created,
-            Err(_) if self.has(NEW_FIFO) => Status::Creating,
+            // Not yet under that name, or `run` has not come to the program.
+            Err(Errno::ENOENT) if self.has(NEW_FIFO) || self.entry.is_locked() => Status::Creating,
             Err(_) if cgroups::is_frozen(&self.record.cgroup).unwrap_or(false) => Status::Paused,
             Err(_) => Status::Running,
         }

@@ -9,10 +9,10 @@ use crate::console::own_size;
 use crate::container::Container;
 use crate::hooks::{State, run_all, run_leniently};
 use crate::record::{CONFIG, EXEC_FIFO, NEW_FIFO, Record, USUAL_FILES};
-use crate::{Error, Result, Runtime, delete, listener, pidfile, validate};
+use crate::{Error, Result, Runtime, delete, listener, network, pidfile, rdt, validate};
 use cgroups::Place;
-use oci_spec::runtime::{Hook, Linux, Spec};
-use process::{Console, Event, Init, Inputs, Namespaces, Plan};
+use oci_spec::runtime::{Hook, Linux, Mount, Spec};
+use process::{Console, Event, IdMap, Init, Inputs, Namespaces, Plan};
 use rootfs::{CgroupView, Context, ControllerView, Layout};
 use seccomp::Filter;
 use spec::Bundle;
@@ -21,6 +21,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+use sys::Errno;
 use sys::nix::mount::{MntFlags, umount2};
 use sys::nix::sched::CloneFlags;
 use sys::nix::unistd::geteuid;
@@ -122,6 +123,16 @@ struct Making {
     plan: Plan,
     record: Record,
     console: Option<OwnedFd>,
+    extras: Extras,
+}
+
+/// What few containers have, and the host's side does for them.
+#[derive(Debug)]
+struct Extras {
+    devices: Vec<network::Device>,
+    rdt: Option<rdt::Plan>,
+    /// Whose the cgroup is to be, if not ours.
+    cgroup_owner: Option<u32>,
 }
 
 impl Making {
@@ -141,6 +152,11 @@ impl Making {
         let filter = linux.seccomp().as_ref();
         let filter = filter.map(|profile| Filter::compile(profile, &mut warnings)).transpose()?;
         let filter = filter.filter(Filter::is_needed);
+        let extras = Extras {
+            devices: network::plan(linux, &namespaces)?,
+            rdt: rdt::plan(linux, &options.id, &mut warnings)?,
+            cgroup_owner: cgroup_owner(spec, &namespaces),
+        };
         let record = new_record(bundle, options, &namespaces)?;
         let context = context(options, &namespaces, &record.cgroup);
         let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
@@ -161,15 +177,15 @@ impl Making {
         };
         let plan = Plan::new(spec, inputs, &mut warnings)?;
         runtime.warn_all(&warnings);
-        Ok(Self { plan, record, console: ours })
+        Ok(Self { plan, record, console: ours, extras })
     }
 
     /// Makes what is planned.
     fn carry_out(self, runtime: &Runtime, entry: Entry, bundle: &Bundle) -> Result<Made> {
-        let Self { mut plan, record, console } = self;
+        let Self { mut plan, record, console, extras } = self;
         let mut container = Container { entry, record, init: Identity::default() };
         let mut init = None;
-        match bring_up(runtime, &mut plan, &mut container, &mut init, bundle) {
+        match bring_up(runtime, &mut plan, &extras, &mut container, &mut init, bundle) {
             Ok(init) => Ok(Made { container, init, plan, console }),
             Err(error) => {
                 undo(runtime, &container, init.as_ref());
@@ -183,6 +199,7 @@ impl Making {
 fn bring_up(
     runtime: &Runtime,
     plan: &mut Plan,
+    extras: &Extras,
     container: &mut Container,
     born: &mut Option<Init>,
     bundle: &Bundle,
@@ -193,17 +210,28 @@ fn bring_up(
     entry.write_file(CONFIG, &bundle.text)?;
     let resources = bundle.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
     cgroups::make(&mut record.cgroup, resources)?;
+    if let Some(owner) = extras.cgroup_owner.filter(|_| record.cgroup.is_pure_v2()) {
+        cgroups::delegate(&record.cgroup, owner)?;
+    }
+    record.rdt = extras.rdt.as_ref().map(rdt::Plan::make).transpose()?;
     entry.write_first(record)?;
     let unified = cgroups::unified_directory(&record.cgroup)?;
     let init = &*born.insert(process::spawn(plan, unified.as_ref().map(AsFd::as_fd))?);
     runtime.debug(|| format!("init is process {}", init.pid));
     // It makes mounts meanwhile.
     cgroups::apply(&record.cgroup, resources)?;
+    if let Some(groups) = &record.rdt {
+        groups.enter(init.pid)?;
+    }
+    network::hand_over(&extras.devices, init.pid)?;
     let entries = cgroups::entry_files(&record.cgroup)?;
     init.release(&entries.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
     sys::fs::close_all(entries).map_err(|errno| Error::call("closing cgroup files", errno))?;
-    // One that has ended already tells why, over the channel.
-    container.init = Identity::of(init.pid).unwrap_or_default();
+    container.init = match Identity::of(init.pid) {
+        // One that has ended already tells why, over the channel.
+        Err(Errno::ESRCH) => Identity::default(),
+        identity => identity.map_err(|errno| Error::call("looking at init", errno))?,
+    };
     container.entry.write_init(container.init)?;
     attend(plan, container, init, &bundle.spec)?;
     runtime.debug(|| "init is ready".to_owned());
@@ -244,6 +272,8 @@ pub(crate) fn undo(runtime: &Runtime, container: &Container, init: Option<&Init>
         init.abandon();
         let _ = sys::process::wait(&init.pidfd);
     }
+    // Where it is there, no directory has to be read to find it.
+    let _ = container.entry.remove_file(NEW_FIFO);
     if let Err(error) = clear(container) {
         (runtime.warn)(&format!("while undoing: {error}"));
     }
@@ -265,6 +295,7 @@ pub(crate) fn undo_started(runtime: &Runtime, container: &Container) {
 /// mount, the state.
 pub(crate) fn clear(container: &Container) -> Result<()> {
     cgroups::destroy(&container.record.cgroup)?;
+    container.record.rdt.as_ref().map_or(Ok(()), rdt::Groups::remove)?;
     if container.record.mounted_root {
         // Not mounted, where it did not come to that.
         let _ = umount2(&container.record.rootfs, MntFlags::MNT_DETACH);
@@ -294,11 +325,36 @@ fn new_record(bundle: &Bundle, options: &CreateOptions, namespaces: &Namespaces)
         created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
         owner: geteuid().as_raw(),
         cgroup,
+        rdt: None,
         shares_pids: !namespaces.new.contains(CloneFlags::CLONE_NEWPID),
         mounted_root: !namespaces.has(CloneFlags::CLONE_NEWNS),
         poststart: list(hooks.and_then(|hooks| hooks.poststart().as_ref())),
         poststop: list(hooks.and_then(|hooks| hooks.poststop().as_ref())),
     })
+}
+
+/// Whom the cgroup is to be given to: the container's user, if it is in a cgroup namespace of its
+/// own and has a cgroup mount that it may write to (runtime-spec, cgroup ownership).
+fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<u32> {
+    let may_write = |mount: &Mount| {
+        matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"))
+            && mount.destination() == Path::new("/sys/fs/cgroup")
+            && !mount.options().iter().flatten().any(|option| option == "ro")
+    };
+    if !namespaces.new_cgroup || !spec.mounts().iter().flatten().any(may_write) {
+        return None;
+    }
+    let user = spec.process().as_ref()?.user().uid();
+    let owner = if namespaces.has(CloneFlags::CLONE_NEWUSER) {
+        // Without mappings a user namespace is joined, and only it knows who is who.
+        let mappings = spec.linux().as_ref()?.uid_mappings().as_ref();
+        IdMap::new(mappings).to_host(user)?
+    } else {
+        user
+    };
+    // Another user could not give it away, and has it already.
+    let ours = geteuid();
+    (ours.is_root() && owner != ours.as_raw()).then_some(owner)
 }
 
 /// Where the cgroups of a container with this config are.
@@ -395,4 +451,45 @@ fn console(
         socket::pair().map_err(|errno| Error::call("making a socket pair", errno))?;
     let console = Console { socket: theirs, size: configured.or_else(own_size) };
     Ok((Some(console), Some(ours)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn owner(edit: impl FnOnce(&mut Value)) -> Option<u32> {
+        let mut config = json!({
+            "ociVersion": "1.0.0", "root": { "path": "/" },
+            "process": { "user": { "uid": 7, "gid": 7 }, "cwd": "/", "args": ["x"] },
+            "mounts": [
+                { "destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["nosuid"] },
+            ],
+            "linux": { "namespaces": [{ "type": "cgroup" }] },
+        });
+        edit(&mut config);
+        let spec: Spec = serde_json::from_str(&config.to_string()).unwrap();
+        let namespaces = Namespaces::plan(spec.linux().as_ref().unwrap()).unwrap();
+        cgroup_owner(&spec, &namespaces)
+    }
+
+    #[test]
+    fn a_cgroup_that_may_be_written_to_is_the_users() {
+        if !geteuid().is_root() {
+            return;
+        }
+        assert_eq!(owner(|_| ()), Some(7));
+        assert_eq!(owner(|config| config["mounts"][0]["options"] = json!(["ro"])), None);
+        assert_eq!(owner(|config| config["mounts"][0]["type"] = json!("tmpfs")), None);
+        assert_eq!(owner(|config| config["linux"]["namespaces"] = json!([])), None);
+        assert_eq!(owner(|config| config["process"]["user"]["uid"] = json!(0)), None);
+        let mapped = |config: &mut Value| {
+            config["linux"]["namespaces"] = json!([{ "type": "cgroup" }, { "type": "user" }]);
+            let mapping = json!([{ "containerID": 0, "hostID": 1000, "size": 10 }]);
+            config["linux"]["uidMappings"] = mapping.clone();
+            config["linux"]["gidMappings"] = mapping;
+        };
+        assert_eq!(owner(mapped), Some(1007));
+    }
 }

@@ -1,10 +1,11 @@
 //! `delete`: removes what `create` made, and then runs the poststop hooks.
 
-use crate::container::{Container, Status, find, open};
+use crate::container::{Container, Status, find, open, read};
 use crate::create::{clear, locate};
 use crate::hooks::{State, run_leniently};
 use crate::record::CONFIG;
-use crate::{Error, Result, Runtime, kill};
+use crate::{Error, Result, Runtime, kill, rdt};
+use state::Entry;
 use std::os::fd::AsFd;
 use std::path::Path;
 use sys::Errno;
@@ -18,15 +19,22 @@ const PATIENCE: u16 = 10_000;
 /// `delete ID`: of a stopped or created container; with `force` of any, and an unknown one is none.
 pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
     let mut container = match find(runtime, id) {
-        Err(error) if error.is_not_found() && force => return forget(runtime, id),
+        Err(error) if error.is_not_found() && force => match await_maker(runtime, id)? {
+            Some(made) => made,
+            None => return Ok(()),
+        },
         found => found?,
     };
     if force {
         // Before the lock: a command that waits for this container then comes to its end.
         stop(&container)?;
     }
-    container.entry.lock()?;
-    container = open(container.entry)?;
+    let locked = container.entry.lock().map_err(Error::from);
+    container = match locked.and_then(|()| open(container.entry)) {
+        // Somebody else has deleted it meanwhile.
+        Err(error) if error.is_not_found() && force => return Ok(()),
+        opened => opened?,
+    };
     match container.status() {
         Status::Stopped => {}
         Status::Created => stop(&container)?,
@@ -71,22 +79,37 @@ pub(crate) fn stop(container: &Container) -> Result<()> {
     }
 }
 
-/// Removes what a `create` left that was killed before it had written its record: the cgroups that it
-/// was making, which its copy of the config tells of, and the directory.
-fn forget(runtime: &Runtime, id: &str) -> Result<()> {
-    let Ok(store) = runtime.store() else { return Ok(()) };
-    let Ok(entry) = store.get(id) else { return Ok(()) };
+/// Waits for a `create` that has not yet written its record: it makes the container, takes
+/// everything back, or was killed, and then what it left is removed.
+fn await_maker(runtime: &Runtime, id: &str) -> Result<Option<Container>> {
+    let Ok(store) = runtime.store() else { return Ok(None) };
+    let Ok(entry) = store.get(id) else { return Ok(None) };
     match entry.lock() {
         Ok(()) => {}
-        Err(state::Error::NotFound(_)) => return Ok(()),
+        Err(state::Error::NotFound(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
     }
+    match read(&entry) {
+        Ok((record, init)) => Ok(Some(Container { entry, record, init })),
+        Err(error) if error.is_not_found() => forget(&entry).map(|()| None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes what a killed `create` left: the cgroups and the group of resctrl that it was making, which
+/// its copy of the config tells of, and the directory.
+fn forget(entry: &Entry) -> Result<()> {
     let config = entry.read_file(CONFIG).ok();
-    let spec = config.and_then(|text| spec::parse(&text, Path::new(id), &mut Vec::new()).ok());
+    let name = Path::new(entry.id());
+    let spec = config.and_then(|text| spec::parse(&text, name, &mut Vec::new()).ok());
     if let Some(spec) = spec {
-        let mut place = locate(&spec, id, true)?;
-        place.assume_made();
-        cgroups::destroy(&place)?;
+        cgroups::remove_unused(&locate(&spec, entry.id(), true)?)?;
+        let group =
+            spec.linux().as_ref().map(|linux| rdt::plan(linux, entry.id(), &mut Vec::new()));
+        // What can't be planned was not made either.
+        if let Some(Ok(Some(group))) = group {
+            group.remove_unused()?;
+        }
     }
     Ok(entry.remove(&[])?)
 }

@@ -41,9 +41,10 @@ fn linux() -> Value {
             "knownFlags": seccomp::KNOWN_FLAGS,
             "supportedFlags": seccomp::SUPPORTED_FLAGS,
         },
-        "intelRdt": { "enabled": false },
+        "memoryPolicy": { "modes": process::memory::MODES, "flags": process::memory::FLAGS },
+        "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
         "mountExtensions": { "idmap": { "enabled": true } },
-        "netDevices": { "enabled": false },
+        "netDevices": { "enabled": true },
     })
 }
 

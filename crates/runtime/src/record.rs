@@ -1,5 +1,6 @@
 //! What is kept of a container, in its `state.json`, for the commands that come after `create`.
 
+use crate::rdt;
 use cgroups::Place;
 use oci_spec::runtime::Hook;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,9 @@ pub(crate) struct Record {
     /// Who made it.
     pub owner: u32,
     pub cgroup: Place,
+    /// Its group in resctrl, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdt: Option<rdt::Groups>,
     /// Whether its processes outlive its init, as they are in a pid namespace that it didn't make.
     pub shares_pids: bool,
     /// Without a mount namespace the root is mounted in the caller's, to be unmounted with it.

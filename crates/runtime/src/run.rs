@@ -26,18 +26,29 @@ pub fn run(runtime: &Runtime, create: &CreateOptions, run: RunOptions) -> Result
     let supervisor = supervise::Supervisor::new(!run.no_subreaper)?;
     let made = make(runtime, create, Purpose::RunForeground)?;
     begin(runtime, create, &made)?;
+    // From here on others may change it, and even delete it.
+    made.container.entry.unlock()?;
     let ended = supervisor.attend(&made);
     if ended.is_err() {
         made.init.abandon();
         let _ = sys::process::wait(&made.init.pidfd);
     }
     if !run.keep {
-        let removed = delete::remove(runtime, &made.container);
+        let removed = remove(runtime, &made);
         if ended.is_ok() {
             removed?;
         }
     }
     Ok(ended?.code())
+}
+
+/// Deletes a container that has ended, unless somebody else has.
+fn remove(runtime: &Runtime, made: &Made) -> Result<()> {
+    match made.container.entry.lock() {
+        Err(state::Error::NotFound(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(()) => delete::remove(runtime, &made.container),
+    }
 }
 
 /// Waits until the program runs, and runs the poststart hooks.

@@ -48,12 +48,22 @@ fn release(container: &Container, fifo: OwnedFd) -> Result<()> {
             Err(errno) => return Err(failed(errno)),
         }
     }
-    match sys::fs::read_to_end(&answer).map_err(failed)?.as_slice() {
+    let left = sys::fs::read_to_end(&answer).map_err(failed)?;
+    // As long as we can read from it, init seems to wait.
+    drop(answer);
+    match left.as_slice() {
         b"" => Ok(()),
+        // What is left is our byte, and init has read that of a `start` that was killed.
+        b"0" if has_program(container.init.pid) => Err(not_created(container)),
         // Not even our byte was read.
         b"0" => Err(Error::new("init was killed before it could run the program")),
         words => Err(Error::new(String::from_utf8_lossy(words).into_owned())),
     }
+}
+
+/// Whether a process has a program: one that ends has let go of it before it closes its files.
+fn has_program(pid: i32) -> bool {
+    std::fs::read_link(format!("/proc/{pid}/exe")).is_ok()
 }
 
 fn not_created(container: &Container) -> Error {

@@ -34,7 +34,8 @@ pub(crate) fn check_sysctls(linux: &Linux, namespaces: &Namespaces) -> Result<()
     Ok(())
 }
 
-fn is_same(file: &OwnedFd, own: &str) -> Result<bool> {
+/// Whether `file` is the namespace `own`, a file below /proc/self/ns.
+pub(crate) fn is_same(file: &OwnedFd, own: &str) -> Result<bool> {
     let failed = |errno| Error::call(format!("comparing a namespace with {own}"), errno);
     let (this, own) = (fstat(file).map_err(failed)?, stat(own).map_err(failed)?);
     Ok((this.st_dev, this.st_ino) == (own.st_dev, own.st_ino))

@@ -54,8 +54,13 @@ impl Document<'_> {
         // Back to text: reading the types from trees as well would be a second copy of all their
         // code, some 350 KB of the program and of its memory.
         let mended = serde_json::to_vec(&tree).map_err(|error| Error::syntax(self.name, &error))?;
-        serde_json::from_slice(&mended)
-            .map_err(|error| self.refuse(path_of(&error, &mended), misfit(&error)))
+        serde_json::from_slice(&mended).map_err(|error| {
+            let path = path_of(&error, &mended);
+            // These are the words that callers of other runtimes look for.
+            let policy = path.is_within(&at("linux.memoryPolicy"));
+            let about = if policy { "invalid memory policy: " } else { "" };
+            self.refuse(path, format!("{about}{}", misfit(&error)))
+        })
     }
 
     /// What a check found, as an error with its place in the text.
@@ -293,6 +298,11 @@ impl JsonPath {
     pub fn within(mut self, key: &str) -> Self {
         self.0.insert(0, Step::Key(key.to_owned()));
         self
+    }
+
+    /// Whether it is `other`, or a property below.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0)
     }
 
     pub fn is_root(&self) -> bool {

@@ -308,17 +308,43 @@ fn propagation_and_restricted_paths() {
 }
 
 #[test]
-fn what_rind_can_not_do_yet_is_refused() {
-    let cases = [
-        ("linux.intelRdt", json!({})),
-        ("linux.memoryPolicy", json!({ "mode": "MPOL_BIND", "nodes": "0" })),
-        ("linux.netDevices", json!({ "eth0": {} })),
-    ];
-    for (path, value) in cases {
-        let pointer = format!("/{}", path.replace('.', "/"));
-        refused(&[(&pointer, value)], path, "not supported by this version of rind");
+fn network_devices_need_a_namespace_and_names() {
+    let devices = |value: Value| [("/linux/netDevices", value)];
+    valid(&devices(json!({})));
+    for name in ["eth0", "", "%d", "eth%d", "fifteen-letters"] {
+        valid(&devices(json!({ "ens1": { "name": name } })));
     }
-    valid(&[("/linux/netDevices", json!({}))]);
+    let long = "sixteen-letters-";
+    for name in [long, "a/b", "a:b", "a b", "a\tb", ".", "..", "%s", "%", "%d%d", "a%dz%"] {
+        let path = "linux.netDevices.ens1.name";
+        refused(&devices(json!({ "ens1": { "name": name } })), path, "name of a network device");
+    }
+    let path = format!("linux.netDevices[{long:?}]");
+    refused(&devices(json!({ long: {} })), &path, "name of a network device");
+    let both = json!({ "ens1": { "name": "eth0" }, "eth0": {} });
+    refused(&devices(both), "linux.netDevices", "two devices are to be eth0");
+    valid(&devices(json!({ "ens1": { "name": "eth%d" }, "ens2": { "name": "eth%d" } })));
+    let without = [
+        ("/linux/netDevices", json!({ "ens1": {} })),
+        ("/linux/namespaces", json!([{ "type": "uts" }])),
+    ];
+    refused(&without, "linux.netDevices", "network namespace");
+}
+
+#[test]
+fn memory_policies_of_unknown_names_are_refused() {
+    for (policy, path) in [
+        (json!({}), "linux.memoryPolicy"),
+        (json!({ "mode": "BIND" }), "linux.memoryPolicy.mode"),
+        (json!({ "mode": "MPOL_BIND", "flags": ["X"] }), "linux.memoryPolicy.flags[0]"),
+        (json!({ "mode": "MPOL_BIND", "nodes": 0 }), "linux.memoryPolicy.nodes"),
+    ] {
+        refused(&[("/linux/memoryPolicy", policy)], path, "invalid memory policy");
+    }
+}
+
+#[test]
+fn personalities_are_checked() {
     let flags = json!({ "domain": "LINUX32", "flags": ["X"] });
     refused(&[("/linux/personality", flags)], "linux.personality.flags", "none yet");
     let domain = [("/linux/personality", json!({ "domain": "X" }))];

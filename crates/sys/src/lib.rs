@@ -12,6 +12,7 @@ pub mod fs;
 pub mod keyring;
 pub mod mount;
 pub mod net;
+pub mod netlink;
 pub mod passwd;
 pub mod process;
 pub mod schedule;

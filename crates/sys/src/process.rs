@@ -2,7 +2,6 @@
 
 use crate::{Errno, Result, check, owned};
 use nix::sched::CloneFlags;
-use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
@@ -183,35 +182,10 @@ pub fn set_child_subreaper(subreaper: bool) -> Result<()> {
     prctl(libc::PR_SET_CHILD_SUBREAPER, subreaper.into()).map(drop)
 }
 
-/// Has the kernel send `signal` to this process when its parent ends; 0 for none.
-pub fn set_parent_death_signal(signal: i32) -> Result<()> {
-    prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(signal.cast_unsigned())).map(drop)
-}
-
-/// Names this process as ps and /proc/PID/comm show it; the kernel keeps 15 bytes.
-pub fn set_name(name: &CStr) -> Result<()> {
-    let none: libc::c_ulong = 0;
-    // SAFETY: `name` is a C string that outlives the call.
-    check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), none, none, none) }.into())?;
-    Ok(())
-}
-
 /// Ends this process at once: no destructors, no exit handlers. For a forked child.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: the call takes a number and does not return.
     unsafe { libc::_exit(status) }
-}
-
-/// Ignores SIGPIPE: a write to a pipe that nobody reads gives `EPIPE` instead.
-pub fn ignore_sigpipe() {
-    // SAFETY: SIG_IGN is a valid disposition, and no handler runs.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-}
-
-/// Sets how `signal` is handled to the default.
-pub fn default_signal(signal: i32) {
-    // SAFETY: SIG_DFL is a valid disposition, and no handler runs.
-    unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
 /// Enters an execution domain (personality(2)).

@@ -52,3 +52,15 @@ pub fn reset_affinity() -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, mask.len(), mask.as_ptr()) })?;
     Ok(())
 }
+
+/// Sets this process's NUMA memory policy (`set_mempolicy(2)`): `MPOL_*` and its flags, and the
+/// nodes as bits, the first node the lowest bit of the first word.
+pub fn set_memory_policy(mode: i32, nodes: &[libc::c_ulong]) -> Result<()> {
+    let bits = nodes.len().saturating_mul(libc::c_ulong::BITS as usize);
+    // The kernel reads one bit less than it is told.
+    let (mask, count) = if bits == 0 { (ptr::null(), 0) } else { (nodes.as_ptr(), bits + 1) };
+    // SAFETY: the pointer is null with a count of 0, or to as many bits as the kernel reads, which
+    // outlive the call.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, count) })?;
+    Ok(())
+}

@@ -3,8 +3,8 @@
 use super::{Check, Violation, given, mapping, refuse, spelt, sysctl};
 use crate::document::{Document, JsonPath, at};
 use oci_spec::runtime::{
-    Linux, LinuxDevice, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, LinuxResources,
-    LinuxTimeOffset,
+    Linux, LinuxDevice, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, LinuxNetDevice,
+    LinuxResources, LinuxTimeOffset,
 };
 use std::collections::HashMap;
 
@@ -13,12 +13,12 @@ const PROPAGATIONS: [&str; 8] =
     ["private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"];
 
 pub(super) fn check(linux: &Linux, document: &Document) -> Check {
-    unsupported(linux)?;
     namespaces(linux.namespaces().as_deref().unwrap_or_default())?;
     mappings(linux)?;
     if let Some(offsets) = linux.time_offsets() {
         time_offsets(linux, offsets)?;
     }
+    net_devices(linux)?;
     devices(linux.devices().as_deref().unwrap_or_default(), document)?;
     sysctl::check(linux)?;
     propagation(linux.rootfs_propagation().as_deref().unwrap_or_default())?;
@@ -58,19 +58,6 @@ fn is_page_size(size: &str) -> bool {
 /// The config's entry for a namespace of a kind, whether it is to be made or joined.
 pub(super) fn namespace(linux: &Linux, kind: LinuxNamespaceType) -> Option<&LinuxNamespace> {
     linux.namespaces().iter().flatten().find(|namespace| namespace.typ() == kind)
-}
-
-/// What rind can't do yet is refused: the container would run without it.
-fn unsupported(linux: &Linux) -> Check {
-    let set = [
-        ("linux.intelRdt", linux.intel_rdt().is_some()),
-        ("linux.memoryPolicy", linux.memory_policy().is_some()),
-        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|map| !map.is_empty())),
-    ];
-    match set.iter().find(|(_, is_set)| *is_set) {
-        Some((path, _)) => refuse(at(path), "not supported by this version of rind"),
-        None => Ok(()),
-    }
 }
 
 fn namespaces(namespaces: &[LinuxNamespace]) -> Check {
@@ -129,6 +116,51 @@ fn time_offsets(linux: &Linux, offsets: &HashMap<String, LinuxTimeOffset>) -> Ch
         }
     }
     Ok(())
+}
+
+/// Which host devices are moved, and under which names, that the kernel must be able to give.
+fn net_devices(linux: &Linux) -> Check {
+    let Some(devices) = linux.net_devices().as_ref().filter(|devices| !devices.is_empty()) else {
+        return Ok(());
+    };
+    if namespace(linux, LinuxNamespaceType::Network).is_none() {
+        let reason = "needs a network namespace of the container's own in linux.namespaces";
+        refuse(at("linux.netDevices"), reason)?;
+    }
+    for (name, device) in devices {
+        let path = || at("linux.netDevices").key(name);
+        if !is_device_name(name) {
+            refuse(path(), format!("{name:?} can't be the name of a network device"))?;
+        }
+        let inside = name_inside(name, device);
+        // Of a pattern the kernel makes a name.
+        let is_pattern = inside.contains('%');
+        if !is_device_name(inside) || is_pattern && !is_name_pattern(inside) {
+            let reason = format!("{inside:?} can't be the name of a network device");
+            refuse(path().key("name"), reason)?;
+        }
+        let of_same = devices.iter().filter(|(name, device)| name_inside(name, device) == inside);
+        if !is_pattern && of_same.count() > 1 {
+            refuse(at("linux.netDevices"), format!("two devices are to be {inside}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The name that a device has in the container.
+fn name_inside<'a>(name: &'a str, device: &'a LinuxNetDevice) -> &'a str {
+    device.name().as_deref().filter(|inside| !inside.is_empty()).unwrap_or(name)
+}
+
+/// Whether the kernel takes this name (`dev_valid_name`).
+fn is_device_name(name: &str) -> bool {
+    let fits = !name.is_empty() && name.len() <= 15 && name != "." && name != "..";
+    fits && !name.contains(['/', ':', '\0']) && !name.contains(|c: char| c.is_whitespace())
+}
+
+fn is_name_pattern(name: &str) -> bool {
+    name.split_once("%d")
+        .is_some_and(|(before, after)| !before.contains('%') && !after.contains('%'))
 }
 
 fn devices(devices: &[LinuxDevice], document: &Document) -> Check {

@@ -1,0 +1,137 @@
+//! Writing the id mappings of a new user namespace (`user_namespaces(7)`).
+//!
+//! Root writes them itself. The kernel lets another user write one line that maps its own id; for
+//! more there are newuidmap and newgidmap, which are setuid and know which ids are whose.
+
+use crate::Error;
+use crate::namespaces::{IdMap, Mappings};
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use sys::Errno;
+use sys::nix::unistd::{AccessFlags, access, getegid, geteuid};
+
+/// Writes the mappings of `pid`'s user namespace, which have none yet.
+pub(crate) fn write(pid: i32, mappings: &Mappings) -> Result<(), Error> {
+    if geteuid().is_root() {
+        write_file(pid, USERS.file, &mappings.users.lines())?;
+        return write_file(pid, GROUPS.file, &mappings.groups.lines());
+    }
+    write_or_ask(pid, &USERS, &mappings.users)?;
+    if mappings.groups.is_only(getegid().as_raw()) {
+        // Or dropping a group would be a way around a file that is closed to it.
+        write_file(pid, "setgroups", "deny")?;
+    }
+    write_or_ask(pid, &GROUPS, &mappings.groups)
+}
+
+/// One of the two kinds of ids.
+struct Kind {
+    property: &'static str,
+    file: &'static str,
+    helper: &'static str,
+    ranges: &'static str,
+}
+
+const USERS: Kind = Kind {
+    property: "linux.uidMappings",
+    file: "uid_map",
+    helper: "newuidmap",
+    ranges: "/etc/subuid",
+};
+
+const GROUPS: Kind = Kind {
+    property: "linux.gidMappings",
+    file: "gid_map",
+    helper: "newgidmap",
+    ranges: "/etc/subgid",
+};
+
+impl IdMap {
+    /// Whether `id` of the host is all that is mapped.
+    fn is_only(&self, id: u32) -> bool {
+        matches!(self.0.as_slice(), [(_, host, 1)] if *host == id)
+    }
+}
+
+/// Writes a mapping, or has it written by who may, if the kernel says that we may not.
+fn write_or_ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
+    match std::fs::write(path(pid, kind.file), map.lines()) {
+        Err(error) if error.raw_os_error() == Some(Errno::EPERM as i32) => ask(pid, kind, map),
+        written => written.map_err(|error| failed(kind.file, &map.lines(), &error)),
+    }
+}
+
+/// Has `newuidmap` or `newgidmap` write a mapping.
+fn ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
+    let Kind { property, helper, ranges, .. } = kind;
+    let shown = shown(&map.lines());
+    let Some(program) = find(helper) else {
+        return Err(Error(format!(
+            "{property} ({shown}): {helper} is not in PATH; a user other than root can map \
+             nothing but its own id without: install uidmap, and give the user the ids in {ranges}"
+        )));
+    };
+    let mut command = Command::new(&program);
+    command.arg(pid.to_string());
+    for (container, host, size) in &map.0 {
+        command.args([container, host, size].map(u32::to_string));
+    }
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| {
+        Error(format!("{property}: running {}: {}", program.display(), sys::answer(&error)))
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Error(format!(
+        "{property} ({shown}): {helper} refused ({}); the ids must be the user's in {ranges}",
+        said.trim_end().replace('\n', ", ")
+    )))
+}
+
+/// Where `PATH` has a program; relative folders in it do not count.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(program))
+        .find(|file| access(file, AccessFlags::X_OK).is_ok())
+}
+
+fn write_file(pid: i32, file: &str, text: &str) -> Result<(), Error> {
+    std::fs::write(path(pid, file), text).map_err(|error| failed(file, text, &error))
+}
+
+fn path(pid: i32, file: &str) -> String {
+    format!("/proc/{pid}/{file}")
+}
+
+fn failed(file: &str, text: &str, error: &io::Error) -> Error {
+    Error(format!("writing {file} ({}): {}", shown(text), sys::answer(error)))
+}
+
+/// A mapping on one line.
+fn shown(text: &str) -> String {
+    text.trim_end().replace('\n', ", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_of_size_one_maps_only_its_id() {
+        assert!(IdMap(vec![(0, 1000, 1)]).is_only(1000));
+        for lines in [vec![], vec![(0, 1001, 1)], vec![(0, 1000, 2)], vec![(0, 1000, 1), (1, 7, 1)]]
+        {
+            assert!(!IdMap(lines.clone()).is_only(1000), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_mapping_is_shown_on_one_line() {
+        assert_eq!(shown("0 1000 1\n1 100000 65536\n"), "0 1000 1, 1 100000 65536");
+    }
+}

@@ -1,0 +1,130 @@
+//! `linux.netDevices`: devices of the host that become the container's.
+//!
+//! A device that is moved loses its addresses and is set down, so both are made good. From then on
+//! it is the container's: it is never moved back by us. When its namespace ends, the kernel gives a
+//! physical device back and removes one that is virtual.
+
+use crate::validate::is_same;
+use crate::{Error, Result};
+use oci_spec::runtime::Linux;
+use process::Namespaces;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use sys::Errno;
+use sys::netlink::{Address, Netlink, Target};
+use sys::nix::libc::{IFA_F_PERMANENT, RT_SCOPE_UNIVERSE};
+use sys::nix::sched::CloneFlags;
+use sys::nix::unistd::geteuid;
+
+/// The name that a device has between the host and a name that the kernel picks: moved and named by
+/// one call, it would be numbered twice.
+const PASSING: &str = "rind%d";
+
+/// A device that is to be moved.
+#[derive(Debug)]
+pub(crate) struct Device {
+    name: String,
+    /// Its name in the container; a pattern with `%d` is for the kernel to complete.
+    inside: String,
+    index: i32,
+    addresses: Vec<Address>,
+}
+
+/// Finds the devices. That the config's names are valid has been checked.
+pub(crate) fn plan(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<Device>> {
+    let Some(config) = linux.net_devices().as_ref().filter(|devices| !devices.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    if !geteuid().is_root() {
+        let why = "linux.netDevices: network devices can be moved by root only (not rootless)";
+        return Err(Error::new(why));
+    }
+    let joined = namespaces.joined.iter().find(|one| one.kind == CloneFlags::CLONE_NEWNET);
+    if let Some(joined) = joined
+        && is_same(&joined.file, "/proc/self/ns/net")?
+    {
+        return Err(Error::new(format!(
+            "linux.netDevices: needs a network namespace of the container's own, but \
+             linux.namespaces[{}] is the host's own",
+            joined.index
+        )));
+    }
+    let mut netlink = Netlink::open().map_err(|e| Error::call("linux.netDevices: rtnetlink", e))?;
+    let mut devices = Vec::with_capacity(config.len());
+    for (name, device) in config {
+        let inside = device.name().clone().filter(|inside| !inside.is_empty());
+        devices.push(find(&mut netlink, name, inside.unwrap_or_else(|| name.clone()))?);
+    }
+    // By name, as the order of a map is any.
+    devices.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(devices)
+}
+
+fn find(netlink: &mut Netlink, name: &str, inside: String) -> Result<Device> {
+    let index = netlink.index_of(name).map_err(|errno| failed(name, "looking for it", errno))?;
+    let index = index.ok_or_else(|| {
+        Error::new(format!("linux.netDevices.{name}: there is no network device of this name"))
+    })?;
+    let addresses = netlink.addresses(index);
+    let mut addresses = addresses.map_err(|errno| failed(name, "reading its addresses", errno))?;
+    addresses.retain(|one| one.flags & IFA_F_PERMANENT != 0 && one.scope == RT_SCOPE_UNIVERSE);
+    Ok(Device { name: name.to_owned(), inside, index, addresses })
+}
+
+/// Moves the devices to the network namespace of the new init `pid`.
+pub(crate) fn hand_over(devices: &[Device], pid: i32) -> Result<()> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let path = format!("/proc/{pid}/ns/net");
+    let namespace = match File::open(&path) {
+        // It has ended already, and tells why over its channel.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(|error| {
+            Error::new(format!("linux.netDevices: opening {path}: {}", sys::answer(&error)))
+        })?,
+    };
+    let namespace = OwnedFd::from(namespace);
+    let sockets = || {
+        let own = OwnedFd::from(File::open("/proc/self/ns/net")?);
+        Ok((Netlink::open()?, Netlink::open_in(&namespace, &own)?))
+    };
+    let (mut host, mut inside) = sockets().map_err(|error: std::io::Error| {
+        let why = sys::answer(&error);
+        Error::new(format!("linux.netDevices: entering the container's network namespace: {why}"))
+    })?;
+    devices.iter().try_for_each(|one| hand_one_over(one, &namespace, &mut host, &mut inside))
+}
+
+fn hand_one_over(
+    device: &Device,
+    namespace: &OwnedFd,
+    host: &mut Netlink,
+    inside: &mut Netlink,
+) -> Result<()> {
+    let name = device.inside.as_str();
+    let during = |step| move |errno| failed(&device.name, step, errno);
+    let picked = name.contains('%');
+    if !picked && inside.index_of(name).map_err(during("looking for its new name"))?.is_some() {
+        let why = format!("the container has a network device {name} already");
+        return Err(Error::new(format!("linux.netDevices.{}: {why}", device.name)));
+    }
+    let mut index = device.index;
+    while inside.has_index(index).map_err(during("looking for a free number"))? {
+        index = index.checked_add(1).ok_or_else(|| during("numbering it")(Errno::ERANGE))?;
+    }
+    let target = Target { namespace, index, name: if picked { PASSING } else { name } };
+    host.move_link(device.index, &target).map_err(during("moving it to the container"))?;
+    if picked {
+        inside.rename(index, name).map_err(during("naming it"))?;
+    }
+    for address in &device.addresses {
+        inside.add_address(index, address).map_err(during("giving it its address again"))?;
+    }
+    inside.set_up(index).map_err(during("setting it up"))
+}
+
+fn failed(name: &str, step: &str, errno: Errno) -> Error {
+    Error::call(format!("linux.netDevices.{name}: {step}"), errno)
+}

@@ -1,0 +1,422 @@
+//! `linux.intelRdt`: the container's group in resctrl, which shares out caches and memory bandwidth.
+//!
+//! A group is a directory of the mounted resctrl file system (the kernel's resctrl.rst): its
+//! `schemata` says what it may use, its `tasks` who is in it.
+
+use crate::{Error, Result};
+use oci_spec::runtime::{Linux, LinuxIntelRdt};
+use procfs::FromBufRead;
+use procfs::process::MountInfos;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use sys::Errno;
+
+/// Names below the root of resctrl, and of a group, that are the kernel's own.
+const RESERVED: [&str; 5] = [".", "..", "info", "mon_data", "mon_groups"];
+
+/// The group of a container to be.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Where resctrl is mounted.
+    root: PathBuf,
+    group: PathBuf,
+    /// Whether the config names the group: then it is not the container's alone.
+    named: bool,
+    /// What to write to `schemata`, one call a line.
+    schemata: Vec<String>,
+    monitor: Option<PathBuf>,
+}
+
+/// The group of a container, and what of it goes with the container.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Groups {
+    group: PathBuf,
+    /// Whether rind made the group for this container.
+    owned: bool,
+    /// The monitoring group, which is always its own.
+    monitor: Option<PathBuf>,
+}
+
+/// Reads `linux.intelRdt`, if it is set, and finds where resctrl is mounted.
+pub(crate) fn plan(linux: &Linux, id: &str, warnings: &mut Vec<String>) -> Result<Option<Plan>> {
+    let Some(config) = linux.intel_rdt() else { return Ok(None) };
+    warn_of_removed(config, warnings);
+    plan_below(&find_root()?, config, id).map(Some)
+}
+
+impl Plan {
+    /// Makes the group, or takes the one there is; on an error what was made is removed.
+    pub fn make(&self) -> Result<Groups> {
+        let made = self.make_group()?;
+        let filled = if made { self.write_schemata() } else { self.compare_schemata() };
+        let monitored = filled.and_then(|()| match &self.monitor {
+            Some(monitor) => fs::create_dir(monitor)
+                .map_err(|error| failed("enableMonitoring", "making", monitor, &error)),
+            None => Ok(()),
+        });
+        if let (Err(_), true) = (&monitored, made) {
+            let _ = fs::remove_dir(&self.group);
+        }
+        monitored.map(|()| self.groups(made && !self.named))
+    }
+
+    /// Removes what a `create` left that was killed before it had recorded it, if it is unused.
+    pub fn remove_unused(&self) -> Result<()> {
+        let groups = self.groups(!self.named);
+        let is_used = |group: &Path| {
+            fs::read_to_string(group.join("tasks")).is_ok_and(|tasks| !tasks.trim().is_empty())
+        };
+        let used = is_used(&groups.group) && groups.owned;
+        if used || groups.monitor.as_deref().is_some_and(is_used) {
+            return Ok(());
+        }
+        groups.remove()
+    }
+
+    fn groups(&self, owned: bool) -> Groups {
+        Groups { group: self.group.clone(), owned, monitor: self.monitor.clone() }
+    }
+
+    /// Whether the group had to be made.
+    fn make_group(&self) -> Result<bool> {
+        let exists = self.group.is_dir();
+        if self.named && exists {
+            return Ok(false);
+        }
+        if self.named && self.schemata.is_empty() {
+            return Err(Error::new(format!(
+                "linux.intelRdt.closID: {} does not exist, and without a schema it is not made",
+                self.group.display()
+            )));
+        }
+        match fs::create_dir(&self.group) {
+            Ok(()) => Ok(true),
+            // Another container was faster.
+            Err(error) if self.named && error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => {
+                let error = failed("closID", "making", &self.group, &error);
+                Err(self.with_status(&error))
+            }
+        }
+    }
+
+    fn write_schemata(&self) -> Result<()> {
+        let path = self.group.join("schemata");
+        self.schemata.iter().try_for_each(|line| {
+            write(&path, &format!("{line}\n")).map_err(|error| {
+                let step = format!("writing {line} to");
+                self.with_status(&failed("schemata", &step, &path, &error))
+            })
+        })
+    }
+
+    /// A group that exists must already be what is asked for.
+    fn compare_schemata(&self) -> Result<()> {
+        if self.schemata.is_empty() {
+            return Ok(());
+        }
+        let path = self.group.join("schemata");
+        let text = fs::read_to_string(&path)
+            .map_err(|error| failed("closID", "reading", &path, &error))?;
+        let (wanted, found) = (read_schemata(&self.schemata), read_schemata(text.lines()));
+        match wanted.iter().find(|(key, value)| found.get(*key) != Some(value)) {
+            None => Ok(()),
+            Some(((resource, domain), value)) => Err(Error::new(format!(
+                "linux.intelRdt: {resource}:{domain}={value} is asked for, but {} exists and is \
+                 different (use another closID, or none)",
+                path.display()
+            ))),
+        }
+    }
+
+    /// The same error, with what the kernel says of it.
+    fn with_status(&self, error: &Error) -> Error {
+        let status = fs::read_to_string(self.root.join("info/last_cmd_status"));
+        match status.as_deref().map(str::trim) {
+            Ok(status) if !status.is_empty() && status != "ok" => {
+                Error::new(format!("{error} ({status})"))
+            }
+            _ => Error::new(error.to_string()),
+        }
+    }
+}
+
+impl Groups {
+    /// Puts the process `pid` into them. The monitoring group is the second, as entering the other
+    /// leaves it.
+    pub fn enter(&self, pid: i32) -> Result<()> {
+        for group in std::iter::once(&self.group).chain(&self.monitor) {
+            let path = group.join("tasks");
+            match write(&path, &format!("{pid}\n")) {
+                // It has ended already, and tells why over its channel.
+                Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => return Ok(()),
+                written => written.map_err(|error| {
+                    failed("closID", &format!("writing {pid} to"), &path, &error)
+                })?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what is the container's alone.
+    pub fn remove(&self) -> Result<()> {
+        let owned = self.owned.then_some(&self.group);
+        self.monitor.iter().chain(owned).try_for_each(|group| match fs::remove_dir(group) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(failed("closID", "removing", group, &error))
+            }
+            _ => Ok(()),
+        })
+    }
+}
+
+fn plan_below(root: &Path, config: &LinuxIntelRdt, id: &str) -> Result<Plan> {
+    let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+    let closid = given(config.clos_id());
+    let name = closid.as_deref().unwrap_or(id);
+    let is_root = closid.as_deref() == Some("/");
+    if !is_root && (RESERVED.contains(&name) || name.contains(['/', '\n'])) {
+        return Err(refused("closID", &format!("{name:?} can't be the name of a group")));
+    }
+    let group = if is_root { root.to_owned() } else { root.join(name) };
+    let bandwidth = given(config.mem_bw_schema());
+    if let Some(schema) = bandwidth.as_ref().filter(|schema| !schema.starts_with("MB:")) {
+        return Err(refused("memBwSchema", &format!("{schema:?} does not begin with MB:")));
+    }
+    let mut schemata: Vec<String> = given(config.l3_cache_schema()).into_iter().collect();
+    schemata.extend(bandwidth);
+    schemata.extend(config.schemata().iter().flatten().cloned());
+    if let Some(line) = schemata.iter().find(|line| line.contains('\n') || !line.contains(':')) {
+        let why = format!("{line:?} is not one line such as L3:0=f;1=f");
+        return Err(refused("schemata", &why));
+    }
+    let monitored = config.enable_monitoring().unwrap_or(false);
+    let monitor = monitored.then(|| group.join("mon_groups").join(id));
+    Ok(Plan { root: root.to_owned(), group, named: closid.is_some(), schemata, monitor })
+}
+
+#[allow(deprecated)] // to tell of them
+fn warn_of_removed(config: &LinuxIntelRdt, warnings: &mut Vec<String>) {
+    let removed = [("enableCMT", config.enable_cmt()), ("enableMBM", config.enable_mbm())];
+    for (name, _) in removed.iter().filter(|(_, value)| **value == Some(true)) {
+        warnings.push(format!(
+            "linux.intelRdt.{name}: ignored, the specification has enableMonitoring instead"
+        ));
+    }
+}
+
+/// Where resctrl is mounted.
+fn find_root() -> Result<PathBuf> {
+    let text = fs::read("/proc/self/mountinfo").map_err(|error| {
+        Error::new(format!("reading /proc/self/mountinfo: {}", sys::answer(&error)))
+    })?;
+    let mounts = MountInfos::from_buf_read(text.as_slice())
+        .map_err(|error| Error::new(format!("reading /proc/self/mountinfo: {error}")))?;
+    let found = mounts.into_iter().find(|mount| mount.fs_type == "resctrl");
+    found.map(|mount| mount.mount_point).ok_or_else(|| {
+        Error::new(
+            "linux.intelRdt: resctrl is not mounted (mount -t resctrl resctrl /sys/fs/resctrl, \
+             where processor and kernel have it)",
+        )
+    })
+}
+
+/// What lines of a `schemata` file say: a value for a domain of a resource; a later one counts.
+fn read_schemata<S: AsRef<str>>(
+    lines: impl IntoIterator<Item = S>,
+) -> BTreeMap<(String, String), String> {
+    // The kernel writes 0007f for 7f.
+    let plain = |number: &str| match number.trim().trim_start_matches('0') {
+        "" => "0".to_owned(),
+        number => number.to_lowercase(),
+    };
+    let mut values = BTreeMap::new();
+    for line in lines {
+        let Some((resource, domains)) = line.as_ref().split_once(':') else { continue };
+        for (domain, value) in domains.split(';').filter_map(|domain| domain.split_once('=')) {
+            values.insert((resource.trim().to_owned(), plain(domain)), plain(value));
+        }
+    }
+    values
+}
+
+/// Writes by one call, as files of the kernel want it.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes())
+}
+
+fn refused(key: &str, why: &str) -> Error {
+    Error::new(format!("linux.intelRdt.{key}: {why}"))
+}
+
+fn failed(key: &str, step: &str, path: &Path, error: &std::io::Error) -> Error {
+    refused(key, &format!("{step} {}: {}", path.display(), sys::answer(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A folder in place of resctrl, where files of groups have to be made by hand.
+    struct Tree(PathBuf);
+
+    impl Tree {
+        fn new(name: &str) -> Self {
+            let root = std::env::temp_dir().join(format!("rind-rdt-{}-{name}", std::process::id()));
+            let tree = Self(root);
+            tree.group("", "    L3:0=fffff;1=fffff\n    MB:0=100;1=100\n");
+            fs::create_dir(tree.0.join("info")).unwrap();
+            tree
+        }
+
+        fn group(&self, name: &str, schemata: &str) {
+            fs::create_dir_all(self.0.join(name).join("mon_groups")).unwrap();
+            fs::write(self.0.join(name).join("schemata"), schemata).unwrap();
+            fs::write(self.0.join(name).join("tasks"), "").unwrap();
+        }
+
+        fn plan(&self, config: &str) -> Result<Plan> {
+            plan_below(&self.0, &serde_json::from_str(config).unwrap(), "id")
+        }
+
+        fn read(&self, name: &str) -> String {
+            fs::read_to_string(self.0.join(name)).unwrap()
+        }
+
+        fn refused(&self, config: &str, text: &str) {
+            let error = self.plan(config).and_then(|plan| plan.make()).unwrap_err().to_string();
+            assert!(error.contains(text), "{config}: {error}");
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn without_closid_the_group_is_the_containers() {
+        let tree = Tree::new("own");
+        let groups = tree.plan("{}").unwrap().make().unwrap();
+        assert!(groups.owned && tree.0.join("id").is_dir());
+        tree.refused("{}", "file exists");
+        assert!(tree.0.join("id").is_dir(), "an error must not remove what was there");
+        groups.remove().unwrap();
+        assert!(!tree.0.join("id").exists());
+        groups.remove().unwrap();
+    }
+
+    #[test]
+    fn a_named_group_must_exist_unless_there_is_a_schema() {
+        let tree = Tree::new("named");
+        tree.refused(r#"{"closID":"gold"}"#, "does not exist");
+        tree.group("gold", "L3:0=f\n");
+        let groups = tree.plan(r#"{"closID":"gold"}"#).unwrap().make().unwrap();
+        assert!(!groups.owned);
+        groups.enter(42).unwrap();
+        groups.remove().unwrap();
+        assert_eq!(tree.read("gold/tasks"), "42\n");
+        // Made by us, and left all the same: another container may use it by then.
+        let plan = tree.plan(r#"{"closID":"new","l3CacheSchema":"L3:0=f"}"#).unwrap();
+        assert!(plan.make_group().unwrap());
+        assert!(!plan.make_group().unwrap(), "the second time it is there");
+        plan.groups(false).remove().unwrap();
+        assert!(tree.0.join("new").is_dir());
+    }
+
+    #[test]
+    fn the_root_group_is_never_made_or_removed() {
+        let tree = Tree::new("root");
+        let groups = tree.plan(r#"{"closID":"/"}"#).unwrap().make().unwrap();
+        groups.enter(7).unwrap();
+        groups.remove().unwrap();
+        assert_eq!(tree.read("tasks"), "7\n");
+    }
+
+    #[test]
+    fn schemata_are_written_in_their_order() {
+        let tree = Tree::new("order");
+        let config = r#"{"schemata":["L3:0=1","MB:0=20"],"memBwSchema":"MB:0=50","l3CacheSchema":"L3:0=f;1=f"}"#;
+        tree.group("id", "");
+        tree.plan(config).unwrap().write_schemata().unwrap();
+        assert_eq!(tree.read("id/schemata"), "L3:0=f;1=f\nMB:0=50\nL3:0=1\nMB:0=20\n");
+    }
+
+    #[test]
+    fn a_schema_that_can_not_be_written_takes_the_group_back() {
+        let tree = Tree::new("back");
+        fs::write(tree.0.join("info/last_cmd_status"), "Mask out of range\n").unwrap();
+        // In a plain folder there is no schemata.
+        tree.refused(r#"{"closID":"gold","l3CacheSchema":"L3:0=f"}"#, "(Mask out of range)");
+        assert!(!tree.0.join("gold").exists());
+        tree.refused(r#"{"enableMonitoring":true}"#, "enableMonitoring: making");
+        assert!(!tree.0.join("id").exists());
+    }
+
+    #[test]
+    fn a_group_that_exists_must_be_what_is_asked_for() {
+        let tree = Tree::new("compare");
+        tree.group("gold", "    MB:0= 50;1=100\n    L3:0=0007f;1=fffff\n");
+        for (config, fits) in [
+            (
+                r#"{"closID":"gold","l3CacheSchema":"L3:0=7F;1=fffff","memBwSchema":"MB:0=50"}"#,
+                true,
+            ),
+            (r#"{"closID":"gold","l3CacheSchema":"L3:0=1","schemata":["L3:0=7f"]}"#, true),
+            (r#"{"closID":"gold","l3CacheSchema":"L3:0=3f"}"#, false),
+            (r#"{"closID":"gold","schemata":["L2:0=7f"]}"#, false),
+            (r#"{"closID":"gold","memBwSchema":"MB:2=50"}"#, false),
+        ] {
+            let made = tree.plan(config).unwrap().make();
+            assert_eq!(made.is_ok(), fits, "{config}: {made:?}");
+        }
+        assert!(tree.read("gold/schemata").contains("0007f"), "an existing group is not written");
+    }
+
+    #[test]
+    fn a_monitoring_group_goes_with_the_container() {
+        let tree = Tree::new("monitor");
+        tree.group("gold", "L3:0=f\n");
+        let config = r#"{"closID":"gold","enableMonitoring":true}"#;
+        let groups = tree.plan(config).unwrap().make().unwrap();
+        let tasks = tree.0.join("gold/mon_groups/id/tasks");
+        fs::write(&tasks, "").unwrap();
+        groups.enter(42).unwrap();
+        assert_eq!(tree.read("gold/mon_groups/id/tasks"), "42\n");
+        tree.plan(config).unwrap().remove_unused().unwrap();
+        assert!(tree.0.join("gold/mon_groups/id").exists(), "somebody is in it");
+        fs::remove_file(tasks).unwrap();
+        let kept: Groups = serde_json::from_str(&serde_json::to_string(&groups).unwrap()).unwrap();
+        kept.remove().unwrap();
+        assert!(!tree.0.join("gold/mon_groups/id").exists() && tree.0.join("gold").exists());
+    }
+
+    #[test]
+    fn what_a_killed_create_left_is_removed() {
+        let tree = Tree::new("killed");
+        fs::create_dir(tree.0.join("id")).unwrap();
+        tree.plan("{}").unwrap().remove_unused().unwrap();
+        assert!(!tree.0.join("id").exists());
+    }
+
+    #[test]
+    fn names_and_lines_that_can_not_be_are_refused() {
+        let tree = Tree::new("invalid");
+        for (config, key) in [
+            (r#"{"closID":".."}"#, "closID"),
+            (r#"{"closID":"a/b"}"#, "closID"),
+            (r#"{"closID":"info"}"#, "closID"),
+            (r#"{"closID":"a","memBwSchema":"L3:0=f"}"#, "memBwSchema"),
+            (r#"{"closID":"a","l3CacheSchema":"L3:0=f\nMB:0=10"}"#, "schemata"),
+            (r#"{"closID":"a","schemata":["nonsense"]}"#, "schemata"),
+        ] {
+            tree.refused(config, &format!("linux.intelRdt.{key}"));
+        }
+    }
+}
