@@ -4,6 +4,8 @@
 // It is written for one use of each function.
 #![allow(clippy::needless_pass_by_value)]
 
+mod libseccomp;
+
 use crate::abi::{ABIS, Abi, NATIVE, X32_BIT, find};
 use crate::syscalls::{IPC_PARTS, NAMES, SOCKETCALL_PARTS};
 use crate::{ACTIONS, ARCHITECTURES, Filter, KNOWN_FLAGS, Listener, OPERATORS};
