@@ -3,6 +3,7 @@
 use crate::binary;
 use crate::bundle::Bundle;
 use crate::command::{self, LIMIT, Output, Running, readable};
+use crate::host::wait_for;
 use crate::traces::{self, Trace};
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -200,8 +201,13 @@ impl Container {
     /// Waits until its init has ended.
     #[track_caller]
     pub fn wait_stopped(&self) {
-        if let Some(init) = &self.init {
-            assert!(readable(init, LIMIT), "{} has not ended; it wrote {:?}", self.id, self.said());
+        match &self.init {
+            Some(init) => {
+                let said = || self.said();
+                assert!(readable(init, LIMIT), "{} has not ended; it wrote {:?}", self.id, said());
+            }
+            // It was made by other means, or had ended before it could be watched.
+            None => wait_for(&format!("{} to end", self.id), || self.status() == "stopped"),
         }
         assert_eq!(self.status(), "stopped");
     }

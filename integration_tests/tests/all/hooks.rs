@@ -1,10 +1,12 @@
 //! Hooks: when each kind runs, in which namespaces, with what, and what its failure does.
 
+use integration_tests::command::run;
 use integration_tests::host::{is_alive, own_namespace, wait_for};
 use integration_tests::test::Test;
 use integration_tests::{Bundle, Container, Output, Value, bundle::push, json, tests};
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 pub const TESTS: &[Test] = tests![
@@ -37,6 +39,7 @@ pub const TESTS: &[Test] = tests![
     hook_with_a_relative_path_is_refused,
     hook_with_no_time_is_refused,
     hooks_leave_no_descriptors_to_the_container,
+    hooks_get_no_descriptors_but_the_standard_ones,
     poststop_runs_after_everything_is_gone,
 ];
 
@@ -443,22 +446,42 @@ fn hook_with_no_time_is_refused() {
     }
 }
 
-/// Neither does a hook get what the runtime has open.
 fn hooks_leave_no_descriptors_to_the_container() {
-    let (bundle, log) =
-        logging(&["createRuntime", "poststart"], "ls /proc/$$/fd | tr '\\n' ' '; echo");
-    let bundle = hook(bundle, "createContainer", json!({ "path": "/bin/true" }));
+    let hook_that_does_nothing = json!({ "path": "/bin/true" });
+    let kinds = ["prestart", "createRuntime", "createContainer"];
+    let bundle = kinds
+        .iter()
+        .fold(Bundle::new(), |bundle, kind| hook(bundle, kind, hook_that_does_nothing.clone()));
     let container = Container::created(bundle.probing(&["open-descriptors"]));
     container.start();
     container.wait_stopped();
     let report = container.report();
     let open: Vec<&String> = report.as_object().unwrap().keys().collect();
     assert_eq!(open, ["0", "1", "2"]);
-    for line in log.lines() {
-        // The shell keeps the standard output that it redirected at 10 or so while it does that.
-        let numbers = line.split_whitespace().map(|number| number.parse::<u32>().unwrap());
-        let strays: Vec<u32> = numbers.filter(|number| (3..10).contains(number)).collect();
-        assert!(strays.is_empty(), "{line}");
+}
+
+/// Neither what the runtime has open, nor what its caller has.
+fn hooks_get_no_descriptors_but_the_standard_ones() {
+    for kind in KINDS {
+        // One in the container's pid namespace, with the host's /proc, does not find itself there.
+        if kind == "createContainer" {
+            continue;
+        }
+        let (bundle, log) = logging(&[kind], "/bin/ls /proc/self/fd");
+        let container = Container::new(bundle.probing(&["exit", "0"]));
+        let call = |name: &str| {
+            let usual = container.command_for(name, &[]);
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", r#"exec 3</ 5</etc 7</dev/null; exec "$@""#, "sh"]);
+            command.arg(usual.get_program()).args(usual.get_args());
+            let _ = run(command).succeeded();
+        };
+        call("create");
+        call("start");
+        container.wait_stopped();
+        call("delete");
+        // The last is the folder that ls reads, at the first number that is free.
+        assert_eq!(log.lines(), ["0", "1", "2", "3"], "{kind}");
     }
 }
 

@@ -6,13 +6,21 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod cgroups;
+mod commands;
 mod devices;
+mod errors;
+mod faults;
 mod hooks;
 mod lifecycle;
+mod memory_policy;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod process;
+mod rdt;
+mod rootless;
 mod seccomp;
+mod security;
 mod terminal;
 
 use integration_tests::{binary, host, test};
@@ -38,13 +46,21 @@ fn main() -> ExitCode {
     }
     let modules = [
         cgroups::TESTS,
+        commands::TESTS,
         devices::TESTS,
+        errors::TESTS,
+        faults::TESTS,
         hooks::TESTS,
         lifecycle::TESTS,
+        memory_policy::TESTS,
         mounts::TESTS,
         namespaces::TESTS,
+        net_devices::TESTS,
         process::TESTS,
+        rdt::TESTS,
+        rootless::TESTS,
         seccomp::TESTS,
+        security::TESTS,
         terminal::TESTS,
     ];
     let ended = test::run(modules.concat());

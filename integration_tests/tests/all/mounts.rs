@@ -7,6 +7,7 @@ use integration_tests::test::{Test, skip};
 use integration_tests::{Bundle, Container, Value, cgroup, json, tests};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::Path;
 use std::process::Command;
 
 pub const TESTS: &[Test] = tests![
@@ -42,6 +43,9 @@ pub const TESTS: &[Test] = tests![
     cgroup_is_read_only_if_asked,
     idmapped_bind,
     idmap_without_mappings_is_refused,
+    idmap_without_its_own_takes_the_containers_mappings,
+    idmap_is_of_one_mount_ridmap_of_all,
+    mount_label_without_selinux_is_left_out,
     root_is_read_only,
     root_is_writable,
     root_may_be_absolute,
@@ -445,6 +449,58 @@ fn idmapped_bind() {
 fn idmap_without_mappings_is_refused() {
     let (bundle, folder) = with_folder();
     bundle.mount(bind(&folder, "/m", &["idmap"])).refused("apping");
+}
+
+/// 0 of the container is the host's 100000.
+fn mapping() -> Value {
+    json!([{ "containerID": 0, "hostID": 100_000, "size": 1000 }])
+}
+
+fn idmap_without_its_own_takes_the_containers_mappings() {
+    let (bundle, folder) = with_folder();
+    chown(format!("{folder}/inside"), Some(5), Some(6)).unwrap();
+    let bundle = bundle.namespace("user", None).config(|config| {
+        config["linux"]["uidMappings"] = mapping();
+        config["linux"]["gidMappings"] = mapping();
+    });
+    let bundle = bundle.file("/m/inside", "a mount point, as its root may not make one");
+    let seen = bundle.mount(bind(&folder, "/m", &["idmap"])).stat("/m/inside");
+    assert_eq!((&seen["uid"], &seen["gid"]), (&json!(5), &json!(6)));
+}
+
+fn idmap_is_of_one_mount_ridmap_of_all() {
+    for (option, below) in [("idmap", 0), ("ridmap", 100_000)] {
+        let (bundle, folder) = with_folder();
+        fs::create_dir(format!("{folder}/below")).unwrap();
+        let mut mount = bind(&folder, "/m", &["rbind", option]);
+        mount["uidMappings"] = mapping();
+        mount["gidMappings"] = mapping();
+        let bundle = bundle.mount(mount).probing(&["stat", "/m/inside", "/m/below"]);
+        let container = Container::new(bundle);
+        let runtime = container.command_for("run", &[]);
+        let script = "mount -t tmpfs none \"$1\" && shift && exec \"$@\"";
+        let mut command = Command::new(needs_program("unshare"));
+        command.args(["--mount", "--propagation", "private", "/bin/sh", "-c", script, "sh"]);
+        command.arg(format!("{folder}/below")).arg(runtime.get_program()).args(runtime.get_args());
+        let seen: Value = serde_json::from_str(&run(command).succeeded().stdout).unwrap();
+        assert_eq!(
+            (&seen[0]["uid"], &seen[1]["uid"]),
+            (&json!(100_000), &json!(below)),
+            "{option}"
+        );
+    }
+}
+
+fn mount_label_without_selinux_is_left_out() {
+    if Path::new("/sys/fs/selinux/enforce").exists() {
+        skip("SELinux is enabled here");
+    }
+    let bundle = Bundle::new().config(|config| {
+        config["linux"]["mountLabel"] = json!("system_u:object_r:svirt_sandbox_file_t:s0:c1,c2");
+    });
+    let seen = bundle.report();
+    let data = mount_on(&seen, "/dev/shm")["data"].as_array().unwrap();
+    assert!(!data.iter().any(|one| one.as_str().unwrap().contains("context")), "{data:?}");
 }
 
 fn root_is_read_only() {

@@ -8,6 +8,7 @@ use integration_tests::{Bundle, Container, Output, Value, json, tests};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 use std::process::Command;
 use std::thread::available_parallelism;
 
@@ -43,6 +44,8 @@ pub const TESTS: &[Test] = tests![
     io_priority_is_set,
     personality_is_set,
     affinity_is_not_the_callers,
+    affinity_of_exec_is_not_inits,
+    security_labels_without_their_module_are_warnings,
     signals_are_at_their_defaults,
     process_leads_a_session,
     only_standard_descriptors_are_open,
@@ -339,6 +342,33 @@ fn affinity_is_not_the_callers() {
     let runtime = container.command_for("run", &[]);
     command.args(["-c", "0"]).arg(runtime.get_program()).args(runtime.get_args());
     assert_eq!(json_of(&run(command).succeeded())["processors"], here);
+}
+
+fn affinity_of_exec_is_not_inits() {
+    let here = Bundle::new().report()["processors"].clone();
+    let bundle = Bundle::new().config(|config| {
+        config["process"]["execCPUAffinity"] = json!({ "initial": "0", "final": "0" });
+    });
+    assert_eq!(bundle.report()["processors"], here);
+}
+
+fn security_labels_without_their_module_are_warnings() {
+    let apparmor = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+    if apparmor.is_ok_and(|text| text.starts_with('Y')) {
+        skip("AppArmor is enabled here");
+    }
+    if Path::new("/sys/fs/selinux/enforce").exists() {
+        skip("SELinux is enabled here");
+    }
+    let bundle = Bundle::new().config(|config| {
+        config["process"]["apparmorProfile"] = json!("acme_secure_profile");
+        config["process"]["selinuxLabel"] = json!("system_u:system_r:svirt_lxc_net_t:s0:c124,c675");
+    });
+    let (output, log) = run_logged(bundle);
+    assert_eq!(output.code, 0, "{output:#?}");
+    for text in ["process.apparmorProfile acme_secure_profile: AppArmor is not", "SELinux is not"] {
+        assert!(log.contains(text) && log.contains("level=warning"), "{log}");
+    }
 }
 
 fn signals_are_at_their_defaults() {

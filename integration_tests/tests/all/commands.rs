@@ -1,0 +1,537 @@
+//! The commands that make no container: version, help, features, spec, list; and the global flags.
+
+use integration_tests::command::run;
+use integration_tests::host::needs_program;
+use integration_tests::test::{Test, in_parallel};
+use integration_tests::{Bundle, Container, Output, Value, binary, cgroup, json, tests};
+use std::fs;
+use std::process::Command;
+
+pub const TESTS: &[Test] = tests![
+    version_has_three_lines,
+    help_lists_all_commands_and_global_flags,
+    help_of_every_command_lists_its_flags,
+    help_comes_in_every_form,
+    help_needs_no_container,
+    features_has_what_the_specification_asks_for,
+    features_lists_are_sorted,
+    features_are_the_same_whatever_the_host,
+    every_mount_option_of_features_is_accepted,
+    every_namespace_of_features_is_accepted,
+    every_capability_of_features_is_accepted,
+    every_hook_of_features_is_run,
+    every_seccomp_action_and_operator_of_features_is_accepted,
+    spec_writes_a_config,
+    spec_goes_to_the_bundle,
+    spec_never_replaces_a_config,
+    spec_into_what_is_missing_fails,
+    spec_for_the_unprivileged,
+    what_spec_writes_runs,
+    list_of_a_missing_root_fails,
+    list_needs_no_default_root,
+    list_leaves_foreign_files_alone,
+    output_to_a_closed_pipe_is_no_panic,
+    full_output_is_a_failure,
+    systemd_is_a_clear_error,
+    cgroups_may_be_disabled,
+    criu_is_accepted,
+    root_may_be_relative,
+    empty_root_is_the_default,
+];
+
+/// The runtime with nothing but these words.
+fn rind(words: &[&str]) -> Command {
+    let mut command = Command::new(binary::rind());
+    command.args(words);
+    command
+}
+
+/// What the runtime prints for these words.
+#[track_caller]
+fn printed(words: &[&str]) -> String {
+    run(rind(words)).succeeded().stdout
+}
+
+fn features() -> Value {
+    serde_json::from_str(&printed(&["features"])).unwrap()
+}
+
+/// The strings of the JSON list at `pointer` in `features`.
+#[track_caller]
+fn featured(pointer: &str) -> Vec<String> {
+    let features = features();
+    let list = features.pointer(pointer).unwrap_or_else(|| panic!("{pointer} of {features:#}"));
+    list.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+}
+
+fn version_has_three_lines() {
+    for word in ["--version", "-v", "-version", "version"] {
+        let text = printed(&[word]);
+        let lines: Vec<&str> = text.lines().collect();
+        let [version, commit, spec] = lines[..] else { panic!("{text}") };
+        let number = version.strip_prefix("rind version ").unwrap();
+        assert!(number.starts_with(|c: char| c.is_ascii_digit()), "{version}");
+        assert!(commit.strip_prefix("commit: ").is_some(), "{commit}");
+        assert_eq!(spec, "spec: 1.3.0");
+        assert!(text.ends_with('\n'));
+    }
+}
+
+/// The commands, and what the table of the command line's documentation has for flags.
+const COMMANDS: [(&str, &str); 9] = [
+    (
+        "create",
+        "--bundle, -b --config --console-socket --pidfd-socket --pid-file --no-pivot \
+         --no-new-keyring --preserve-fds",
+    ),
+    ("start", ""),
+    (
+        "run",
+        "--bundle, -b --config --console-socket --pidfd-socket --pid-file --no-pivot \
+         --no-new-keyring --preserve-fds --detach, -d --keep --no-subreaper",
+    ),
+    ("state", ""),
+    ("kill", "--all, -a"),
+    ("delete", "--force, -f"),
+    ("list", "--format, -f --quiet, -q"),
+    ("spec", "--bundle, -b --rootless"),
+    ("features", ""),
+];
+
+fn help_lists_all_commands_and_global_flags() {
+    let text = printed(&["--help"]);
+    for (name, _) in COMMANDS {
+        assert!(text.contains(&format!("\n  {name} ")), "{name} is not in\n{text}");
+    }
+    for flag in [
+        "--debug",
+        "--log FILE",
+        "--log-format FORMAT",
+        "--root DIR",
+        "--rootless MODE",
+        "--cgroup-manager MANAGER",
+        "--systemd-cgroup",
+        "--criu PATH",
+        "--help, -h",
+        "--version, -v",
+    ] {
+        assert!(text.contains(&format!("\n  {flag} ")), "{flag} is not in\n{text}");
+    }
+}
+
+fn help_of_every_command_lists_its_flags() {
+    for (name, flags) in COMMANDS {
+        let text = printed(&[name, "--help"]);
+        assert!(text.starts_with(&format!("rind {name} - ")), "{text}");
+        assert!(text.contains(&format!("\nusage: rind {name}")), "{text}");
+        for flag in flags.split(" --").map(|flag| flag.trim_start_matches("--")) {
+            let listed = flag.is_empty() || text.contains(&format!("\n  --{flag} "));
+            assert!(listed, "--{flag} is not in\n{text}");
+        }
+        let (count, known) = (text.matches("\n  --").count(), flags.matches("--").count());
+        assert_eq!(count, known, "a flag of {name} that this test does not know of:\n{text}");
+        // In a terminal of the usual width.
+        let widest = text.lines().map(str::len).max().unwrap();
+        assert!(widest <= 100, "{widest} columns:\n{text}");
+    }
+}
+
+fn help_comes_in_every_form() {
+    let text = printed(&["--help"]);
+    for words in [&["-h"][..], &["help"], &["h"], &[], &["-help"], &["--root", "/x", "--help"]] {
+        assert_eq!(printed(words), text, "{words:?}");
+    }
+    let text = printed(&["create", "--help"]);
+    for words in [&["help", "create"][..], &["create", "-h"], &["create", "id", "--help"]] {
+        assert_eq!(printed(words), text, "{words:?}");
+    }
+    let _ = run(rind(&["help", "frobnicate"])).failed_with("frobnicate");
+}
+
+/// Not even when much is wrong.
+fn help_needs_no_container() {
+    let container = Container::new(Bundle::new());
+    let folder = container.bundle().folder().join("nowhere");
+    let root = folder.to_str().unwrap();
+    for (name, _) in COMMANDS {
+        let _ = printed(&["--root", root, name, "--help"]);
+        assert!(!folder.exists(), "{name} --help made the root");
+    }
+}
+
+fn features_has_what_the_specification_asks_for() {
+    let features = features();
+    assert_eq!(features["ociVersionMin"], "1.0.0");
+    assert_eq!(features["ociVersionMax"], "1.3.0");
+    let hooks =
+        ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+    assert_eq!(features["hooks"], json!(hooks));
+    let namespaces = ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"];
+    assert_eq!(features["linux"]["namespaces"], json!(namespaces));
+    let cgroup = &features["linux"]["cgroup"];
+    assert_eq!((&cgroup["v1"], &cgroup["v2"]), (&json!(true), &json!(true)));
+    for field in ["systemd", "systemdUser", "rdma"] {
+        assert!(cgroup[field].is_boolean(), "{cgroup}");
+    }
+    let seccomp = &features["linux"]["seccomp"];
+    assert_eq!(seccomp["enabled"], true);
+    for list in ["actions", "operators", "archs", "knownFlags", "supportedFlags"] {
+        assert!(seccomp[list].as_array().is_some_and(|list| !list.is_empty()), "{list}: {seccomp}");
+    }
+    assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
+    assert!(features["linux"]["intelRdt"]["enabled"].is_boolean());
+    let options = featured("/mountOptions");
+    for option in ["ro", "rbind", "rro", "tmpcopyup", "idmap", "ridmap", "nosymfollow"] {
+        assert!(options.iter().any(|listed| listed == option), "{option}: {options:?}");
+    }
+}
+
+fn features_lists_are_sorted() {
+    for list in ["/mountOptions", "/linux/namespaces"] {
+        assert!(featured(list).is_sorted(), "{list}");
+    }
+}
+
+/// Neither as another user, without /proc and /sys, nor in another directory.
+fn features_are_the_same_whatever_the_host() {
+    let expected = printed(&["features"]);
+    let script = r#"
+        mount -t tmpfs none /proc && mount -t tmpfs none /sys && cd / && umask 077 && exec "$@""#;
+    let mut command = Command::new(needs_program("unshare"));
+    command.args(["--mount", "--net", "--ipc", "--uts", "--propagation", "private"]);
+    command.args(["/bin/sh", "-c", script, "sh"]).arg(binary::rind()).arg("features");
+    assert_eq!(run(command).succeeded().stdout, expected);
+    // Where the built one is, others may have no access to.
+    let bundle = Bundle::new();
+    let copy = bundle.folder().join("rind");
+    let mut command = Command::new(needs_program("cp"));
+    command.arg(binary::rind()).arg(&copy);
+    let _ = run(command).succeeded();
+    let mut command = Command::new(needs_program("setpriv"));
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    command.args(["--bounding-set=-all", "--no-new-privs"]).arg(&copy).arg("features");
+    assert_eq!(run(command).succeeded().stdout, expected);
+    let mut command = rind(&["--root", "/not/there", "features"]);
+    command.env_clear();
+    assert_eq!(run(command).succeeded().stdout, expected);
+}
+
+fn every_mount_option_of_features_is_accepted() {
+    let not_for_a_file_system = ["remount", "bind", "rbind", "idmap", "ridmap"];
+    in_parallel(featured("/mountOptions").chunks(16), |options| {
+        for option in options {
+            // On what it is for: binding, mapping ids, or a file system of its own.
+            let bundle = Bundle::new();
+            let folder = bundle.folder().join("source");
+            fs::create_dir(&folder).unwrap();
+            let mut bind = json!({ "destination": "/tmp", "source": folder });
+            bind["options"] = json!(["bind", option]);
+            if option.ends_with("idmap") {
+                let mapping = json!([{ "containerID": 0, "hostID": 100_000, "size": 1000 }]);
+                bind["uidMappings"] = mapping.clone();
+                bind["gidMappings"] = mapping;
+            }
+            let bundle = if option == "remount" {
+                let first = json!({ "destination": "/tmp", "source": folder, "options": ["bind"] });
+                bundle.mount(first)
+            } else {
+                bundle
+            };
+            accepted(bundle.mount(bind), option);
+            if not_for_a_file_system.contains(&option.as_str()) {
+                continue;
+            }
+            let tmpfs = json!({ "destination": "/tmp", "type": "tmpfs", "options": [option] });
+            accepted(Bundle::new().mount(tmpfs), option);
+        }
+    });
+}
+
+/// Asserts that a container of this bundle runs to its end, `what` being new in it.
+#[track_caller]
+fn accepted(bundle: Bundle, what: &str) {
+    // What it may not do in a mount without its permission is not asked of it.
+    let output = bundle.probing(&["exit", "0"]).run();
+    assert!(output.code == 0 && output.stderr.is_empty(), "{what}: {output:#?}");
+}
+
+fn every_namespace_of_features_is_accepted() {
+    for kind in featured("/linux/namespaces") {
+        let bundle = Bundle::new().namespace(&kind, None).config(|config| {
+            if kind == "user" {
+                let mapping = json!([{ "containerID": 0, "hostID": 0, "size": 65536 }]);
+                config["linux"]["uidMappings"] = mapping.clone();
+                config["linux"]["gidMappings"] = mapping;
+            }
+        });
+        accepted(bundle, &kind);
+    }
+}
+
+fn every_capability_of_features_is_accepted() {
+    let names = featured("/linux/capabilities");
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    assert!(all.contains(&"CAP_SYS_ADMIN") && all.contains(&"CAP_CHECKPOINT_RESTORE"), "{all:?}");
+    // One that this kernel does not know is a warning, not an error.
+    let output = Bundle::new().capabilities(&all).run();
+    assert_eq!(output.code, 0, "{output:#?}");
+}
+
+fn every_hook_of_features_is_run() {
+    for kind in featured("/hooks") {
+        let bundle = Bundle::new().with_shell();
+        let hook = json!({ "path": "/bin/sh", "args": ["sh", "-c", "exit 3"] });
+        let container = Container::new(bundle.config(|config| {
+            config["hooks"][&kind] = json!([hook]);
+        }));
+        let output = container.call("run", &[]);
+        // That of the last kind comes too late to fail anything.
+        assert_eq!(output.code != 0, kind != "poststop", "{kind}: {output:#?}");
+        assert!(output.stderr.contains(&format!("{kind} hook #0")), "{kind}: {output:#?}");
+        container.assert_no_trace();
+    }
+}
+
+fn every_seccomp_action_and_operator_of_features_is_accepted() {
+    let with = |action: &str, operator: &str| {
+        let argument = json!({ "index": 0, "value": 12345, "op": operator });
+        Bundle::new().config(|config| {
+            config["linux"]["seccomp"] = json!({
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "syscalls": [{ "names": ["sysfs"], "action": action, "args": [argument] }],
+            });
+        })
+    };
+    for action in featured("/linux/seccomp/actions") {
+        // The one needs somebody who listens.
+        if action != "SCMP_ACT_NOTIFY" {
+            accepted(with(&action, "SCMP_CMP_EQ"), &action);
+        }
+    }
+    for operator in featured("/linux/seccomp/operators") {
+        accepted(with("SCMP_ACT_ERRNO", &operator), &operator);
+    }
+    for arch in featured("/linux/seccomp/archs") {
+        let bundle = Bundle::new().config(|config| {
+            config["linux"]["seccomp"] = json!({
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "architectures": [arch],
+                "syscalls": [{ "names": ["sysfs"], "action": "SCMP_ACT_ERRNO" }],
+            });
+        });
+        let container = Container::new(bundle);
+        let _ = container.call("create", &[]).succeeded();
+    }
+}
+
+/// An empty folder of a test's own.
+fn folder(bundle: &Bundle) -> std::path::PathBuf {
+    let folder = bundle.folder().join("empty");
+    fs::create_dir(&folder).unwrap();
+    folder
+}
+
+/// Runs `spec FLAGS` in `folder`.
+fn spec(folder: &std::path::Path, flags: &[&str]) -> Output {
+    let mut command = rind(&["spec"]);
+    command.args(flags).current_dir(folder);
+    run(command)
+}
+
+fn spec_writes_a_config() {
+    let bundle = Bundle::new();
+    let folder = folder(&bundle);
+    let output = spec(&folder, &[]).succeeded();
+    assert_eq!(output.stdout, "");
+    let text = fs::read_to_string(folder.join("config.json")).unwrap();
+    assert!(text.starts_with("{\n\t\"ociVersion\": \"1.3.0\",\n"), "{text}");
+    let config: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(config["process"]["terminal"], true);
+    assert_eq!(config["process"]["args"], json!(["sh"]));
+    assert_eq!(config["process"]["noNewPrivileges"], true);
+    assert_eq!(config["root"], json!({ "path": "rootfs", "readonly": true }));
+    let capabilities = json!(["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
+    for set in ["bounding", "effective", "permitted"] {
+        assert_eq!(config["process"]["capabilities"][set], capabilities, "{set}");
+    }
+    assert_eq!(config["process"]["capabilities"]["inheritable"], Value::Null);
+    let points: Vec<&str> = config["mounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mount| mount["destination"].as_str().unwrap())
+        .collect();
+    let expected =
+        ["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup"];
+    assert_eq!(points, expected);
+    for list in ["maskedPaths", "readonlyPaths"] {
+        assert!(!config["linux"][list].as_array().unwrap().is_empty(), "{list}");
+    }
+}
+
+fn spec_goes_to_the_bundle() {
+    let bundle = Bundle::new();
+    let folder = folder(&bundle);
+    for (flag, name) in [("--bundle", "one"), ("-b", "other")] {
+        let there = folder.join(name);
+        fs::create_dir(&there).unwrap();
+        let _ = spec(&folder, &[flag, there.to_str().unwrap()]).succeeded();
+        assert!(there.join("config.json").is_file());
+    }
+    assert!(!folder.join("config.json").exists());
+}
+
+fn spec_never_replaces_a_config() {
+    let bundle = Bundle::new();
+    let folder = folder(&bundle);
+    let config = folder.join("config.json");
+    fs::write(&config, "mine").unwrap();
+    let _ = spec(&folder, &[]).failed_with("config.json exists");
+    assert_eq!(fs::read_to_string(&config).unwrap(), "mine");
+    // Nor does it follow a link to where there is none.
+    fs::remove_file(&config).unwrap();
+    std::os::unix::fs::symlink("elsewhere", &config).unwrap();
+    let _ = spec(&folder, &[]).failed_with("config.json exists");
+    assert!(!folder.join("elsewhere").exists());
+}
+
+fn spec_into_what_is_missing_fails() {
+    let bundle = Bundle::new();
+    let output = spec(&folder(&bundle), &["--bundle", "not/there"]);
+    let _ = output.failed_with("not/there/config.json: no such file or directory");
+}
+
+fn spec_for_the_unprivileged() {
+    let bundle = Bundle::new();
+    let folder = folder(&bundle);
+    let _ = spec(&folder, &["--rootless"]).succeeded();
+    let text = fs::read(folder.join("config.json")).unwrap();
+    let config: Value = serde_json::from_slice(&text).unwrap();
+    let kinds: Vec<&str> = config["linux"]["namespaces"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|namespace| namespace["type"].as_str().unwrap())
+        .collect();
+    assert!(kinds.contains(&"user") && !kinds.contains(&"network"), "{kinds:?}");
+    for list in ["uidMappings", "gidMappings"] {
+        let expected = json!([{ "containerID": 0, "hostID": 0, "size": 1 }]);
+        assert_eq!(config["linux"][list], expected, "{list}");
+    }
+    assert_eq!(config["linux"]["resources"], Value::Null);
+}
+
+fn what_spec_writes_runs() {
+    for flags in [&[][..], &["--rootless"]] {
+        let bundle = Bundle::new();
+        let folder = folder(&bundle);
+        let _ = spec(&folder, flags).succeeded();
+        let text = fs::read_to_string(folder.join("config.json")).unwrap();
+        let mut written: Value = serde_json::from_str(&text).unwrap();
+        written["process"]["terminal"] = json!(false);
+        if flags.is_empty() {
+            // For this test's cgroups to be told from others'.
+            written["linux"]["cgroupsPath"] = json!(format!("/{}", bundle.id()));
+        }
+        let bundle = bundle.config(|config| *config = written);
+        let seen = bundle.report();
+        assert_eq!(seen["hostname"], "rind", "{flags:?}");
+        assert_eq!(seen["uid"], 0);
+        assert_eq!(seen["processes"], json!([1]));
+    }
+}
+
+fn list_of_a_missing_root_fails() {
+    for flags in [&[][..], &["--quiet"], &["--format", "json"]] {
+        let words = [&["--root", "/not/there", "list"], flags].concat();
+        let output = run(rind(&words)).failed_with("/not/there");
+        assert!(output.stderr.contains("no such file or directory"), "{output:#?}");
+    }
+    assert!(!fs::exists("/not/there").unwrap());
+}
+
+/// In a mount namespace of the test's own, where /run is empty.
+fn list_needs_no_default_root() {
+    let script = r#"mount -t tmpfs none /run && "$@" && test ! -e /run/rind"#;
+    let mut command = Command::new(needs_program("unshare"));
+    command.args(["--mount", "--propagation", "private", "/bin/sh", "-c", script, "sh"]);
+    command.arg(binary::rind()).args(["list", "--format", "json"]);
+    command.env_remove("XDG_RUNTIME_DIR");
+    assert_eq!(run(command).succeeded().stdout, "null\n");
+}
+
+fn list_leaves_foreign_files_alone() {
+    let container = Container::created(Bundle::new());
+    fs::write(container.root().join("a file"), "").unwrap();
+    fs::write(container.root().join("file"), "").unwrap();
+    fs::create_dir(container.root().join("folder")).unwrap();
+    let ids = run(container.command(&["list", "--quiet"]));
+    assert_eq!((ids.code, ids.stdout), (0, format!("{}\n", container.id())));
+    assert!(container.root().join("file").exists() && container.root().join("folder").exists());
+}
+
+fn output_to_a_closed_pipe_is_no_panic() {
+    for word in ["features", "--help", "list"] {
+        let mut command = Command::new(needs_program("sh"));
+        let script = r#"root=$2; { "$0" --root "$root" $1; echo "status $?" >&2; } | true"#;
+        command.args(["-c", script]).arg(binary::rind()).args([word, "/"]);
+        let output = run(command);
+        assert!(!output.stderr.contains("panick"), "{output:#?}");
+        assert!(output.stderr.lines().count() == 1, "{output:#?}");
+    }
+}
+
+fn full_output_is_a_failure() {
+    let mut command = Command::new(needs_program("sh"));
+    command.args(["-c", r#""$0" features >/dev/full"#]).arg(binary::rind());
+    assert_eq!(run(command).code, 1);
+}
+
+fn systemd_is_a_clear_error() {
+    for flags in [&["--systemd-cgroup"][..], &["--cgroup-manager", "systemd"]] {
+        let container = Container::new(Bundle::new());
+        let bundle = container.bundle().path();
+        let words = ["create", "--bundle", bundle.to_str().unwrap(), container.id()];
+        let output = run(container.command(&[flags, &words].concat()));
+        let _ = output.failed_with("systemd");
+        container.assert_no_trace();
+    }
+    // A caller that passes the switch by rote may turn it off.
+    let container = Container::new(Bundle::new());
+    let _ = run(container.command(&["--systemd-cgroup=false", "list"])).succeeded();
+}
+
+fn cgroups_may_be_disabled() {
+    let mut container = Container::new(Bundle::new().probing(&["sleep"]));
+    let bundle = container.bundle().path();
+    let words = ["create", "--bundle", bundle.to_str().unwrap(), container.id()];
+    let command = container.command(&[&["--cgroup-manager", "disabled"], &words[..]].concat());
+    container.make_by(command);
+    container.start();
+    container.wait_line("ready");
+    assert_eq!(cgroup::named(container.id()), Vec::<std::path::PathBuf>::new());
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let its = fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
+    assert_eq!(its, own, "it is where its maker was");
+    container.stop();
+    container.delete();
+}
+
+fn criu_is_accepted() {
+    let container = Container::new(Bundle::new());
+    let _ = run(container.command(&["--criu", "/usr/sbin/criu", "list"])).succeeded();
+}
+
+fn root_may_be_relative() {
+    let mut container = Container::new(Bundle::new());
+    let mut command = rind(&["--root", "root", "create", "--bundle", "bundle", container.id()]);
+    command.current_dir(container.bundle().folder());
+    container.make_by(command);
+    assert_eq!(container.status(), "created");
+    container.delete();
+}
+
+fn empty_root_is_the_default() {
+    let output = run(rind(&["--root", "", "state", "no-such-container-of-the-tests"]));
+    let _ = output.failed_with("does not exist");
+}

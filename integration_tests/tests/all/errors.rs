@@ -1,0 +1,623 @@
+//! What is wrong is told in one line that names the place, and leaves nothing on the machine.
+
+use integration_tests::command::run;
+use integration_tests::host::needs_program;
+use integration_tests::test::{Test, in_parallel};
+use integration_tests::{Bundle, Container, Output, Value, bundle::push, json, tests};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+
+pub const TESTS: &[Test] = tests![
+    bundle_that_is_missing,
+    config_that_is_missing,
+    config_that_is_a_folder,
+    config_that_is_not_json,
+    config_of_a_wrong_type,
+    config_without_what_is_required,
+    config_of_an_unknown_version,
+    rootfs_that_is_missing,
+    rootfs_that_is_a_file,
+    process_that_makes_no_sense,
+    namespaces_that_make_no_sense,
+    mounts_that_make_no_sense,
+    hook_that_makes_no_sense,
+    other_properties_that_make_no_sense,
+    terminal_without_a_socket,
+    console_socket_that_is_missing,
+    pid_file_that_cannot_be_written,
+    invalid_ids,
+    longest_id_is_fine,
+    unknown_id_of_every_command,
+    program_that_is_not_in_path,
+    program_by_a_path_that_is_missing,
+    program_that_is_not_executable,
+    program_that_is_a_folder,
+    program_that_is_no_program,
+    interpreter_that_is_missing,
+    link_that_leads_nowhere_as_program,
+    working_directory_that_is_a_file,
+    what_init_has_to_say_is_never_lost,
+    error_is_one_line_of_text,
+    error_is_one_line_of_json,
+    error_is_told_once_in_a_log_and_once_on_stderr,
+    log_is_appended_to,
+    log_that_cannot_be_opened,
+    debug_tells_more_in_lines_of_the_same_form,
+    unknown_commands,
+    unknown_flags,
+    missing_values,
+    wrong_values,
+    wrong_numbers_of_arguments,
+    arguments_that_are_not_utf8,
+];
+
+/// Asserts that `output` is a failure with `code`, told in one line that has all of `texts`.
+#[track_caller]
+fn fails(output: &Output, code: i32, texts: &[&str]) {
+    assert_eq!(output.code, code, "should have failed for {texts:?}: {output:#?}");
+    assert_eq!(output.stdout, "", "{output:#?}");
+    assert_eq!(output.stderr.lines().count(), 1, "told once: {output:#?}");
+    assert!(output.stderr.contains("level=error msg="), "{output:#?}");
+    for text in texts {
+        assert!(output.stderr.contains(text), "should have had {text:?}: {output:#?}");
+    }
+}
+
+/// Asserts that neither `create` nor `run` can make it, that both say all of `texts`, and that they
+/// leave nothing.
+#[track_caller]
+fn refused(bundle: Bundle, texts: &[&str]) {
+    let container = Container::new(bundle);
+    for (name, code) in [("create", 1), ("run", 255)] {
+        fails(&container.call(name, &[]), code, texts);
+        container.assert_no_trace();
+    }
+}
+
+/// A bundle with this text as its config.json.
+fn with_text(text: &str) -> Bundle {
+    let bundle = Bundle::new();
+    fs::write(bundle.path().join("config.json"), text).unwrap();
+    bundle
+}
+
+/// A bundle with `value` at the JSON pointer `at`.
+fn with(at: &str, value: Value) -> Bundle {
+    Bundle::new().config(|config| {
+        let (parent, name) = at.rsplit_once('/').unwrap();
+        config.pointer_mut(parent).unwrap()[name] = value;
+    })
+}
+
+/// The command line with nothing but these words.
+fn words(words: &[&str]) -> Output {
+    let mut command = Command::new(integration_tests::binary::rind());
+    command.args(words);
+    run(command)
+}
+
+fn bundle_that_is_missing() {
+    let container = Container::new(Bundle::new());
+    let output =
+        run(container.command(&["create", "--bundle", "/not/there/at-all", container.id()]));
+    fails(&output, 1, &["/not/there/at-all", "no such file or directory"]);
+    container.assert_no_trace();
+}
+
+fn config_that_is_missing() {
+    let bundle = Bundle::new();
+    let config = bundle.path().join("config.json");
+    fs::remove_file(&config).unwrap();
+    refused(bundle, &[config.to_str().unwrap(), "no such file or directory"]);
+}
+
+fn config_that_is_a_folder() {
+    let bundle = Bundle::new();
+    let config = bundle.path().join("config.json");
+    fs::remove_file(&config).unwrap();
+    fs::create_dir(&config).unwrap();
+    refused(bundle, &["config.json", "is a directory"]);
+}
+
+fn config_that_is_not_json() {
+    for (text, place) in [
+        ("", "config.json:1:0"),
+        ("{\n  \"ociVersion\": \"1.0.2\"\n  \"root\": {}\n}\n", "config.json:3:3"),
+        ("{\n  \"ociVersion\": \"1.0.2\",\n}\n", "config.json:3:1"),
+        ("[]", "config.json:1:"),
+        ("{} {}", "config.json:1:4"),
+        ("{\"ociVersion\": \"1.0", "config.json:1:"),
+        ("{\"hostname\": \"\\ud800\"}", "config.json:1:"),
+    ] {
+        refused(with_text(text), &[place]);
+    }
+    // Deeper than any stack should have to be.
+    refused(with_text(&"[".repeat(100_000)), &["config.json:1:"]);
+}
+
+fn config_of_a_wrong_type() {
+    for (at, value, path) in [
+        ("/process/user/uid", json!("root"), "process.user.uid"),
+        ("/process/user/uid", json!(-1), "process.user.uid"),
+        ("/process/user/uid", json!(1_u64 << 32), "process.user.uid"),
+        ("/process/args", json!("/bin/true"), "process.args"),
+        ("/process/env", json!([1]), "process.env[0]"),
+        ("/process/terminal", json!("no"), "process.terminal"),
+        ("/root/readonly", json!(1), "root.readonly"),
+        ("/mounts", json!({}), "mounts"),
+        ("/mounts", json!([{ "destination": 1 }]), "mounts[0].destination"),
+        ("/linux/namespaces", json!([{ "type": 1 }]), "linux.namespaces[0].type"),
+        ("/linux/resources/pids", json!({ "limit": "9" }), "linux.resources.pids.limit"),
+        ("/hostname", json!(["a"]), "hostname"),
+        ("/annotations", json!({ "a": 1 }), "annotations"),
+    ] {
+        let bundle = if at == "/annotations" {
+            Bundle::new().config(|config| config["annotations"] = value.clone())
+        } else if at == "/mounts" || at == "/hostname" {
+            Bundle::new().config(|config| config[&at[1..]] = value.clone())
+        } else {
+            with(at, value.clone())
+        };
+        refused(bundle, &["config.json:1:", path]);
+    }
+}
+
+fn config_without_what_is_required() {
+    for (parent, name) in [
+        ("", "ociVersion"),
+        ("", "root"),
+        ("/root", "path"),
+        ("/process", "args"),
+        ("/process", "cwd"),
+        ("/mounts/0", "destination"),
+        ("/linux/namespaces/0", "type"),
+        ("/process/rlimits/0", "type"),
+    ] {
+        let bundle = Bundle::new().config(|config| {
+            config.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name);
+        });
+        refused(bundle, &[name]);
+    }
+}
+
+fn config_of_an_unknown_version() {
+    for version in ["", "2.0.0", "0.1.0", "one", "1.0"] {
+        let bundle = Bundle::new().config(|config| config["ociVersion"] = json!(version));
+        refused(bundle, &["ociVersion"]);
+    }
+}
+
+fn rootfs_that_is_missing() {
+    refused(with("/root/path", json!("not-there")), &["not-there", "no such file or directory"]);
+    refused(with("/root/path", json!("")), &["root.path"]);
+}
+
+fn rootfs_that_is_a_file() {
+    let bundle = with("/root/path", json!("file"));
+    fs::write(bundle.path().join("file"), "").unwrap();
+    refused(bundle, &["file", "not a directory"]);
+}
+
+fn process_that_makes_no_sense() {
+    for (at, value, text) in [
+        ("/process/args", json!([]), "process.args"),
+        ("/process/args", json!(["a\0b"]), "process.args"),
+        ("/process/env", json!(["A=\0"]), "process.env"),
+        ("/process/cwd", json!("relative"), "process.cwd"),
+        ("/process/cwd", json!(""), "process.cwd"),
+        ("/process/rlimits", json!([{ "type": "RLIMIT_X", "soft": 1, "hard": 1 }]), "RLIMIT_X"),
+        (
+            "/process/rlimits",
+            json!([{ "type": "RLIMIT_NOFILE", "soft": 2, "hard": 1 }]),
+            "process.rlimits[0]",
+        ),
+        ("/process/oomScoreAdj", json!(1001), "process.oomScoreAdj"),
+        ("/process/ioPriority", json!({ "class": "X", "priority": 1 }), "process.ioPriority"),
+        ("/process/scheduler", json!({ "policy": "SCHED_X" }), "process.scheduler"),
+    ] {
+        refused(with(at, value), &[text]);
+    }
+}
+
+fn namespaces_that_make_no_sense() {
+    let own = format!("/proc/{}/ns/uts", std::process::id());
+    for (kind, path, texts) in [
+        ("network", "/not/there", ["/not/there", "no such file or directory"]),
+        ("network", "/proc/self/status", ["/proc/self/status", "linux.namespaces[4]"]),
+        ("network", &own, [&own, "linux.namespaces[4]"]),
+        ("network", "relative", ["relative", "linux.namespaces[4]"]),
+        ("unheard-of", "", ["unheard-of", "linux.namespaces[5].type"]),
+    ] {
+        let path = Some(path).filter(|path| !path.is_empty());
+        refused(Bundle::new().namespace(kind, path), &texts);
+    }
+    let twice = Bundle::new()
+        .config(|config| push(&mut config["linux"]["namespaces"], json!({ "type": "pid" })));
+    refused(twice, &["linux.namespaces[5]", "pid"]);
+    refused(Bundle::new().without_namespace("uts"), &["hostname", "UTS"]);
+}
+
+fn mounts_that_make_no_sense() {
+    for (mount, texts) in [
+        (json!({ "type": "tmpfs", "options": ["size=many"] }), &["size", "mounts[7]"]),
+        (json!({ "type": "tmpfs", "options": ["nonsense=1"] }), &["nonsense", "mounts[7]"]),
+        (json!({ "type": "tmpfs", "options": ["nonsense"] }), &["nonsense", "mounts[7]"]),
+        (json!({ "type": "nonsense" }), &["nonsense", "mounts[7]"]),
+        (json!({ "source": "/not/there", "options": ["bind"] }), &["/not/there", "mounts[7]"]),
+    ] {
+        let mut mount = mount;
+        mount["destination"] = json!("/tmp");
+        refused(Bundle::new().mount(mount), &[texts[0], texts[1], "/tmp"]);
+    }
+    // A root that is read-only has to have the place already.
+    let folder = json!({ "destination": "/bin/probe/x", "type": "tmpfs" });
+    refused(Bundle::new().mount(folder), &["mounts[7]", "/bin/probe/x"]);
+}
+
+fn hook_that_makes_no_sense() {
+    for (hook, text) in [
+        (json!({ "path": "relative" }), "hooks.createRuntime[0].path"),
+        (json!({ "path": "/bin/true", "timeout": 0 }), "hooks.createRuntime[0].timeout"),
+        (json!({ "path": "/bin/true", "timeout": -1 }), "hooks.createRuntime[0].timeout"),
+        (json!({ "args": [] }), "hooks.createRuntime[0]"),
+        (json!({ "path": "/not/there" }), "error running createRuntime hook #0: "),
+    ] {
+        let bundle =
+            Bundle::new().config(|config| push(&mut config["hooks"]["createRuntime"], hook));
+        refused(bundle, &[text]);
+    }
+}
+
+fn other_properties_that_make_no_sense() {
+    for (at, value, text) in [
+        ("/linux/cgroupsPath", json!("../../out"), "linux.cgroupsPath"),
+        ("/linux/sysctl", json!({ "kernel.hostname": "x" }), "kernel.hostname"),
+        ("/linux/rootfsPropagation", json!("unheard-of"), "linux.rootfsPropagation"),
+        ("/linux/maskedPaths", json!(["relative"]), "linux.maskedPaths[0]"),
+        ("/linux/readonlyPaths", json!(["relative"]), "linux.readonlyPaths[0]"),
+        ("/linux/personality", json!({ "domain": "BSD" }), "linux.personality"),
+        ("/linux/seccomp", json!({ "defaultAction": "SCMP_ACT_X" }), "SCMP_ACT_X"),
+        ("/linux/uidMappings", json!([{ "containerID": 0, "hostID": 0, "size": 1 }]), "user"),
+        ("/linux/devices", json!([{ "path": "/dev/x", "type": "x" }]), "linux.devices[0]"),
+    ] {
+        refused(with(at, value), &[text]);
+    }
+}
+
+fn terminal_without_a_socket() {
+    let container = Container::new(with("/process/terminal", json!(true)));
+    fails(&container.call("create", &[]), 1, &["--console-socket"]);
+    fails(&container.call("run", &["--detach"]), 255, &["--console-socket"]);
+    container.assert_no_trace();
+    let container = Container::new(Bundle::new());
+    let output = container.call("create", &["--console-socket", "/not/there"]);
+    fails(&output, 1, &["--console-socket"]);
+    container.assert_no_trace();
+}
+
+fn console_socket_that_is_missing() {
+    let container = Container::new(with("/process/terminal", json!(true)));
+    let output = container.call("create", &["--console-socket", "/not/there"]);
+    fails(&output, 1, &["/not/there", "no such file or directory"]);
+    container.assert_no_trace();
+}
+
+fn pid_file_that_cannot_be_written() {
+    for (name, code) in [("create", 1), ("run", 255)] {
+        // `run` has its program running by then, and takes it back.
+        let container = Container::new(Bundle::new().with_shell().args(&["sleep", "1000"]));
+        let output = container.call(name, &["--pid-file", "/not/there/pid"]);
+        fails(&output, code, &["/not/there/pid", "no such file or directory"]);
+        container.assert_no_trace();
+    }
+}
+
+fn invalid_ids() {
+    let container = Container::new(Bundle::new());
+    let bundle = container.bundle().path();
+    let bundle = bundle.to_str().unwrap();
+    let long = "x".repeat(256);
+    for id in ["", "a/b", "..", ".", "a b", "a\nb", "a\0b", "ä", "../x", "/x", "a:b", &long] {
+        if id.contains('\0') {
+            continue;
+        }
+        for name in ["create", "run", "state", "start", "kill", "delete"] {
+            let mut command = container.command(&[name]);
+            if matches!(name, "create" | "run") {
+                command.args(["--bundle", bundle]);
+            }
+            command.args(["--", id]);
+            let code = if name == "run" { 255 } else { 1 };
+            fails(&run(command), code, &["container"]);
+        }
+        let forced = run(container.command(&["delete", "--force", "--", id]));
+        fails(&forced, 1, &["container"]);
+    }
+    let left = fs::read_dir(container.root()).unwrap().count();
+    assert_eq!(left, 0, "something was made for an id that cannot be");
+}
+
+fn longest_id_is_fine() {
+    let container = Container::new(Bundle::new());
+    let id = format!("{}-_+.{}", container.id(), "x".repeat(100));
+    let bundle = container.bundle().path();
+    let _ =
+        run(container.command(&["create", "--bundle", bundle.to_str().unwrap(), &id])).succeeded();
+    let _ = run(container.command(&["delete", &id])).succeeded();
+    container.assert_no_trace();
+}
+
+fn unknown_id_of_every_command() {
+    let container = Container::new(Bundle::new());
+    for name in ["state", "start", "kill", "delete"] {
+        fails(&container.call(name, &[]), 1, &["does not exist", container.id()]);
+    }
+    // Where nothing has ever been made there is nothing either.
+    let nowhere = container.bundle().folder().join("nowhere");
+    for name in ["state", "start", "kill", "delete"] {
+        let mut command = Command::new(integration_tests::binary::rind());
+        command.arg("--root").arg(&nowhere).args([name, "x"]);
+        fails(&run(command), 1, &["does not exist"]);
+    }
+    assert!(!nowhere.exists());
+}
+
+fn program_that_is_not_in_path() {
+    for env in [json!(["PATH=/bin:/usr/bin"]), json!(["PATH="]), json!([]), Value::Null] {
+        let bundle = Bundle::new().args(&["not-there"]).config(|config| {
+            config["process"]["env"] = env;
+        });
+        refused(bundle, &["exec: \\\"not-there\\\": executable file not found in $PATH"]);
+    }
+}
+
+fn program_by_a_path_that_is_missing() {
+    refused(
+        Bundle::new().args(&["/bin/not-there"]),
+        &["/bin/not-there", "no such file or directory"],
+    );
+    refused(Bundle::new().args(&["./not-there"]), &["./not-there", "no such file or directory"]);
+    refused(Bundle::new().args(&["/bin/probe/x"]), &["/bin/probe/x", "not a directory"]);
+}
+
+fn program_that_is_not_executable() {
+    refused(Bundle::new().args(&["/etc/passwd"]), &["/etc/passwd", "permission denied"]);
+    // By the user that it is for, not by root.
+    let bundle = Bundle::new().file("/bin/mine", "#!/bin/probe\n").args(&["/bin/mine"]);
+    let mode = fs::Permissions::from_mode(0o744);
+    fs::set_permissions(bundle.rootfs().join("bin/mine"), mode).unwrap();
+    let bundle = bundle.config(|config| config["process"]["user"]["uid"] = json!(1000));
+    refused(bundle, &["/bin/mine", "permission denied"]);
+}
+
+fn program_that_is_a_folder() {
+    for path in ["/bin", "/", "bin/"] {
+        refused(Bundle::new().args(&[path]), &[path, "is a directory"]);
+    }
+}
+
+/// Only execve can tell, at `start`; `run` could not be done either.
+fn fails_at_start(bundle: Bundle, text: &str) {
+    let container = Container::created(bundle);
+    let output = container.call("start", &[]);
+    fails(&output, 1, &[text]);
+    container.wait_stopped();
+    container.delete();
+    fails(&container.call("run", &[]), 255, &[text]);
+    container.assert_no_trace();
+}
+
+fn program_that_is_no_program() {
+    let bundle = Bundle::new().file("/bin/text", "not a program").args(&["/bin/text"]);
+    let mode = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(bundle.rootfs().join("bin/text"), mode).unwrap();
+    fails_at_start(bundle, "exec /bin/text: exec format error");
+}
+
+fn interpreter_that_is_missing() {
+    let bundle = Bundle::new().file("/bin/text", "#!/not/there\n").args(&["/bin/text"]);
+    let mode = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(bundle.rootfs().join("bin/text"), mode).unwrap();
+    fails_at_start(bundle, "exec /bin/text: no such file or directory");
+}
+
+fn link_that_leads_nowhere_as_program() {
+    let bundle = Bundle::new().args(&["/bin/link"]);
+    symlink("/not/there", bundle.rootfs().join("bin/link")).unwrap();
+    refused(bundle, &["/bin/link", "no such file or directory"]);
+    let bundle = Bundle::new().args(&["/bin/loop"]);
+    symlink("loop", bundle.rootfs().join("bin/loop")).unwrap();
+    refused(bundle, &["/bin/loop", "too many"]);
+}
+
+fn working_directory_that_is_a_file() {
+    refused(with("/process/cwd", json!("/etc/passwd")), &["/etc/passwd", "not a directory"]);
+}
+
+/// An init that fails at once has ended before its parent has told it to go on.
+fn what_init_has_to_say_is_never_lost() {
+    let cases = [
+        ("/root/path", json!("not-there"), "not-there: no such file or directory"),
+        ("/hostname", json!("x".repeat(65)), "hostname"),
+    ];
+    in_parallel(cases, |(at, value, text)| {
+        let container = Container::new(Bundle::new().config(|config| {
+            *config.pointer_mut(at).unwrap() = value;
+        }));
+        for _ in 0..60 {
+            fails(&container.call("create", &[]), 1, &[text]);
+        }
+    });
+}
+
+/// `state` of an unknown container, with these global flags.
+fn unknown(flags: &[&str]) -> Output {
+    let container = Container::new(Bundle::new());
+    run(container.command(&[flags, &["state", "unknown"]].concat()))
+}
+
+fn error_is_one_line_of_text() {
+    let output = unknown(&[]);
+    fails(
+        &output,
+        1,
+        &["time=\"2", "Z\" level=error msg=\"container \\\"unknown\\\" does not exist\""],
+    );
+    assert!(output.stderr.ends_with("\"\n"), "{output:#?}");
+    // Whatever is in it.
+    let container = Container::new(with("/process/cwd", json!("a\nb\"c\\")));
+    fails(&container.call("create", &[]), 1, &["process.cwd"]);
+}
+
+#[track_caller]
+fn is_json_line(text: &str, level: &str) {
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let line: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(line["level"], level, "{line}");
+    assert!(line["msg"].as_str().is_some_and(|msg| msg.contains("does not exist")), "{line}");
+    let time = line["time"].as_str().unwrap();
+    assert!(time.contains('T') && time.ends_with('Z'), "{line}");
+}
+
+fn error_is_one_line_of_json() {
+    is_json_line(&unknown(&["--log-format", "json"]).stderr, "error");
+}
+
+fn error_is_told_once_in_a_log_and_once_on_stderr() {
+    for format in ["text", "json"] {
+        let container = Container::new(Bundle::new());
+        let log = container.bundle().folder().join("log");
+        let flags = ["--log", log.to_str().unwrap(), "--log-format", format];
+        let output = run(container.command(&[&flags[..], &["state", "unknown"]].concat()));
+        assert_eq!(output.code, 1);
+        assert_eq!(output.stderr, "container \"unknown\" does not exist\n");
+        let text = fs::read_to_string(&log).unwrap();
+        if format == "json" {
+            is_json_line(&text, "error");
+        } else {
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert!(text.contains("level=error msg=\"container \\\"unknown\\\""), "{text}");
+        }
+    }
+}
+
+fn log_is_appended_to() {
+    let container = Container::new(Bundle::new());
+    let log = container.bundle().folder().join("log");
+    fs::write(&log, "first\n").unwrap();
+    for _ in 0..2 {
+        let command = ["--log", log.to_str().unwrap(), "state", "unknown"];
+        let _ = run(container.command(&command)).failed_with("does not exist");
+    }
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.starts_with("first\n") && text.lines().count() == 3, "{text}");
+    // What is done without an error is not told.
+    let _ = run(container.command(&["--log", log.to_str().unwrap(), "list"])).succeeded();
+    assert_eq!(fs::read_to_string(&log).unwrap(), text);
+}
+
+fn log_that_cannot_be_opened() {
+    for path in ["/not/there/log", "/"] {
+        fails(&unknown(&["--log", path]), 1, &["--log", path]);
+    }
+}
+
+fn debug_tells_more_in_lines_of_the_same_form() {
+    let container = Container::new(Bundle::new());
+    let log = container.bundle().folder().join("log");
+    let flags = ["--debug", "--log", log.to_str().unwrap(), "--log-format", "json"];
+    let bundle = container.bundle().path();
+    let command = ["run", "--bundle", bundle.to_str().unwrap(), container.id()];
+    let _ = run(container.command(&[&flags[..], &command].concat())).succeeded();
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.lines().count() > 0, "nothing is told");
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["level"], "debug", "{line}");
+        assert!(line["msg"].is_string() && line["time"].is_string(), "{line}");
+    }
+}
+
+fn unknown_commands() {
+    for (word, suggestion) in [
+        ("craete", "did you mean \\\"create\\\"?"),
+        ("delte", "did you mean \\\"delete\\\"?"),
+        ("lst", "did you mean \\\"list\\\"?"),
+        ("feat", "did you mean \\\"features\\\"?"),
+        ("frobnicate", "see rind --help"),
+    ] {
+        fails(&words(&[word]), 1, &[word, suggestion]);
+    }
+    let output = words(&["frobnicate"]);
+    assert!(!output.stderr.contains("did you mean"), "{output:#?}");
+}
+
+fn unknown_flags() {
+    for (line, texts) in [
+        (&["--rot", "/x", "list"][..], ["--rot", "did you mean --root?"]),
+        (&["create", "--bundel", "/x", "id"], ["--bundel", "did you mean --bundle?"]),
+        (&["delete", "id", "--forse"], ["--forse", "did you mean --force?"]),
+        (&["kill", "-x", "id"], ["-x", "see rind kill --help"]),
+        (&["--frobnicate", "list"], ["--frobnicate", "see rind --help"]),
+        // A flag of another command, or of none.
+        (&["start", "--force", "id"], ["--force", "see rind start --help"]),
+        (&["list", "--root", "/x"], ["--root", "see rind list --help"]),
+    ] {
+        fails(&words(line), 1, &texts);
+    }
+}
+
+fn missing_values() {
+    for (line, flag) in [
+        (&["--root"][..], "--root"),
+        (&["--log"], "--log"),
+        (&["create", "id", "--bundle"], "--bundle"),
+        (&["create", "id", "-b"], "--bundle"),
+        (&["run", "id", "--pid-file"], "--pid-file"),
+        (&["list", "-f"], "--format"),
+    ] {
+        fails(&words(line), 1, &[flag, "needs a value"]);
+    }
+}
+
+fn wrong_values() {
+    for (line, texts) in [
+        (&["--log-format", "xml", "list"][..], ["--log-format", "xml"]),
+        (&["--rootless", "maybe", "create", "id"], ["--rootless", "maybe"]),
+        (&["--cgroup-manager", "me", "create", "id"], ["--cgroup-manager", "me"]),
+        (&["list", "--format", "yaml"], ["--format", "yaml"]),
+        (&["create", "--preserve-fds", "-1", "id"], ["--preserve-fds", "-1"]),
+        (&["create", "--preserve-fds", "some", "id"], ["--preserve-fds", "some"]),
+        (&["delete", "--force=perhaps", "id"], ["--force", "perhaps"]),
+    ] {
+        fails(&words(line), 1, &texts);
+    }
+}
+
+fn wrong_numbers_of_arguments() {
+    for line in [
+        &["create"][..],
+        &["create", "a", "b"],
+        &["run"],
+        &["start"],
+        &["start", "a", "b"],
+        &["state"],
+        &["kill"],
+        &["kill", "a", "b", "c"],
+        &["delete"],
+        &["list", "a"],
+        &["spec", "a"],
+        &["features", "a"],
+    ] {
+        fails(&words(line), 1, &[line[0], "usage: rind"]);
+    }
+}
+
+fn arguments_that_are_not_utf8() {
+    let shell = needs_program("sh");
+    let mut command = Command::new(shell);
+    command.args(["-c", r#"exec "$0" state "$(printf '\377')""#]);
+    command.arg(integration_tests::binary::rind());
+    fails(&run(command), 1, &["UTF-8"]);
+}

@@ -1,0 +1,230 @@
+//! A user other than root: a container with that user's own id, one with subordinate ids, and what
+//! such a user can't have.
+
+use integration_tests::bundle::push;
+use integration_tests::command;
+use integration_tests::host::{namespace, needs_program, own_namespace};
+use integration_tests::test::Test;
+use integration_tests::{Bundle, Container, Value, binary, json, tests};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+pub const TESTS: &[Test] = tests![
+    user_is_root_inside,
+    user_creates_and_deletes,
+    state_is_below_the_runtime_directory,
+    time_namespace_has_its_offsets,
+    subordinate_ids_are_mapped_by_newuidmap,
+    subordinate_ids_of_others_are_refused,
+    missing_newuidmap_is_named,
+    limit_without_a_cgroup_is_refused,
+    cgroups_path_without_permission_is_refused,
+];
+
+/// No account of this machine has it.
+const USER: u32 = 12345;
+
+/// A bundle of the user's with what `spec --rootless` writes, and a copy of the runtime beside it.
+fn bundle() -> Bundle {
+    let bundle = Bundle::new();
+    // By another process: what one of ours has open for writing, the child of another thread might
+    // have too, and then it can't be run.
+    let mut copy = Command::new("cp");
+    copy.arg(binary::rind()).arg(rind(&bundle));
+    let _ = command::run(copy).succeeded();
+    let config = bundle.path().join("config.json");
+    fs::remove_file(&config).unwrap();
+    for path in [bundle.folder(), bundle.path(), bundle.rootfs(), bundle.state_root()] {
+        chown(path, Some(USER), Some(USER)).unwrap();
+    }
+    let mut spec = Command::new(rind(&bundle));
+    spec.args(["spec", "--rootless", "--bundle"]).arg(bundle.path());
+    let _ = command::run(by_user(spec)).succeeded();
+    assert_eq!(fs::metadata(&config).unwrap().uid(), USER);
+    let written: Value = serde_json::from_slice(&fs::read(config).unwrap()).unwrap();
+    let bundle = bundle.config(|config| {
+        *config = written;
+        config["process"]["terminal"] = json!(false);
+    });
+    bundle.probing(&["report"])
+}
+
+/// The runtime, where the user can reach it.
+fn rind(bundle: &Bundle) -> PathBuf {
+    bundle.folder().join("runtime")
+}
+
+/// `command` run by the user, who is in no further group.
+fn by_user(mut command: Command) -> Command {
+    command.uid(USER).gid(USER);
+    command
+}
+
+/// `name FLAGS ID` for a container, to be run by the user.
+fn command_for(container: &Container, name: &str, flags: &[&str]) -> Command {
+    let mut command = Command::new(rind(container.bundle()));
+    command.args(container.command_for(name, flags).get_args());
+    by_user(command)
+}
+
+/// The same where /etc says which ids are the user's: `12345:100000:65536`.
+fn command_with_ids(container: &Container, name: &str, flags: &[&str]) -> Command {
+    let [_, _, unshare] = ["newuidmap", "setpriv", "unshare"].map(needs_program);
+    let etc = container.bundle().folder().join("etc");
+    fs::create_dir_all(&etc).unwrap();
+    let user = format!("user:x:{USER}:{USER}::/:/bin/sh\n");
+    let range = format!("{USER}:100000:65536\n");
+    for (file, text) in [("passwd", &user), ("subuid", &range), ("subgid", &range)] {
+        fs::write(etc.join(file), text).unwrap();
+    }
+    let script = format!(
+        "mount --bind \"$1\" /etc && shift && \
+         exec setpriv --reuid {USER} --regid {USER} --clear-groups \"$@\""
+    );
+    let mut command = Command::new(unshare);
+    command.args(["--mount", "--propagation", "private", "sh", "-euc", &script, "-"]).arg(etc);
+    command.arg(rind(container.bundle())).args(container.command_for(name, flags).get_args());
+    command
+}
+
+/// Root is the user, and the ids from 1 on are those from `host` on.
+fn with_range(bundle: Bundle, host: u32) -> Bundle {
+    let mappings = json!([
+        { "containerID": 0, "hostID": USER, "size": 1 },
+        { "containerID": 1, "hostID": host, "size": 65536 },
+    ]);
+    bundle.config(|config| {
+        config["linux"]["uidMappings"] = mappings.clone();
+        config["linux"]["gidMappings"] = mappings;
+    })
+}
+
+fn user_is_root_inside() {
+    let container = Container::new(bundle());
+    let output = command::run(command_for(&container, "run", &[])).succeeded();
+    let seen: Value = serde_json::from_str(&output.stdout).unwrap();
+    for id in ["uid", "euid", "gid", "egid"] {
+        assert_eq!(seen[id], 0, "{id}");
+    }
+    assert_ne!(seen["namespaces"]["user"], own_namespace("user"));
+    assert_eq!(seen["pid"], 1);
+    container.assert_no_trace();
+}
+
+fn user_creates_and_deletes() {
+    let mut container = Container::new(bundle().probing(&["sleep"]));
+    container.make_by(command_for(&container, "create", &[]));
+    let call = |name, flags: &[&str]| {
+        command::run(command_for(&container, name, flags)).succeeded().stdout
+    };
+    let status = || {
+        let state: Value = serde_json::from_str(&call("state", &[])).unwrap();
+        state["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(status(), "created");
+    call("start", &[]);
+    container.wait_line("ready");
+    assert_eq!(status(), "running");
+    let pid = container.pid();
+    let map = fs::read_to_string(format!("/proc/{pid}/uid_map")).unwrap();
+    assert!(map.split_whitespace().eq(["0", &USER.to_string(), "1"]), "{map}");
+    let groups = fs::read_to_string(format!("/proc/{pid}/setgroups")).unwrap();
+    assert_eq!(groups.trim(), "deny");
+    call("kill", &[]);
+    container.wait_stopped();
+    call("delete", &[]);
+    container.assert_no_trace();
+}
+
+fn state_is_below_the_runtime_directory() {
+    let container = Container::new(bundle().probing(&["sleep"]));
+    let folder = container.bundle().folder();
+    let command = |args: &[&str]| {
+        let mut command = Command::new(rind(container.bundle()));
+        command.env("XDG_RUNTIME_DIR", &folder).args(args).arg(container.id());
+        command::run(by_user(command)).succeeded()
+    };
+    let path = container.bundle().path();
+    let _ = command(&["create", "--bundle", path.to_str().unwrap()]);
+    let state = folder.join("rind").join(container.id());
+    assert_eq!(fs::metadata(&state).unwrap().uid(), USER);
+    let _ = command(&["delete", "--force"]);
+    assert!(!state.exists());
+    container.assert_no_trace();
+}
+
+fn time_namespace_has_its_offsets() {
+    let bundle = bundle().probing(&["read", "/proc/self/timens_offsets"]).config(|config| {
+        push(&mut config["linux"]["namespaces"], json!({ "type": "time" }));
+        config["linux"]["timeOffsets"] = json!({ "boottime": { "secs": 3600 } });
+    });
+    let container = Container::new(bundle);
+    let output = command::run(command_for(&container, "run", &[])).succeeded();
+    let boot = output.stdout.lines().find(|line| line.starts_with("boottime")).unwrap();
+    assert!(boot.split_whitespace().eq(["boottime", "3600", "0"]), "{boot}");
+}
+
+fn subordinate_ids_are_mapped_by_newuidmap() {
+    let bundle = with_range(bundle(), 100_000).probing(&["sleep"]).config(|config| {
+        config["process"]["user"] = json!({ "uid": 1000, "gid": 1000, "additionalGids": [7] });
+    });
+    let mut container = Container::new(bundle);
+    container.make_by(command_with_ids(&container, "create", &[]));
+    let _ = command::run(command_for(&container, "start", &[])).succeeded();
+    container.wait_line("ready");
+    let pid = container.pid();
+    let expected = ["0", &USER.to_string(), "1", "1", "100000", "65536"];
+    for file in ["uid_map", "gid_map"] {
+        let map = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+        assert!(map.split_whitespace().eq(expected), "{file}: {map}");
+    }
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    assert!(status.contains("\nUid:\t100999\t100999\t"), "{status}");
+    assert!(status.contains("\nGroups:\t100006 "), "{status}");
+    assert_ne!(namespace(pid, "user"), own_namespace("user"));
+    container.stop();
+    let _ = command::run(command_for(&container, "delete", &[])).succeeded();
+    container.assert_no_trace();
+}
+
+fn subordinate_ids_of_others_are_refused() {
+    let container = Container::new(with_range(bundle(), 200_000));
+    let output = command::run(command_with_ids(&container, "create", &[]));
+    let output = output.failed_with("linux.uidMappings (0 12345 1, 1 200000 65536): newuidmap");
+    let _ = output.failed_with("/etc/subuid");
+    container.assert_no_trace();
+}
+
+fn missing_newuidmap_is_named() {
+    let container = Container::new(with_range(bundle(), 100_000));
+    let mut command = command_for(&container, "create", &[]);
+    command.env("PATH", "/nonexistent");
+    let output = command::run(command).failed_with("newuidmap is not in PATH");
+    let _ = output.failed_with("install uidmap");
+    container.assert_no_trace();
+}
+
+fn limit_without_a_cgroup_is_refused() {
+    let bundle = bundle().config(|config| {
+        config["linux"]["resources"] = json!({ "pids": { "limit": 10 } });
+    });
+    let container = Container::new(bundle);
+    let _ = command::run(command_for(&container, "create", &[])).failed_with(
+        "linux.resources.pids.limit: cannot set pids limit: container could not join or create \
+         cgroup",
+    );
+    container.assert_no_trace();
+}
+
+fn cgroups_path_without_permission_is_refused() {
+    let bundle = bundle();
+    let path = format!("/{}", bundle.id());
+    let container =
+        Container::new(bundle.config(|config| config["linux"]["cgroupsPath"] = json!(path)));
+    let output = command::run(command_for(&container, "create", &[]));
+    let _ = output.failed_with("needs root, or a cgroup that is delegated");
+    container.assert_no_trace();
+}
