@@ -26,8 +26,6 @@ pub fn run(runtime: &Runtime, create: &CreateOptions, run: RunOptions) -> Result
     let supervisor = supervise::Supervisor::new(!run.no_subreaper)?;
     let made = make(runtime, create, Purpose::RunForeground)?;
     begin(runtime, create, &made)?;
-    // From here on others may change it, and even delete it.
-    made.container.entry.unlock()?;
     let ended = supervisor.attend(&made);
     if ended.is_err() {
         made.init.abandon();
@@ -60,5 +58,7 @@ fn begin(runtime: &Runtime, options: &CreateOptions, made: &Made) -> Result<()> 
         }
     };
     started().and_then(|()| made.hand_out(options)).inspect_err(|_| made.undo(runtime))?;
+    // From here on it is a running container, which others may change, and even delete.
+    made.container.entry.unlock()?;
     run_poststart(runtime, &made.container)
 }

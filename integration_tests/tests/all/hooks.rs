@@ -3,9 +3,9 @@
 use integration_tests::command::run;
 use integration_tests::host::{is_alive, own_namespace, wait_for};
 use integration_tests::test::Test;
-use integration_tests::{Bundle, Container, Output, Value, bundle::push, json, tests};
+use integration_tests::{Bundle, Container, Output, Value, binary, bundle::push, json, tests};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,7 @@ pub const TESTS: &[Test] = tests![
     hooks_leave_no_descriptors_to_the_container,
     hooks_get_no_descriptors_but_the_standard_ones,
     poststop_runs_after_everything_is_gone,
+    state_asked_for_by_a_poststart_hook_is_running,
 ];
 
 /// The kinds in the order of their turn.
@@ -499,4 +500,32 @@ fn poststop_runs_after_everything_is_gone() {
     container.delete();
     let found = fs::read_to_string(found).unwrap();
     assert!(!found.contains("/sys/fs/cgroup"), "{found}");
+}
+
+/// Of a container that `run` made too, which is locked until then.
+fn state_asked_for_by_a_poststart_hook_is_running() {
+    let ask = |bundle: Bundle| {
+        let answer = bundle.folder().join("state");
+        let asked = format!(
+            "{} --root {} state {} >{}",
+            binary::rind().display(),
+            bundle.state_root().display(),
+            bundle.id(),
+            answer.display(),
+        );
+        (hook(bundle, "poststart", script(&asked)).probing(&["sleep"]), answer)
+    };
+    let status = |answer: &Path| -> Value {
+        let text = fs::read_to_string(answer).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap_or_else(|e| panic!("{e}: {text}"))["status"]
+            .take()
+    };
+    let (bundle, answer) = ask(Bundle::new());
+    let container = Container::created(bundle);
+    container.start();
+    assert_eq!(status(&answer), "running");
+    let (bundle, answer) = ask(Bundle::new());
+    let mut container = Container::new(bundle);
+    container.run_detached(&[]);
+    assert_eq!(status(&answer), "running");
 }
