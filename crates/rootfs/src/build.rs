@@ -28,6 +28,21 @@ pub struct Built {
 }
 
 impl Built {
+    /// One to make more mounts in: `root` is the container's root directory.
+    pub(crate) fn at(root: Scratch) -> Self {
+        Self { root, proc: None, null: None, read_only_later: Vec::new() }
+    }
+
+    /// Makes read-only what was left until all is made.
+    pub(crate) fn protect(&self) -> Result<()> {
+        let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
+        for (index, mount) in &self.read_only_later {
+            let set = mount::mount_setattr(mount, Depth::One, &read_only);
+            set.map_err(|errno| Fault::new(Step::Attributes, errno).at(*index))?;
+        }
+        Ok(())
+    }
+
     /// The container's root directory.
     #[must_use]
     pub fn root(&self) -> BorrowedFd<'_> {
@@ -76,7 +91,7 @@ impl Layout {
             mount::set_propagation(c"/", MS_SLAVE, Depth::Tree).during(Step::Isolate)?;
         }
         let root = self.attach_root()?;
-        let mut built = Built { root, proc: None, null: None, read_only_later: Vec::new() };
+        let mut built = Built::at(root);
         let mut is_ready = false;
         for plan in &self.mounts {
             if matches!(plan.what, What::Cgroup) && !is_ready {
@@ -85,7 +100,8 @@ impl Layout {
             }
             let source = early.iter_mut().find(|(index, _)| *index == plan.index);
             let source = source.and_then(|(_, tree)| tree.take());
-            make_mount(self, plan, source, &mut built).map_err(|fault| fault.at(plan.index))?;
+            make_mount(&self.context, plan, source, &mut built)
+                .map_err(|fault| fault.at(plan.index))?;
         }
         if !is_ready {
             ready()?;
@@ -116,10 +132,7 @@ impl Layout {
         masks::make_read_only(self, built)?;
         masks::mask(self, built)?;
         let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
-        for (index, mount) in &built.read_only_later {
-            let set = mount::mount_setattr(mount, Depth::One, &read_only);
-            set.map_err(|errno| Fault::new(Step::Attributes, errno).at(*index))?;
-        }
+        built.protect()?;
         if self.read_only_root {
             mount::mount_setattr(&built.root, Depth::One, &read_only).during(Step::ReadonlyRoot)?;
         }

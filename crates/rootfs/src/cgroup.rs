@@ -35,30 +35,36 @@ pub struct ControllerView {
     pub source: CString,
 }
 
-/// Makes what `view` shows as a detached mount, or attached already where it is several; `target`
-/// is where it goes.
+/// What was made of a view.
+pub(crate) enum Made {
+    /// A detached mount.
+    Detached(Scratch),
+    /// A tree that is attached already, as it can't be built otherwise.
+    Attached(Scratch),
+}
+
+/// Makes what `view` shows; `target` is where it goes.
 pub(crate) fn make_view(
     view: &CgroupView,
     in_namespace: bool,
     options: &Options,
     target: BorrowedFd,
-) -> Result<Option<Scratch>> {
+) -> Result<Made> {
     match view {
-        CgroupView::Controllers(list) => controllers(list, options, target).map(|()| None),
-        CgroupView::Unified(own) => unified(own, in_namespace, options).map(Some),
+        CgroupView::Controllers(list) => controllers(list, options, target).map(Made::Attached),
+        CgroupView::Unified(own) => unified(own, in_namespace, options).map(Made::Detached),
         CgroupView::None => Err(Fault::new(Step::Cgroup, Errno::ENODEV)),
     }
 }
 
 /// A small tmpfs with a directory a hierarchy.
-fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -> Result<()> {
+fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -> Result<Scratch> {
     let read_only = options.attributes.set & ATTR_RDONLY;
     let attributes = options.attributes.set & !ATTR_RDONLY;
     let parameters = [(c"mode", c"755")];
     let tmpfs = make::simple(c"tmpfs", &parameters, attributes).during(Step::Cgroup)?;
     mount::move_mount(&tmpfs, target, c"").during(Step::Cgroup)?;
-    let set = options.attributes.set | ATTR_NOSUID | ATTR_NOEXEC | ATTR_NODEV;
-    let own = Attributes { set, ..Attributes::default() };
+    let own = options.on_clone(options.attributes.set | ATTR_NOSUID | ATTR_NOEXEC | ATTR_NODEV);
     for view in list {
         let clone = match mount::open_tree_with(AT_FDCWD, &view.source, Depth::One, &own) {
             // A user may not be allowed to make a cgroup in each hierarchy; then there is none.
@@ -76,7 +82,7 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
         let attributes = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
         mount::mount_setattr(&tmpfs, Depth::One, &attributes).during(Step::Cgroup)?;
     }
-    Ok(())
+    Ok(tmpfs)
 }
 
 /// A cgroup2 mount; where the kernel refuses one, as in a user namespace without a cgroup
@@ -88,8 +94,7 @@ fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<Scrat
     }
     // Not the container's to write where it is not its own namespace: what is above would be too.
     let read_only = if in_namespace { 0 } else { ATTR_RDONLY };
-    let attributes =
-        Attributes { set: options.attributes.set | read_only, ..Attributes::default() };
+    let attributes = options.on_clone(options.attributes.set | read_only);
     mount::open_tree_with(AT_FDCWD, own, Depth::One, &attributes)
         .map(Scratch::from)
         .during(Step::Cgroup)

@@ -10,21 +10,10 @@ impl Layout {
     #[must_use]
     pub fn describe(&self, fault: &Fault) -> String {
         let at = usize::try_from(fault.index).unwrap_or(usize::MAX);
-        let answer = fault.errno.desc().to_lowercase();
-        let detail = fault.detail.as_deref().map(String::from_utf8_lossy);
-        let words = detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
-        if let Some(plan) = self.mounts.iter().find(|plan| plan.index == at)
-            && let Some(reason) = mount_reason(fault.step, plan)
-        {
-            let source = plan.source.to_string_lossy();
-            let destination = plan.destination.to_string_lossy();
-            let remedy = mount_remedy(fault, plan);
-            return format!(
-                "error mounting {source:?} to rootfs at {destination:?}: mounts[{at}]: \
-                 {reason}: {answer}{words}{remedy}"
-            );
+        if let Some(failure) = error_mounting(&self.mounts, fault) {
+            return failure;
         }
-        format!("{}: {answer}{words}", self.object(fault.step, at))
+        format!("{}: {}", self.object(fault.step, at), answer(fault))
     }
 
     /// The object of a step that is not about `mounts`.
@@ -77,6 +66,31 @@ impl Layout {
     }
 }
 
+/// What went wrong with one of `mounts`, in the words that callers know from runc; `None` if it was
+/// something else.
+pub(crate) fn error_mounting(mounts: &[MountPlan], fault: &Fault) -> Option<String> {
+    let at = usize::try_from(fault.index).ok()?;
+    let plan = mounts.iter().find(|plan| plan.index == at)?;
+    let failure = mount_failure(plan, fault)?;
+    let (source, destination) = (plan.source.to_string_lossy(), plan.destination.to_string_lossy());
+    Some(format!("error mounting {source:?} to rootfs at {destination:?}: mounts[{at}]: {failure}"))
+}
+
+/// What went wrong with a mount, if the fault is of one of its steps.
+pub(crate) fn mount_failure(plan: &MountPlan, fault: &Fault) -> Option<String> {
+    let reason = mount_reason(fault.step, plan)?;
+    Some(format!("{reason}: {}{}", answer(fault), mount_remedy(fault, plan)))
+}
+
+/// The kernel's answer, and what else is known.
+fn answer(fault: &Fault) -> String {
+    let answer = fault.errno.desc().to_lowercase();
+    match fault.detail.as_deref().map(String::from_utf8_lossy) {
+        Some(detail) => format!("{answer} ({detail})"),
+        None => answer,
+    }
+}
+
 fn fixed_object(step: Step) -> &'static str {
     match step {
         Step::Pivot => {
@@ -94,7 +108,7 @@ fn fixed_object(step: Step) -> &'static str {
 /// What was being done to a mount; `None` for steps that are about something else.
 fn mount_reason(step: Step, plan: &MountPlan) -> Option<String> {
     let name = match &plan.what {
-        What::FileSystem { name } => name.to_string_lossy().into_owned(),
+        What::FileSystem { name, .. } => name.to_string_lossy().into_owned(),
         What::Cgroup => "cgroup".to_owned(),
         _ => String::new(),
     };
@@ -108,6 +122,8 @@ fn mount_reason(step: Step, plan: &MountPlan) -> Option<String> {
         Step::FileSystem => format!("file system type {name:?}"),
         Step::Parameter => "option".to_owned(),
         Step::Make => format!("making the {name} file system"),
+        Step::Mode => "giving it the mode of its mount point".to_owned(),
+        Step::Label => "linux.mountLabel".to_owned(),
         Step::Attributes => "attributes".to_owned(),
         Step::Propagation => "propagation".to_owned(),
         Step::Attach => "attaching".to_owned(),
@@ -120,8 +136,16 @@ fn mount_reason(step: Step, plan: &MountPlan) -> Option<String> {
 
 fn mount_remedy(fault: &Fault, plan: &MountPlan) -> &'static str {
     match (fault.step, &plan.what) {
-        (Step::FileSystem, What::FileSystem { name }) if name.as_c_str() == c"bind" => {
+        (Step::FileSystem, What::FileSystem { name, .. })
+            if name.is_empty() || name.as_c_str() == c"bind" =>
+        {
             ": a bind mount needs the option bind or rbind"
+        }
+        (Step::Attributes, What::Bind { .. } | What::Remount)
+            if fault.errno == sys::Errno::EPERM =>
+        {
+            ": from within a user namespace a flag that the mount had outside can't be cleared, \
+             nor its access times changed"
         }
         (Step::FileSystem, _) if fault.errno == sys::Errno::ENODEV => {
             ": the kernel has no such file system (is a module missing?)"

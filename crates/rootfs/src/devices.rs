@@ -41,7 +41,9 @@ pub(crate) fn make_all(layout: &Layout, built: &Built) -> Result<()> {
         let dev = find_or_make(root, c"dev", Kind::Directory).during(Step::DevFolder)?;
         for (index, &(name, major, minor)) in DEFAULT_DEVICES.iter().enumerate() {
             let device = Device { kind: SFlag::S_IFCHR, number: makedev(major, minor) };
-            let made = make_node(&dev, name, device, Mode::from_bits_truncate(0o666), layout);
+            let mode = Mode::from_bits_truncate(0o666);
+            let hosts = || CString::new([b"/dev/", name.to_bytes()].concat()).unwrap_or_default();
+            let made = make_node(&dev, name, device, mode, hosts);
             made.map_err(|errno| Fault::new(Step::DefaultDevice, errno).at(index))?;
         }
         make_links(&dev, built)?;
@@ -52,7 +54,7 @@ pub(crate) fn make_all(layout: &Layout, built: &Built) -> Result<()> {
             // host's.
             continue;
         }
-        make_configured(layout, device, built).map_err(|fault| fault.at(index))?;
+        make_configured(device, built).map_err(|fault| fault.at(index))?;
     }
     Ok(())
 }
@@ -91,10 +93,11 @@ fn make_links(dev: &Scratch, built: &Built) -> Result<()> {
     .map_err(|errno| Fault::new(Step::DevLink, errno).at(index))
 }
 
-fn make_configured(layout: &Layout, plan: &DevicePlan, built: &Built) -> Result<()> {
+fn make_configured(plan: &DevicePlan, built: &Built) -> Result<()> {
     let (parent, name) = parent_of(built.root(), &plan.path).during(Step::Device)?;
     let device = Device { kind: plan.kind, number: plan.number };
-    let made = match make_node(&parent, &name, device, plan.mode, layout) {
+    let hosts = || plan.path.clone();
+    let made = match make_node(&parent, &name, device, plan.mode, hosts) {
         Err(Errno::EEXIST) => return Err(Fault::new(Step::DeviceMismatch, Errno::EEXIST)),
         made => made.during(Step::Device)?,
     };
@@ -121,13 +124,14 @@ enum Made {
 
 /// Makes a device node; `EEXIST` if something else is there already.
 ///
-/// A user namespace may not make nodes: there the host's own is bound instead.
+/// In a user namespace, ours or the container's, none may be made: the host's own is bound instead,
+/// whose path `hosts` gives.
 fn make_node(
     dir: &Scratch,
     name: &CStr,
     device: Device,
     mode: Mode,
-    layout: &Layout,
+    hosts: impl FnOnce() -> CString,
 ) -> sys::Result<Made> {
     match mknodat(dir, name, device.kind, mode, device.number) {
         Ok(()) => Ok(Made::New),
@@ -135,8 +139,8 @@ fn make_node(
             let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
             if device.is(&stat) { Ok(Made::Found) } else { Err(Errno::EEXIST) }
         }
-        Err(Errno::EPERM) if layout.context.user_namespace && device.kind != SFlag::S_IFIFO => {
-            bind_host_node(dir, name, device).map(|()| Made::Bound)
+        Err(Errno::EPERM) if device.kind != SFlag::S_IFIFO && sys::process::in_user_namespace() => {
+            bind_host_node(dir, name, device, &hosts()).map(|()| Made::Bound)
         }
         Err(errno) => Err(errno),
     }
@@ -153,9 +157,8 @@ fn set_mode(dir: &Scratch, name: &CStr, device: Device, mode: Mode) -> sys::Resu
     fchmodat(AT_FDCWD, path.as_str(), mode, FchmodatFlags::FollowSymlink)
 }
 
-fn bind_host_node(dir: &Scratch, name: &CStr, device: Device) -> sys::Result<()> {
-    let path = CString::new([b"/dev/", name.to_bytes()].concat()).map_err(|_| Errno::EINVAL)?;
-    let clone = mount::open_tree(AT_FDCWD, &path, Depth::One, true)?;
+fn bind_host_node(dir: &Scratch, name: &CStr, device: Device, path: &CStr) -> sys::Result<()> {
+    let clone = mount::open_tree(AT_FDCWD, path, Depth::One, true)?;
     if !device.is(&fstat(&clone)?) {
         return Err(Errno::ENODEV);
     }
@@ -178,10 +181,10 @@ pub(crate) fn bind_console(built: &Built, slave: impl AsFd) -> sys::Result<()> {
     mount::move_mount(&clone, &point, c"")
 }
 
-/// An empty file to mount on.
+/// An empty file to mount on, not open for writing, as its mount may become read-only.
 fn make_file(dir: &Scratch, name: &CStr, mode: u32) -> sys::Result<Scratch> {
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    openat(dir, name, flags | OFlag::O_WRONLY, Mode::from_bits_truncate(mode)).map(Scratch::from)
+    openat(dir, name, flags, Mode::from_bits_truncate(mode)).map(Scratch::from)
 }
 
 /// A device's numbers, as words.

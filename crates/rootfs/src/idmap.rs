@@ -1,22 +1,71 @@
-//! A user namespace that is only there for its mappings, as idmapped mounts want one
+//! `idmap` and `ridmap`: mounts that map ids, by a user namespace that is there for its mappings
 //! (`mount_setattr(2)`).
 
-use oci_spec::runtime::LinuxIdMapping;
+use crate::Error;
+use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, Mount};
 use std::fmt::Write;
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+use sys::mount::{self, ATTR_IDMAP, Attributes, Depth};
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::sched::CloneFlags;
 use sys::nix::sys::stat::Mode;
 use sys::process::{self, Fork};
 use sys::{Errno, socket};
 
+/// Maps the ids of a detached mount, or of all in the tree: by the mappings of the entry itself, or
+/// else those of the container's user namespace.
+pub(crate) fn apply(
+    tree: &OwnedFd,
+    depth: Depth,
+    entry: &Mount,
+    linux: Option<&Linux>,
+) -> Result<(), Error> {
+    let failed = |what: &str, errno: Errno| Error::call(format!("idmap: {what}"), errno);
+    let joined = linux.and_then(joined_namespace);
+    let own = mappings(entry.uid_mappings().as_ref(), entry.gid_mappings().as_ref());
+    let containers =
+        linux.and_then(|it| mappings(it.uid_mappings().as_ref(), it.gid_mappings().as_ref()));
+    let namespace = match (own, joined, containers) {
+        (Some((users, groups)), ..) | (None, None, Some((users, groups))) => make(users, groups)
+            .map_err(|errno| failed("making a user namespace with the mappings", errno))?,
+        // The mappings that it really has, whatever the config says of them.
+        (None, Some(path), _) => open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(|errno| failed(&format!("opening {}", path.display()), errno))?,
+        (None, None, None) => {
+            let reason = "idmap: no uidMappings and gidMappings, and no user namespace";
+            return Err(Error(reason.into()));
+        }
+    };
+    let number = namespace.as_raw_fd();
+    let attributes = Attributes {
+        set: ATTR_IDMAP,
+        userns_fd: u64::from(number.cast_unsigned()),
+        ..Attributes::default()
+    };
+    mount::mount_setattr(tree, depth, &attributes)
+        .map_err(|errno| failed("mapping the ids (does the file system allow it?)", errno))
+}
+
+/// Where the user namespace is that the container joins.
+fn joined_namespace(linux: &Linux) -> Option<&Path> {
+    let mut namespaces = linux.namespaces().iter().flatten();
+    namespaces.find(|namespace| namespace.typ() == LinuxNamespaceType::User)?.path().as_deref()
+}
+
+/// Both mappings, if there are any.
+fn mappings<'a>(
+    users: Option<&'a Vec<LinuxIdMapping>>,
+    groups: Option<&'a Vec<LinuxIdMapping>>,
+) -> Option<(&'a [LinuxIdMapping], &'a [LinuxIdMapping])> {
+    let given = |list: Option<&'a Vec<_>>| list.map(Vec::as_slice).filter(|it| !it.is_empty());
+    given(users).zip(given(groups))
+}
+
 /// Makes a user namespace with these mappings. It needs a process for as long as they are written,
 /// which waits on a socket that only we hold the other end of, and so goes whatever becomes of us.
-pub(crate) fn namespace(
-    users: &[LinuxIdMapping],
-    groups: &[LinuxIdMapping],
-) -> sys::Result<OwnedFd> {
+fn make(users: &[LinuxIdMapping], groups: &[LinuxIdMapping]) -> sys::Result<OwnedFd> {
     let (ours, theirs) = socket::pair()?;
     let (pid, pidfd) = match process::fork(CloneFlags::CLONE_NEWUSER, None)? {
         Fork::Child => {

@@ -2,17 +2,18 @@
 
 use crate::cgroup::CgroupView;
 use crate::options::{self, Options};
+use crate::step::Fault;
 use crate::sysctl::Sysctl;
-use crate::{Error, idmap};
-use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, LinuxIdMapping, Mount, Spec};
+use crate::{Error, describe, idmap, make};
+use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, Mount, Spec};
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-use sys::mount::{self, ATTR_IDMAP, ATTR_RDONLY, Attributes, Depth};
+use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::libc::{MS_PRIVATE, MS_SLAVE};
-use sys::nix::sys::stat::{Mode, SFlag, makedev};
+use sys::nix::sys::stat::{Mode, SFlag, makedev, stat};
 
 /// Files below /proc that may be bound over: what a container may be told of the machine
 /// otherwise than by the kernel. None of them is one that a runtime writes to.
@@ -30,6 +31,10 @@ const ALLOWED_IN_PROC: [&str; 11] = [
     "/proc/uptime",
 ];
 
+/// File systems that show something of the namespaces of whoever makes them: not for the host's
+/// side to make.
+pub(crate) const NAMESPACED: [&str; 6] = ["cgroup", "cgroup2", "devpts", "mqueue", "proc", "sysfs"];
+
 /// What a layout depends on beside the config.
 #[derive(Debug)]
 pub struct Context {
@@ -45,6 +50,8 @@ pub struct Context {
     pub no_pivot: bool,
     /// Whether the caller may clone mounts for a container that may not itself.
     pub privileged: bool,
+    /// The option of file systems that `linux.mountLabel` is the value of.
+    pub mount_context: &'static CStr,
 }
 
 /// What a container sees below its root, as a plan.
@@ -109,7 +116,8 @@ impl MountPlan {
 
     /// Whether the mount becomes read-only only when all is made in it.
     pub fn defers_read_only(&self) -> bool {
-        let tmpfs = matches!(&self.what, What::FileSystem { name } if name.as_c_str() == c"tmpfs");
+        let tmpfs =
+            matches!(&self.what, What::FileSystem { name, .. } if name.as_c_str() == c"tmpfs");
         self.options.attributes.set & ATTR_RDONLY != 0 && (tmpfs || self.covers_dev)
     }
 }
@@ -117,8 +125,16 @@ impl MountPlan {
 /// What a mount is of.
 #[derive(Debug)]
 pub(crate) enum What {
-    Bind { source: Source, depth: Depth },
-    FileSystem { name: CString },
+    Bind {
+        source: Source,
+        depth: Depth,
+    },
+    FileSystem {
+        name: CString,
+        /// The detached mount, where it was made here: the child may not map its ids, nor perhaps
+        /// open its disk, of which its cgroup decides.
+        made: Option<OwnedFd>,
+    },
     Cgroup,
     Remount,
 }
@@ -221,7 +237,11 @@ fn propagation(linux: Option<&Linux>) -> Result<Option<(u64, Depth)>, Error> {
     known.map(Some).ok_or_else(|| Error(format!("linux.rootfsPropagation: unknown value {name:?}")))
 }
 
-fn plan_mounts(spec: &Spec, bundle: &Path, context: &Context) -> Result<Vec<MountPlan>, Error> {
+pub(crate) fn plan_mounts(
+    spec: &Spec,
+    bundle: &Path,
+    context: &Context,
+) -> Result<Vec<MountPlan>, Error> {
     let linux = spec.linux().as_ref();
     let label = linux.and_then(|linux| linux.mount_label().as_deref()).filter(|label| {
         // Where SELinux is off there is nothing that would understand it.
@@ -248,35 +268,32 @@ fn plan_mount(
         Options::parse(mount.options().as_deref().unwrap_or_default()).map_err(Error)?;
     let kind = mount.typ().as_deref().unwrap_or_default();
     let source = mount.source().as_deref().unwrap_or_else(|| Path::new(""));
-    let is_mapped = mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty());
-    let idmap = options.idmap.or(is_mapped.then_some(Depth::One));
+    let is_on_disk = options.bind.is_none() && is_block_device(source);
+    if mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty()) {
+        options.idmap.get_or_insert(Depth::One);
+    }
     let what = if options.remount {
         What::Remount
     } else if let Some(depth) = options.bind {
         let path = c_string(&bundle.join(source), "source")?;
-        let source = match idmap {
-            Some(mapped) => Source::Tree(mapped_tree(&path, depth, mapped, mount, linux)?),
-            None if context.user_namespace && context.privileged => {
-                Source::Tree(parents_tree(&path, depth)?)
-            }
-            None => Source::Path(path),
-        };
+        let source = bind_source(path, depth, options.idmap, mount, linux, context)?;
         What::Bind { source, depth }
-    } else if idmap.is_some() {
-        return Err(Error("idmap: only bind mounts can have their ids mapped".into()));
     } else if kind == "cgroup" {
         What::Cgroup
     } else {
-        What::FileSystem { name: c_text(kind, "type")? }
+        if let Some(label) = label {
+            options.add_label(kind, context.mount_context, label)?;
+        }
+        if is_on_disk && options.attributes.set & ATTR_RDONLY != 0 {
+            // Making it available must not write to it either.
+            options.parameters.push((c"ro".to_owned(), None));
+        }
+        What::FileSystem { name: c_text(kind, "type")?, made: None }
     };
-    if let (What::FileSystem { .. }, Some(label)) = (&what, label)
-        && !matches!(kind, "proc" | "sysfs")
-    {
-        options.parameters.push((c"context".to_owned(), Some(c_text(label, "label")?)));
-    }
+    options.check(&what)?;
     let place = normal(mount.destination());
     let covers_proc = place == Path::new("/proc");
-    Ok(MountPlan {
+    let mut plan = MountPlan {
         index,
         destination: c_string(mount.destination(), "destination")?,
         ordinary: matches!(&what, What::FileSystem { .. }) && matches!(kind, "proc" | "sysfs"),
@@ -291,7 +308,56 @@ fn plan_mount(
         covers_dev: place == Path::new("/dev"),
         allowed_in_proc: covers_proc
             || ALLOWED_IN_PROC.iter().any(|allowed| place == Path::new(allowed)),
-    })
+    };
+    let is_mapped = plan.options.idmap.is_some();
+    if is_mapped || is_on_disk && !context.user_namespace && !plan.options.needs_classic() {
+        make_here(&mut plan, mount, linux)?;
+    }
+    Ok(plan)
+}
+
+/// Makes a new file system on the host's side. The kernel lets only who may do so in the user
+/// namespaces of both the file system and the mapping map ids, and the container may not in the
+/// latter.
+fn make_here(plan: &mut MountPlan, mount: &Mount, linux: Option<&Linux>) -> Result<(), Error> {
+    let What::FileSystem { name, .. } = &plan.what else { return Ok(()) };
+    if NAMESPACED.iter().any(|kind| name.to_bytes() == kind.as_bytes()) {
+        let kind = name.to_string_lossy();
+        return Err(Error(format!("idmap: the ids of a {kind} can't be mapped")));
+    }
+    let failed = |fault: Fault| Error(describe::mount_failure(plan, &fault).unwrap_or_default());
+    let tree = make::detached(plan, name).map_err(failed)?;
+    if plan.options.idmap.is_some() {
+        idmap::apply(&tree, Depth::One, mount, linux)?;
+    }
+    if let What::FileSystem { made, .. } = &mut plan.what {
+        *made = Some(tree);
+    }
+    Ok(())
+}
+
+fn is_block_device(path: &Path) -> bool {
+    let is_block = |mode| SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFBLK;
+    path.is_absolute() && stat(path).is_ok_and(|found| is_block(found.st_mode))
+}
+
+/// The source of a bind mount, cloned here where the child may not do so or map its ids.
+fn bind_source(
+    path: CString,
+    depth: Depth,
+    mapped: Option<Depth>,
+    mount: &Mount,
+    linux: Option<&Linux>,
+    context: &Context,
+) -> Result<Source, Error> {
+    if mapped.is_none() && !(context.user_namespace && context.privileged) {
+        return Ok(Source::Path(path));
+    }
+    let tree = parents_tree(&path, depth)?;
+    if let Some(mapped) = mapped {
+        idmap::apply(&tree, mapped, mount, linux)?;
+    }
+    Ok(Source::Tree(tree))
 }
 
 /// A clone made on the host's side: cut off from what the container mounts, as a new mount
@@ -300,38 +366,6 @@ fn parents_tree(path: &CStr, depth: Depth) -> Result<OwnedFd, Error> {
     let slave = Attributes { propagation: MS_SLAVE, ..Attributes::default() };
     mount::open_tree_with(AT_FDCWD, path, depth, &slave)
         .map_err(|errno| Error::call(format!("source {}", path.to_string_lossy()), errno))
-}
-
-/// [`parents_tree`] with its ids mapped: by the mount's own mappings, or else the container's.
-fn mapped_tree(
-    path: &CStr,
-    depth: Depth,
-    mapped: Depth,
-    mount: &Mount,
-    linux: Option<&Linux>,
-) -> Result<OwnedFd, Error> {
-    let given = |own: &Option<Vec<LinuxIdMapping>>, containers: Option<&Vec<LinuxIdMapping>>| {
-        own.as_ref().filter(|list| !list.is_empty()).or(containers).cloned().unwrap_or_default()
-    };
-    let users = given(mount.uid_mappings(), linux.and_then(|l| l.uid_mappings().as_ref()));
-    let groups = given(mount.gid_mappings(), linux.and_then(|l| l.gid_mappings().as_ref()));
-    if users.is_empty() || groups.is_empty() {
-        return Err(Error("idmap: no uidMappings and gidMappings, and no user namespace".into()));
-    }
-    let tree = parents_tree(path, depth)?;
-    let failed = |what: &str, errno: sys::Errno| Error::call(format!("idmap: {what}"), errno);
-    let namespace = idmap::namespace(&users, &groups)
-        .map_err(|errno| failed("making a user namespace with the mappings", errno))?;
-    let number = std::os::fd::AsRawFd::as_raw_fd(&namespace);
-    let attributes = Attributes {
-        set: ATTR_IDMAP,
-        userns_fd: u64::from(number.cast_unsigned()),
-        ..Attributes::default()
-    };
-    mount::mount_setattr(&tree, mapped, &attributes).map_err(|errno| {
-        failed("mapping the ids (does the file system of the source allow it?)", errno)
-    })?;
-    Ok(tree)
 }
 
 fn clone_root(
@@ -404,7 +438,7 @@ fn is_alone(path: &CStr, destinations: &[PathBuf]) -> bool {
 }
 
 /// The path without `.`, `..` and doubled slashes, as it is where no links are.
-fn normal(path: &Path) -> PathBuf {
+pub(crate) fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::from("/");
     for component in path.components() {
         match component {

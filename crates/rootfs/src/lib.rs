@@ -7,11 +7,13 @@
 //! can't lead the host elsewhere by its links, nor by exchanging them meanwhile. This crate knows
 //! no lifecycle.
 
+mod additions;
 mod build;
 mod cgroup;
 mod copyup;
 mod describe;
 mod devices;
+mod external;
 mod idmap;
 mod layout;
 mod make;
@@ -22,8 +24,10 @@ mod step;
 mod sysctl;
 mod target;
 
+pub use additions::{Additions, remove_mount};
 pub use build::Built;
 pub use cgroup::{CgroupView, ControllerView};
+pub use external::{ExternalMount, external_mounts, make_mount_points, open_in, without_links};
 pub use layout::{Context, Layout};
 pub use options::{MOUNT_OPTIONS, is_propagation};
 pub use step::{Fault, Step};

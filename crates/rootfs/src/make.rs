@@ -1,47 +1,46 @@
 //! Making one entry of `mounts` and attaching it to the place below the root that it is for.
 
 use crate::build::Built;
-use crate::cgroup::make_view;
+use crate::cgroup::{Made, make_view};
 use crate::copyup;
-use crate::layout::{Layout, MountPlan, Source, What};
-use crate::options::Options;
+use crate::layout::{Context, MountPlan, Source, What};
 use crate::step::{During, Fault, Result, Step};
 use crate::target::{Kind, find, find_directory, find_or_make, find_without_links, stat_type};
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::Errno;
 use sys::fs::Scratch;
-use sys::mount::{self, ATTR_ATIME_MASK, ATTR_RDONLY, Attributes, Depth};
-use sys::nix::fcntl::AT_FDCWD;
-use sys::nix::mount::MsFlags;
-use sys::nix::sys::stat::{SFlag, fstat};
+use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
+use sys::nix::fcntl::{AT_FDCWD, OFlag, openat};
+use sys::nix::mount::{MntFlags, MsFlags, umount2};
+use sys::nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
 use sys::nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs};
-
-/// The longest value that fsconfig(2) takes, in bytes.
-const LONGEST_VALUE: usize = 255;
 
 /// Makes one mount. `early` is its source where that had to be cloned before the namespace was
 /// made the container's own.
 pub(crate) fn make_mount(
-    layout: &Layout,
+    context: &Context,
     plan: &MountPlan,
     early: Option<Scratch>,
     built: &mut Built,
 ) -> Result<()> {
     match &plan.what {
         What::Bind { source, depth } => bind(plan, source, *depth, early, built.root()),
-        What::Remount => remount(plan, built.root()),
+        What::Remount => remount(plan, built),
         What::Cgroup => {
             let target = mount_point(plan, || Ok(Kind::Directory), built.root())?;
             let view = make_view(
-                &layout.context.cgroup,
-                layout.context.cgroup_namespace,
+                &context.cgroup,
+                context.cgroup_namespace,
                 &plan.options,
                 target.as_fd(),
             )?;
-            view.map_or(Ok(()), |view| finish_mount(plan, view.as_fd(), &target))
+            match view {
+                Made::Detached(view) => finish_mount(plan, view.as_fd(), &target),
+                Made::Attached(view) => finish_attributes(plan, view.as_fd()),
+            }
         }
-        What::FileSystem { name } => file_system(plan, name, built),
+        What::FileSystem { name, made } => file_system(plan, name, made.as_ref(), built),
     }
 }
 
@@ -113,9 +112,13 @@ fn bind(
 
 /// Applies what concerns the whole tree and the propagation, and attaches the mount.
 fn finish_mount(plan: &MountPlan, mount: BorrowedFd, target: &Scratch) -> Result<()> {
-    change(mount, Depth::Tree, &plan.options.recursive)?;
-    propagate(plan, mount)?;
+    finish_attributes(plan, mount)?;
     mount::move_mount(mount, target, c"").during(Step::Attach)
+}
+
+fn finish_attributes(plan: &MountPlan, mount: BorrowedFd) -> Result<()> {
+    change(mount, Depth::Tree, &plan.options.recursive)?;
+    propagate(plan, mount)
 }
 
 fn propagate(plan: &MountPlan, mount: BorrowedFd) -> Result<()> {
@@ -128,55 +131,53 @@ fn propagate(plan: &MountPlan, mount: BorrowedFd) -> Result<()> {
 
 /// Changes attributes, if there is anything to change.
 ///
-/// A flag that the owner of an outer user namespace has locked can't be cleared
-/// (`mount_namespaces(7)`): then it stays, which is the stricter side.
+/// What is not named stays, so a flag that an outer user namespace has locked
+/// (`mount_namespaces(7)`) is in the way only of who wants it cleared.
 fn change(mount: BorrowedFd, depth: Depth, attributes: &Attributes) -> Result<()> {
     if *attributes == Attributes::default() {
         return Ok(());
     }
-    match mount::mount_setattr(mount, depth, attributes) {
-        Err(Errno::EPERM) if attributes.clear != 0 => {
-            let atime = attributes.set & ATTR_ATIME_MASK;
-            let clear = if atime == 0 { 0 } else { ATTR_ATIME_MASK };
-            mount::mount_setattr(mount, depth, &Attributes { clear, ..*attributes })
-        }
-        changed => changed,
-    }
-    .during(Step::Attributes)
+    mount::mount_setattr(mount, depth, attributes).during(Step::Attributes)
 }
 
-fn remount(plan: &MountPlan, root: BorrowedFd) -> Result<()> {
-    let target = find(root, &plan.destination).during(Step::MountPoint)?;
+fn remount(plan: &MountPlan, built: &mut Built) -> Result<()> {
+    let target = find(built.root(), &plan.destination).during(Step::MountPoint)?;
+    if plan.options.attributes.clear & ATTR_RDONLY != 0 {
+        // The later entry counts, though the earlier one's turn would come last.
+        let id = |mount: &Scratch| sys::fs::mount_facts(mount).ok().map(|facts| facts.id);
+        let remounted = id(&target);
+        built.read_only_later.retain(|(_, mount)| id(mount) != remounted);
+    }
     if plan.options.bind.is_none() && !plan.options.parameters.is_empty() {
         let fs = Scratch::from(mount::fspick(&target).during(Step::Remount)?);
-        configure(&fs, &plan.options.parameters)?;
-        mount::fsconfig_reconfigure(&fs).map_err(|errno| logged(&fs, Step::Remount, errno))?;
+        configure(fs.as_fd(), &plan.options.parameters)?;
+        mount::fsconfig_reconfigure(&fs)
+            .map_err(|errno| logged(fs.as_fd(), Step::Remount, errno))?;
     }
     change(target.as_fd(), Depth::One, &plan.options.attributes)?;
-    change(target.as_fd(), Depth::Tree, &plan.options.recursive)?;
-    propagate(plan, target.as_fd())
+    finish_attributes(plan, target.as_fd())
 }
 
-fn file_system(plan: &MountPlan, name: &CStr, built: &mut Built) -> Result<()> {
+fn file_system(
+    plan: &MountPlan,
+    name: &CStr,
+    by_host: Option<&OwnedFd>,
+    built: &mut Built,
+) -> Result<()> {
     if plan.covers_proc && name != c"proc" {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));
     }
     let target = mount_point(plan, || Ok(Kind::Directory), built.root())?;
-    let deferred = plan.defers_read_only();
-    let mut attributes = plan.options.attributes.set;
-    if deferred {
-        attributes &= !ATTR_RDONLY;
-    }
     let mode = default_mode(plan, name, &target)?;
-    let made = if needs_classic(&plan.options) {
-        return classic(plan, name, mode.as_deref(), &target, built.root());
-    } else {
-        new_file_system(plan, name, mode.as_deref(), attributes)
+    let made = match by_host {
+        Some(tree) => taken_over(tree, mode),
+        None if plan.options.needs_classic() => classic(plan, name, mode, &target),
+        None => new_file_system(plan, name, mode),
     };
     let mount = match made {
         // Without a network namespace of one's own a user namespace gets no new sysfs.
         Err(Fault { errno: Errno::EPERM, .. }) if name == c"sysfs" => {
-            let change = Attributes { set: attributes, ..Attributes::default() };
+            let change = plan.options.on_clone(first_attributes(plan));
             mount::open_tree_with(AT_FDCWD, c"/sys", Depth::Tree, &change)
                 .map(Scratch::from)
                 .during(Step::Source)?
@@ -186,41 +187,73 @@ fn file_system(plan: &MountPlan, name: &CStr, built: &mut Built) -> Result<()> {
     if plan.options.copy_up {
         copyup::copy(&target, &mount).during(Step::CopyUp)?;
     }
+    if let Some(label) = &plan.options.label {
+        let path = sys::fs::proc_fd_path(&mount);
+        sys::fs::set_xattr(&path, c"security.selinux", label.as_bytes()).during(Step::Label)?;
+    }
     finish_mount(plan, mount.as_fd(), &target)?;
-    if deferred {
+    if plan.defers_read_only() {
         built.read_only_later.push((plan.index, mount));
-    } else if name == c"proc" && attributes & ATTR_RDONLY == 0 {
+    } else if name == c"proc" && plan.options.attributes.set & ATTR_RDONLY == 0 {
         built.proc = Some(mount);
     }
     Ok(())
 }
 
+/// A new file system as a detached mount that the host's side makes, with its defaults for what only
+/// the child knows.
+pub(crate) fn detached(plan: &MountPlan, name: &CStr) -> Result<OwnedFd> {
+    let fs = mount::fsopen(name).during(Step::FileSystem)?;
+    create(fs.as_fd(), plan, None)?;
+    mount::fsmount(&fs, first_attributes(plan)).during(Step::Make)
+}
+
+/// What [`detached`] has made, with the mode of its mount point.
+fn taken_over(tree: &OwnedFd, mode: Option<Mode>) -> Result<Scratch> {
+    if let Some(mode) = mode {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let root = openat(tree, c".", flags, Mode::empty()).map(Scratch::from);
+        root.and_then(|root| fchmod(&root, mode)).during(Step::Mode)?;
+    }
+    tree.try_clone().map(Scratch::from).map_err(|_| Fault::new(Step::Make, Errno::EMFILE))
+}
+
+/// The attributes to be made with.
+fn first_attributes(plan: &MountPlan) -> u64 {
+    let read_only = if plan.defers_read_only() { ATTR_RDONLY } else { 0 };
+    plan.options.attributes.set & !read_only
+}
+
 /// A tmpfs takes on the mode of the directory that it covers, if none is configured.
-fn default_mode(plan: &MountPlan, name: &CStr, target: &Scratch) -> Result<Option<CString>> {
+fn default_mode(plan: &MountPlan, name: &CStr, target: &Scratch) -> Result<Option<Mode>> {
     if name != c"tmpfs" || plan.options.value("mode").is_some() {
         return Ok(None);
     }
-    let mode = fstat(target).during(Step::MountPoint)?.st_mode & 0o7777;
-    Ok(CString::new(format!("{mode:o}")).ok())
+    let mode = fstat(target).during(Step::MountPoint)?.st_mode;
+    Ok(Some(Mode::from_bits_truncate(mode)))
 }
 
-fn new_file_system(
-    plan: &MountPlan,
-    name: &CStr,
-    mode: Option<&CStr>,
-    attributes: u64,
-) -> Result<Scratch> {
+/// A mode as an option has it.
+fn octal(mode: Mode) -> CString {
+    CString::new(format!("{:o}", mode.bits())).unwrap_or_default()
+}
+
+fn new_file_system(plan: &MountPlan, name: &CStr, mode: Option<Mode>) -> Result<Scratch> {
     let fs = Scratch::from(mount::fsopen(name).during(Step::FileSystem)?);
-    mount::fsconfig_string(&fs, c"source", &plan.source).during(Step::Make)?;
-    configure(&fs, &plan.options.parameters)?;
-    if let Some(mode) = mode {
-        mount::fsconfig_string(&fs, c"mode", mode).during(Step::Make)?;
-    }
-    mount::fsconfig_create(&fs).map_err(|errno| logged(&fs, Step::Make, errno))?;
-    mount::fsmount(&fs, attributes).map(Scratch::from).during(Step::Make)
+    create(fs.as_fd(), plan, mode)?;
+    mount::fsmount(&fs, first_attributes(plan)).map(Scratch::from).during(Step::Make)
 }
 
-fn configure(fs: &Scratch, parameters: &[(CString, Option<CString>)]) -> Result<()> {
+fn create(fs: BorrowedFd, plan: &MountPlan, mode: Option<Mode>) -> Result<()> {
+    mount::fsconfig_string(fs, c"source", &plan.source).during(Step::Make)?;
+    configure(fs, &plan.options.parameters)?;
+    if let Some(mode) = mode {
+        mount::fsconfig_string(fs, c"mode", &octal(mode)).during(Step::Make)?;
+    }
+    mount::fsconfig_create(fs).map_err(|errno| logged(fs, Step::Make, errno))
+}
+
+fn configure(fs: BorrowedFd, parameters: &[(CString, Option<CString>)]) -> Result<()> {
     for (name, value) in parameters {
         let set = match value {
             Some(value) => mount::fsconfig_string(fs, name, value),
@@ -236,48 +269,40 @@ fn configure(fs: &Scratch, parameters: &[(CString, Option<CString>)]) -> Result<
 }
 
 /// A fault with the words that the kernel has for it.
-fn logged(fs: &Scratch, step: Step, errno: Errno) -> Fault {
+fn logged(fs: BorrowedFd, step: Step, errno: Errno) -> Fault {
     Fault { detail: mount::fs_log(fs), ..Fault::new(step, errno) }
 }
 
-/// Whether only mount(2) can do it: it has flags that fsconfig(2) lacks, and takes longer values.
-fn needs_classic(options: &Options) -> bool {
-    let long = |value: &CString| value.as_bytes().len() > LONGEST_VALUE;
-    options.classic != 0 || options.parameters.iter().any(|(_, v)| v.as_ref().is_some_and(long))
+/// [`new_file_system`] by mount(2), which needs a place: one in a tmpfs that covers the target
+/// meanwhile, so that nobody else can get at it. What it is cloned from goes with the tmpfs.
+fn classic(plan: &MountPlan, name: &CStr, mode: Option<Mode>, target: &Scratch) -> Result<Scratch> {
+    let place = simple(c"tmpfs", &[], 0).during(Step::Make)?;
+    mount::move_mount(&place, target, c"").during(Step::Make)?;
+    let made = classic_below(plan, name, mode, &place);
+    let place = sys::fs::proc_fd_path(&place);
+    umount2(place.as_str(), MntFlags::MNT_DETACH).during(Step::Make)?;
+    made
 }
 
-/// Mounts by mount(2), on the descriptor's own path in the host's /proc.
-fn classic(
+fn classic_below(
     plan: &MountPlan,
     name: &CStr,
-    mode: Option<&CStr>,
-    target: &Scratch,
-    root: BorrowedFd,
-) -> Result<()> {
-    let mut data: Vec<u8> = Vec::new();
-    let parameters = plan.options.parameters.iter();
-    let given =
-        parameters.map(|(name, value)| (name.as_bytes(), value.as_ref().map(CString::as_bytes)));
-    for (name, value) in given.chain(mode.map(|mode| (&b"mode"[..], Some(mode.to_bytes())))) {
-        if !data.is_empty() {
-            data.push(b',');
-        }
-        data.extend_from_slice(name);
-        if let Some(value) = value {
-            data.push(b'=');
-            data.extend_from_slice(value);
-        }
-    }
+    mode: Option<Mode>,
+    place: &Scratch,
+) -> Result<Scratch> {
+    let data = plan.options.data(mode.map(octal).as_deref());
     let data = CString::new(data).map_err(|_| Fault::new(Step::Make, Errno::EINVAL))?;
     let flags = sys::nix::libc::c_ulong::try_from(plan.options.classic).unwrap_or(0);
     let flags = MsFlags::from_bits_retain(flags);
-    let path = sys::fs::proc_fd_path(target);
+    mkdirat(place, c"new", Mode::S_IRWXU).during(Step::Make)?;
+    let path = format!("{}/new", sys::fs::proc_fd_path(place));
     let source = Some(plan.source.as_c_str());
     sys::nix::mount::mount(source, path.as_str(), Some(name), flags, Some(data.as_c_str()))
         .during(Step::Make)?;
-    let made = find(root, &plan.destination).during(Step::Attach)?;
-    change(made.as_fd(), Depth::One, &plan.options.attributes)?;
-    change(made.as_fd(), Depth::Tree, &plan.options.recursive)
+    let attributes = plan.options.on_clone(first_attributes(plan));
+    mount::open_tree_with(place, c"new", Depth::One, &attributes)
+        .map(Scratch::from)
+        .during(Step::Attributes)
 }
 
 /// Finds or makes the place that a mount is for, and checks that it may be covered. `kind` is what

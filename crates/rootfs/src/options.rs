@@ -1,6 +1,8 @@
 //! Mount options: the table of the spec, and what a list of them comes to.
 
-use std::ffi::CString;
+use crate::Error;
+use crate::layout::What;
+use std::ffi::{CStr, CString};
 use sys::mount::{
     ATTR_ATIME_MASK, ATTR_NOATIME, ATTR_NODEV, ATTR_NODIRATIME, ATTR_NOEXEC, ATTR_NOSUID,
     ATTR_NOSYMFOLLOW, ATTR_RDONLY, ATTR_RELATIME, ATTR_STRICTATIME, Attributes, Depth,
@@ -12,6 +14,8 @@ use sys::nix::libc::{MS_PRIVATE, MS_SHARED, MS_SLAVE, MS_UNBINDABLE};
 enum Effect {
     /// Nothing that is not so anyway.
     Default,
+    /// Is for who reads fstab, but sets `MOUNT_ATTR_*` too.
+    Imply(u64),
     /// Sets or clears `MOUNT_ATTR_*` of the mount.
     Set(u64),
     Clear(u64),
@@ -30,16 +34,19 @@ enum Effect {
 }
 
 use Effect::{
-    Atime, Bind, Classic, Clear, CopyUp, Default as Nothing, Idmap, Propagate, Remount, Set,
+    Atime, Bind, Classic, Clear, CopyUp, Default as Nothing, Idmap, Imply, Propagate, Remount, Set,
     Superblock,
 };
+
+/// The longest value that fsconfig(2) takes, in bytes.
+const LONGEST_VALUE: usize = 255;
 
 const MS_SILENT: u64 = 1 << 15;
 const MS_I_VERSION: u64 = 1 << 23;
 
 /// Every option that is not a file system's own, but for the recursive forms of those of [`Set`],
 /// [`Clear`] and [`Atime`], whose names have an `r` before them.
-const TABLE: [(&str, Effect); 50] = [
+const TABLE: [(&str, Effect); 53] = [
     ("async", Superblock("async")),
     ("atime", Clear(ATTR_NOATIME)),
     ("bind", Bind(Depth::One)),
@@ -85,13 +92,19 @@ const TABLE: [(&str, Effect); 50] = [
     ("tmpcopyup", CopyUp),
     ("unbindable", Propagate(MS_UNBINDABLE, Depth::One)),
     // The remaining ones only for `mount(8)`'s sake: they say how fstab is read.
+    ("_netdev", Nothing),
     ("auto", Nothing),
+    ("group", Imply(ATTR_NOSUID | ATTR_NODEV)),
     ("noauto", Nothing),
     ("nofail", Nothing),
     ("nouser", Nothing),
-    ("user", Nothing),
-    ("users", Nothing),
+    ("owner", Imply(ATTR_NOSUID | ATTR_NODEV)),
+    ("user", Imply(ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC)),
+    ("users", Imply(ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC)),
 ];
+
+/// Beginnings of options that are comments to the kernel (`mount(8)`).
+const COMMENTS: [&str; 3] = ["x-", "X-", "comment="];
 
 /// The names of all options that a config may have, for `features`, sorted.
 pub const MOUNT_OPTIONS: [&str; 62] = [
@@ -178,7 +191,13 @@ pub(crate) struct Options {
     pub parameters: Vec<(CString, Option<CString>)>,
     /// Flags that only mount(2) has.
     pub classic: u64,
+    /// The label of what has no option for one: an attribute of its root.
+    pub label: Option<CString>,
 }
+
+/// The options by which a file system is labelled; a value with a comma is quoted for mount(2), and
+/// for fsconfig(2) is not.
+const LABELS: [&str; 4] = ["context", "defcontext", "fscontext", "rootcontext"];
 
 impl Options {
     /// Adds `list` up; a later option overrides an earlier one that contradicts it. What is not in
@@ -197,6 +216,9 @@ impl Options {
             self.apply(effect);
             return Ok(());
         }
+        if COMMENTS.iter().any(|comment| option.starts_with(comment)) {
+            return Ok(());
+        }
         let recursive = option.strip_prefix('r').and_then(find);
         if let Some(effect @ (Set(_) | Clear(_) | Atime(_))) = recursive {
             change(&mut self.recursive, effect);
@@ -205,6 +227,10 @@ impl Options {
         let text =
             |text: &str| CString::new(text).map_err(|_| format!("{option:?} has a NUL byte"));
         let parameter = match option.split_once('=') {
+            Some((name, value)) if LABELS.contains(&name) => {
+                let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+                (text(name)?, Some(text(unquoted.unwrap_or(value))?))
+            }
             Some((name, value)) => (text(name)?, Some(text(value)?)),
             None => (text(option)?, None),
         };
@@ -216,6 +242,7 @@ impl Options {
         match effect {
             Nothing => {}
             Set(_) | Clear(_) | Atime(_) => change(&mut self.attributes, effect),
+            Imply(bits) => change(&mut self.attributes, Set(bits)),
             Propagate(kind, depth) => self.propagation.push((kind, depth)),
             Bind(depth) => self.bind = Some(depth),
             Remount => self.remount = true,
@@ -225,6 +252,77 @@ impl Options {
             Classic(flag, true) => self.classic |= flag,
             Classic(flag, false) => self.classic &= !flag,
         }
+    }
+
+    /// Labels a new file system of type `kind` as `linux.mountLabel` has it, by `option`, unless its
+    /// options do.
+    pub fn add_label(&mut self, kind: &str, option: &CStr, label: &str) -> Result<(), Error> {
+        let text =
+            CString::new(label).map_err(|_| Error("linux.mountLabel has a NUL byte".into()))?;
+        match kind {
+            // The kernel labels each of their files itself.
+            "proc" | "sysfs" => {}
+            // There is one for an IPC namespace, made before with no label.
+            "mqueue" => self.label = Some(text),
+            _ if self.parameters.iter().any(|(own, _)| [c"context", option].contains(&&**own)) => {}
+            _ => self.parameters.push((option.to_owned(), Some(text))),
+        }
+        Ok(())
+    }
+
+    /// Refuses options that would do nothing for what the mount is.
+    pub fn check(&self, what: &What) -> Result<(), Error> {
+        let refuse = |reason: &str| Err(Error(reason.into()));
+        let is_new = matches!(what, What::FileSystem { .. });
+        if self.copy_up && !is_new {
+            return refuse("tmpcopyup: only a new file system can be filled");
+        }
+        if self.idmap.is_some() && !is_new && !matches!(what, What::Bind { .. }) {
+            return refuse(
+                "idmap: only bind mounts and new file systems can have their ids mapped",
+            );
+        }
+        if self.idmap.is_some() && is_new && self.needs_classic() {
+            return refuse("idmap: not together with iversion, silent or a value of 256 bytes");
+        }
+        if matches!(what, What::Remount) && self.bind.is_none() && self.classic & MS_I_VERSION != 0
+        {
+            return refuse("iversion: can't be changed by a remount");
+        }
+        Ok(())
+    }
+
+    /// What gives a clone of another mount the attributes `set`, of which those of access times stand
+    /// in place of its own.
+    pub fn on_clone(&self, set: u64) -> Attributes {
+        let clear = self.attributes.clear & ATTR_ATIME_MASK;
+        Attributes { set, clear, ..Attributes::default() }
+    }
+
+    /// Whether only mount(2) can make it: it has flags that fsconfig(2) lacks, and takes longer
+    /// values.
+    pub fn needs_classic(&self) -> bool {
+        let long = |value: &CString| value.as_bytes().len() > LONGEST_VALUE;
+        self.classic != 0 || self.parameters.iter().any(|(_, v)| v.as_ref().is_some_and(long))
+    }
+
+    /// The file system's options as mount(2) takes them: `size=1m,noswap`.
+    pub fn data(&self, mode: Option<&CStr>) -> Vec<u8> {
+        let mut data: Vec<u8> = Vec::new();
+        let given = self.parameters.iter();
+        let given =
+            given.map(|(name, value)| (name.to_bytes(), value.as_ref().map(|v| v.to_bytes())));
+        for (name, value) in given.chain(mode.map(|mode| (&b"mode"[..], Some(mode.to_bytes())))) {
+            if !data.is_empty() {
+                data.push(b',');
+            }
+            data.extend_from_slice(name);
+            let Some(value) = value else { continue };
+            let quote: &[u8] =
+                if LABELS.iter().any(|l| l.as_bytes() == name) { b"\"" } else { b"" };
+            data.extend_from_slice(&[b"=", quote, value, quote].concat());
+        }
+        data
     }
 
     /// The value of a file system's own option.
@@ -280,6 +378,7 @@ pub fn is_propagation(name: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::layout::Source;
 
     fn parse(list: &[&str]) -> Options {
         Options::parse(&list.iter().map(|&option| option.to_owned()).collect::<Vec<_>>()).unwrap()
@@ -298,6 +397,15 @@ mod tests {
         assert_eq!(options.attributes.clear, ATTR_ATIME_MASK);
         let options = parse(&["noatime", "atime"]);
         assert_eq!((options.attributes.set, options.attributes.clear), (0, ATTR_ATIME_MASK));
+    }
+
+    #[test]
+    fn options_of_fstab_are_as_with_mount_8() {
+        let options = parse(&["user", "exec", "_netdev", "nofail", "x-systemd.automount", "X-y=z"]);
+        assert_eq!(options.attributes.set, ATTR_NOSUID | ATTR_NODEV);
+        assert!(options.parameters.is_empty());
+        assert_eq!(parse(&["owner"]).attributes.set, ATTR_NOSUID | ATTR_NODEV);
+        assert_eq!(parse(&["ruser", "user=x", "comment"]).parameters.len(), 3);
     }
 
     #[test]
@@ -325,6 +433,68 @@ mod tests {
     }
 
     #[test]
+    fn labels_are_options_or_an_attribute() {
+        const LABEL: &str = "system_u:object_r:container_file_t:s0:c1,c2";
+        let labelled = |kind: &str, list: &[&str]| {
+            let mut options = parse(list);
+            options.add_label(kind, c"context", LABEL).unwrap();
+            let data = String::from_utf8(options.data(None)).unwrap();
+            (data, options.label.map(|label| label.into_string().unwrap()))
+        };
+        let context = format!("context=\"{LABEL}\"");
+        assert_eq!(labelled("tmpfs", &["size=1m"]), (format!("size=1m,{context}"), None));
+        assert_eq!(labelled("devpts", &[]), (context.clone(), None));
+        assert_eq!(labelled("mqueue", &[]), (String::new(), Some(LABEL.to_owned())));
+        for kind in ["proc", "sysfs"] {
+            assert_eq!(labelled(kind, &[]), (String::new(), None), "{kind}");
+        }
+        // One that the mount has of its own stays the only one; quotes are mount(2)'s only.
+        for own in ["context=a:b,c", "context=\"a:b,c\""] {
+            assert_eq!(labelled("tmpfs", &[own]), ("context=\"a:b,c\"".to_owned(), None));
+            assert_eq!(parse(&[own]).value("context").unwrap().to_bytes(), b"a:b,c");
+        }
+    }
+
+    #[test]
+    fn a_label_is_given_by_the_option_that_is_asked_for() {
+        let labelled = |list: &[&str]| {
+            let mut options = parse(list);
+            options.add_label("tmpfs", c"rootcontext", "a:b:c").unwrap();
+            String::from_utf8(options.data(None)).unwrap()
+        };
+        assert_eq!(labelled(&[]), r#"rootcontext="a:b:c""#);
+        for own in [r#"context="own""#, r#"rootcontext="own""#] {
+            assert_eq!(labelled(&[own]), own);
+        }
+    }
+
+    #[test]
+    fn what_would_do_nothing_is_refused() {
+        fn new() -> What {
+            What::FileSystem { name: c"tmpfs".to_owned(), made: None }
+        }
+        fn bind() -> What {
+            What::Bind { source: Source::Path(c"/".to_owned()), depth: Depth::One }
+        }
+        let cases = [
+            (vec!["tmpcopyup", "iversion", "silent"], new(), true),
+            (vec!["idmap"], new(), true),
+            (vec!["idmap", "iversion"], new(), false),
+            (vec!["bind", "ridmap", "silent"], bind(), true),
+            (vec!["bind", "tmpcopyup"], bind(), false),
+            (vec!["tmpcopyup"], What::Cgroup, false),
+            (vec!["idmap"], What::Cgroup, false),
+            (vec!["remount", "idmap"], What::Remount, false),
+            (vec!["remount", "tmpcopyup"], What::Remount, false),
+            (vec!["remount", "iversion"], What::Remount, false),
+            (vec!["remount", "bind", "silent", "ro"], What::Remount, true),
+        ];
+        for (list, what, fine) in cases {
+            assert_eq!(parse(&list).check(&what).is_ok(), fine, "{list:?}");
+        }
+    }
+
+    #[test]
     fn the_list_for_features_is_what_is_taken() {
         assert!(MOUNT_OPTIONS.is_sorted());
         for option in MOUNT_OPTIONS {
@@ -336,7 +506,8 @@ mod tests {
             };
             assert!(parameters.iter().all(|(name, _)| is_flag(name)), "{option}");
         }
-        for (option, _) in TABLE.iter().filter(|(_, effect)| *effect != Nothing) {
+        for (option, _) in TABLE.iter().filter(|(_, effect)| !matches!(effect, Nothing | Imply(_)))
+        {
             assert!(MOUNT_OPTIONS.contains(option), "{option}");
         }
     }

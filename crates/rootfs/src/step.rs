@@ -26,6 +26,10 @@ pub enum Step {
     Parameter,
     /// `mounts`: making the file system.
     Make,
+    /// `mounts`: the mode of a new file system.
+    Mode,
+    /// `mounts`: its label.
+    Label,
     /// `mounts`: the attributes of a mount.
     Attributes,
     /// `mounts`: the propagation of a mount.
@@ -72,7 +76,7 @@ pub enum Step {
     RootPropagation,
 }
 
-const STEPS: [Step; 32] = [
+const STEPS: [Step; 34] = [
     Step::Isolate,
     Step::CloneRoot,
     Step::AttachRoot,
@@ -83,6 +87,8 @@ const STEPS: [Step; 32] = [
     Step::FileSystem,
     Step::Parameter,
     Step::Make,
+    Step::Mode,
+    Step::Label,
     Step::Attributes,
     Step::Propagation,
     Step::Attach,

@@ -113,11 +113,8 @@ fn create(parent: &Scratch, name: &CStr, kind: Kind) -> sys::Result<Scratch> {
             openat(parent, name, flags, Mode::empty()).map(Scratch::from)
         }
         Kind::File => {
-            let flags = OFlag::O_CREAT
-                | OFlag::O_EXCL
-                | OFlag::O_NOFOLLOW
-                | OFlag::O_CLOEXEC
-                | OFlag::O_WRONLY;
+            // Not for writing: kept open, that would keep the root from becoming read-only.
+            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             openat(parent, name, flags, Mode::from_bits_truncate(0o644)).map(Scratch::from)
         }
     }

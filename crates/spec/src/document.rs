@@ -49,6 +49,10 @@ impl Document<'_> {
     ) -> Result<T, Error> {
         let tree = serde_json::from_slice(self.text);
         let mut tree: Value = tree.map_err(|error| Error::syntax(self.name, &error))?;
+        if let Some((path, offset)) = (Scanner { text: self.text, at: 0 }).find_repeated() {
+            let position = self.position(offset);
+            return Err(Error::property(self.name, position, path, "duplicate field".into()));
+        }
         keys::respell(&mut tree);
         mend(&mut tree, warnings);
         // Back to text: reading the types from trees as well would be a second copy of all their
@@ -183,6 +187,46 @@ impl Scanner<'_> {
         None
     }
 
+    /// Looks in a whole document for an object that has a key of the specification twice, in
+    /// whatever case: the path and the place of the second one's value.
+    fn find_repeated(&mut self) -> Option<(JsonPath, usize)> {
+        self.skip_space();
+        self.pass_value(false).err()
+    }
+
+    /// Over a value, unless it has a repeated key. The keys of an object of `names` are not the
+    /// specification's, and of those the last counts.
+    fn pass_value(&mut self, names: bool) -> Result<(), (JsonPath, usize)> {
+        let Some(bracket) = self.peek().filter(|byte| matches!(byte, b'{' | b'[')) else {
+            self.skip_value();
+            return Ok(());
+        };
+        self.open(bracket);
+        let mut seen: Vec<&str> = Vec::new();
+        for index in 0.. {
+            let (step, known) = match self.peek() {
+                None | Some(b'}' | b']') => break,
+                Some(_) if bracket == b'[' => (Step::Index(index), None),
+                Some(_) => {
+                    let key = self.key().unwrap_or_default();
+                    let known = keys::spelling(key.as_bytes()).filter(|_| !names);
+                    (Step::Key(key), known)
+                }
+            };
+            if known.is_some_and(|known| seen.contains(&known)) {
+                return Err((JsonPath(vec![step]), self.at));
+            }
+            seen.extend(known);
+            if let Err((mut path, at)) = self.pass_value(known.is_some_and(keys::has_names)) {
+                path.0.insert(0, step);
+                return Err((path, at));
+            }
+            self.pass_comma();
+        }
+        self.at += 1; // the bracket
+        Ok(())
+    }
+
     /// Over a member's key and colon.
     fn key(&mut self) -> Option<String> {
         let start = self.at;
@@ -206,12 +250,16 @@ impl Scanner<'_> {
     /// From a value over the comma to what follows it, or to the closing bracket.
     fn skip_to_next(&mut self) -> Option<()> {
         self.skip_value()?;
+        self.pass_comma();
+        self.peek().map(drop)
+    }
+
+    fn pass_comma(&mut self) {
         self.skip_space();
-        if self.peek()? == b',' {
+        if self.peek() == Some(b',') {
             self.at += 1;
             self.skip_space();
         }
-        Some(())
     }
 
     fn skip_value(&mut self) -> Option<()> {

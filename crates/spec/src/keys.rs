@@ -71,7 +71,7 @@ fn respell_members(members: &mut Map<String, Value>) {
     }
     for (key, value) in members {
         match value {
-            Value::Object(named) if NAMES.contains(&key.as_str()) => {
+            Value::Object(named) if has_names(key) => {
                 named.values_mut().for_each(respell);
             }
             value => respell(value),
@@ -79,8 +79,13 @@ fn respell_members(members: &mut Map<String, Value>) {
     }
 }
 
+/// Whether the object at `key` has keys that the config chooses.
+pub(crate) fn has_names(key: &str) -> bool {
+    NAMES.contains(&key)
+}
+
 /// How the specification spells a key, if it has it.
-fn spelling(key: &[u8]) -> Option<&'static str> {
+pub(crate) fn spelling(key: &[u8]) -> Option<&'static str> {
     let mut slot = hash(key);
     loop {
         let known = KEYS.get(usize::from(TABLE[slot % SLOTS]))?;

@@ -18,7 +18,9 @@ pub use template::template;
 
 use config::Config;
 use document::{Document, at};
-use oci_spec::runtime::{LinuxResources, Process, Spec};
+use oci_spec::runtime::{LinuxResources, Mount, Process, Spec};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -53,6 +55,34 @@ impl Bundle {
         // Without the dots and doubled slashes, as messages and the state show it.
         let rootfs = root.components().collect();
         Ok(Self { path, spec, rootfs, text, warnings })
+    }
+}
+
+impl Bundle {
+    /// Has the container join the namespaces at these paths, each with its type, whatever the config
+    /// says of those types. The text becomes that of the changed config.
+    pub fn join(&mut self, paths: &[(&str, String)]) -> Result<(), Error> {
+        let name = Path::new("config.json");
+        let mut tree: Value =
+            serde_json::from_slice(&self.text).map_err(|error| Error::syntax(name, &error))?;
+        let members = tree.as_object_mut();
+        let list = members.and_then(|members| {
+            if paths.iter().any(|(kind, _)| *kind == "uts") {
+                // It has its names already.
+                members.retain(|key, _| !["hostname", "domainname"].contains(&key.as_str()));
+            }
+            let linux = members.entry("linux").or_insert_with(|| json!({})).as_object_mut()?;
+            linux.entry("namespaces").or_insert_with(|| json!([])).as_array_mut()
+        });
+        if let Some(list) = list {
+            for (kind, path) in paths {
+                list.retain(|one| one.get("type").and_then(Value::as_str) != Some(*kind));
+                list.push(json!({ "type": kind, "path": path }));
+            }
+        }
+        self.text = tree.to_string().into_bytes();
+        self.spec = parse(&self.text, name, &mut Vec::new())?;
+        Ok(())
     }
 }
 
@@ -105,6 +135,29 @@ pub fn parse_resources(
     unset_absent_limit(&mut resources, || document.has(&at("pids.limit")));
     document.judge(validate::resources(&resources))?;
     Ok(resources)
+}
+
+/// Mounts, as `mounts add` is given them: the list, or an object that has it as `mounts`; `name` is
+/// for messages. `has_user_namespace` is of the container that they are for.
+pub fn parse_mounts(
+    text: &[u8],
+    name: &Path,
+    has_user_namespace: bool,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Mount>, Error> {
+    // In one line, so that the line of an error is that of the file.
+    let is_list = text.trim_ascii_start().starts_with(b"[");
+    let wrapped = if is_list { [b"{\"mounts\":", text, b"}"].concat() } else { text.to_vec() };
+    let document = Document { text: &wrapped, name };
+    let Section { mounts } = document.load(|_, _| {}, warnings)?;
+    document.judge(validate::mounts(&mounts, has_user_namespace))?;
+    Ok(mounts)
+}
+
+/// What there is of a config where only mounts matter.
+#[derive(Deserialize)]
+struct Section {
+    mounts: Vec<Mount>,
 }
 
 /// `pids` without a limit has become one with the limit 0, and 0 is a limit: it is unset again.

@@ -11,6 +11,7 @@ mod version;
 use crate::document::{Document, JsonPath, at};
 use oci_spec::runtime::{Hook, Hooks, LinuxIdMapping, LinuxNamespaceType, Mount, Spec};
 use serde::Serialize;
+use std::path::{Component, Path};
 
 pub(crate) use linux::resources;
 pub(crate) use process::check as process;
@@ -44,7 +45,8 @@ pub(crate) fn spec(spec: &Spec, document: &Document) -> Check {
             .map_err(|found| Violation { path: found.path.within("process"), ..found })?;
     }
     names(spec)?;
-    mounts(spec)?;
+    let list = spec.mounts().as_deref().unwrap_or_default();
+    mounts(list, has_namespace(spec, LinuxNamespaceType::User))?;
     if let Some(config) = spec.hooks() {
         hooks(config)?;
     }
@@ -68,12 +70,16 @@ fn names(spec: &Spec) -> Check {
     Ok(())
 }
 
-fn mounts(spec: &Spec) -> Check {
-    let has_user_namespace = has_namespace(spec, LinuxNamespaceType::User);
-    for (index, mount) in spec.mounts().iter().flatten().enumerate() {
+/// Checks `mounts`, of a container with or without a user namespace.
+pub(crate) fn mounts(list: &[Mount], has_user_namespace: bool) -> Check {
+    for (index, mount) in list.iter().enumerate() {
         let path = || at("mounts").index(index);
         if mount.destination().as_os_str().is_empty() {
             refuse(path().key("destination"), "is empty")?;
+        }
+        // It would be made above the root, where nothing is looked up.
+        if is_root(mount.destination()) && !is_remount(mount) {
+            refuse(path().key("destination"), "is the root itself, which root.path is for")?;
         }
         match (given(mount.uid_mappings().as_ref()), given(mount.gid_mappings().as_ref())) {
             (true, false) => refuse(path().key("uidMappings"), "must come with gidMappings")?,
@@ -93,6 +99,23 @@ fn mounts(spec: &Spec) -> Check {
 
 fn asks_for_mapping(mount: &Mount) -> bool {
     mount.options().iter().flatten().any(|option| option == "idmap" || option == "ridmap")
+}
+
+fn is_remount(mount: &Mount) -> bool {
+    mount.options().iter().flatten().any(|option| option == "remount")
+}
+
+/// Whether the path is `/`, however it is written.
+fn is_root(path: &Path) -> bool {
+    let mut depth = 0_usize;
+    for component in path.components() {
+        match component {
+            Component::Normal(_) => depth += 1,
+            Component::ParentDir => depth = depth.saturating_sub(1),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    depth == 0
 }
 
 /// Whether there is a mapping; an empty list is none.

@@ -210,6 +210,15 @@ fn mounts() {
     valid(&[(at, json!({ "destination": "relative" }))]);
     valid(&[(at, json!({ "destination": "/m", "source": "beside", "options": ["bind"] }))]);
     refused(&[(at, json!({ "destination": "" }))], "mounts[7].destination", "empty");
+    for root in ["/", "//", ".", "/a/..", ".."] {
+        refused(
+            &[(at, json!({ "destination": root }))],
+            "mounts[7].destination",
+            "the root itself",
+        );
+    }
+    valid(&[(at, json!({ "destination": "/", "options": ["remount", "ro"] }))]);
+    valid(&[(at, json!({ "destination": "/../a" }))]);
     refused(&[(at, json!({}))], "mounts[7]", "missing field `destination`");
     for option in ["idmap", "ridmap"] {
         let mount = json!({ "destination": "/m", "options": ["bind", option] });
@@ -286,6 +295,14 @@ fn devices() {
     refused(&[(at, json!([device("a", "/dev/x")]))], "linux.devices[0].type", "/dev/x");
     refused(&[(at, json!([device("x", "/dev/x")]))], "linux.devices[0].type", "`x`");
     refused(&[(at, json!([device("", "/dev/x")]))], "linux.devices[0].type", "``");
+    valid(&[(at, json!([device("c", "/dev/x"), device("u", "/dev/x")]))]);
+    valid(&[(at, json!([{ "type": "p", "path": "/dev/x" }, device("p", "/dev/x")]))]);
+    let mut second = device("c", "/dev/x");
+    second["minor"] = json!(5);
+    for second in [second, device("b", "/dev/x"), device("p", "/dev/x")] {
+        let list = json!([device("c", "/dev/y"), device("c", "/dev/x"), second]);
+        refused(&[(at, list)], "linux.devices[2].path", "/dev/x is another device");
+    }
 }
 
 #[test]
@@ -462,6 +479,77 @@ fn null_is_absent() {
     // The second "user" is a duplicate.
     let text = text.replacen("\"user\": null", "\"consoleSize\": null", 1);
     spec::parse(text.as_bytes(), Path::new("x"), &mut Vec::new()).unwrap();
+}
+
+#[test]
+fn no_key_may_be_there_twice() {
+    let cases = [
+        // Told by the first pass, and by the one that a capability of no kernel makes necessary.
+        ("", r#""oomScoreAdj": 1, "oomScoreAdj": 2"#, "duplicate field `oomScoreAdj`"),
+        ("CAP_X", r#""oomScoreAdj": 1, "oomScoreAdj": 2"#, "process.oomScoreAdj: duplicate field"),
+        ("", r#""Args": ["x"]"#, "process.Args: duplicate field"),
+        (
+            "",
+            r#""rlimits": [{"type": "RLIMIT_CPU", "hard": 1, "HARD": 2, "soft": 1}]"#,
+            "process.rlimits[0].HARD: duplicate field",
+        ),
+        ("", r#""user": {"uid": 1, "uid": null}"#, "duplicate field `uid`"),
+    ];
+    let parse = |text: String| spec::parse(text.as_bytes(), Path::new("x"), &mut Vec::new());
+    for (capability, more, expected) in cases {
+        let text = format!(
+            r#"{{"ociVersion": "1.0.0", "root": {{"path": "r"}}, "process": {{"cwd": "/",
+                "args": ["a"], "capabilities": {{"bounding": ["{capability}"]}}, {more}}}}}"#
+        );
+        let text = text.replace(r#"[""]"#, "[]");
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.starts_with("x:2:") && error.contains(expected), "{error}");
+    }
+    // Names that the config chooses: the last counts. What the specification doesn't know doesn't.
+    let names = r#""annotations": {"cpu": "1", "CPU": "3", "cpu": "2"}, "x": 1, "x": 2"#;
+    let text = format!(r#"{{"OciVersion": "1.0.0", "root": {{"path": "r"}}, {names}}}"#);
+    let annotations = parse(text).unwrap().annotations().clone().unwrap();
+    assert_eq!((annotations["cpu"].as_str(), annotations["CPU"].as_str()), ("2", "3"));
+}
+
+#[test]
+fn what_is_hardly_json_is_told_where_it_is() {
+    let parse = |text: &[u8]| spec::parse(text, Path::new("x"), &mut Vec::new());
+    let with = |value: &str| {
+        let text = r#"{"ociVersion": "1.0.0", "root": {"path": "r"},
+            "linux": {"resources": {"memory": {"limit": VALUE}}}}"#;
+        parse(text.replace("VALUE", value).as_bytes())
+    };
+    with("9223372036854775807").unwrap();
+    for number in ["9223372036854775808", "1e3", "1.0", "99999999999999999999", "1e300"] {
+        let error = with(number).unwrap_err().to_string();
+        let place = "x:2:57 linux.resources.memory.limit: invalid ";
+        assert!(error.starts_with(place), "{number}: {error}");
+    }
+    for number in ["1e400", "01", "0x1", "NaN", "+1", "--1"] {
+        let error = with(number).unwrap_err().to_string();
+        assert!(error.starts_with("x:2:"), "{number}: {error}");
+    }
+    // What is ignored may be as deep as it likes; what is looked at may not.
+    let deep = |key: &str| {
+        let value = ["[".repeat(100_000), "]".repeat(100_000)].concat();
+        parse(
+            format!(r#"{{"ociVersion": "1.0.0", "root": {{"path": "r"}}, "{key}": {value}}}"#)
+                .as_bytes(),
+        )
+    };
+    deep("unheardOf").unwrap();
+    let error = deep("mounts").unwrap_err().to_string();
+    assert!(error.starts_with("x:1:"), "{error}");
+    for text in [
+        &b"{\"hostname\": \"\xff\"}"[..],
+        b"\xef\xbb\xbf{}",
+        b"{\"host\0name\": 1}",
+        b"\xff\xfe{\0}\0",
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.starts_with("x:1:"), "{error}");
+    }
 }
 
 #[test]

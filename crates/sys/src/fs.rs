@@ -1,6 +1,6 @@
 //! File calls that nix lacks: openat2 with a root to stay in, statx's mount facts, `close_range`.
 
-use crate::{Errno, Result, check};
+use crate::{Errno, Result, check, owned};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::Mode;
 use std::ffi::CStr;
@@ -124,6 +124,12 @@ pub fn is_open(number: RawFd) -> bool {
     check(unsafe { libc::fcntl(number, libc::F_GETFD) }.into()).is_ok()
 }
 
+/// A copy of the descriptor `number`, which whoever called this program has opened.
+pub fn duplicate(number: RawFd) -> Result<OwnedFd> {
+    // SAFETY: the call takes numbers only, and changes nothing for whoever owns the descriptor.
+    owned(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) }.into())
+}
+
 /// Has the descriptors from `first` to `last`, both included, survive an execve.
 pub fn keep_over_exec(first: RawFd, last: RawFd) -> Result<()> {
     for number in first..=last {
@@ -213,6 +219,16 @@ pub fn write_file(path: &CStr, bytes: &[u8]) -> Result<()> {
 #[must_use]
 pub fn proc_fd_path(file: impl AsFd) -> String {
     format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
+}
+
+/// Sets the extended attribute `name` of what is at `path`, following a link (setxattr(2)).
+pub fn set_xattr(path: &str, name: &CStr, value: &[u8]) -> Result<()> {
+    let set = |path: &CStr| {
+        let (value, size) = (value.as_ptr().cast(), value.len());
+        // SAFETY: both names are C strings and `size` is the value's; all outlive the call.
+        check(unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value, size, 0) }.into())
+    };
+    nix::NixPath::with_nix_path(path, set)?.map(drop)
 }
 
 /// Whether the effective user may execute `path` (faccessat2(2) with `AT_EACCESS`).

@@ -1,5 +1,6 @@
 //! Devices: the ones every container has, those it is given, and the kernel's permission to use them.
 
+use integration_tests::host::needs_file;
 use integration_tests::test::{Test, skip};
 use integration_tests::{Bundle, Container, Value, bundle::push, cgroup, json, tests};
 use std::fs;
@@ -16,7 +17,10 @@ pub const TESTS: &[Test] = tests![
     fifo_is_made,
     fifo_may_have_numbers,
     default_device_may_be_listed,
+    device_may_be_listed_twice,
+    device_of_the_image_is_given_mode_and_owner,
     device_that_does_not_match_is_refused,
+    device_is_the_hosts_in_a_user_namespace,
     unknown_device_type_is_refused,
     device_without_numbers_is_refused,
     device_is_denied_by_default,
@@ -174,9 +178,69 @@ fn default_device_may_be_listed() {
     assert_eq!((&seen["type"], &seen["mode"]), (&json!("character device"), &json!(0o666)));
 }
 
+fn device_may_be_listed_twice() {
+    let zero = || device("/dev/other", "c", Some((1, 5)));
+    let seen = with_device(with_device(Bundle::new(), zero()), zero()).stat("/dev/other");
+    assert_eq!((&seen["type"], &seen["minor"]), (&json!("character device"), &json!(5)));
+    let same = with_device(with_device(Bundle::new(), zero()), device("/dev/x", "c", Some((1, 5))));
+    assert_eq!(same.stat("/dev/x")["minor"], 5);
+    let other = device("/dev/other", "c", Some((1, 3)));
+    with_device(with_device(Bundle::new(), zero()), other)
+        .refused("linux.devices[1].path: /dev/other is another device by linux.devices[0]");
+}
+
+fn device_of_the_image_is_given_mode_and_owner() {
+    let mut zero = device("/etc/zero", "c", Some((1, 5)));
+    zero["fileMode"] = json!(0o640);
+    zero["uid"] = json!(3);
+    zero["gid"] = json!(4);
+    let bundle = with_device(Bundle::new().writable(), zero);
+    let node = bundle.rootfs().join("etc/zero");
+    mknod(&node, SFlag::S_IFCHR, Mode::from_bits_retain(0o777), makedev(1, 5)).unwrap();
+    let seen = bundle.stat("/etc/zero");
+    assert_eq!((&seen["mode"], &seen["uid"], &seen["gid"]), (&json!(0o640), &json!(3), &json!(4)));
+}
+
 fn device_that_does_not_match_is_refused() {
-    let bundle = Bundle::new().writable().file("/etc/zero", "a file of the image");
-    with_device(bundle, device("/etc/zero", "c", Some((1, 5)))).refused("/etc/zero");
+    let asked = |bundle| with_device(bundle, device("/etc/zero", "c", Some((1, 5))));
+    let expected = "linux.devices[0]: /etc/zero is there, but is not the device 1:5";
+    asked(Bundle::new().writable().file("/etc/zero", "a file of the image")).refused(expected);
+    for (kind, number) in
+        [(SFlag::S_IFCHR, makedev(1, 3)), (SFlag::S_IFBLK, makedev(1, 5)), (SFlag::S_IFIFO, 0)]
+    {
+        let bundle = asked(Bundle::new().writable());
+        let node = bundle.rootfs().join("etc/zero");
+        mknod(&node, kind, Mode::from_bits_retain(0o666), number).unwrap();
+        bundle.refused(expected);
+    }
+    // A link is not the device that it leads to.
+    let bundle = asked(Bundle::new().writable());
+    symlink("/dev/zero", bundle.rootfs().join("etc/zero")).unwrap();
+    bundle.refused(expected);
+}
+
+/// Which may make none of its own: what the host has at that path is bound.
+fn device_is_the_hosts_in_a_user_namespace() {
+    let mapping = json!([{ "containerID": 0, "hostID": 100_000, "size": 1000 }]);
+    let bundle = || {
+        Bundle::new().namespace("user", None).config(|config| {
+            config["linux"]["uidMappings"] = mapping.clone();
+            config["linux"]["gidMappings"] = mapping.clone();
+        })
+    };
+    let seen = with_device(bundle(), device("/dev/fifo", "p", None)).stat("/dev/fifo");
+    assert_eq!(seen["type"], "fifo", "which anyone may make");
+    let other = device("/dev/full", "c", Some((1, 5)));
+    with_device(bundle(), other).refused("linux.devices[0]: /dev/full is there, but is not");
+    let absent = device("/dev/not-there", "c", Some((1, 5)));
+    with_device(bundle(), absent).refused("linux.devices[0]: making /dev/not-there");
+    let swapped = device("/dev/mem", "c", Some((1, 5)));
+    with_device(bundle(), swapped).refused("linux.devices[0]: making /dev/mem");
+    needs_file("/dev/net/tun");
+    let tun = with_device(bundle(), device("/dev/net/tun", "c", Some((10, 200))));
+    let seen = tun.stat("/dev/net/tun");
+    assert_eq!((&seen["type"], &seen["major"]), (&json!("character device"), &json!(10)));
+    assert_eq!(seen["minor"], 200);
 }
 
 fn unknown_device_type_is_refused() {

@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = tests![
     config_that_is_missing,
     config_that_is_a_folder,
     config_that_is_not_json,
+    config_with_a_key_twice,
     config_of_a_wrong_type,
     config_without_what_is_required,
     config_of_an_unknown_version,
@@ -134,6 +135,24 @@ fn config_that_is_not_json() {
     }
     // Deeper than any stack should have to be.
     refused(with_text(&"[".repeat(100_000)), &["config.json:1:"]);
+    let bundle = Bundle::new();
+    fs::write(bundle.path().join("config.json"), b"{\n \"hostname\": \"\xff\"}").unwrap();
+    refused(bundle, &["config.json:2:", "invalid unicode code point"]);
+}
+
+/// Who checked the config may have read the one, and the runtime the other.
+fn config_with_a_key_twice() {
+    for (more, text) in [
+        ("\"hostname\": \"x\"", "duplicate field `hostname`"),
+        ("\"HostName\": \"x\"", "hostname: duplicate field"),
+        ("\"linux\": {}", "duplicate field `linux`"),
+    ] {
+        let bundle = Bundle::new();
+        let path = bundle.path().join("config.json");
+        let config = fs::read_to_string(&path).unwrap();
+        fs::write(path, format!("{{{more},{}", config.strip_prefix('{').unwrap())).unwrap();
+        refused(bundle, &["config.json:1:", text]);
+    }
 }
 
 fn config_of_a_wrong_type() {
@@ -245,6 +264,8 @@ fn mounts_that_make_no_sense() {
         (json!({ "type": "tmpfs", "options": ["nonsense"] }), &["nonsense", "mounts[7]"]),
         (json!({ "type": "nonsense" }), &["nonsense", "mounts[7]"]),
         (json!({ "source": "/not/there", "options": ["bind"] }), &["/not/there", "mounts[7]"]),
+        (json!({ "source": "/etc" }), &["needs the option bind", "mounts[7]"]),
+        (json!({ "type": "bind", "source": "/etc" }), &["needs the option bind", "mounts[7]"]),
     ] {
         let mut mount = mount;
         mount["destination"] = json!("/tmp");
@@ -272,6 +293,8 @@ fn hook_that_makes_no_sense() {
 fn other_properties_that_make_no_sense() {
     for (at, value, text) in [
         ("/linux/cgroupsPath", json!("../../out"), "linux.cgroupsPath"),
+        ("/linux/resources/unified", json!({ "../x": "1" }), "linux.resources.unified"),
+        ("/linux/resources/memory", json!({ "limit": 1e30 }), "linux.resources.memory.limit"),
         ("/linux/sysctl", json!({ "kernel.hostname": "x" }), "kernel.hostname"),
         ("/linux/rootfsPropagation", json!("unheard-of"), "linux.rootfsPropagation"),
         ("/linux/maskedPaths", json!(["relative"]), "linux.maskedPaths[0]"),
@@ -577,7 +600,7 @@ fn missing_values() {
         (&["run", "id", "--pid-file"], "--pid-file"),
         (&["list", "-f"], "--format"),
     ] {
-        fails(&words(line), 1, &[flag, "needs a value"]);
+        fails(&words(line), 1, &[flag, "requires an argument"]);
     }
 }
 

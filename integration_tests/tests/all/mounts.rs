@@ -3,18 +3,23 @@
 
 use integration_tests::command::run;
 use integration_tests::host::needs_program;
-use integration_tests::test::{Test, skip};
-use integration_tests::{Bundle, Container, Value, cgroup, json, tests};
+use integration_tests::test::{Test, in_parallel, skip};
+use integration_tests::{Bundle, Container, Output, Value, bundle::push, cgroup, json, tests};
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
+use sys::nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 pub const TESTS: &[Test] = tests![
     usual_file_systems_are_mounted,
     per_mount_options_are_set,
     per_mount_options_are_cleared_by_their_opposites,
     last_of_contradicting_options_wins,
+    superblock_options_are_set,
+    options_of_mount_2_go_with_all_others,
+    disk_that_is_read_only_is_not_written_to,
     file_system_options_are_passed_on,
     unknown_file_system_option_is_refused,
     unknown_file_system_is_refused,
@@ -23,28 +28,42 @@ pub const TESTS: &[Test] = tests![
     destination_is_made,
     bind_of_a_folder,
     bind_of_a_file,
+    bind_of_every_kind_of_file,
     bind_source_may_be_relative_to_the_bundle,
     bind_needs_no_type,
     bind_ignores_file_system_options,
     bind_without_its_source_is_refused,
     read_only_bind,
     bind_keeps_other_flags_of_its_source,
+    bind_in_a_user_namespace_keeps_its_sources_flags,
+    locked_flag_of_a_source_stays_or_is_an_error,
     rbind_takes_what_is_mounted_below,
     ro_concerns_one_mount_rro_all,
     recursive_options,
+    recursive_options_are_cleared_by_their_opposites,
     remount_changes_an_existing_mount,
+    remount_changes_a_file_system,
+    root_is_no_mount_point,
     propagation_of_mounts,
     slave_sees_what_the_host_mounts_later,
     tmpfs_with_size_and_mode,
     tmpfs_keeps_the_mode_of_its_mount_point,
     tmpcopyup_copies,
+    tmpcopyup_copies_what_things_are,
+    tmpcopyup_of_a_bind_is_refused,
     mqueue_works,
     cgroup_shows_the_own_one,
     cgroup_is_read_only_if_asked,
+    cgroup_shows_every_hierarchy,
+    cgroup_takes_options_of_mounts,
+    sysfs_is_the_hosts_without_a_network_namespace,
     idmapped_bind,
     idmap_without_mappings_is_refused,
     idmap_without_its_own_takes_the_containers_mappings,
+    idmap_of_a_joined_namespace_takes_its_mappings,
     idmap_is_of_one_mount_ridmap_of_all,
+    idmap_of_new_file_systems,
+    idmap_of_what_the_kernel_cannot_map_is_refused,
     mount_label_without_selinux_is_left_out,
     root_is_read_only,
     root_is_writable,
@@ -161,6 +180,97 @@ fn last_of_contradicting_options_wins() {
     assert!(has(options, "noexec") && has(options, "ro"), "{options}");
 }
 
+fn superblock_options_are_set() {
+    let options = ["sync", "dirsync", "lazytime", "mand"];
+    let pairs = [("sync", "async"), ("lazytime", "nolazytime"), ("mand", "nomand")];
+    let bundle = options.iter().fold(Bundle::new().writable(), |bundle, option| {
+        bundle.mount(tmpfs(&format!("/m/{option}"), &[option]))
+    });
+    let bundle = pairs
+        .iter()
+        .fold(bundle, |bundle, (on, off)| bundle.mount(tmpfs(&format!("/m/{off}"), &[on, off])));
+    let seen = bundle.report();
+    for option in options {
+        let data = &mount_on(&seen, &format!("/m/{option}"))["data"];
+        for other in options {
+            assert_eq!(has(data, other), other == option, "{other} by {option}: {data}");
+        }
+    }
+    for (on, off) in pairs {
+        let data = &mount_on(&seen, &format!("/m/{off}"))["data"];
+        assert!(!has(data, on), "{on} in spite of {off}: {data}");
+    }
+}
+
+/// Some options, and long values, are mount(2)'s only; nothing else must suffer by that.
+fn options_of_mount_2_go_with_all_others() {
+    let long = format!("gid={}", "0".repeat(300));
+    for option in ["iversion", "silent", long.as_str()] {
+        let list = ["ro", "noexec", "rnosuid", "noatime", "size=1m", "tmpcopyup", "shared"];
+        let bundle = Bundle::new().file("/m/file", "copied");
+        let bundle = bundle.mount(tmpfs("/m", &[&[option], &list[..]].concat()));
+        let bundle = bundle.mount(tmpfs("/tmp", &[option]));
+        let point = bundle.rootfs().join("m");
+        fs::set_permissions(&point, fs::Permissions::from_mode(0o741)).unwrap();
+        let container = Container::created(bundle.probing(&["report"]));
+        container.start();
+        container.wait_stopped();
+        let seen = container.report();
+        let mount = mount_on(&seen, "/m");
+        for set in ["ro", "noexec", "nosuid", "noatime"] {
+            assert!(has(&mount["options"], set), "{set} with {option}: {mount}");
+        }
+        for data in ["size=1024k", "mode=741"] {
+            assert!(has(&mount["data"], data), "{data} with {option}: {mount}");
+        }
+        let propagation = mount["propagation"][0].as_str();
+        assert!(propagation.is_some_and(|it| it.starts_with("shared:")), "{option}: {mount}");
+        assert!(has(&mount_on(&seen, "/tmp")["options"], "relatime"), "{option}");
+        let points = seen["mounts"].as_array().unwrap();
+        assert_eq!(points.iter().filter(|mount| mount["point"] == "/m").count(), 1, "{option}");
+    }
+    let bundle = Bundle::new().file("/m/file", "copied");
+    let seen = bundle.mount(tmpfs("/m", &["silent", "tmpcopyup"])).stat("/m/file");
+    assert_eq!((&seen["content"], &seen["writable"]), (&json!("copied"), &json!("yes")));
+}
+
+/// A loop device, which goes with its last user.
+struct Loop(String);
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new(needs_program("losetup")).args(["--detach", &self.0]).status();
+    }
+}
+
+fn disk_that_is_read_only_is_not_written_to() {
+    let [losetup, mkfs] = ["losetup", "mkfs.ext4"].map(needs_program);
+    let bundle = Bundle::new().writable();
+    let image = bundle.folder().join("image");
+    fs::File::create(&image).unwrap().set_len(4 << 20).unwrap();
+    let mut command = Command::new(mkfs);
+    command.arg("-q").arg(&image);
+    let _ = run(command).succeeded();
+    let mut command = Command::new(losetup);
+    command.args(["--find", "--show", "--read-only"]).arg(&image);
+    let output = run(command);
+    if output.code != 0 {
+        skip(format!("no loop device to be had: {}", output.stderr.trim()));
+    }
+    let disk = Loop(output.stdout.trim().to_owned());
+    let before = fs::read(&image).unwrap();
+    let mount = |options: &[&str]| json!({ "destination": "/m", "type": "ext4", "source": disk.0, "options": options });
+    let container = Container::created(bundle.mount(mount(&["ro"])).probing(&["report"]));
+    container.start();
+    container.wait_stopped();
+    let seen = container.report();
+    let found = mount_on(&seen, "/m");
+    assert!(has(&found["options"], "ro") && has(&found["data"], "ro"), "{found}");
+    container.delete();
+    assert!(fs::read(&image).unwrap() == before, "written to");
+    Bundle::new().writable().mount(mount(&[])).refused("making the ext4 file system");
+}
+
 fn file_system_options_are_passed_on() {
     let seen = Bundle::new()
         .writable()
@@ -227,6 +337,45 @@ fn bind_of_a_file() {
     assert_eq!(seen["writable"], "yes");
 }
 
+/// What is bound is what a link leads to, and a mount point that is missing is of its kind.
+fn bind_of_every_kind_of_file() {
+    let (bundle, folder) = with_folder();
+    let place = |name: &str| format!("{folder}/{name}");
+    let _socket = UnixListener::bind(place("socket")).unwrap();
+    let mode = Mode::from_bits_retain(0o644);
+    mknod(place("fifo").as_str(), SFlag::S_IFIFO, mode, 0).unwrap();
+    mknod(place("device").as_str(), SFlag::S_IFCHR, mode, makedev(1, 5)).unwrap();
+    fs::create_dir(place("folder")).unwrap();
+    symlink("inside", place("link")).unwrap();
+    symlink(place("folder"), place("link-to-folder")).unwrap();
+    let kinds = [
+        ("socket", "socket"),
+        ("fifo", "fifo"),
+        ("device", "character device"),
+        ("link", "file"),
+        ("link-to-folder", "folder"),
+    ];
+    let bundle = kinds.iter().fold(bundle, |bundle, (name, _)| {
+        bundle.mount(bind(&place(name), &format!("/new/{name}"), &[]))
+    });
+    let paths: Vec<String> = kinds.iter().map(|(name, _)| format!("/new/{name}")).collect();
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let container = Container::new(bundle.probing(&[&["stat"], &paths[..]].concat()));
+    let output = container.call("run", &[]).succeeded();
+    let seen: Value = serde_json::from_str(&output.stdout).unwrap();
+    for (index, (name, kind)) in kinds.into_iter().enumerate() {
+        assert_eq!(seen[index]["type"], kind, "{name}: {}", seen[index]);
+    }
+    let point = |name: &str| {
+        fs::symlink_metadata(container.bundle().rootfs().join("new").join(name)).unwrap()
+    };
+    assert!(point("socket").is_file() && point("link").is_file());
+    assert!(point("link-to-folder").is_dir());
+    symlink("nowhere", place("dangling")).unwrap();
+    let dangling = Bundle::new().writable().mount(bind(&place("dangling"), "/m", &[]));
+    dangling.refused("no such file or directory");
+}
+
 fn bind_source_may_be_relative_to_the_bundle() {
     let bundle = Bundle::new().writable();
     fs::write(bundle.path().join("resolv.conf"), "nameserver ::1").unwrap();
@@ -275,14 +424,81 @@ fn read_only_bind() {
 
 /// Flags that the source's mount has and the configuration does not name stay on it.
 fn bind_keeps_other_flags_of_its_source() {
-    let source = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let locked = source.lines().find(|line| line.contains(" /proc ")).unwrap();
-    if !locked.contains("nosuid") {
-        skip("/proc of this machine is not mounted nosuid");
+    let (bundle, folder) = with_folder();
+    let bundle = bundle.mount(bind(&folder, "/m", &["noexec"]));
+    let output = run_with_tmpfs(bundle, "ro,nosuid,noatime", "exec \"$@\"", &[]).succeeded();
+    let seen: Value = serde_json::from_str(&output.stdout).unwrap();
+    let options = &mount_on(&seen, "/m")["options"];
+    for flag in ["ro", "nosuid", "noatime", "noexec"] {
+        assert!(has(options, flag), "{flag}: {options}");
     }
-    let seen = Bundle::new().writable().mount(bind("/proc", "/hostproc", &["ro"])).report();
-    let options = &mount_on(&seen, "/hostproc")["options"];
-    assert!(has(options, "nosuid") && has(options, "ro"), "{options}");
+}
+
+/// `run` of this bundle in a mount namespace of the test's own, where `$1`, the bundle's `shared`,
+/// is a tmpfs with these options; `script` starts the runtime.
+fn run_with_tmpfs(bundle: Bundle, options: &str, script: &str, flags: &[&str]) -> Output {
+    let container = Container::new(bundle.probing(&["report"]));
+    let mut runtime = container.command(flags);
+    runtime.arg("run").arg("--bundle").arg(container.bundle().path()).arg(container.id());
+    let script = format!("mount -t tmpfs -o {options} none \"$1\" && shift && {script}");
+    let mut command = Command::new(needs_program("unshare"));
+    command.args(["--mount", "--propagation", "private", "/bin/sh", "-c", &script, "sh"]);
+    command.arg(container.bundle().folder().join("shared"));
+    command.arg(runtime.get_program()).args(runtime.get_args());
+    run(command)
+}
+
+const LOCKED: &str = "ro,nosuid,nodev,noexec,noatime";
+
+fn bind_in_a_user_namespace_keeps_its_sources_flags() {
+    let seen = |options: &[&str]| -> Value {
+        let (bundle, folder) = with_folder();
+        let bundle = in_user_namespace(bundle.file("/m/x", "a mount point"));
+        let bundle = bundle.mount(bind(&folder, "/m", options));
+        let output = run_with_tmpfs(bundle, LOCKED, "exec \"$@\"", &[]).succeeded();
+        mount_on(&serde_json::from_str(&output.stdout).unwrap(), "/m")["options"].clone()
+    };
+    for options in [&[][..], &["nosuid"], &["rprivate", "ro"]] {
+        let found = seen(options);
+        for flag in LOCKED.split(',') {
+            assert!(has(&found, flag), "{flag} with {options:?}: {found}");
+        }
+    }
+    // Root may do otherwise, if it is asked for.
+    let found = seen(&["rw", "suid", "relatime"]);
+    assert!(!has(&found, "ro") && !has(&found, "nosuid") && has(&found, "relatime"), "{found}");
+    assert!(has(&found, "nodev") && has(&found, "noexec"), "{found}");
+}
+
+/// Root of a user namespace may not clear what the mount has had outside of it.
+fn locked_flag_of_a_source_stays_or_is_an_error() {
+    let run = |options: &[&str]| {
+        let (bundle, folder) = with_folder();
+        let mapping = json!([{ "containerID": 0, "hostID": 0, "size": 1 }]);
+        let bundle = bundle.without_mount("/dev/pts").without_mount("/sys/fs/cgroup");
+        let bundle = bundle.namespace("user", None).config(|config| {
+            config["linux"]["uidMappings"] = mapping.clone();
+            config["linux"]["gidMappings"] = mapping;
+            config["linux"].as_object_mut().unwrap().remove("resources");
+            config["linux"].as_object_mut().unwrap().remove("cgroupsPath");
+        });
+        let script = "exec unshare --user --map-root-user --mount \"$@\"";
+        let bundle = bundle.mount(bind(&folder, "/m", options));
+        run_with_tmpfs(bundle, LOCKED, script, &["--cgroup-manager", "disabled"])
+    };
+    for options in [&[][..], &["ro", "noatime"], &["nosymfollow"]] {
+        let output = run(options).succeeded();
+        let seen: Value = serde_json::from_str(&output.stdout).unwrap();
+        let found = &mount_on(&seen, "/m")["options"];
+        for flag in LOCKED.split(',') {
+            assert!(has(found, flag), "{flag} with {options:?}: {found}");
+        }
+        assert_eq!(has(found, "nosymfollow"), options == ["nosymfollow"], "{found}");
+    }
+    for option in ["rw", "suid", "dev", "exec", "relatime", "rrw", "rsuid"] {
+        let output = run(&[option]).failed_with("attributes: operation not permitted");
+        let _ = output.failed_with("can't be cleared");
+    }
 }
 
 fn rbind_takes_what_is_mounted_below() {
@@ -315,6 +531,78 @@ fn recursive_options() {
             assert!(has(options, &option[1..]), "{option} on {point}: {options}");
         }
     }
+}
+
+fn recursive_options_are_cleared_by_their_opposites() {
+    // What is there, what clears it, and what is seen in its place.
+    let cases = [
+        ("ro", "rrw", "rw"),
+        ("nosuid", "rsuid", ""),
+        ("nodev", "rdev", ""),
+        ("noexec", "rexec", ""),
+        ("noatime", "ratime", "relatime"),
+        ("nodiratime", "rdiratime", ""),
+        ("nosymfollow", "rsymfollow", ""),
+        ("noatime", "rrelatime", "relatime"),
+        ("strictatime", "rnostrictatime", "relatime"),
+        ("relatime", "rnorelatime", ""),
+        ("relatime", "rstrictatime", ""),
+    ];
+    in_parallel(cases, |(on, off, instead)| {
+        let (bundle, folder) = with_folder();
+        fs::create_dir(format!("{folder}/below")).unwrap();
+        let again = |option| json!({ "destination": "/m", "options": ["remount", "bind", option] });
+        let bundle = bundle
+            .mount(bind(&folder, "/m", &[on]))
+            .mount(bind(&folder, "/m/below", &[on]))
+            .mount(again("nodev"))
+            .mount(again(off));
+        let seen = bundle.report();
+        for point in ["/m", "/m/below"] {
+            let options = &mount_on(&seen, point)["options"];
+            assert!(!has(options, on), "{on} in spite of {off} on {point}: {options}");
+            assert!(instead.is_empty() || has(options, instead), "{off} on {point}: {options}");
+        }
+        let nodev = &mount_on(&seen, "/m")["options"];
+        assert_eq!(has(nodev, "nodev"), off != "rdev", "what is not named stays: {nodev}");
+    });
+}
+
+fn remount_changes_a_file_system() {
+    let again = |options: &[&str]| {
+        let options = [&["remount"], options].concat();
+        json!({ "destination": "/m", "options": options })
+    };
+    let seen = Bundle::new()
+        .writable()
+        .mount(tmpfs("/m", &["size=1m", "nosuid"]))
+        .mount(again(&["size=2m", "noexec", "lazytime"]))
+        .report();
+    let mount = mount_on(&seen, "/m");
+    assert!(has(&mount["data"], "size=2048k") && has(&mount["data"], "lazytime"), "{mount}");
+    assert!(has(&mount["options"], "noexec") && has(&mount["options"], "nosuid"), "{mount}");
+    let seen = Bundle::new()
+        .writable()
+        .mount(tmpfs("/m", &["ro"]))
+        .mount(again(&["rw"]))
+        .mount(tmpfs("/tmp", &["ro"]))
+        .report();
+    assert!(has(&mount_on(&seen, "/m")["options"], "rw"), "the later entry counts");
+    assert!(has(&mount_on(&seen, "/tmp")["options"], "ro"));
+    for (option, text) in [("tmpcopyup", "tmpcopyup"), ("iversion", "remount")] {
+        let bundle = Bundle::new().writable().mount(tmpfs("/m", &[]));
+        bundle.mount(again(&[option])).refused(text);
+    }
+}
+
+/// What is mounted there would be above the root, and nobody would see it.
+fn root_is_no_mount_point() {
+    let (bundle, folder) = with_folder();
+    bundle.mount(bind(&folder, "/", &[])).refused("mounts[7].destination");
+    Bundle::new().mount(tmpfs("/dev/..", &[])).refused("mounts[7].destination");
+    let again = json!({ "destination": "/", "options": ["remount", "bind", "nosuid"] });
+    let seen = Bundle::new().mount(again).report();
+    assert!(has(&mount_on(&seen, "/")["options"], "nosuid"), "{}", mount_on(&seen, "/"));
 }
 
 fn remount_changes_an_existing_mount() {
@@ -394,6 +682,46 @@ fn tmpcopyup_copies() {
     assert_eq!(seen[2]["writable"], "yes", "unlike the root");
 }
 
+fn tmpcopyup_copies_what_things_are() {
+    let bundle = Bundle::new().file("/m/folder/file", "x").file("/m/program", "x");
+    let root = bundle.rootfs().join("m");
+    let mode = |name: &str, mode| {
+        fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    chown(root.join("program"), Some(5), Some(6)).unwrap();
+    mode("program", 0o4755);
+    chown(root.join("folder"), Some(7), Some(8)).unwrap();
+    mode("folder", 0o1755);
+    mode("folder/file", 0o400);
+    symlink("/etc/passwd", root.join("link")).unwrap();
+    lchown(root.join("link"), Some(9), Some(10)).unwrap();
+    mknod(&root.join("fifo"), SFlag::S_IFIFO, Mode::from_bits_retain(0o640), 0).unwrap();
+    let number = makedev(1, 5);
+    mknod(&root.join("zero"), SFlag::S_IFCHR, Mode::from_bits_retain(0o666), number).unwrap();
+    let names = ["program", "folder", "folder/file", "link", "fifo", "zero"];
+    let paths = names.map(|name| format!("/m/{name}"));
+    let paths = paths.each_ref().map(String::as_str);
+    let bundle = bundle.mount(tmpfs("/m", &["tmpcopyup", "nodev"]));
+    let seen = bundle.probe(&[&["stat"], &paths[..]].concat());
+    let what = |index: usize| {
+        let found = &seen[index];
+        let number = |key: &str| found[key].as_u64().unwrap();
+        (found["type"].as_str().unwrap(), number("mode"), number("uid"), number("gid"))
+    };
+    assert_eq!(what(0), ("file", 0o4755, 5, 6));
+    assert_eq!(what(1), ("folder", 0o1755, 7, 8));
+    assert_eq!(what(2), ("file", 0o400, 0, 0));
+    assert_eq!(what(3), ("link", 0o777, 9, 10));
+    assert_eq!(seen[3]["link"], "/etc/passwd");
+    assert_eq!(what(4).0, "fifo");
+    assert_eq!((what(5).0, &seen[5]["minor"]), ("character device", &json!(5)));
+}
+
+fn tmpcopyup_of_a_bind_is_refused() {
+    let (bundle, folder) = with_folder();
+    bundle.mount(bind(&folder, "/m", &["tmpcopyup"])).refused("tmpcopyup");
+}
+
 fn mqueue_works() {
     let seen = Bundle::new().stat("/dev/mqueue");
     assert_eq!((&seen["content"], &seen["writable"]), (&json!([]), &json!("yes")));
@@ -428,6 +756,66 @@ fn cgroup_is_read_only_if_asked() {
     }));
     let seen = writable.stat(&format!("{folder}/cgroup.procs"));
     assert_eq!(seen["writable"], "yes", "{seen}");
+}
+
+fn cgroup_shows_every_hierarchy() {
+    for namespaced in [false, true] {
+        let mut bundle = Bundle::new();
+        if namespaced {
+            bundle = bundle.namespace("cgroup", None);
+        }
+        let name = format!("/{}", bundle.id());
+        let seen = bundle.report();
+        if cgroup::is_unified() {
+            assert_eq!(mount_on(&seen, "/sys/fs/cgroup")["type"], "cgroup2");
+            continue;
+        }
+        for hierarchy in cgroup::hierarchies().iter().filter(|it| it.version == 1) {
+            // `name=systemd` too, and any other that has but a name.
+            let folder = hierarchy.mount.file_name().unwrap().to_str().unwrap();
+            let mount = mount_on(&seen, &format!("/sys/fs/cgroup/{folder}"));
+            assert_eq!(mount["type"], "cgroup", "{mount}");
+            for controller in &hierarchy.controllers {
+                assert!(has(&mount["data"], controller), "{controller}: {mount}");
+            }
+            let root = mount["root"].as_str().unwrap();
+            assert!(if namespaced { root == "/" } else { root.ends_with(&name) }, "{mount}");
+        }
+    }
+}
+
+fn cgroup_takes_options_of_mounts() {
+    let mount = |options: &[&str]| json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "options": options });
+    let options = ["noatime", "nodev", "rnosymfollow", "rshared"];
+    let seen = Bundle::new().without_mount("/sys/fs/cgroup").mount(mount(&options)).report();
+    let mounts = seen["mounts"].as_array().unwrap();
+    let mounts = mounts
+        .iter()
+        .filter(|mount| mount["point"].as_str().unwrap().starts_with("/sys/fs/cgroup"));
+    for mount in mounts {
+        for option in ["noatime", "nodev", "nosymfollow"] {
+            assert!(has(&mount["options"], option), "{option}: {mount}");
+        }
+        let shared = mount["propagation"][0].as_str();
+        assert!(shared.is_some_and(|it| it.starts_with("shared:")), "{mount}");
+    }
+    for (option, text) in [("idmap", "idmap"), ("tmpcopyup", "tmpcopyup")] {
+        let mut mount = mount(&[option]);
+        mount["uidMappings"] = if option == "idmap" { mapping() } else { json!([]) };
+        mount["gidMappings"] = mount["uidMappings"].clone();
+        Bundle::new().without_mount("/sys/fs/cgroup").mount(mount).refused(text);
+    }
+}
+
+/// The kernel then makes none for a user namespace.
+fn sysfs_is_the_hosts_without_a_network_namespace() {
+    let bundle = in_user_namespace(Bundle::new()).without_namespace("network");
+    let seen = bundle.without_mount("/sys/fs/cgroup").report();
+    let sysfs = mount_on(&seen, "/sys");
+    assert_eq!((&sysfs["type"], &sysfs["root"]), (&json!("sysfs"), &json!("/")));
+    for option in ["ro", "nosuid", "nodev", "noexec"] {
+        assert!(has(&sysfs["options"], option), "{option}: {sysfs}");
+    }
 }
 
 /// In a mount's mapping, containerID is the id on the file system, hostID what it becomes.
@@ -466,6 +854,91 @@ fn idmap_without_its_own_takes_the_containers_mappings() {
     let bundle = bundle.file("/m/inside", "a mount point, as its root may not make one");
     let seen = bundle.mount(bind(&folder, "/m", &["idmap"])).stat("/m/inside");
     assert_eq!((&seen["uid"], &seen["gid"]), (&json!(5), &json!(6)));
+}
+
+/// In a user namespace of its own, with [`mapping`].
+fn in_user_namespace(bundle: Bundle) -> Bundle {
+    bundle.namespace("user", None).config(|config| {
+        config["linux"]["uidMappings"] = mapping();
+        config["linux"]["gidMappings"] = mapping();
+    })
+}
+
+fn idmap_of_a_joined_namespace_takes_its_mappings() {
+    let first = Container::running(in_user_namespace(Bundle::new()));
+    let path = format!("/proc/{}/ns/user", first.pid());
+    let (bundle, folder) = with_folder();
+    chown(format!("{folder}/inside"), Some(5), Some(6)).unwrap();
+    let bundle = bundle.namespace("user", Some(&path)).file("/m/inside", "a mount point");
+    let seen = bundle.mount(bind(&folder, "/m", &["idmap"])).stat("/m/inside");
+    assert_eq!((&seen["uid"], &seen["gid"]), (&json!(5), &json!(6)));
+}
+
+fn idmap_of_new_file_systems() {
+    let mapped = |option: &str, own: Option<Value>| {
+        let mut mount = tmpfs("/m", &["size=1m", "noexec", option]);
+        if let Some(own) = own {
+            mount["uidMappings"] = own.clone();
+            mount["gidMappings"] = own;
+        }
+        mount
+    };
+    let bundle = |name: &str| {
+        let bundle = Bundle::new().writable().file("/m/file", "covered");
+        let point = bundle.rootfs().join("m");
+        fs::set_permissions(&point, fs::Permissions::from_mode(0o705)).unwrap();
+        if name == "user" { in_user_namespace(bundle) } else { bundle }
+    };
+    let shifted = json!([{ "containerID": 0, "hostID": 100_005, "size": 100 }]);
+    for option in ["idmap", "ridmap"] {
+        for (name, own, id) in [
+            ("none", Some(mapping()), 100_000),
+            ("user", None, 0),
+            ("user", Some(mapping()), 0),
+            ("user", Some(shifted.clone()), 5),
+        ] {
+            let what = format!("{option} with {own:?}, user namespace {name}");
+            let mut mount = mapped(option, own);
+            if id != 0 {
+                // That root is another's to change.
+                push(&mut mount["options"], json!("mode=705"));
+            }
+            let seen = bundle(name).mount(mount.clone()).stat("/m");
+            let found = (&seen["uid"], &seen["gid"], &seen["mode"], &seen["content"]);
+            assert_eq!(found, (&json!(id), &json!(id), &json!(0o705), &json!([])), "{what}");
+            let seen = bundle(name).mount(mount).report();
+            let mount = mount_on(&seen, "/m");
+            assert!(has(&mount["options"], "noexec"), "{what}: {mount}");
+            assert!(has(&mount["data"], "size=1024k"), "{what}: {mount}");
+        }
+    }
+    let seen = bundle("user").mount(mapped("idmap", None)).stat("/m");
+    assert_eq!(seen["writable"], "yes", "by the container's root");
+    let mut mount = mapped("idmap", None);
+    push(&mut mount["options"], json!("ro"));
+    push(&mut mount["options"], json!("tmpcopyup"));
+    let copied = bundle("user");
+    chown(copied.rootfs().join("m/file"), Some(100_000), Some(100_000)).unwrap();
+    let seen = copied.mount(mount).stat("/m/file");
+    assert_eq!((&seen["content"], &seen["writable"]), (&json!("covered"), &json!("EROFS")));
+}
+
+fn idmap_of_what_the_kernel_cannot_map_is_refused() {
+    for kind in ["proc", "sysfs", "mqueue", "devpts", "cgroup2", "overlay"] {
+        let (bundle, folder) = with_folder();
+        let mut mount = json!({ "destination": "/tmp", "type": kind, "options": ["idmap"] });
+        if kind == "overlay" {
+            push(&mut mount["options"], json!(format!("lowerdir={folder}:/etc")));
+        }
+        mount["uidMappings"] = mapping();
+        mount["gidMappings"] = mapping();
+        bundle.mount(mount).refused("idmap: ");
+    }
+    let mut mount = tmpfs("/tmp", &["idmap", "iversion"]);
+    mount["uidMappings"] = mapping();
+    mount["gidMappings"] = mapping();
+    Bundle::new().mount(mount).refused("idmap: ");
+    Bundle::new().mount(tmpfs("/tmp", &["idmap"])).refused("idmap needs uidMappings");
 }
 
 fn idmap_is_of_one_mount_ridmap_of_all() {

@@ -19,6 +19,8 @@ pub const TESTS: &[Test] = tests![
     existing_pid_namespace_is_joined,
     existing_mount_namespace_is_joined,
     existing_user_namespace_is_joined,
+    existing_time_namespace_is_joined,
+    user_namespace_is_joined_before_those_it_owns,
     path_of_another_type_is_refused,
     path_that_does_not_exist_is_refused,
     path_that_is_no_namespace_is_refused,
@@ -27,6 +29,7 @@ pub const TESTS: &[Test] = tests![
     unknown_namespace_is_refused,
     user_namespace_maps_ids,
     user_namespace_maps_several_ranges,
+    user_that_is_not_mapped_is_refused,
     user_namespace_without_mappings_is_refused,
     mappings_without_user_namespace_are_refused,
     cgroup_namespace_hides_the_path,
@@ -155,6 +158,8 @@ fn existing_mount_namespace_is_joined() {
     assert_eq!(namespace(container.pid(), "mnt"), namespace(other.pid(), "mnt"));
     let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", container.pid())).unwrap();
     assert!(mounts.contains(" /dev/mqueue "), "{mounts}");
+    // The probe is only in the container's root, which is what exec comes to as well.
+    assert_eq!(container.exec_report(&[])["namespaces"]["mnt"], namespace(other.pid(), "mnt"));
     drop(container);
     assert!(
         before == fs::read_to_string("/proc/self/mountinfo").unwrap(),
@@ -180,11 +185,52 @@ fn existing_user_namespace_is_joined() {
     }
 }
 
+fn existing_time_namespace_is_joined() {
+    needs_file("/proc/self/ns/time");
+    let bundle = Bundle::new().namespace("time", None).config(|config| {
+        config["linux"]["timeOffsets"] = json!({ "boottime": { "secs": 1_000_000 } });
+    });
+    let first = Container::running(bundle);
+    let path = format!("/proc/{}/ns/time", first.pid());
+    let bundle = || Bundle::new().namespace("time", Some(&path));
+    assert_eq!(bundle().report()["namespaces"]["time"], namespace(first.pid(), "time"));
+    let uptime = bundle().probing(&["read", "/proc/uptime"]).run().succeeded().stdout;
+    assert!(uptime.split('.').next().unwrap().parse::<u64>().unwrap() >= 1_000_000, "{uptime}");
+    // They are those of its maker, which can't be changed any more.
+    let offsets = json!({ "boottime": { "secs": 5 } });
+    bundle().config(|config| config["linux"]["timeOffsets"] = offsets).refused("timeOffsets");
+}
+
+/// Whatever the order of the list: the others may be joined only by who may in the user namespace.
+fn user_namespace_is_joined_before_those_it_owns() {
+    let first = Container::running(with_user_namespace(Bundle::new()));
+    let pid = first.pid();
+    let joined = [("network", "net"), ("ipc", "ipc"), ("uts", "uts"), ("user", "user")];
+    let path = |kind: &str| format!("/proc/{pid}/ns/{kind}");
+    let bundle = with_user_namespace(Bundle::new()).config(|config| {
+        config.as_object_mut().unwrap().remove("hostname");
+        config["linux"]["namespaces"] = json!([{ "type": "mount" }, { "type": "pid" }]);
+    });
+    let bundle = joined
+        .iter()
+        .fold(bundle, |bundle, (name, kind)| bundle.namespace(name, Some(&path(kind))));
+    let seen = bundle.report();
+    for (_, kind) in joined {
+        assert_eq!(seen["namespaces"][kind], namespace(pid, kind), "{kind}");
+    }
+    assert_ne!(seen["namespaces"]["mnt"], namespace(pid, "mnt"));
+    assert_eq!((&seen["uid"], &seen["hostname"]), (&json!(0), &json!("rind")));
+}
+
 fn path_of_another_type_is_refused() {
-    for (name, kind) in [("network", "ipc"), ("ipc", "uts"), ("uts", "net"), ("pid", "mnt")] {
-        let path = format!("/proc/self/ns/{kind}");
-        // A path by which the runtime finds its own: taken for a foreign one all the same.
-        Bundle::new().namespace(name, Some(&path)).refused(&path);
+    let kinds = KINDS.iter().chain(&[("time", "time")]);
+    for (name, _) in kinds.clone() {
+        for (other, kind) in kinds.clone().filter(|(other, _)| other != name) {
+            let path = format!("/proc/self/ns/{kind}");
+            // A path by which the runtime finds its own: taken for a foreign one all the same.
+            let bundle = with_user_namespace(Bundle::new()).namespace(name, Some(&path));
+            bundle.refused(&format!("{path}: namespace type is {other}, not {name}"));
+        }
     }
 }
 
@@ -246,6 +292,16 @@ fn user_namespace_maps_several_ranges() {
     assert!(status.contains("Groups:\t100005 \n"), "{status}");
 }
 
+fn user_that_is_not_mapped_is_refused() {
+    for (key, value) in
+        [("uid", json!(65536)), ("gid", json!(70000)), ("additionalGids", json!([70000]))]
+    {
+        let bundle = with_user_namespace(Bundle::new());
+        let bundle = bundle.config(|config| config["process"]["user"][key] = value);
+        bundle.refused("process.user");
+    }
+}
+
 fn user_namespace_without_mappings_is_refused() {
     Bundle::new().namespace("user", None).refused("mapping");
 }
@@ -273,8 +329,18 @@ fn time_namespace_has_its_offsets() {
     let host = uptime(&fs::read_to_string("/proc/uptime").unwrap());
     let output = bundle().probing(&["read", "/proc/uptime"]).run().succeeded();
     assert!(uptime(&output.stdout) - host >= 1_000_000.0, "{} on {host}", output.stdout);
-    let seen = bundle().report();
-    assert_ne!(seen["namespaces"]["time"], own_namespace("time"));
+    let container = Container::running(bundle());
+    assert_ne!(namespace(container.pid(), "time"), own_namespace("time"));
+    let path = format!("/proc/{}/timens_offsets", container.pid());
+    let written = fs::read_to_string(path).unwrap();
+    let written: Vec<Vec<&str>> =
+        written.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(written, [["monotonic", "1000", "0"], ["boottime", "1000000", "0"]]);
+    // Before the machine was started there was no time.
+    let negative = json!({ "monotonic": { "secs": -4_000_000_000_i64 } });
+    bundle()
+        .config(|config| config["linux"]["timeOffsets"] = negative)
+        .refused("making the time namespace with linux.timeOffsets");
 }
 
 fn hostname_is_set() {

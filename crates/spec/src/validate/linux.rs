@@ -173,6 +173,11 @@ fn devices(devices: &[LinuxDevice], document: &Document) -> Check {
         if device.typ() == LinuxDeviceType::A {
             refuse(path().key("type"), format!("{name}: a is not the type of a device"))?;
         }
+        let mut earlier = devices.iter().take(index);
+        if let Some(first) = earlier.position(|other| contradicts(device, other)) {
+            let reason = format!("{name} is another device by linux.devices[{first}]");
+            refuse(path().key("path"), reason)?;
+        }
         if device.typ() == LinuxDeviceType::P {
             continue;
         }
@@ -184,6 +189,16 @@ fn devices(devices: &[LinuxDevice], document: &Document) -> Check {
         }
     }
     Ok(())
+}
+
+/// Whether two devices are to be at one path and aren't the same; `u` is another name of `c`.
+fn contradicts(one: &LinuxDevice, other: &LinuxDevice) -> bool {
+    let what = |device: &LinuxDevice| match device.typ() {
+        LinuxDeviceType::P => (LinuxDeviceType::P, 0, 0),
+        LinuxDeviceType::U => (LinuxDeviceType::C, device.major(), device.minor()),
+        kind => (kind, device.major(), device.minor()),
+    };
+    one.path() == other.path() && what(one) != what(other)
 }
 
 fn propagation(value: &str) -> Check {

@@ -1,0 +1,143 @@
+//! Mounts that come from the host as they are: a checkpoint names them, and leaves it to whoever
+//! restores it to have them again. Everything else below the root is in the checkpoint, but for the
+//! root itself.
+
+use crate::Error;
+use crate::cgroup::CgroupView;
+use crate::devices::DEFAULT_DEVICES;
+use crate::layout::normal;
+use crate::options::Options;
+use crate::target::{Kind, find_or_make};
+use oci_spec::runtime::{Mount, Spec};
+use std::ffi::{CString, OsStr};
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use sys::Errno;
+use sys::nix::fcntl::{OFlag, ResolveFlag};
+use sys::nix::sys::stat::Mode;
+
+/// A mount of the host's in a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalMount {
+    /// Where it is in the container, as the config has it, without `..` and the like.
+    pub destination: PathBuf,
+    /// What it is of, on the host.
+    pub source: PathBuf,
+}
+
+/// The mounts that are bound from the host: those of the config, of `cgroups`, and with a user
+/// namespace the devices. A mount that could not be made again is an error.
+pub fn external_mounts(
+    spec: &Spec,
+    bundle: &Path,
+    cgroups: &CgroupView,
+    user_namespace: bool,
+) -> Result<Vec<ExternalMount>, Error> {
+    let mut external = Vec::new();
+    for (index, mount) in spec.mounts().iter().flatten().enumerate() {
+        let at =
+            |why: &str| Error(format!("mounts[{index}] {}: {why}", mount.destination().display()));
+        let options = options(mount).map_err(|why| at(&why))?;
+        let destination = normal(mount.destination());
+        let is_mapped = mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty());
+        if is_mapped || options.idmap.is_some() {
+            return Err(at("criu can't restore a mount whose ids are mapped"));
+        }
+        if let Some(source) = bound(mount, &options, bundle) {
+            external.push(ExternalMount { destination, source });
+        } else if let (Some("cgroup"), CgroupView::Controllers(list)) =
+            (mount.typ().as_deref(), cgroups)
+        {
+            external.extend(list.iter().map(|view| ExternalMount {
+                destination: destination.join(OsStr::from_bytes(view.name.as_bytes())),
+                source: OsStr::from_bytes(view.source.as_bytes()).into(),
+            }));
+        }
+    }
+    if user_namespace {
+        let names = DEFAULT_DEVICES.iter().map(|(name, ..)| OsStr::from_bytes(name.to_bytes()));
+        let usual = names.map(|name| Path::new("/dev").join(name));
+        let devices = spec.linux().as_ref().and_then(|linux| linux.devices().as_ref());
+        let configured = devices.into_iter().flatten().map(|device| normal(device.path()));
+        external.extend(
+            usual
+                .chain(configured)
+                .map(|path| ExternalMount { destination: path.clone(), source: path }),
+        );
+    }
+    Ok(external)
+}
+
+/// Makes the mount points that are missing, as `create` does: criu takes it that they are there.
+/// Those that are in other mounts of the container come with these, but for bind mounts.
+pub fn make_mount_points(spec: &Spec, bundle: &Path, rootfs: &Path) -> Result<(), Error> {
+    let mut covered: Vec<(PathBuf, Option<PathBuf>)> = vec![("/".into(), Some(rootfs.into()))];
+    for (index, mount) in spec.mounts().iter().flatten().enumerate() {
+        let place = normal(mount.destination());
+        let failed = |what: &str| {
+            let destination = mount.destination().display();
+            let step = format!("mounts[{index}] {destination}: {what}");
+            move |errno| Error::call(step, errno)
+        };
+        let options = options(mount).map_err(Error)?;
+        let source = bound(mount, &options, bundle);
+        let around = covered.iter().rev().find(|(at, _)| place != *at && place.starts_with(at));
+        if let Some((at, Some(base))) = around.filter(|_| !options.remount) {
+            let below = place.strip_prefix(at).unwrap_or(&place);
+            let is_file =
+                source.as_ref().is_some_and(|s| fs::metadata(s).is_ok_and(|m| !m.is_dir()));
+            let kind = if is_file { Kind::File } else { Kind::Directory };
+            make_mount_point(base, below, kind).map_err(failed("making the mount point"))?;
+        }
+        covered.push((place, source));
+    }
+    Ok(())
+}
+
+/// What `path` of the root at `rootfs` is without links, from that root.
+pub fn without_links(rootfs: &Path, path: &Path) -> sys::Result<PathBuf> {
+    let root = open_root(rootfs)?;
+    let found = open_in(root.as_fd(), path)?;
+    let name = |file: &OwnedFd| {
+        fs::read_link(sys::fs::proc_fd_path(file))
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EIO as i32)))
+    };
+    let (root, found) = (name(&root)?, name(&found)?);
+    found.strip_prefix(root).map(|rest| Path::new("/").join(rest)).map_err(|_| Errno::EXDEV)
+}
+
+/// Opens what is at `path` below `root` (`O_PATH`), following links within the root.
+pub fn open_in(root: BorrowedFd, path: &Path) -> sys::Result<OwnedFd> {
+    let path = path.strip_prefix("/").unwrap_or(path);
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    sys::fs::openat2(root, path, OFlag::O_PATH, Mode::empty(), resolve)
+}
+
+fn options(mount: &Mount) -> Result<Options, String> {
+    Options::parse(mount.options().as_deref().unwrap_or_default())
+}
+
+/// The source of a bind mount.
+fn bound(mount: &Mount, options: &Options, bundle: &Path) -> Option<PathBuf> {
+    let source = mount.source().as_deref().unwrap_or_else(|| Path::new(""));
+    (options.bind.is_some() && !options.remount).then(|| bundle.join(source))
+}
+
+fn make_mount_point(base: &Path, below: &Path, kind: Kind) -> sys::Result<()> {
+    let root = open_root(base)?;
+    match open_in(root.as_fd(), below) {
+        Err(Errno::ENOENT) => {
+            let below = CString::new(below.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+            find_or_make(root.as_fd(), &below, kind).map(drop)
+        }
+        found => found.map(drop),
+    }
+}
+
+fn open_root(path: &Path) -> sys::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    sys::nix::fcntl::open(path, flags, Mode::empty())
+}
