@@ -38,6 +38,7 @@ mod tree;
 use crate::abi::{Abi, X32_BIT};
 use crate::code::{ARCHITECTURE, Code, EQUAL, Label, NUMBER, RETURN};
 use crate::profile::Profile;
+pub use crate::profile::check_known;
 use crate::tree::{Intervals, Outcome, Pieces, put_calls};
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompFilterFlag as Flag, LinuxSyscall,

@@ -105,6 +105,18 @@ impl Profile {
     }
 }
 
+/// Refuses a profile with a name that is in no table, as one has that was written for newer kernels.
+pub fn check_known(config: &LinuxSeccomp) -> Result<(), Error> {
+    for (index, rule) in config.syscalls().iter().flatten().enumerate() {
+        if let Some(place) = rule.names().iter().position(|name| find(name, 0).is_none()) {
+            let property = format_args!("syscalls[{index}].names[{place}]");
+            let reason = format_args!("{} is no known system call", rule.names()[place]);
+            return Err(Error::new(property, reason));
+        }
+    }
+    Ok(())
+}
+
 /// The index of a name, which is likely to be at or soon after `near`: many profiles are sorted.
 fn find(name: &str, near: usize) -> Option<usize> {
     let soon = NAMES[near..].iter().take(8).position(|one| *one == name);

@@ -4,11 +4,13 @@
 // It is written for one use of each function.
 #![allow(clippy::needless_pass_by_value)]
 
+mod export;
 mod libseccomp;
 
 use crate::abi::{ABIS, Abi, NATIVE, X32_BIT, find};
 use crate::syscalls::{IPC_PARTS, NAMES, SOCKETCALL_PARTS};
 use crate::{ACTIONS, ARCHITECTURES, Filter, KNOWN_FLAGS, Listener, OPERATORS};
+use export::{comparisons, value};
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg as Comparison,
     LinuxSeccompFilterFlag, LinuxSeccompOperator as Operator, LinuxSyscall,
@@ -187,10 +189,6 @@ impl<'a> Reference<'a> {
     }
 }
 
-fn comparisons(rule: &LinuxSyscall) -> &[Comparison] {
-    rule.args().as_deref().unwrap_or_default()
-}
-
 fn parts(name: &str) -> impl Iterator<Item = (&'static str, u32)> {
     let parts: &[(u16, u32)] = match name {
         "ipc" => &IPC_PARTS,
@@ -225,10 +223,6 @@ fn matches(comparisons: &[Comparison], part: bool, abi: &Abi, arguments: Argumen
     } else {
         comparisons.iter().all(holds)
     }
-}
-
-fn value(action: Action, errno: Option<u32>) -> u32 {
-    action.as_u32(errno)
 }
 
 /// Names on whose account something is special, and some that are not.
@@ -768,4 +762,19 @@ fn native_table_is_the_c_librarys() {
     ] {
         assert_eq!(number(native, name).map(i64::from), Some(expected), "{name}");
     }
+}
+
+#[test]
+fn names_in_no_table_are_known_on_request_only() {
+    let names = |names: Value| {
+        profile(json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{ "names": names, "action": "SCMP_ACT_ERRNO" }],
+        }))
+    };
+    crate::check_known(&names(json!(["read", "arm_fadvise64_64", "s390_pci_mmio_read"]))).unwrap();
+    let unknown = names(json!(["read", "unheard_of"]));
+    compiled(&unknown);
+    let error = crate::check_known(&unknown).unwrap_err().to_string();
+    assert_eq!(error, "linux.seccomp.syscalls[0].names[1]: unheard_of is no known system call");
 }
