@@ -6,7 +6,7 @@ mod list;
 
 use crate::error::{Error, Result};
 use crate::file;
-use crate::place::Place;
+use crate::place::{Hierarchy, Place};
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 use std::fmt;
 use sys::Errno;
@@ -18,10 +18,24 @@ use sys::nix::unistd::geteuid;
 /// A `lenient` place without a cgroup for them goes without, as does a user who may not set them:
 /// no device can be made in a user namespace, and those of the host keep the host's permissions.
 pub(crate) fn apply(place: &Place, configured: Option<&[LinuxDeviceCgroup]>) -> Result<()> {
-    let configured = rules(configured.unwrap_or_default())?;
+    set(place, configured.unwrap_or_default(), list::apply)
+}
+
+/// [`apply`] for a container that runs: whatever stays allowed is allowed throughout.
+pub(crate) fn replace(place: &Place, configured: &[LinuxDeviceCgroup]) -> Result<()> {
+    set(place, configured, list::replace)
+}
+
+/// Sets the rules, those of v1 by `set_list`; a filter of v2 is replaced by one call.
+fn set(
+    place: &Place,
+    configured: &[LinuxDeviceCgroup],
+    set_list: fn(&Hierarchy, &[Rule]) -> Result<()>,
+) -> Result<()> {
+    let configured = rules(configured)?;
     let applied = match place.controlling("devices").filter(|found| found.joined) {
         Some(cgroup) if cgroup.is_unified() => filter::apply(cgroup, &configured),
-        Some(cgroup) => list::apply(cgroup, &configured),
+        Some(cgroup) => set_list(cgroup, &configured),
         None if place.lenient => Ok(()),
         None => Err(refused("no cgroup on this host to enforce device rules with")),
     };

@@ -1,12 +1,12 @@
 //! Pausing: v1's freezer and v2's cgroup.freeze.
 
 use crate::error::{Error, Result};
-use crate::events::{self, PATIENCE};
+use crate::events::{self, Limit, PATIENCE};
 use crate::file;
 use crate::place::{Hierarchy, Place};
 use crate::tree;
-use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Instant;
 use sys::Errno;
 use sys::nix::fcntl::{OFlag, openat};
 use sys::nix::sys::stat::Mode;
@@ -16,20 +16,27 @@ pub fn is_frozen(place: &Place) -> Result<bool> {
     freezer(place).map_or(Ok(false), is_cgroup_frozen)
 }
 
-/// Stops every process of the container where it is; returns when all have stopped.
-pub fn freeze(place: &Place) -> Result<()> {
-    freeze_within(place, PATIENCE)
+/// The directory of the cgroup that stops the container, for others that freeze it themselves.
+#[must_use]
+pub fn freezer_directory(place: &Place) -> Option<String> {
+    freezer(place).map(Hierarchy::directory)
 }
 
-/// [`freeze`], which is undone when it takes longer than `limit`.
-pub(crate) fn freeze_within(place: &Place, limit: Duration) -> Result<()> {
+/// Stops every process of the container where it is; returns when all have stopped.
+///
+/// It is undone where it can't be done, and when `interrupt` becomes readable first (`EINTR`).
+pub fn freeze(place: &Place, interrupt: Option<BorrowedFd>) -> Result<()> {
+    freeze_within(place, Limit { deadline: Instant::now() + PATIENCE, interrupt })
+}
+
+/// [`freeze`], with a limit of its own.
+pub(crate) fn freeze_within(place: &Place, limit: Limit) -> Result<()> {
     let freezer = needed(place)?;
-    let deadline = Instant::now() + limit;
     let frozen = if freezer.is_unified() {
         write(freezer, "cgroup.freeze", "1")?;
-        events::wait(freezer, "frozen", true, deadline)
+        events::wait(freezer, "frozen", true, limit)
     } else {
-        freeze_v1(freezer, deadline)
+        freeze_v1(freezer, limit)
     };
     match frozen {
         Ok(true) => Ok(()),
@@ -62,11 +69,13 @@ pub fn thaw(place: &Place) -> Result<()> {
         .with_remedy(Some("a cgroup above it is frozen")))
 }
 
-/// Whether `cgroup`, of the freezer or v2, is frozen. One that doesn't exist is not.
+/// Whether `cgroup`, of the freezer or v2, is frozen, or somebody has begun to freeze it. One that
+/// doesn't exist is not.
 fn is_cgroup_frozen(cgroup: &Hierarchy) -> Result<bool> {
     let file = cgroup.file(if cgroup.is_unified() { "cgroup.events" } else { "freezer.state" });
     match file::try_read_value(&file) {
-        Ok(text) if cgroup.is_unified() => Ok(events::value_of(&text, "frozen") == Some(1)),
+        Ok(text) if cgroup.is_unified() => Ok(events::value_of(&text, "frozen") == Some(1)
+            || file::try_read_value(&cgroup.file("cgroup.freeze")).is_ok_and(|own| own == "1\n")),
         Ok(text) => Ok(text.trim_end() != "THAWED"),
         Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
         Err(errno) => Err(Error::kernel(format!("reading {file}"), errno)),
@@ -96,7 +105,7 @@ fn needed(place: &Place) -> Result<&Hierarchy> {
 
 /// v1 reports nothing when all has stopped: it's looked up each time the state is read, and it can
 /// take another FROZEN to catch processes that were forked meanwhile.
-fn freeze_v1(freezer: &Hierarchy, deadline: Instant) -> Result<bool> {
+fn freeze_v1(freezer: &Hierarchy, limit: Limit) -> Result<bool> {
     let path = freezer.file("freezer.state");
     loop {
         write(freezer, "freezer.state", "FROZEN")?;
@@ -104,7 +113,7 @@ fn freeze_v1(freezer: &Hierarchy, deadline: Instant) -> Result<bool> {
             return Ok(true);
         }
         // The freezer has no event to wait for; the processes need processors to stop.
-        let waited = events::pause(deadline);
+        let waited = events::pause(limit);
         if !waited.map_err(|errno| Error::kernel(format!("waiting on {path}"), errno))? {
             return Ok(false);
         }

@@ -23,11 +23,11 @@ mod tree;
 
 pub use destroy::{destroy, remove_unused};
 pub use error::{Error, Result};
-pub use events::oom_kills;
-pub use freezer::{freeze, is_frozen, thaw};
+pub use events::OomWatch;
+pub use freezer::{freeze, freezer_directory, is_frozen, thaw};
 pub use host::Host;
 pub use limits::{apply, update};
-pub use make::{delegate, entry_files, make, unified_directory};
+pub use make::{admit, delegate, entry_files, make, unified_directory, unified_directory_of};
 pub use place::{Hierarchy, Place, locate};
 pub use processes::{processes, signal_all};
 pub use stats::{Stats, stats};

@@ -1,9 +1,11 @@
 //! Limits: from `linux.resources` to what is written to which file, and the writing.
 
 mod cpu;
+mod current;
 mod io;
 mod memory;
 mod other;
+mod undo;
 
 use crate::error::{Error, Result};
 use crate::place::{Hierarchy, Place};
@@ -14,6 +16,7 @@ use std::fmt::Display;
 use std::os::fd::OwnedFd;
 use sys::Errno;
 use sys::nix::fcntl::OFlag;
+use undo::Undo;
 
 /// Limits the container's cgroups as `resources` ask for, and sets the device rules, which are
 /// never without the default ones. To be done before the container's first process goes on.
@@ -22,19 +25,29 @@ pub fn apply(place: &Place, resources: Option<&LinuxResources>) -> Result<()> {
         return Ok(());
     }
     if let Some(resources) = resources {
-        write_limits(place, resources)?;
+        write_limits(place, resources, None)?;
     }
     devices::apply(place, resources.and_then(|all| all.devices().as_deref()))
 }
 
-/// Limits the cgroups of a running container anew; what `resources` don't set stays as it is, and
-/// device rules always do.
-pub fn update(place: &Place, resources: &LinuxResources) -> Result<()> {
+/// Limits the cgroups of a running container anew, and replaces its device rules if there are any;
+/// what `resources` don't set stays as it is. On an error everything is set back.
+///
+/// `swap` is what `memory.swap` was last set to, by the configuration or an update: v2 keeps a limit
+/// on swap alone.
+pub fn update(place: &Place, resources: &LinuxResources, swap: Option<i64>) -> Result<()> {
     if place.disabled {
-        return Ok(());
+        return Err(Error::refused("the container was made without cgroups, so it has no limits"));
     }
-    controllers::enable(place, &needed_controllers(place, resources)?)?;
-    write_limits(place, resources)
+    let resources = current::complete(place, resources, swap)?;
+    controllers::enable(place, &needed_controllers(place, &resources)?)?;
+    let mut undo = Undo::default();
+    let updated = write_limits(place, &resources, Some(&mut undo));
+    let updated = updated.and_then(|()| match resources.devices() {
+        Some(rules) => devices::replace(place, rules),
+        None => Ok(()),
+    });
+    updated.map_err(|error| undo.take_back(error))
 }
 
 /// The v2 controllers that it takes to limit what `resources` ask for, on this host.
@@ -177,14 +190,18 @@ fn controller_of(file: &str) -> &str {
     file.split('.').next().unwrap_or(file)
 }
 
-fn write_limits(place: &Place, resources: &LinuxResources) -> Result<()> {
+fn write_limits(
+    place: &Place,
+    resources: &LinuxResources,
+    mut undo: Option<&mut Undo>,
+) -> Result<()> {
     let parts = plan(place, resources)?;
     if let (Some(memory), Some(home)) = (resources.memory(), place.controlling("memory")) {
         memory::refuse_below_usage(home, memory)?;
     }
     for Part { controller, home, writes } in parts {
         match (home, writes.first()) {
-            (Some(home), _) if home.joined => write_all(home, writes)?,
+            (Some(home), _) if home.joined => write_all(home, writes, undo.as_deref_mut())?,
             (None, Some(write)) => {
                 return Err(refused(
                     &write.property,
@@ -208,15 +225,14 @@ fn write_limits(place: &Place, resources: &LinuxResources) -> Result<()> {
 /// Writes in order, but what the kernel calls invalid again after the others: limits bound each
 /// other (memory and memory+swap, burst and quota), and which of the two has to be changed first
 /// depends on what they are now.
-fn write_all(cgroup: &Hierarchy, mut writes: Vec<Write>) -> Result<()> {
-    let directory = cgroup.directory();
+fn write_all(cgroup: &Hierarchy, mut writes: Vec<Write>, undo: Option<&mut Undo>) -> Result<()> {
+    let mut writer = Writer { directory: cgroup.directory(), open: None, undo };
     loop {
         let count = writes.len();
         let mut invalid = Vec::new();
         let mut first = None;
-        let mut open = None;
         for write in writes {
-            match write.perform(&directory, &mut open) {
+            match write.perform(&mut writer) {
                 Err(error) if error.errno() == Some(Errno::EINVAL) => {
                     first.get_or_insert(error);
                     invalid.push(write);
@@ -233,12 +249,11 @@ fn write_all(cgroup: &Hierarchy, mut writes: Vec<Write>) -> Result<()> {
 }
 
 impl Write {
-    /// Writes below `directory`; `open` is the file that was written last.
-    fn perform(&self, directory: &str, open: &mut Option<(String, OwnedFd)>) -> Result<()> {
+    fn perform(&self, writer: &mut Writer) -> Result<()> {
         let missing = |errno| matches!(errno, Errno::ENOENT | Errno::EOPNOTSUPP);
-        let mut written = write_in(directory, &self.file, &self.value, open);
+        let mut written = writer.write(&self.file, &self.value);
         if let (Err((_, Errno::ENOENT)), Absent::Instead(file, value)) = (&written, &self.absent) {
-            written = write_in(directory, file, value, open);
+            written = writer.write(file, value);
         }
         match written {
             Err((_, errno)) if missing(errno) && self.absent == Absent::Ignore => Ok(()),
@@ -246,6 +261,9 @@ impl Write {
                 let remedy = match errno {
                     Errno::ENOENT => Some("the kernel, or the cgroup above, has no such limit"),
                     Errno::EBUSY => Some("more than that is in use"),
+                    Errno::EINVAL if self.file == "memory.limit_in_bytes" => {
+                        Some("memory and swap together may have less: memory.swap")
+                    }
                     _ => None,
                 };
                 let step = format!("writing {} to {path}", self.value);
@@ -257,26 +275,35 @@ impl Write {
     }
 }
 
-/// Writes `value` to a file, which is kept open for the next write; errors come with the path.
-fn write_in(
-    directory: &str,
-    file: &str,
-    value: &str,
-    open: &mut Option<(String, OwnedFd)>,
-) -> std::result::Result<(), (String, Errno)> {
-    let path = format!("{directory}/{file}");
-    let found = open.take().filter(|(last, _)| *last == path);
-    let opened = match found {
-        Some((_, fd)) => Ok(fd),
-        None => file::open(&path, OFlag::O_WRONLY),
-    };
-    let written = opened.and_then(|fd| sys::fs::write_once(&fd, value.as_bytes()).map(|()| fd));
-    match written {
-        Ok(fd) => {
-            *open = Some((path, fd));
-            Ok(())
+/// Writes to files of a cgroup.
+struct Writer<'a> {
+    directory: String,
+    /// The file that was written last, open for the next write.
+    open: Option<(String, OwnedFd)>,
+    undo: Option<&'a mut Undo>,
+}
+
+impl Writer<'_> {
+    /// Writes `value` to a file; errors come with the path.
+    fn write(&mut self, file: &str, value: &str) -> std::result::Result<(), (String, Errno)> {
+        let path = format!("{}/{file}", self.directory);
+        let found = self.open.take().filter(|(last, _)| *last == path);
+        let opened = match found {
+            Some((_, fd)) => Ok(fd),
+            None => file::open(&path, OFlag::O_WRONLY),
+        };
+        let before = self.undo.as_ref().and_then(|_| undo::before(&path, file, value));
+        let written = opened.and_then(|fd| sys::fs::write_once(&fd, value.as_bytes()).map(|()| fd));
+        match written {
+            Ok(fd) => {
+                if let (Some(undo), Some(before)) = (&mut self.undo, before) {
+                    undo.keep(&path, before);
+                }
+                self.open = Some((path, fd));
+                Ok(())
+            }
+            Err(errno) => Err((path, errno)),
         }
-        Err(errno) => Err((path, errno)),
     }
 }
 
@@ -285,7 +312,9 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
     use serde::de::DeserializeOwned;
-    use std::path::Path;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Compares files and values of what `writes` makes of `config`.
     #[track_caller]
@@ -308,6 +337,61 @@ mod tests {
     ) {
         let refused = writes(&serde_json::from_str(config).unwrap()).unwrap_err().to_string();
         assert!(refused.starts_with(expected), "{refused}");
+    }
+
+    /// Ordinary files in place of a v2 cgroup's.
+    pub(super) struct Folder(PathBuf);
+
+    impl Folder {
+        pub(super) fn new(files: &[(&str, &str)]) -> Self {
+            static NUMBER: AtomicUsize = AtomicUsize::new(0);
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let name = format!("rind-limits-{}-{number}", std::process::id());
+            let folder = Self(std::env::temp_dir().join(name));
+            fs::create_dir_all(folder.0.join("box")).unwrap();
+            for (file, text) in files {
+                fs::write(folder.0.join("box").join(file), text).unwrap();
+            }
+            folder
+        }
+
+        pub(super) fn place(&self) -> Place {
+            Place::of(&self.0, "box", &[(&[], true)])
+        }
+
+        fn read(&self, file: &str) -> String {
+            fs::read_to_string(self.0.join("box").join(file)).unwrap()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_refused_update_changes_nothing() {
+        let all = "cpuset cpu io memory pids\n";
+        let folder = Folder::new(&[
+            ("cgroup.controllers", all),
+            ("memory.max", "4096\n"),
+            ("memory.swap.max", "2048\n"),
+            ("cpu.max", "max 100000\n"),
+        ]);
+        let asked = resources(
+            r#"{ "memory": { "limit": 8192, "swap": 9000 }, "cpu": { "quota": 111 },
+                "pids": { "limit": 5 } }"#,
+        );
+        // There is no pids.max.
+        let refused = update(&folder.place(), &asked, None).unwrap_err().to_string();
+        assert!(refused.starts_with("linux.resources.pids.limit: writing 5 to "), "{refused}");
+        assert!(refused.ends_with("(the kernel, or the cgroup above, has no such limit)"));
+        for (file, before) in
+            [("memory.max", "4096\n"), ("memory.swap.max", "2048\n"), ("cpu.max", "max 100000\n")]
+        {
+            assert_eq!(folder.read(file).get(..before.len()), Some(before), "{file}");
+        }
     }
 
     fn hybrid() -> Place {
@@ -366,7 +450,7 @@ mod tests {
     #[test]
     fn a_limit_without_a_cgroup_is_an_error_and_no_limit_is_none() {
         let refused = |place: &Place, config| {
-            write_limits(place, &resources(config)).unwrap_err().to_string()
+            write_limits(place, &resources(config), None).unwrap_err().to_string()
         };
         assert_eq!(
             refused(&hybrid(), r#"{ "pids": { "limit": 5 } }"#),
@@ -380,8 +464,9 @@ mod tests {
         );
         let unset = r#"{ "memory": { "limit": 0 }, "cpu": { "shares": 0 }, "network": {},
             "hugepageLimits": [], "unified": {}, "rdma": {} }"#;
-        write_limits(&none, &resources(unset)).unwrap();
-        update(&Place::disabled(), &resources(r#"{ "pids": { "limit": 5 } }"#)).unwrap();
+        write_limits(&none, &resources(unset), None).unwrap();
+        let disabled = update(&Place::disabled(), &resources("{}"), None).unwrap_err();
+        assert!(disabled.to_string().contains("without cgroups"));
     }
 
     #[test]
@@ -390,12 +475,12 @@ mod tests {
         let place = hybrid();
         let cgroup = place.v1("memory").unwrap();
         let error =
-            write_all(cgroup, vec![Write::new("memory.limit", "memory.max", "5".to_owned())]);
+            write_all(cgroup, vec![Write::new("memory.limit", "memory.max", "5".to_owned())], None);
         assert_eq!(
             error.unwrap_err().to_string(),
             "linux.resources.memory.limit: writing 5 to /nowhere/box/memory.max: no such \
              file or directory (the kernel, or the cgroup above, has no such limit)"
         );
-        write_all(cgroup, vec![Write::new("a", "a", "5".to_owned()).optional(true)]).unwrap();
+        write_all(cgroup, vec![Write::new("a", "a", "5".to_owned()).optional(true)], None).unwrap();
     }
 }

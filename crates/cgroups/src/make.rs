@@ -47,6 +47,17 @@ pub fn entry_files(place: &Place) -> Result<Vec<OwnedFd>> {
     files.collect()
 }
 
+/// Moves the process `pid`, which has one thread, into the container's cgroups: for one that can't
+/// enter by [`entry_files`] itself, as this waits for a grace period in each hierarchy.
+pub fn admit(place: &Place, pid: i32) -> Result<()> {
+    for one in place.hierarchies() {
+        let path = one.file(if one.is_unified() { "cgroup.procs" } else { "tasks" });
+        file::write(&path, &pid.to_string())
+            .map_err(|errno| Error::kernel(format!("writing {pid} to {path}"), errno))?;
+    }
+    Ok(())
+}
+
 /// The v2 cgroup, for a process to be born in (`CLONE_INTO_CGROUP`).
 pub fn unified_directory(place: &Place) -> Result<Option<OwnedFd>> {
     let found = place.hierarchies().find(|one| one.is_unified()).map(|one| {
@@ -55,6 +66,17 @@ pub fn unified_directory(place: &Place) -> Result<Option<OwnedFd>> {
         opened.map_err(|errno| Error::kernel(format!("opening {path}"), errno))
     });
     found.transpose()
+}
+
+/// The v2 cgroup that the process `pid` is in, for another to be born in.
+pub fn unified_directory_of(place: &Place, pid: i32) -> Result<Option<OwnedFd>> {
+    let Some(unified) = place.hierarchies().find(|one| one.is_unified()) else { return Ok(None) };
+    let file = format!("/proc/{pid}/cgroup");
+    let text = file::read_value(&file)?;
+    let below = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
+    let path = join(unified.mount(), below.trim_matches('/'));
+    let opened = file::open_directory(&path);
+    opened.map(Some).map_err(|errno| Error::kernel(format!("opening {path}"), errno))
 }
 
 /// Gives the container's v2 cgroup to the host's user `owner`, for a container that has a cgroup

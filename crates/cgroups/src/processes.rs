@@ -103,7 +103,7 @@ fn kill_v1(place: &Place, cgroup: &Hierarchy, deadline: Instant) -> Result<bool>
     while !list(&directory)?.is_empty() {
         if again {
             // Without a freezer it goes on as long as it takes.
-            let _ = freezer::freeze_within(place, FREEZING);
+            let _ = freezer::freeze_within(place, (Instant::now() + FREEZING).into());
         }
         let killed = signal_in(&directory, SIGKILL);
         freezer::thaw_for_killing(place);

@@ -19,6 +19,8 @@ use std::path::Path;
 pub struct Stats {
     /// Processor time.
     pub cpu: Cpu,
+    /// Which processors and memory nodes.
+    pub cpuset: CpuSet,
     /// Memory, swap, and the kernel's share.
     pub memory: Memory,
     /// Processes and threads.
@@ -73,6 +75,35 @@ pub struct Throttling {
     pub throttled_time: u64,
 }
 
+/// Processors and memory nodes, and v1's flags of how they are used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CpuSet {
+    /// The processors' numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cpus: Vec<u16>,
+    /// `cpuset.cpu_exclusive`.
+    pub cpu_exclusive: u64,
+    /// The memory nodes' numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mems: Vec<u16>,
+    /// `cpuset.mem_hardwall`.
+    pub mem_hardwall: u64,
+    /// `cpuset.mem_exclusive`.
+    pub mem_exclusive: u64,
+    /// `cpuset.memory_migrate`.
+    pub memory_migrate: u64,
+    /// `cpuset.memory_spread_page`.
+    pub memory_spread_page: u64,
+    /// `cpuset.memory_spread_slab`.
+    pub memory_spread_slab: u64,
+    /// `cpuset.memory_pressure`.
+    pub memory_pressure: u64,
+    /// `cpuset.sched_load_balance`.
+    pub sched_load_balance: u64,
+    /// `cpuset.sched_relax_domain_level`: -1 is the system's default.
+    pub sched_relax_domain_level: i64,
+}
+
 /// Memory, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Memory {
@@ -116,7 +147,8 @@ pub struct Pids {
     pub limit: u64,
 }
 
-/// Block devices: what was read from them and written to them.
+/// Block devices: what was read from them and written to them. Most is counted by v1's BFQ only, in
+/// kernels built to debug it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BlockIo {
@@ -126,6 +158,24 @@ pub struct BlockIo {
     /// Requests.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub io_serviced_recursive: Vec<BlockIoEntry>,
+    /// Requests that wait.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub io_queue_recursive: Vec<BlockIoEntry>,
+    /// Time that requests took, in nanoseconds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub io_service_time_recursive: Vec<BlockIoEntry>,
+    /// Time that requests waited, in nanoseconds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub io_wait_time_recursive: Vec<BlockIoEntry>,
+    /// Requests that were made part of others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub io_merged_recursive: Vec<BlockIoEntry>,
+    /// Time that devices were used, in milliseconds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub io_time_recursive: Vec<BlockIoEntry>,
+    /// Sectors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sectors_recursive: Vec<BlockIoEntry>,
     /// Time lost by waiting for them (v2).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub psi: Option<Pressure>,
@@ -138,7 +188,8 @@ pub struct BlockIoEntry {
     pub major: u64,
     /// The device's minor number.
     pub minor: u64,
-    /// `Read`, `Write` and, of v1, others.
+    /// `Read`, `Write` and, of v1, others; empty where it isn't told apart.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub op: String,
     /// How much of it.
     pub value: u64,
@@ -186,6 +237,9 @@ pub fn stats(place: &Place) -> Result<Stats> {
     }
     if let Some(cgroup) = joined("cpuacct").filter(|found| !found.is_unified()) {
         cpu_v1(cgroup, &mut stats.cpu.usage)?;
+    }
+    if let Some(cgroup) = joined("cpuset") {
+        stats.cpuset = cpuset(cgroup)?;
     }
     if let Some(cgroup) = joined("memory") {
         stats.memory = if cgroup.is_unified() { memory_v2(cgroup)? } else { memory_v1(cgroup)? };
@@ -238,6 +292,40 @@ fn cpu_v1(cgroup: &Hierarchy, usage: &mut CpuUsage) -> Result<()> {
     Ok(())
 }
 
+fn cpuset(cgroup: &Hierarchy) -> Result<CpuSet> {
+    if cgroup.is_unified() {
+        return Ok(CpuSet {
+            cpus: ranges(&text(cgroup, "cpuset.cpus.effective")?),
+            mems: ranges(&text(cgroup, "cpuset.mems.effective")?),
+            ..CpuSet::default()
+        });
+    }
+    let flag = |name: &str| number(cgroup, &format!("cpuset.{name}"));
+    let level = text(cgroup, "cpuset.sched_relax_domain_level")?;
+    Ok(CpuSet {
+        cpus: ranges(&text(cgroup, "cpuset.cpus")?),
+        cpu_exclusive: flag("cpu_exclusive")?,
+        mems: ranges(&text(cgroup, "cpuset.mems")?),
+        mem_hardwall: flag("mem_hardwall")?,
+        mem_exclusive: flag("mem_exclusive")?,
+        memory_migrate: flag("memory_migrate")?,
+        memory_spread_page: flag("memory_spread_page")?,
+        memory_spread_slab: flag("memory_spread_slab")?,
+        memory_pressure: flag("memory_pressure")?,
+        sched_load_balance: flag("sched_load_balance")?,
+        sched_relax_domain_level: level.trim_end().parse().unwrap_or_default(),
+    })
+}
+
+/// A list such as `0-2,5`.
+fn ranges(text: &str) -> Vec<u16> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse::<u16>().ok()?..=last.parse().ok()?)
+    };
+    text.trim_end().split(',').filter_map(range).flatten().collect()
+}
+
 fn memory_v1(cgroup: &Hierarchy) -> Result<Memory> {
     let entry = |prefix: &str| -> Result<MemoryEntry> {
         let number = |file| number(cgroup, &format!("{prefix}.{file}"));
@@ -273,7 +361,8 @@ fn memory_v2(cgroup: &Hierarchy) -> Result<Memory> {
     };
     let raw = table(cgroup, "memory.stat")?;
     let (usage, mut swap) = (entry("memory", "max")?, entry("memory.swap", "max")?);
-    // As v1 counts: memory and swap together.
+    // As v1 counts: memory and swap together; the most of both can't be told.
+    swap.max = 0;
     swap.usage = swap.usage.saturating_add(usage.usage);
     swap.limit = swap.limit.saturating_add(usage.limit);
     Ok(Memory {
@@ -287,21 +376,35 @@ fn memory_v2(cgroup: &Hierarchy) -> Result<Memory> {
 }
 
 fn io_v1(cgroup: &Hierarchy) -> Result<BlockIo> {
-    let entries = |file| -> Result<Vec<BlockIoEntry>> {
-        Ok(text(cgroup, file)?.lines().filter_map(io_line).collect())
+    let entries = |name: &str| -> Result<Vec<BlockIoEntry>> {
+        let text = text(cgroup, &format!("blkio.{name}_recursive"))?;
+        Ok(text.lines().filter_map(io_line).collect())
+    };
+    // What BFQ doesn't schedule, it doesn't count.
+    let any = |name: &str| match entries(&format!("bfq.{name}"))? {
+        none if none.is_empty() => entries(&format!("throttle.{name}")),
+        some => Ok(some),
     };
     Ok(BlockIo {
-        io_service_bytes_recursive: entries("blkio.throttle.io_service_bytes_recursive")?,
-        io_serviced_recursive: entries("blkio.throttle.io_serviced_recursive")?,
+        io_service_bytes_recursive: any("io_service_bytes")?,
+        io_serviced_recursive: any("io_serviced")?,
+        io_queue_recursive: entries("bfq.io_queued")?,
+        io_service_time_recursive: entries("bfq.io_service_time")?,
+        io_wait_time_recursive: entries("bfq.io_wait_time")?,
+        io_merged_recursive: entries("bfq.io_merged")?,
+        io_time_recursive: entries("bfq.time")?,
+        sectors_recursive: entries("bfq.sectors")?,
         psi: None,
     })
 }
 
-/// A line `8:0 Read 4096`; the sum over all devices, `Total 4096`, is none.
+/// A line `8:0 Read 4096` or `8:0 4096`; the sum over all devices, `Total 4096`, is none.
 fn io_line(line: &str) -> Option<BlockIoEntry> {
     let mut fields = line.split_ascii_whitespace();
     let (major, minor) = fields.next()?.split_once(':')?;
-    let (op, value) = (fields.next()?.to_owned(), fields.next()?.parse().ok()?);
+    let (first, second) = (fields.next()?, fields.next());
+    let op = second.map_or("", |_| first).to_owned();
+    let value = second.unwrap_or(first).parse().ok()?;
     Some(BlockIoEntry { major: major.parse().ok()?, minor: minor.parse().ok()?, op, value })
 }
 
@@ -492,9 +595,20 @@ mod tests {
     }
 
     #[test]
+    fn processors_are_listed_one_by_one() {
+        assert_eq!(ranges("0-2,5\n"), [0, 1, 2, 5]);
+        assert_eq!(ranges("\n"), [] as [u16; 0]);
+        let stats = of("cpuset", &[("cpuset.cpus.effective", "3\n")]);
+        assert_eq!(stats["cpuset"]["cpus"], json!([3]));
+        assert_eq!(stats["cpuset"]["cpu_exclusive"], 0);
+    }
+
+    #[test]
     fn v1_sums_over_devices_are_left_out() {
         let read = BlockIoEntry { major: 254, minor: 16, op: "Read".to_owned(), value: 4096 };
         assert_eq!(io_line("254:16 Read 4096"), Some(read));
         assert_eq!(io_line("Total 4096"), None);
+        let time = BlockIoEntry { major: 8, minor: 0, op: String::new(), value: 9 };
+        assert_eq!(io_line("8:0 9"), Some(time));
     }
 }

@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use sys::nix::fcntl::{OFlag, openat};
 use sys::nix::libc::{SIGKILL, SIGTERM};
+use sys::nix::poll::{PollTimeout, poll};
 use sys::nix::sys::stat::{Mode, mkdirat};
 
 /// A container's cgroups, which are gone with this however the test ends.
@@ -165,7 +166,6 @@ fn limits_of_v1_are_in_the_kernels_files() {
         assert_eq!(container.value(controller, file), value, "{file}");
     }
     assert!(container.value("memory", "memory.oom_control").starts_with("oom_kill_disable 1"));
-    assert_eq!(cgroups::oom_kills(&container.place), Some(0));
     cgroups::destroy(&container.place).unwrap();
     assert_eq!(named(&container.name), [] as [&Path; 0]);
 }
@@ -208,11 +208,11 @@ fn limits_of_v2_are_in_the_kernels_files() {
     assert!(!container.directory("").join("rdma.max").exists(), "only what is needed");
     let raised = json!({ "memory": { "limit": 512 << 20, "swap": 512 << 20 },
         "cpu": { "quota": 5_000, "burst": 2_000 }, "rdma": {} });
-    cgroups::update(&container.place, &of(&raised)).unwrap();
+    cgroups::update(&container.place, &of(&raised), None).unwrap();
     assert_eq!(container.value("", "memory.swap.max"), "0");
-    assert_eq!(container.value("", "cpu.max"), "5000 100000");
-    assert_eq!(cgroups::oom_kills(&container.place), Some(0));
-    let refused = cgroups::update(&container.place, &of(&json!({ "unified": { "no.such": "1" } })));
+    assert_eq!(container.value("", "cpu.max"), "5000 50000", "the period stays");
+    let refused =
+        cgroups::update(&container.place, &of(&json!({ "unified": { "no.such": "1" } })), None);
     let refused = refused.unwrap_err().to_string();
     assert!(refused.starts_with("linux.resources.unified.no.such: writing 1 to /"), "{refused}");
     let child = container.run("", "exec sleep 1000");
@@ -238,7 +238,7 @@ fn limits_can_be_raised_and_lowered_whatever_they_bound() {
             "memory": { "limit": limit << 20, "swap": limit << 20 },
             "cpu": { "quota": quota, "period": 100_000, "burst": quota / 2 },
         });
-        cgroups::update(&container.place, &of(&resources)).unwrap();
+        cgroups::update(&container.place, &of(&resources), None).unwrap();
         let bytes = (limit << 20).to_string();
         assert_eq!(container.value("memory", "memory.limit_in_bytes"), bytes);
         assert_eq!(container.value("memory", "memory.memsw.limit_in_bytes"), bytes);
@@ -246,9 +246,102 @@ fn limits_can_be_raised_and_lowered_whatever_they_bound() {
         assert_eq!(container.value("cpu", "cpu.cfs_burst_us"), (quota / 2).to_string());
     }
     let unlimited = json!({ "memory": { "limit": -1 } });
-    cgroups::update(&container.place, &of(&unlimited)).unwrap();
+    cgroups::update(&container.place, &of(&unlimited), None).unwrap();
     let lines = container.value("devices", "devices.list").lines().count();
     assert_eq!(lines, 10, "an update leaves the device rules");
+}
+
+#[test]
+fn a_refused_update_changes_nothing() {
+    let Some(mut container) = Container::at("/NAME") else { return };
+    let before = json!({ "memory": { "limit": 64 << 20, "swap": 64 << 20 },
+        "cpu": { "shares": 512, "cpus": "0" }, "pids": { "limit": 9 } });
+    container.make(&before).unwrap();
+    if !is_hybrid(&container) {
+        return;
+    }
+    let files = [
+        ("memory", "memory.limit_in_bytes", (64 << 20).to_string()),
+        ("memory", "memory.memsw.limit_in_bytes", (64 << 20).to_string()),
+        ("memory", "memory.oom_control", "oom_kill_disable 0".to_owned()),
+        ("cpu", "cpu.shares", "512".to_owned()),
+        ("cpuset", "cpuset.cpus", "0".to_owned()),
+        ("pids", "pids.max", "9".to_owned()),
+    ];
+    // The last to be written has no processor of this number, or no device, or no such rules.
+    for last in [
+        json!({ "cpu": { "shares": 2, "cpus": "9999" } }),
+        json!({ "pids": { "limit": 5 }, "cpu": { "shares": 2 },
+            "blockIO": { "throttleReadBpsDevice": [{ "major": 999, "minor": 9, "rate": 1 }] } }),
+        json!({ "pids": { "limit": 5 }, "devices": [{ "allow": true, "access": "x" }] }),
+    ] {
+        for limit in [8 << 20, 512 << 20] {
+            let mut asked = last.clone();
+            asked["memory"] = json!({ "limit": limit, "swap": limit, "disableOOMKiller": true });
+            let refused = cgroups::update(&container.place, &of(&asked), None);
+            let refused = refused.unwrap_err().to_string();
+            assert!(!refused.contains("not set back"), "{refused}");
+            for (controller, file, value) in &files {
+                let found = container.value(controller, file);
+                assert_eq!(found.lines().next(), Some(&**value), "{file}: {refused}");
+            }
+        }
+    }
+}
+
+/// v1's list is never emptied meanwhile: a container that uses a device goes on using it.
+#[test]
+fn device_rules_are_replaced_while_devices_are_used() {
+    let Some(mut container) = Container::at("/NAME") else { return };
+    let rule = |minor, access: &str| json!({ "allow": true, "type": "c", "major": 10, "minor": minor, "access": access });
+    container.make(&json!({ "devices": [rule(237, "rw"), rule(7, "r")] })).unwrap();
+    if !is_hybrid(&container) {
+        return;
+    }
+    let lines = |container: &Container| -> Vec<String> {
+        let text = container.value("devices", "devices.list");
+        text.lines().filter(|line| line.starts_with("c 10:")).map(str::to_owned).collect()
+    };
+    let script = "while echo x 2> /dev/null > /dev/null; do :; done; echo stopped";
+    let mut child = container.run("", script);
+    for round in 0..50 {
+        let access = if round % 2 == 0 { "r" } else { "wm" };
+        let asked = json!({ "devices": [rule(237, access), rule(8, "rwm")] });
+        cgroups::update(&container.place, &of(&asked), None).unwrap();
+        assert_eq!(lines(&container), [format!("c 10:237 {access}"), "c 10:8 rwm".to_owned()]);
+    }
+    assert!(child.try_wait().unwrap().is_none(), "it was denied /dev/null");
+    cgroups::signal_all(&container.place, SIGKILL).unwrap();
+    assert_eq!(ended_by(child), Some(SIGKILL));
+    let all = json!({ "devices": [{ "allow": true }] });
+    cgroups::update(&container.place, &of(&all), None).unwrap();
+    assert_eq!(container.value("devices", "devices.list"), "a *:* rwm");
+    cgroups::update(&container.place, &of(&json!({ "devices": [] })), None).unwrap();
+    assert_eq!(container.value("devices", "devices.list").lines().count(), 10);
+}
+
+#[test]
+fn the_oom_killer_is_told_of() {
+    let Some(mut container) = Container::at("/NAME") else { return };
+    container.make(&json!({ "memory": { "limit": 8 << 20, "swap": 8 << 20 } })).unwrap();
+    let Some(mut watch) = cgroups::OomWatch::new(&container.place).unwrap() else {
+        eprintln!("skipped: no memory controller");
+        return;
+    };
+    assert_eq!(watch.has_struck().unwrap(), Some(false));
+    let child = container.run("", r"x=$(head -c 64000000 /dev/zero | tr '\0' x)");
+    loop {
+        assert_eq!(poll(&mut [watch.interest()], PollTimeout::from(20_000_u16)), Ok(1));
+        // v2 also tells that the limit was reached.
+        match watch.has_struck().unwrap() {
+            Some(true) => break,
+            other => assert_eq!(other, Some(false)),
+        }
+    }
+    assert_eq!(ended_by(child), Some(SIGKILL));
+    cgroups::destroy(&container.place).unwrap();
+    assert_eq!(poll(&mut [watch.interest()], PollTimeout::from(20_000_u16)), Ok(1));
+    assert_eq!(watch.has_struck().unwrap(), None);
 }
 
 #[test]
@@ -281,7 +374,7 @@ fn what_the_kernel_refuses_names_file_and_value() {
             ["linux.resources.rdma.x: ", "", "rdma.max"],
         ),
     ] {
-        match cgroups::update(&container.place, &of(&resources)) {
+        match cgroups::update(&container.place, &of(&resources), None) {
             Err(error) => {
                 let text = error.to_string();
                 assert!(parts.iter().all(|part| text.contains(part)), "{text}");
@@ -307,10 +400,10 @@ fn a_limit_below_what_is_used_is_rejected() {
         std::thread::yield_now();
     }
     let resources = json!({ "memory": { "limit": 4096, "checkBeforeUpdate": true } });
-    let error = cgroups::update(&container.place, &of(&resources)).unwrap_err().to_string();
+    let error = cgroups::update(&container.place, &of(&resources), None).unwrap_err().to_string();
     assert!(error.contains("rejecting memory limit 4096 <= usage"), "{error}");
     let resources = json!({ "memory": { "limit": 4096, "swap": 8192, "checkBeforeUpdate": true } });
-    let error = cgroups::update(&container.place, &of(&resources)).unwrap_err().to_string();
+    let error = cgroups::update(&container.place, &of(&resources), None).unwrap_err().to_string();
     assert!(error.contains("rejecting memory+swap limit 8192 <= usage"), "{error}");
     cgroups::destroy(&container.place).unwrap();
     assert_eq!(ended_by(child), Some(SIGKILL));
@@ -367,6 +460,11 @@ fn a_device_filter_is_kept_to_and_can_be_replaced() {
     assert_eq!(answer(), "made\nwritten\n", "replaced");
     cgroups::apply(&container.place, None).unwrap();
     assert_eq!(answer(), "made\n");
+    let update = |resources| cgroups::update(&container.place, &of(&resources), None);
+    update(json!({ "devices": [rule(true, "r")] })).unwrap();
+    assert_eq!(answer(), "made\nread\n", "updated");
+    update(json!({})).unwrap();
+    assert_eq!(answer(), "made\nread\n", "left alone");
 }
 
 #[test]
@@ -459,11 +557,11 @@ fn frozen_processes_go_on_or_die() {
         container.make(&json!({})).unwrap();
         let child = container.run("", "exec sleep 1000");
         assert!(!cgroups::is_frozen(&container.place).unwrap());
-        cgroups::freeze(&container.place).unwrap();
+        cgroups::freeze(&container.place, None).unwrap();
         assert!(cgroups::is_frozen(&container.place).unwrap());
         cgroups::thaw(&container.place).unwrap();
         assert!(!cgroups::is_frozen(&container.place).unwrap());
-        cgroups::freeze(&container.place).unwrap();
+        cgroups::freeze(&container.place, None).unwrap();
         cgroups::signal_all(&container.place, SIGKILL).unwrap();
         assert_eq!(ended_by(child), Some(SIGKILL));
         cgroups::destroy(&container.place).unwrap();
@@ -524,7 +622,7 @@ fn used_and_frozen_cgroups_are_refused_and_left() {
     assert_eq!(other.directories(), [] as [&Path; 0]);
     assert_eq!(cgroups::processes(&owner.place).unwrap(), [child.id().cast_signed()]);
 
-    cgroups::freeze(&owner.place).unwrap();
+    cgroups::freeze(&owner.place, None).unwrap();
     let before = named(&owner.name);
     // Below a frozen one everything is.
     let mut below = Container::at(&format!("/{}/used/a/b", owner.name)).unwrap();
@@ -654,7 +752,7 @@ fn none_at_all_is_no_error() {
     assert_eq!(cgroups::entry_files(&place).unwrap().len(), 0);
     assert!(cgroups::unified_directory(&place).unwrap().is_none());
     assert!(!cgroups::is_frozen(&place).unwrap());
-    assert!(cgroups::freeze(&place).is_err());
+    assert!(cgroups::freeze(&place, None).is_err());
     assert_eq!(cgroups::stats(&place).unwrap(), cgroups::Stats::default());
     cgroups::signal_all(&place, SIGKILL).unwrap();
     cgroups::destroy(&place).unwrap();

@@ -9,6 +9,9 @@ use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::read;
 use sys::process::pidfd_open;
 
+/// `PF_FORKNOEXEC` of the kernel's flags (`proc_pid_stat(5)`, field 9).
+const FORKED_NO_EXEC: u32 = 0x40;
+
 /// A process by its pid and the time at which it started, which together are never used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
@@ -33,6 +36,12 @@ impl Identity {
         })
     }
 
+    /// Whether the process has executed a program since it was forked.
+    #[must_use]
+    pub fn has_executed(&self) -> bool {
+        stat(self.pid).is_ok_and(|stat| stat.flags & FORKED_NO_EXEC == 0)
+    }
+
     /// A descriptor for the process; `ESRCH` if it is gone.
     ///
     /// The start time is looked at once the descriptor is had, so it is of the process that the
@@ -41,7 +50,11 @@ impl Identity {
         if self.pid <= 0 {
             return Err(Errno::ESRCH);
         }
-        let pidfd = pidfd_open(self.pid)?;
+        let pidfd = match pidfd_open(self.pid) {
+            // What the number still stands for is a session or a group that it has left behind.
+            Err(Errno::ENOENT | Errno::EINVAL) => return Err(Errno::ESRCH),
+            opened => opened?,
+        };
         if stat(self.pid)?.starttime == self.start_time { Ok(pidfd) } else { Err(Errno::ESRCH) }
     }
 }
@@ -61,7 +74,7 @@ fn stat(pid: i32) -> sys::Result<Stat> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::Identity;
-    use std::process::Command;
+    use std::process::{Command, Stdio};
     use sys::Errno;
 
     #[test]
@@ -72,6 +85,29 @@ mod tests {
         assert!(!other.is_alive());
         assert_eq!(other.pidfd().unwrap_err(), Errno::ESRCH);
         assert_eq!(Identity::default().pidfd().unwrap_err(), Errno::ESRCH);
+    }
+
+    #[test]
+    fn a_leader_that_left_its_session_behind_is_gone() {
+        let script = "sleep 1000 > /dev/null & echo $!";
+        let mut leader = Command::new("setsid");
+        let leader = leader.args(["sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let pid = i32::try_from(leader.id()).unwrap();
+        let rest = leader.wait_with_output().unwrap().stdout;
+        assert_eq!(Identity { pid, start_time: 1 }.pidfd().unwrap_err(), Errno::ESRCH);
+        let rest = String::from_utf8(rest).unwrap().trim().parse().unwrap();
+        sys::process::kill(rest, 9).unwrap();
+    }
+
+    #[test]
+    fn an_execve_is_known_of() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let identity = Identity::of(i32::try_from(child.id()).unwrap()).unwrap();
+        // spawn comes back once it has.
+        assert!(identity.has_executed());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!Identity::default().has_executed());
     }
 
     #[test]

@@ -20,6 +20,62 @@ pub(super) fn apply(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
     if list.exceptions.is_empty() { Ok(()) } else { write(&cgroup.file(exception), exceptions) }
 }
 
+/// Sets the lists of a v1 cgroup that has processes: only what is different is written, and on an
+/// error it is set back. Where all is allowed the kernel doesn't tell what is not, so that from there
+/// and to there the lists are set anew.
+pub(super) fn replace(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
+    let list = List::of(configured)?;
+    let current = current(cgroup)?;
+    if list.allow || current.allow {
+        return apply(cgroup, configured);
+    }
+    change(cgroup, &current, &list).map_err(|error| match self::current(cgroup) {
+        Ok(changed) if change(cgroup, &changed, &current).is_ok() => error,
+        _ => error.with_remedy(Some("and the rules before it are not set back")),
+    })
+}
+
+/// Has a list that denies all but its exceptions go from those of one to those of another.
+fn change(cgroup: &Hierarchy, from: &List, to: &List) -> Result<()> {
+    let lines = |list: &List, other: &List| -> Vec<String> {
+        let more = list.exceptions.iter().map(|(devices, access)| {
+            let same = other.exceptions.iter().find(|(same, _)| same == devices);
+            (devices, same.map_or(*access, |(_, has)| access.without(*has)))
+        });
+        let more = more.filter(|(_, access)| !access.is_empty());
+        more.map(|(devices, access)| format!("{devices} {access}")).collect()
+    };
+    write(&cgroup.file("devices.allow"), lines(to, from))?;
+    write(&cgroup.file("devices.deny"), lines(from, to))
+}
+
+/// The lists as they are.
+fn current(cgroup: &Hierarchy) -> Result<List> {
+    let path = cgroup.file("devices.list");
+    let text = file::read(&path)?;
+    let exceptions = text.lines().filter(|line| !line.starts_with('a')).map(exception);
+    let exceptions: Option<Vec<_>> = exceptions.collect();
+    let unknown = || Error::refused(format!("{path} is not as expected: {text:?}"));
+    let exceptions = exceptions.ok_or_else(unknown)?;
+    Ok(List { allow: text.starts_with('a'), exceptions })
+}
+
+/// A line of devices.list, such as `c 136:* rwm`.
+fn exception(line: &str) -> Option<(Devices, Access)> {
+    let mut words = line.split([' ', ':']);
+    let kind = match words.next()? {
+        "c" => Kind::Character,
+        "b" => Kind::Block,
+        _ => return None,
+    };
+    let mut number = || match words.next()? {
+        "*" => Some(None),
+        digits => digits.parse().ok().map(Some),
+    };
+    let (major, minor) = (number()?, number()?);
+    Some((Devices { kind: Some(kind), major, minor }, Access::parse(words.next()?)?))
+}
+
 /// Writes each of `lines` to the file `path`.
 fn write(path: &str, lines: impl IntoIterator<Item = String>) -> Result<()> {
     let error = |step: String, errno| Error::kernel(step, errno).about("linux.resources.devices");
@@ -122,6 +178,16 @@ mod tests {
     fn lines(list: &List) -> String {
         let lines = list.exceptions.iter().map(|(devices, access)| format!("{devices} {access}"));
         lines.collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn lists_are_read_as_they_are_written() {
+        let list = List::of(&configured("[]")).unwrap();
+        let read: Option<Vec<_>> = DEFAULT_LINES.split(", ").map(exception).collect();
+        assert_eq!(read.unwrap(), list.exceptions);
+        for line in ["", "c", "c 1:3", "c 1:x rwm", "x 1:3 rwm", "c 1:3 x"] {
+            assert_eq!(exception(line), None, "{line}");
+        }
     }
 
     /// What is allowed where nothing is by default.
