@@ -1,7 +1,7 @@
 //! The terminal: made in the container's own devpts, its master sent out, its slave made stdio.
 
 use crate::fault::{During, Fault, Stage};
-use crate::plan::{Console, Identity};
+use crate::task::{Console, Identity};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::nix::fcntl::{OFlag, ResolveFlag};
 use sys::nix::sys::stat::{Mode, SFlag, fstat, major, minor};

@@ -13,6 +13,12 @@ pub enum Stage {
     Channel,
     /// Joining an existing namespace; the index is that of `linux.namespaces`.
     JoinNamespace,
+    /// Joining the namespaces of a container that is there.
+    EnterContainer,
+    /// Changing to the root of a container without a mount namespace.
+    EnterRoot,
+    /// `process.execCPUAffinity`.
+    Affinity,
     /// Making the time namespace, or writing its offsets.
     TimeNamespace,
     /// Making a user namespace before the others.
@@ -90,9 +96,12 @@ pub enum Stage {
 }
 
 /// The stages in the order of their numbers on the wire; steps of the rootfs follow after them.
-const NUMBERED: [Stage; 38] = [
+const NUMBERED: [Stage; 41] = [
     Stage::Channel,
     Stage::JoinNamespace,
+    Stage::EnterContainer,
+    Stage::EnterRoot,
+    Stage::Affinity,
     Stage::TimeNamespace,
     Stage::UserNamespace,
     Stage::Fork,

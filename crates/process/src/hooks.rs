@@ -31,6 +31,15 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// Where the output of hooks goes; what is `None` is quoted if they fail.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Their stdout.
+    pub stdout: Option<File>,
+    /// Their stderr.
+    pub stderr: Option<File>,
+}
+
 /// Where hooks run, and what they are told.
 #[derive(Debug)]
 pub struct Surroundings<'a> {
@@ -40,6 +49,8 @@ pub struct Surroundings<'a> {
     pub directory: Option<&'a Path>,
     /// The environment of a hook that has none of its own.
     pub environment: &'a [String],
+    /// Where its output goes.
+    pub output: &'a Output,
 }
 
 /// Runs one hook to its end; an exit status other than 0, or running out of time, is a failure.
@@ -82,9 +93,13 @@ fn start(hook: &Hook, surroundings: &Surroundings, output: &File) -> Result<Chil
     let mut input = memory_file(c"hook-state").map_err(cannot("making a file for the state"))?;
     let filled = input.write_all(surroundings.state).and_then(|()| input.rewind());
     filled.map_err(cannot("writing the state"))?;
-    let duplicate = || output.try_clone().map_err(cannot("copying a descriptor"));
+    let duplicate = |to: &Option<File>| {
+        to.as_ref().unwrap_or(output).try_clone().map_err(cannot("copying a descriptor"))
+    };
+    let Output { stdout, stderr } = surroundings.output;
     let mut command = Command::new(hook.path());
-    command.stdin(OwnedFd::from(input)).stdout(duplicate()?).stderr(duplicate()?).env_clear();
+    command.stdin(OwnedFd::from(input)).stdout(duplicate(stdout)?).stderr(duplicate(stderr)?);
+    command.env_clear();
     if let Some((zero, rest)) = hook.args().as_deref().and_then(<[String]>::split_first) {
         command.arg0(zero).args(rest);
     }
@@ -156,7 +171,8 @@ mod tests {
 
     fn run_with(hook: &Hook, environment: &[String]) -> Result<(), Failure> {
         let directory = Some(Path::new("/"));
-        run(hook, &Surroundings { state: b"{\"id\":\"x\"}", directory, environment })
+        let output = &Output::default();
+        run(hook, &Surroundings { state: b"{\"id\":\"x\"}", directory, environment, output })
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::capabilities::{Sets, numbers};
 use crate::fault::{During, Fault, Stage};
-use crate::plan::{Identity, Plan};
+use crate::task::{Identity, Task};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use sys::credentials::{self, Capabilities, CapabilitySet};
 use sys::nix::sys::stat::{FileStat, SFlag, fstat, major, minor};
@@ -15,12 +15,12 @@ const CAP_SYS_ADMIN: CapabilitySet = 1 << 21;
 ///
 /// Dropping from the bounding set needs `CAP_SETPCAP`, so it comes first; changing the user needs
 /// `CAP_SETUID`, so it comes before the sets; `keep_capabilities` bridges the two.
-pub(crate) fn assume(plan: &Plan) -> Result<(), Fault> {
-    let Sets { bounding, effective, permitted, inheritable, ambient } = plan.capabilities;
+pub(crate) fn assume(task: &Task) -> Result<(), Fault> {
+    let Sets { bounding, effective, permitted, inheritable, ambient } = task.capabilities;
     drop_bounding(bounding)?;
     credentials::set_keep_capabilities(true).during(Stage::Capabilities)?;
-    set_user(&plan.identity, plan.inputs.namespaces.mappings.is_some())?;
-    let kept = kept_for_filter(plan);
+    set_user(&task.identity, task.user_namespace)?;
+    let kept = kept_for_filter(task);
     let sets =
         Capabilities { effective: effective | kept, permitted: permitted | kept, inheritable };
     credentials::capset(&sets).during(Stage::Capabilities)?;
@@ -28,7 +28,7 @@ pub(crate) fn assume(plan: &Plan) -> Result<(), Fault> {
         let raised = credentials::raise_ambient(capability);
         raised.map_err(|errno| Fault::at(Stage::Ambient, capability.into(), errno))?;
     }
-    if plan.no_new_privileges {
+    if task.no_new_privileges {
         process::set_no_new_privs().during(Stage::NoNewPrivileges)?;
     }
     Ok(())
@@ -39,8 +39,8 @@ pub(crate) fn assume(plan: &Plan) -> Result<(), Fault> {
 /// It is not given up after the filter is in, as that would need a call that the filter may
 /// forbid, and need not be: execve computes the new sets from the bounding, inheritable and
 /// ambient ones and the file's, never from what was permitted (capabilities(7)).
-fn kept_for_filter(plan: &Plan) -> CapabilitySet {
-    if plan.inputs.filter.is_some() && !plan.no_new_privileges { CAP_SYS_ADMIN } else { 0 }
+fn kept_for_filter(task: &Task) -> CapabilitySet {
+    if task.given.filter.is_some() && !task.no_new_privileges { CAP_SYS_ADMIN } else { 0 }
 }
 
 fn drop_bounding(keep: CapabilitySet) -> Result<(), Fault> {
@@ -55,11 +55,13 @@ fn drop_bounding(keep: CapabilitySet) -> Result<(), Fault> {
     Ok(())
 }
 
-fn set_user(identity: &Identity, new_user_namespace: bool) -> Result<(), Fault> {
-    match credentials::set_groups(&identity.groups) {
-        // Where setgroups is denied (user_namespaces(7)) there are no groups to give up either.
-        Err(Errno::EPERM) if new_user_namespace && identity.groups.is_empty() => {}
-        set => set.during(Stage::User)?,
+fn set_user(identity: &Identity, in_user_namespace: bool) -> Result<(), Fault> {
+    if let Some(groups) = &identity.groups {
+        match credentials::set_groups(groups) {
+            // Where setgroups is denied (user_namespaces(7)) there are no groups to give up either.
+            Err(Errno::EPERM) if in_user_namespace && groups.is_empty() => {}
+            set => set.during(Stage::User)?,
+        }
     }
     credentials::set_group(identity.gid).during(Stage::User)?;
     credentials::set_user(identity.uid).during(Stage::User)
@@ -97,7 +99,7 @@ fn is_null(stat: &FileStat) -> bool {
 /// Installs the filter, the last thing before the program but for waiting.
 ///
 /// Gives its listener, where the filter asks somebody.
-pub(crate) fn install_filter(plan: &Plan) -> Result<Option<OwnedFd>, Fault> {
-    let Some(filter) = &plan.inputs.filter else { return Ok(None) };
+pub(crate) fn install_filter(task: &Task) -> Result<Option<OwnedFd>, Fault> {
+    let Some(filter) = &task.given.filter else { return Ok(None) };
     seccomp::set_filter(filter.program(), filter.flags()).during(Stage::Seccomp)
 }

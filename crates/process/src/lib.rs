@@ -1,15 +1,18 @@
-//! The process: what is known before the fork, the fork(s) through namespaces, the stages of init.
+//! The process: what is known before the fork, the fork(s) through namespaces, the stages after.
 //!
-//! [`Plan`] holds everything that can be computed, allocated or opened on the host's side.
-//! [`spawn`] forks; the child runs the stages of `init` and comes back only as an execve or a
-//! [`Fault`]. Parent and child talk over one socket, in the messages of [`message`].
+//! [`Plan`] holds everything about an init that can be computed, allocated or opened on the host's
+//! side, [`Exec`] the same of another process. [`spawn`] and [`Exec::spawn`] fork; the child runs
+//! its stages and comes back only as an execve or a [`Fault`]. Parent and child talk over one
+//! socket, in the messages of [`message`].
 
 pub mod capabilities;
 mod console;
+mod exec;
 mod fault;
 pub mod hooks;
 mod identity;
 mod init;
+mod list;
 mod mappings;
 pub mod memory;
 mod message;
@@ -17,11 +20,15 @@ mod namespaces;
 mod plan;
 mod program;
 pub mod seal;
+mod settle;
 mod spawn;
+mod task;
 
+pub use exec::{Exec, Target};
 pub use fault::{Fault, Stage};
 pub use namespaces::{IdMap, Namespaces};
-pub use plan::{Console, HookState, Inputs, Plan};
+pub use plan::{HookState, Inputs, Plan};
 /// What goes wrong on the host's side is in words here too.
 pub use rootfs::Error;
-pub use spawn::{Event, Init, spawn};
+pub use spawn::{Child, Describe, Event, spawn};
+pub use task::{Console, Given};

@@ -1,6 +1,7 @@
 //! `linux.memoryPolicy`: from which NUMA nodes the process gets its memory (`set_mempolicy(2)`).
 
 use crate::Error;
+use crate::list::bits;
 use oci_spec::runtime::{LinuxMemoryPolicy, MemoryPolicyFlagType, MemoryPolicyModeType as Mode};
 use sys::nix::libc::c_ulong;
 
@@ -23,9 +24,6 @@ const NUMA_BALANCING: i32 = 1 << 13;
 const RELATIVE_NODES: i32 = 1 << 14;
 const STATIC_NODES: i32 = 1 << 15;
 
-/// How many nodes a mask may have: the kernel takes one page of bits, and the smallest page is 4 KiB.
-const MAX_NODES: usize = 4096 * 8;
-
 /// A memory policy as the kernel takes it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
@@ -41,7 +39,7 @@ impl Policy {
             Error(format!("linux.memoryPolicy.{key}: invalid memory policy: {why}"))
         };
         let list = config.nodes().as_deref().unwrap_or_default();
-        let nodes = mask(list).map_err(|why| invalid("nodes", &format!("{list:?}: {why}")))?;
+        let nodes = bits(list).map_err(|why| invalid("nodes", &format!("{list:?}: {why}")))?;
         let flags = config.flags().iter().flatten().fold(0, |flags, one| flags | flag(*one));
         let mode = config.mode();
         match (mode, nodes.is_empty()) {
@@ -94,38 +92,6 @@ fn flag(flag: MemoryPolicyFlagType) -> i32 {
     }
 }
 
-/// The bits of a list such as `0-3,7`; no words for an empty one.
-fn mask(list: &str) -> Result<Vec<c_ulong>, &'static str> {
-    let mut words = Vec::new();
-    if list.trim().is_empty() {
-        return Ok(words);
-    }
-    for range in list.split(',') {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last) = (node(first)?, node(last)?);
-        if first > last {
-            return Err("a range ends before it begins");
-        }
-        let width = c_ulong::BITS as usize;
-        words.resize(words.len().max(last / width + 1), 0);
-        for node in first..=last {
-            if let Some(word) = words.get_mut(node / width) {
-                *word |= 1 << (node % width);
-            }
-        }
-    }
-    Ok(words)
-}
-
-fn node(text: &str) -> Result<usize, &'static str> {
-    let text = text.trim();
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("not a list of nodes, as 0-3,7");
-    }
-    let node = text.parse().ok().filter(|node| *node < MAX_NODES);
-    node.ok_or("a node's number is at most 32767")
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -134,18 +100,6 @@ mod tests {
     fn plan(config: &str) -> Result<Policy, String> {
         let config = serde_json::from_str(config).unwrap();
         Policy::plan(&config).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn lists_become_bits() {
-        assert!(mask("").unwrap().is_empty());
-        assert_eq!(mask("0-3, 7").unwrap(), [0b1000_1111]);
-        assert_eq!(mask("64").unwrap(), [0, 1]);
-        let wide = mask("1,2000-2001").unwrap();
-        assert_eq!((wide.len(), wide[0], wide[31]), (32, 2, 0b11 << 16));
-        for bad in ["-1", "1-", "a", "0,,1", "3-1", "32768", "+1", "0x1", ","] {
-            assert!(mask(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

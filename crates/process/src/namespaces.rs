@@ -162,6 +162,12 @@ impl Namespaces {
     }
 }
 
+/// The types of all namespaces of a container's own, new or joined.
+pub(crate) fn listed(linux: &Linux) -> CloneFlags {
+    let namespaces = linux.namespaces().iter().flatten();
+    namespaces.fold(CloneFlags::empty(), |all, one| all | flag(one.typ()))
+}
+
 /// Opens a namespace file; `None` if it is the user namespace that we are in, which setns refuses.
 fn open_namespace(index: usize, kind: CloneFlags, path: &Path) -> Result<Option<OwnedFd>, Error> {
     let at = || format!("linux.namespaces[{index}].path {}", path.display());

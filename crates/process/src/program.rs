@@ -11,6 +11,7 @@ use sys::Errno;
 use sys::exec::Vector;
 use sys::nix::fcntl::{AT_FDCWD, AtFlags, OFlag, ResolveFlag};
 use sys::nix::sys::stat::{Mode, SFlag, fstatat};
+use sys::nix::unistd::getpid;
 
 /// A program to execute.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Program {
     found: Option<usize>,
     searched: bool,
     needs_home: bool,
+    /// Whether it is passed sockets to listen on.
+    listens: bool,
 }
 
 impl Program {
@@ -43,6 +46,7 @@ impl Program {
         let candidates: Result<Vec<_>, _> = candidates.iter().map(|c| text("args", c)).collect();
         Ok(Self {
             arguments: Vector::new(arguments?),
+            listens: listen_fds > 0,
             needs_home: !environment.iter().any(|entry| entry.starts_with("HOME=")),
             environment: Vector::new(strings?),
             cwd: CString::new(process.cwd().as_os_str().as_bytes())
@@ -77,6 +81,17 @@ impl Program {
         let mut entry = b"HOME=".to_vec();
         entry.extend(home(root, uid).unwrap_or_else(|| b"/".to_vec()));
         if let Ok(entry) = CString::new(entry) {
+            self.environment.push(entry);
+        }
+    }
+
+    /// Sets `LISTEN_PID` where sockets are passed: a program takes them only if that is its own pid
+    /// (`sd_listen_fds(3)`), which only it can know.
+    pub fn add_listen_pid(&mut self) {
+        if !self.listens {
+            return;
+        }
+        if let Ok(entry) = CString::new(format!("LISTEN_PID={}", getpid())) {
             self.environment.push(entry);
         }
     }
@@ -122,7 +137,6 @@ fn environment(given: &[String], listen_fds: u32) -> Vec<String> {
     kept.reverse();
     if listen_fds > 0 {
         kept.push(format!("LISTEN_FDS={listen_fds}"));
-        kept.push("LISTEN_PID=1".to_owned());
     }
     kept
 }
@@ -163,21 +177,21 @@ fn home(root: BorrowedFd, uid: u32) -> Option<Vec<u8>> {
     (!home.is_empty()).then(|| home.to_vec())
 }
 
-/// Enters the working directory, which is made where it is missing.
+/// Enters the working directory; where it is missing it is made, if `below` a root.
 ///
 /// A directory that the kernel can't name from the container's root is outside of it: a
 /// descriptor of the host's, reached by a link below /proc.
-pub(crate) fn enter_directory(cwd: &CStr, root: BorrowedFd) -> Result<(), Fault> {
+pub(crate) fn enter_directory(cwd: &CStr, below: Option<BorrowedFd>) -> Result<(), Fault> {
     if cwd == c"/" {
         // Where the change of root has left us.
         return Ok(());
     }
-    match sys::nix::unistd::chdir(cwd) {
-        Err(Errno::ENOENT) => {
+    match (sys::nix::unistd::chdir(cwd), below) {
+        (Err(Errno::ENOENT), Some(root)) => {
             rootfs::make_directories(root, cwd).during(Stage::WorkingDirectory)?;
             sys::nix::unistd::chdir(cwd).during(Stage::WorkingDirectory)?;
         }
-        entered => entered.during(Stage::WorkingDirectory)?,
+        (entered, _) => entered.during(Stage::WorkingDirectory)?,
     }
     check_directory()
 }

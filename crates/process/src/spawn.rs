@@ -1,32 +1,40 @@
-//! The host's side of a new init: the fork(s), the id mappings, and the talk until it runs.
+//! The host's side of a new process: the fork(s), the id mappings, and the talk until it runs.
 
 use crate::fault::{During, Fault, Stage};
 use crate::init;
 use crate::mappings;
 use crate::message::{self, Kind};
 use crate::namespaces::{Joined, Namespaces};
+use crate::task::Task;
 use crate::{Error, Plan};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::nix::sched::{CloneFlags, setns, unshare};
+use sys::nix::sys::resource::{getrlimit, setrlimit};
 use sys::process::{Ended, Fork};
 use sys::{Errno, process, socket};
 
-/// A container's init, as its parent has it.
+/// A new process of a container, its init or another, as its parent has it.
 #[derive(Debug)]
-pub struct Init {
+pub struct Child {
     /// Its pid in the parent's pid namespace.
     pub pid: i32,
     /// A descriptor for it.
     pub pidfd: OwnedFd,
-    channel: OwnedFd,
+    pub(crate) channel: OwnedFd,
 }
 
-/// What an init tells.
+/// What has words for what goes wrong in the child.
+pub trait Describe {
+    /// What went wrong, in words: the step, the object, the kernel's answer.
+    fn describe(&self, fault: &Fault) -> String;
+}
+
+/// What a new process tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The environment is made; it waits for [`Init::proceed`] while the host's hooks run.
+    /// The environment is made; it waits for [`Child::proceed`] while the host's hooks run.
     Hooks,
-    /// Its filter has a listener, this descriptor of its; it waits for [`Init::proceed`].
+    /// Its filter has a listener, this descriptor of its; it waits for [`Child::proceed`].
     Listener(i32),
     /// Only the wait for `start` is left, or nothing.
     Ready,
@@ -36,11 +44,12 @@ pub enum Event {
 
 /// Forks an init that carries `plan` out, born in the v2 cgroup `cgroup` where there is one.
 ///
-/// It makes mounts at once, but waits with entering cgroups for [`Init::release`].
-pub fn spawn(plan: &mut Plan, cgroup: Option<BorrowedFd>) -> Result<Init, Error> {
+/// It makes mounts at once, but waits with entering cgroups for [`Child::release`].
+pub fn spawn(plan: &mut Plan, cgroup: Option<BorrowedFd>) -> Result<Child, Error> {
+    raise_hard_limits(&plan.task);
     let (ours, theirs) = socket::pair().map_err(|e| Error::call("making a socket pair", e))?;
     let (pid, pidfd) = if plan.inputs.namespaces.needs_hop() {
-        fork_through_hop(plan, cgroup, &ours, theirs)?
+        fork_through_hop(plan, cgroup, &ours, theirs, &HOP)?
     } else {
         match process::fork(plan.inputs.namespaces.new, cgroup) {
             Ok(Fork::Parent { pid, pidfd }) => (pid, pidfd),
@@ -51,7 +60,7 @@ pub fn spawn(plan: &mut Plan, cgroup: Option<BorrowedFd>) -> Result<Init, Error>
             Err(errno) => return Err(Error(plan.describe(&Fault::new(Stage::Fork, errno)))),
         }
     };
-    let init = Init { pid, pidfd, channel: ours };
+    let init = Child { pid, pidfd, channel: ours };
     let maps_itself = plan.inputs.namespaces.new.contains(CloneFlags::CLONE_NEWUSER);
     if let Some(mapped) = plan.inputs.namespaces.mappings.as_ref().filter(|_| maps_itself) {
         let mapped = mappings::write(pid, mapped).and_then(|()| init.tell(Kind::Mapped, &[]));
@@ -63,25 +72,25 @@ pub fn spawn(plan: &mut Plan, cgroup: Option<BorrowedFd>) -> Result<Init, Error>
     Ok(init)
 }
 
-impl Init {
-    /// Lets init enter its cgroups by these files, and go on.
+impl Child {
+    /// Lets an init enter its cgroups by these files, and go on.
     pub fn release(&self, entry_files: &[BorrowedFd]) -> Result<(), Error> {
         self.tell(Kind::Go, entry_files)
     }
 
-    /// A copy of init's descriptor `number` (`pidfd_getfd(2)`).
+    /// A copy of its descriptor `number` (`pidfd_getfd(2)`).
     pub fn descriptor(&self, number: i32) -> Result<OwnedFd, Error> {
         process::pidfd_getfd(&self.pidfd, number)
             .map_err(|errno| Error::call("fetching the seccomp listener from init", errno))
     }
 
-    /// Lets init go on after the host's hooks, or with its listener fetched.
+    /// Lets it go on after the host's hooks, or with its listener fetched.
     pub fn proceed(&self) -> Result<(), Error> {
         self.tell(Kind::Continue, &[])
     }
 
-    /// Waits for the next thing that init tells. That it failed is an error, in words.
-    pub fn next(&self, plan: &Plan) -> Result<Event, Error> {
+    /// Waits for the next thing that it tells. That it failed is an error, in words.
+    pub fn next(&self, plan: &impl Describe) -> Result<Event, Error> {
         let received = message::receive(self.channel.as_fd());
         match received.map_err(|errno| Error::call("talking to init", errno))? {
             None => Ok(Event::Closed),
@@ -95,21 +104,22 @@ impl Init {
         }
     }
 
-    /// Why init is gone though it has told nothing. Reaps it.
+    /// Why it, which is to be called `name`, is gone though it has told nothing. Reaps it.
     #[must_use]
-    pub fn explain_death(&self) -> Error {
+    pub fn explain_death(&self, name: &str) -> Error {
         self.abandon();
         Error(match process::wait(&self.pidfd) {
-            Ok(Ended::Killed(9)) => "init was killed by SIGKILL before it could run the program \
-                (when memory is short that is the kernel: see linux.resources.memory.limit)"
-                .into(),
-            Ok(Ended::Killed(signal)) => format!("init was killed by signal {signal}"),
-            Ok(Ended::Exited(status)) => format!("init exited with status {status}"),
-            Err(errno) => format!("init is gone, and waiting for it failed: {}", errno.desc()),
+            Ok(Ended::Killed(9)) => format!(
+                "{name} was killed by SIGKILL before it could run the program (when memory is \
+                 short that is the kernel: see linux.resources.memory.limit)"
+            ),
+            Ok(Ended::Killed(signal)) => format!("{name} was killed by signal {signal}"),
+            Ok(Ended::Exited(status)) => format!("{name} exited with status {status}"),
+            Err(errno) => format!("{name} is gone, and waiting for it failed: {}", errno.desc()),
         })
     }
 
-    /// Kills init; what it made goes with it. It remains to be reaped.
+    /// Kills it; what it made goes with it. It remains to be reaped.
     pub fn abandon(&self) {
         // The only failure is that it has ended already, which is what is wanted.
         let _ = process::pidfd_send_signal(&self.pidfd, 9);
@@ -125,7 +135,7 @@ impl Init {
 }
 
 /// Why there is no program running, in words that callers know from runc.
-fn start_failed(plan: &Plan, fault: &Fault) -> String {
+fn start_failed(plan: &impl Describe, fault: &Fault) -> String {
     let step = match fault.stage {
         Stage::ProgramNotInPath | Stage::Program | Stage::Exec => "",
         _ => "error during container init: ",
@@ -133,17 +143,41 @@ fn start_failed(plan: &Plan, fault: &Fault) -> String {
     format!("unable to start container process: {step}{}", plan.describe(fault))
 }
 
-/// Forks a process that joins and prepares namespaces, and then forks init as our own child.
-fn fork_through_hop(
-    plan: &mut Plan,
+/// Gives ourselves the hard limits that a process in a user namespace could not raise any more, to
+/// inherit them. Where we can't either, it says so.
+pub(crate) fn raise_hard_limits(task: &Task) {
+    for limit in task.rlimits.iter().filter(|_| task.user_namespace) {
+        match getrlimit(limit.resource) {
+            Ok((soft, hard)) if hard < limit.hard => {
+                let _ = setrlimit(limit.resource, soft, limit.hard);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a hop does for a plan.
+pub(crate) struct Hop<T> {
+    /// In the hop: joins namespaces, and forks the process.
+    pub run: fn(&mut T, &OwnedFd) -> Result<(), Fault>,
+    /// In the parent: writes the id mappings of the hop's new user namespace.
+    pub map: fn(&mut T, i32) -> Result<(), Error>,
+}
+
+const HOP: Hop<Plan> = Hop { run: hop, map: map_hop };
+
+/// Forks a process that joins and prepares namespaces, and then forks another as our own child.
+pub(crate) fn fork_through_hop<T: Describe>(
+    plan: &mut T,
     cgroup: Option<BorrowedFd>,
     ours: &OwnedFd,
     theirs: OwnedFd,
+    hop: &Hop<T>,
 ) -> Result<(i32, OwnedFd), Error> {
-    let (pid, hop) = match process::fork(CloneFlags::empty(), cgroup) {
+    let (pid, pidfd) = match process::fork(CloneFlags::empty(), cgroup) {
         Ok(Fork::Parent { pid, pidfd }) => (pid, pidfd),
         Ok(Fork::Child) => {
-            let fault = match hop(plan, &theirs) {
+            let fault = match (hop.run)(plan, &theirs) {
                 Ok(()) => process::exit_now(0),
                 Err(fault) => fault,
             };
@@ -153,26 +187,28 @@ fn fork_through_hop(
         Err(errno) => return Err(Error::call("forking", errno)),
     };
     drop(theirs);
-    let born = await_birth(plan, pid, ours.as_fd());
+    let born = await_birth(plan, pid, ours.as_fd(), hop.map);
     if born.is_err() {
-        let _ = process::pidfd_send_signal(&hop, 9);
+        let _ = process::pidfd_send_signal(&pidfd, 9);
     }
-    process::wait(&hop).map_err(|errno| Error::call("waiting for a child", errno))?;
+    process::wait(&pidfd).map_err(|errno| Error::call("waiting for a child", errno))?;
     born
 }
 
-/// Serves the hop until it has told init's pid.
-fn await_birth(plan: &mut Plan, hop: i32, channel: BorrowedFd) -> Result<(i32, OwnedFd), Error> {
+/// Serves the hop until it has told the pid of what it forked.
+fn await_birth<T: Describe>(
+    plan: &mut T,
+    hop: i32,
+    channel: BorrowedFd,
+    map: fn(&mut T, i32) -> Result<(), Error>,
+) -> Result<(i32, OwnedFd), Error> {
     loop {
         let received = message::receive(channel);
         let message = received.map_err(|errno| Error::call("talking to a child", errno))?;
         let message = message.ok_or_else(|| Error("a child died joining namespaces".into()))?;
         match (message.kind, message.fault) {
             (Kind::Map, _) => {
-                let namespaces = &mut plan.inputs.namespaces;
-                mappings::write(hop, &namespaces.mappings.clone().unwrap_or_default())?;
-                // The hop is in the new namespace, so init's clone does not make one.
-                namespaces.new.remove(CloneFlags::CLONE_NEWUSER);
+                map(plan, hop)?;
                 let told = message::send(channel, Kind::Mapped, 0, &[]);
                 told.map_err(|errno| Error::call("talking to a child", errno))?;
             }
@@ -187,40 +223,64 @@ fn await_birth(plan: &mut Plan, hop: i32, channel: BorrowedFd) -> Result<(i32, O
     }
 }
 
+/// In a hop: forks the process proper as its parent's child, and tells who it is.
+///
+/// In the child it gives nothing back, in the hop its pid.
+pub(crate) fn fork_from_hop(new: CloneFlags, channel: &OwnedFd) -> Result<Option<i32>, Fault> {
+    match process::fork(new | CloneFlags::CLONE_PARENT, None).during(Stage::Fork)? {
+        Fork::Child => Ok(None),
+        Fork::Parent { pid, pidfd } => {
+            let number = pid.cast_unsigned();
+            let told = message::send(channel.as_fd(), Kind::Born, number, &[pidfd.as_fd()]);
+            told.during(Stage::Channel).map(|()| Some(pid))
+        }
+    }
+}
+
+fn map_hop(plan: &mut Plan, hop: i32) -> Result<(), Error> {
+    let namespaces = &mut plan.inputs.namespaces;
+    mappings::write(hop, &namespaces.mappings.clone().unwrap_or_default())?;
+    // The hop is in the new namespace, so init's clone does not make one.
+    namespaces.new.remove(CloneFlags::CLONE_NEWUSER);
+    Ok(())
+}
+
 /// In the hop: joins namespaces, prepares the time namespace, forks init.
 fn hop(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
     process::set_dumpable(false).during(Stage::Session)?;
-    join(&plan.inputs.namespaces.joined)?;
+    let keep_groups = plan.task.given.keep_groups;
+    join(&plan.inputs.namespaces.joined, keep_groups)?;
     if let Some(offsets) = plan.inputs.namespaces.new_time.take() {
         let in_new_user = plan.inputs.namespaces.new.contains(CloneFlags::CLONE_NEWUSER);
         if in_new_user {
-            enter_user_namespace(&mut plan.inputs.namespaces, channel.as_fd())?;
+            enter_user_namespace(&mut plan.inputs.namespaces, keep_groups, channel.as_fd())?;
         }
         make_time_namespace(&offsets)?;
         if in_new_user {
             process::set_dumpable(false).during(Stage::Session)?;
         }
     }
-    let new = plan.inputs.namespaces.new | CloneFlags::CLONE_PARENT;
-    match process::fork(new, None).during(Stage::Fork)? {
-        Fork::Parent { pid, pidfd } => {
-            let told =
-                message::send(channel.as_fd(), Kind::Born, pid.cast_unsigned(), &[pidfd.as_fd()]);
-            told.during(Stage::Channel)
-        }
-        Fork::Child => init::run(plan, channel),
+    match fork_from_hop(plan.inputs.namespaces.new, channel)? {
+        Some(_) => Ok(()),
+        None => init::run(plan, channel),
     }
 }
 
 /// A time namespace belongs to the user namespace that it is made in, so that one comes first.
 /// Leaves us dumpable.
-fn enter_user_namespace(namespaces: &mut Namespaces, channel: BorrowedFd) -> Result<(), Fault> {
+fn enter_user_namespace(
+    namespaces: &mut Namespaces,
+    keep_groups: bool,
+    channel: BorrowedFd,
+) -> Result<(), Fault> {
     unshare(CloneFlags::CLONE_NEWUSER).during(Stage::UserNamespace)?;
     // Or only root could write the mappings, and then the offsets of a time namespace.
     process::set_dumpable(true).during(Stage::Session)?;
     message::announce(channel, Kind::Map, 0).during(Stage::Channel)?;
     init::expect(channel, Kind::Mapped)?;
-    init::become_root()?;
+    init::become_root(keep_groups)?;
+    // Becoming another user has made it untrue.
+    process::set_dumpable(true).during(Stage::Session)?;
     namespaces.new.remove(CloneFlags::CLONE_NEWUSER);
     Ok(())
 }
@@ -239,7 +299,7 @@ fn make_time_namespace(offsets: &str) -> Result<(), Fault> {
 /// Joins namespaces. The caller may own them, or only the user namespace among them may: those
 /// that can't be joined before it are tried again after it. The mount namespace is the last, as
 /// joining it changes what paths mean.
-fn join(joined: &[Joined]) -> Result<(), Fault> {
+fn join(joined: &[Joined], keep_groups: bool) -> Result<(), Fault> {
     let is = |kind: CloneFlags| move |one: &&Joined| one.kind == kind;
     let user = joined.iter().find(is(CloneFlags::CLONE_NEWUSER));
     let mount = joined.iter().find(is(CloneFlags::CLONE_NEWNS));
@@ -253,7 +313,7 @@ fn join(joined: &[Joined]) -> Result<(), Fault> {
     }
     if let Some(user) = user {
         enter(user)?;
-        init::become_root()?;
+        init::become_root(keep_groups)?;
     }
     later.into_iter().chain(mount).try_for_each(enter)
 }

@@ -206,6 +206,14 @@ pub fn namespace_type(file: impl AsFd) -> Result<i32> {
     Ok(returned)
 }
 
+/// Whether we are in another user namespace than the machine's first, as far as /proc tells.
+#[must_use]
+pub fn in_user_namespace() -> bool {
+    /// The first one's number: `PROC_USER_INIT_INO` of the kernel.
+    const FIRST: u64 = 0xEFFF_FFFD;
+    nix::sys::stat::stat("/proc/self/ns/user").is_ok_and(|namespace| namespace.st_ino != FIRST)
+}
+
 /// This process's stdin, stdout and stderr, open or not, for calls that say so themselves.
 #[must_use]
 pub fn stdio() -> [BorrowedFd<'static>; 3] {

@@ -53,6 +53,17 @@ pub fn reset_affinity() -> Result<()> {
     Ok(())
 }
 
+/// Lets this process run on these CPUs only (`sched_setaffinity(2)`): a bit a CPU, the first one the
+/// lowest bit of the first word.
+///
+/// `EINVAL` if none of them is there and in its cpuset.
+pub fn set_affinity(cpus: &[libc::c_ulong]) -> Result<()> {
+    let size = size_of_val(cpus);
+    // SAFETY: the pointer and size are of one array, which outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size, cpus.as_ptr()) })?;
+    Ok(())
+}
+
 /// Sets this process's NUMA memory policy (`set_mempolicy(2)`): `MPOL_*` and its flags, and the
 /// nodes as bits, the first node the lowest bit of the first word.
 pub fn set_memory_policy(mode: i32, nodes: &[libc::c_ulong]) -> Result<()> {

@@ -1,0 +1,57 @@
+//! Lists of CPUs and of memory nodes, as `0-3,7`, read into bits.
+
+use sys::nix::libc::c_ulong;
+
+/// How many numbers a list may tell apart: a mask of nodes is one page of bits at most, and the
+/// smallest page is 4 KiB.
+const MAX: usize = 4096 * 8;
+
+/// The bits of a list such as `0-3,7`; no words for an empty one.
+pub(crate) fn bits(list: &str) -> Result<Vec<c_ulong>, &'static str> {
+    let mut words = Vec::new();
+    if list.trim().is_empty() {
+        return Ok(words);
+    }
+    for range in list.split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return Err("a range ends before it begins");
+        }
+        let width = c_ulong::BITS as usize;
+        words.resize(words.len().max(last / width + 1), 0);
+        for one in first..=last {
+            if let Some(word) = words.get_mut(one / width) {
+                *word |= 1 << (one % width);
+            }
+        }
+    }
+    Ok(words)
+}
+
+fn number(text: &str) -> Result<usize, &'static str> {
+    let text = text.trim();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("not a list of numbers, as 0-3,7");
+    }
+    let number = text.parse().ok().filter(|number| *number < MAX);
+    number.ok_or("a number is at most 32767")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn lists_become_bits() {
+        assert!(bits("").unwrap().is_empty());
+        assert_eq!(bits("0-3, 7").unwrap(), [0b1000_1111]);
+        assert_eq!(bits("64").unwrap(), [0, 1]);
+        let wide = bits("1,2000-2001").unwrap();
+        assert_eq!((wide.len(), wide[0], wide[31]), (32, 2, 0b11 << 16));
+        for bad in ["-1", "1-", "a", "0,,1", "3-1", "32768", "+1", "0x1", ","] {
+            assert!(bits(bad).is_err(), "{bad}");
+        }
+    }
+}

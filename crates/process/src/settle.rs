@@ -1,0 +1,244 @@
+//! The last stages of every process, a container's init or one of `exec`: what is set on the process
+//! itself, the wait, and the execve.
+//!
+//! Nothing is formatted and little is allocated here; a failure leaves as a [`Fault`].
+
+use crate::fault::{During, Fault, Stage};
+use crate::message::{self, Kind};
+use crate::spawn::Describe;
+use crate::task::Task;
+use crate::{identity, program};
+use std::convert::Infallible;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use sys::fs::{CloseRange, Scratch};
+use sys::nix::sys::resource::setrlimit;
+use sys::nix::sys::signal::SigSet;
+use sys::nix::sys::stat::{Mode, umask};
+use sys::nix::unistd::setsid;
+use sys::{Errno, process, schedule};
+
+/// The exit status of a process that could not run its program.
+const NOT_RUN: i32 = 255;
+
+/// Who is told of a failure.
+pub(crate) enum Reporter {
+    /// The parent, over the channel.
+    Parent,
+    /// Whoever wrote to the exec fifo; the parent is gone.
+    Starter,
+}
+
+/// Carries `stages` out for the plan `of`; does not come back.
+pub(crate) fn run<T: Describe>(
+    of: &mut T,
+    channel: &OwnedFd,
+    stages: fn(&mut T, BorrowedFd, &mut Reporter) -> Result<Infallible, Fault>,
+    fifo: fn(&T) -> Option<&OwnedFd>,
+) -> ! {
+    // The program gets nothing of what our caller, or we, have blocked.
+    // It only fails for arguments that make no sense.
+    let _ = SigSet::empty().thread_set_mask();
+    let mut reporter = Reporter::Parent;
+    let Err(fault) = stages(of, channel.as_fd(), &mut reporter);
+    match (reporter, fifo(of)) {
+        (Reporter::Starter, Some(fifo)) => {
+            // Whoever would read it may be gone, and then nobody is there to tell.
+            let _ = sys::fs::write_once(fifo, of.describe(&fault).as_bytes());
+        }
+        _ => {
+            // A parent that is gone needs no telling.
+            let _ = message::report(channel.as_fd(), &fault);
+        }
+    }
+    process::exit_now(NOT_RUN)
+}
+
+/// Ends a process whose parent is gone.
+pub(crate) fn abandoned() -> ! {
+    process::exit_now(NOT_RUN)
+}
+
+/// Adjusts how soon the OOM killer takes this process. While paths still are the host's: its /proc
+/// is one.
+pub(crate) fn adjust_oom_score(task: &Task) -> Result<(), Fault> {
+    match &task.oom_score {
+        Some(score) => sys::fs::write_file(c"/proc/self/oom_score_adj", score.as_bytes())
+            .during(Stage::OomScore),
+        None => Ok(()),
+    }
+}
+
+/// Enters cgroups by their v1 `tasks` files; a v2 one we were born in.
+///
+/// Writing "0" to such a file moves the writing thread alone, which spares the wait for an RCU
+/// grace period that a write of a pid to `cgroup.procs` costs.
+pub(crate) fn enter_cgroups(files: impl Iterator<Item = impl AsFd>) -> Result<(), Fault> {
+    for (index, tasks) in files.enumerate() {
+        let entered = sys::fs::write_once(&tasks, b"0");
+        entered.map_err(|errno| Fault::at(Stage::EnterCgroup, index, errno))?;
+    }
+    Ok(())
+}
+
+/// Lets the process run on every CPU of its cgroup, wherever its maker was bound to.
+pub(crate) fn reset_affinity() -> Result<(), Fault> {
+    match schedule::reset_affinity() {
+        // A policy such as SCHED_DEADLINE fixes the affinity; then it is the caller's wish.
+        Err(Errno::EPERM | Errno::EBUSY | Errno::EINVAL) | Ok(()) => Ok(()),
+        reset => reset.during(Stage::EnterCgroup),
+    }
+}
+
+/// Starts a session of the process's own, with the container's keyring.
+pub(crate) fn start_session(task: &Task) -> Result<(), Fault> {
+    setsid().map(drop).during(Stage::Session)?;
+    if let Some(name) = &task.given.keyring {
+        match sys::keyring::join_session(name) {
+            Err(Errno::ENOSYS) => {}
+            joined => joined.during(Stage::Keyring)?,
+        }
+    }
+    Ok(())
+}
+
+/// Where a process settles down.
+pub(crate) struct Place<'a> {
+    /// The container's root directory.
+    pub root: BorrowedFd<'a>,
+    /// Whether a working directory that is missing is made.
+    pub makes_cwd: bool,
+    /// Opens a file below its own folder in a procfs that is one.
+    pub open_own_proc: &'a dyn Fn(&str) -> sys::Result<Scratch>,
+    /// The umask, where `process.user` has none.
+    pub umask: Mode,
+}
+
+/// All that is set on the process itself, from what needs the most privileges to what needs none;
+/// then the program is looked for, as the user who will run it.
+pub(crate) fn settle(task: &mut Task, place: &Place) -> Result<(), Fault> {
+    if let Some(program) = task.program.as_mut() {
+        program.add_home(place.root, task.identity.uid);
+        program.add_listen_pid();
+    }
+    set_attributes(task)?;
+    if let Some(label) = &task.label {
+        let file = (place.open_own_proc)(label.file).during(Stage::Label)?;
+        sys::fs::write_once(file, label.value.as_bytes()).during(Stage::Label)?;
+    }
+    identity::own_stdio(&task.identity, process::stdio().each_ref().map(AsFd::as_fd))?;
+    umask(task.identity.umask.unwrap_or(place.umask));
+    let directory = task.program.as_ref().map(|program| program.cwd.as_c_str());
+    let below = place.makes_cwd.then_some(place.root);
+    let entered = directory.map_or(Ok(()), |cwd| program::enter_directory(cwd, below));
+    identity::assume(task)?;
+    match (entered, directory) {
+        // A directory that root may not enter, over NFS say, may be the user's own.
+        (Err(fault), Some(cwd)) if fault.errno == Errno::EACCES => {
+            sys::nix::unistd::chdir(cwd).during(Stage::WorkingDirectory)?;
+            program::check_directory()?;
+        }
+        (entered, _) => entered?,
+    }
+    if let Some(domain) = task.personality {
+        process::set_personality(domain).during(Stage::Personality)?;
+    }
+    task.program.as_mut().map_or(Ok(()), program::Program::find)
+}
+
+/// Scheduling, memory policy and limits, in the container's own cgroup, as its cpuset bounds them.
+fn set_attributes(task: &Task) -> Result<(), Fault> {
+    if let Some(attributes) = &task.scheduler {
+        schedule::set(attributes).during(Stage::Scheduler)?;
+    }
+    if let Some((class, priority)) = task.io_priority {
+        schedule::set_io_priority(class, priority).during(Stage::IoPriority)?;
+    }
+    if let Some(policy) = &task.memory_policy {
+        let set = schedule::set_memory_policy(policy.mode, &policy.nodes);
+        set.during(Stage::MemoryPolicy)?;
+    }
+    for (index, limit) in task.rlimits.iter().enumerate() {
+        let set = setrlimit(limit.resource, limit.soft, limit.hard);
+        set.map_err(|errno| Fault::at(Stage::Rlimit, index, errno))?;
+    }
+    Ok(())
+}
+
+/// Waits for the exec fifo where there is one, and executes the program, after `hooks` where there
+/// are any.
+///
+/// Once the filter is in there are only read, write and execve: whatever else one did here, a
+/// profile could forbid.
+pub(crate) fn launch(
+    task: &Task,
+    hooks: Option<&dyn Fn() -> Result<(), Fault>>,
+    channel: BorrowedFd,
+    reporter: &mut Reporter,
+) -> Result<Infallible, Fault> {
+    let given = &task.given;
+    // Also what belongs to the parent alone, such as its lock on the state.
+    let first = given.preserve_fds.saturating_add(3).cast_signed();
+    sys::fs::keep_over_exec(3, first - 1).during(Stage::Descriptors)?;
+    close_others(first, channel, given.exec_fifo.as_ref()).during(Stage::Descriptors)?;
+    // A listener has to be handed over while the parent is there; else hooks go before the filter,
+    // which is the program's, not theirs.
+    let listens = given.filter.as_ref().is_some_and(|filter| filter.listener().is_some());
+    let late_filter = hooks.is_some() && !listens;
+    if !late_filter {
+        install_filter(task, channel)?;
+    }
+    message::announce(channel, Kind::Ready, 0).during(Stage::Channel)?;
+    if let Some(fifo) = &given.exec_fifo {
+        *reporter = Reporter::Starter;
+        wait_for_start(fifo)?;
+    }
+    hooks.map_or(Ok(()), |run| run())?;
+    if late_filter {
+        install_filter(task, channel)?;
+    }
+    match &task.program {
+        Some(program) => Err(program.execute()),
+        None => Err(Fault::new(Stage::Exec, Errno::ENOEXEC)),
+    }
+}
+
+/// Installs the filter, and hands its listener over where it has one.
+fn install_filter(task: &Task, channel: BorrowedFd) -> Result<(), Fault> {
+    let Some(listener) = identity::install_filter(task)? else { return Ok(()) };
+    let number = listener.as_raw_fd().cast_unsigned();
+    message::announce(channel, Kind::Listener, number).during(Stage::Channel)?;
+    if !message::wait(channel).during(Stage::Channel)? {
+        abandoned();
+    }
+    // Closing it takes a call that the filter may forbid; it is close-on-exec.
+    std::mem::forget(listener);
+    Ok(())
+}
+
+/// Closes every descriptor from `first` on but the two that are still needed: an init that waits
+/// has nothing of the host's open. Whoever owned the others does not come to use them again.
+fn close_others(first: i32, channel: BorrowedFd, fifo: Option<&OwnedFd>) -> sys::Result<()> {
+    let fifo = fifo.map_or(channel.as_raw_fd(), AsRawFd::as_raw_fd);
+    let channel = channel.as_raw_fd();
+    let mut next = first;
+    for kept in [channel.min(fifo), channel.max(fifo)] {
+        if kept > next {
+            sys::fs::close_run(next, kept - 1)?;
+        }
+        next = next.max(kept + 1);
+    }
+    sys::fs::close_from(next, CloseRange::Close)
+}
+
+/// Reads the byte that `start` writes. We hold the fifo for writing too, so it never ends.
+fn wait_for_start(fifo: &OwnedFd) -> Result<(), Fault> {
+    let mut byte = [0];
+    loop {
+        match sys::nix::unistd::read(fifo, &mut byte) {
+            Ok(1) => return Ok(()),
+            Ok(_) => return Err(Fault::new(Stage::ExecFifo, Errno::EPIPE)),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Fault::new(Stage::ExecFifo, errno)),
+        }
+    }
+}

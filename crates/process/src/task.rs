@@ -1,0 +1,331 @@
+//! What a process is made of, whether it is a container's init or comes later by `exec`: all that
+//! `process` and its surroundings say, in the form that the last stages use.
+
+use crate::capabilities::{Sets, number_name};
+use crate::memory::Policy;
+use crate::program::Program;
+use crate::{Error, Fault, Stage};
+use oci_spec::runtime::{
+    IOPriorityClass, Linux, LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy,
+    PosixRlimitType, Process, Scheduler,
+};
+use seccomp::Filter;
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use sys::nix::sys::resource::Resource;
+use sys::nix::sys::stat::Mode;
+use sys::schedule;
+use sys::terminal::Size;
+
+/// What a process is given beside its config.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// Its seccomp filter.
+    pub filter: Option<Filter>,
+    /// Where its terminal goes, if it has one.
+    pub console: Option<Console>,
+    /// What it waits on before its program; without it the program is run at once.
+    pub exec_fifo: Option<OwnedFd>,
+    /// The name of its session keyring; without it the caller's is kept.
+    pub keyring: Option<CString>,
+    /// How many descriptors from 3 on the program inherits.
+    pub preserve_fds: u32,
+    /// How many of them, the first ones, it is told of as sockets to listen on.
+    pub listen_fds: u32,
+    /// Whether it keeps the supplementary groups that we have, whatever `process.user` says.
+    pub keep_groups: bool,
+}
+
+/// The terminal of a process.
+#[derive(Debug)]
+pub struct Console {
+    /// The socket that gets the master.
+    pub socket: OwnedFd,
+    /// The size to begin with, in characters.
+    pub size: Option<Size>,
+}
+
+/// A process to be, from its settling down to its execve.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub given: Given,
+    /// Without `process`, a container can be made but not started.
+    pub program: Option<Program>,
+    pub identity: Identity,
+    pub capabilities: Sets,
+    pub rlimits: Vec<Rlimit>,
+    /// As the kernel takes it.
+    pub oom_score: Option<String>,
+    pub scheduler: Option<schedule::Attributes>,
+    pub io_priority: Option<(u32, u32)>,
+    pub memory_policy: Option<Policy>,
+    pub personality: Option<u64>,
+    pub label: Option<Label>,
+    pub no_new_privileges: bool,
+    /// Whether it is in a user namespace that is not the caller's.
+    pub user_namespace: bool,
+}
+
+/// Whom the process runs as.
+#[derive(Debug, Default)]
+pub(crate) struct Identity {
+    pub uid: u32,
+    pub gid: u32,
+    /// Its supplementary groups; without them those that it has are kept.
+    pub groups: Option<Vec<u32>>,
+    pub umask: Option<Mode>,
+}
+
+/// One limit of `process.rlimits`.
+#[derive(Debug)]
+pub(crate) struct Rlimit {
+    pub resource: Resource,
+    pub soft: u64,
+    pub hard: u64,
+}
+
+/// A security label to take at execve.
+#[derive(Debug)]
+pub(crate) struct Label {
+    /// Below /proc/PID.
+    pub file: &'static str,
+    pub value: String,
+}
+
+impl Task {
+    /// Lays out `process`, with what `linux` says of every process of the container.
+    pub fn plan(
+        process: Option<&Process>,
+        linux: Option<&Linux>,
+        given: Given,
+        user_namespace: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, Error> {
+        let config = process.and_then(|p| p.capabilities().as_ref());
+        let capabilities = Sets::plan(config, user_namespace, warnings)
+            .map_err(|errno| Error::call("reading our own capabilities", errno))?;
+        Ok(Self {
+            program: process.map(|p| Program::plan(p, given.listen_fds)).transpose()?,
+            identity: process.map(|p| Identity::plan(p, given.keep_groups)).unwrap_or_default(),
+            capabilities,
+            rlimits: process.map(rlimits).unwrap_or_default(),
+            oom_score: process.and_then(Process::oom_score_adj).map(|score| score.to_string()),
+            scheduler: process.and_then(|p| p.scheduler().as_ref()).map(scheduler),
+            io_priority: process.and_then(io_priority),
+            memory_policy: memory_policy(linux)?,
+            personality: personality(linux),
+            label: process.and_then(|p| label(p, warnings)),
+            no_new_privileges: process.and_then(Process::no_new_privileges).unwrap_or(false),
+            given,
+            user_namespace,
+        })
+    }
+
+    /// What went wrong, in words.
+    pub fn describe(&self, fault: &Fault) -> String {
+        let answer = fault.errno.desc().to_lowercase();
+        match (fault.stage, &self.program) {
+            (Stage::ProgramNotInPath | Stage::Program | Stage::Exec, Some(program)) => {
+                program.describe(fault.stage, fault.errno)
+            }
+            (Stage::ProgramNotInPath | Stage::Program | Stage::Exec, None) => answer,
+            (Stage::Ambient, _) => {
+                let name = number_name(u8::try_from(fault.index).unwrap_or(u8::MAX));
+                format!("can't raise ambient capability {name}: {answer}")
+            }
+            _ => format!("{}: {answer}{}", self.object(fault), remedy(fault)),
+        }
+    }
+
+    /// What a stage was about: its words, and the config's place for it.
+    fn object(&self, fault: &Fault) -> String {
+        let index = fault.index;
+        let cwd = self.program.as_ref().map(|p| p.cwd.to_string_lossy()).unwrap_or_default();
+        match fault.stage {
+            Stage::Rlimit => format!("setting process.rlimits[{index}]"),
+            Stage::EnterCgroup => format!("entering cgroup hierarchy {index}"),
+            Stage::Stdio => format!("giving descriptor {index} to process.user"),
+            Stage::WorkingDirectory => {
+                format!("chdir to cwd (\"{cwd}\") set in config.json failed")
+            }
+            Stage::WorkingDirectoryOutside => format!(
+                "process.cwd {cwd}: current working directory is outside of container mount \
+                 namespace root -- possible container breakout detected"
+            ),
+            Stage::Bounding => {
+                let name = number_name(u8::try_from(index).unwrap_or(u8::MAX));
+                format!("dropping {name} from the bounding set")
+            }
+            stage => fixed_object(stage).to_owned(),
+        }
+    }
+}
+
+/// What a stage was about, where that needs nothing but the stage.
+fn fixed_object(stage: Stage) -> &'static str {
+    match stage {
+        Stage::EnterContainer => "joining the namespaces of the container",
+        Stage::EnterRoot => "changing to the root of the container",
+        Stage::Affinity => "setting process.execCPUAffinity",
+        Stage::TimeNamespace => "making the time namespace with linux.timeOffsets",
+        Stage::UserNamespace => "making the user namespace",
+        Stage::Fork => "forking init",
+        Stage::MappedRoot => "becoming root of the user namespace (linux.uidMappings need id 0)",
+        Stage::OomScore => "setting process.oomScoreAdj",
+        Stage::Descriptors => "passing descriptors on (--preserve-fds)",
+        Stage::Session => "starting a session",
+        Stage::Keyring => "joining a new session keyring",
+        Stage::Loopback => "setting the loopback interface up",
+        Stage::Hostname => "setting hostname",
+        Stage::Domainname => "setting domainname",
+        Stage::CgroupNamespace => "making the cgroup namespace",
+        Stage::Terminal => "making the terminal (process.terminal)",
+        Stage::ConsoleSocket => "sending the terminal over the console socket",
+        Stage::Scheduler => "setting process.scheduler",
+        Stage::IoPriority => "setting process.ioPriority",
+        Stage::MemoryPolicy => "setting linux.memoryPolicy",
+        Stage::Personality => "setting linux.personality",
+        Stage::Label => "setting process.apparmorProfile or process.selinuxLabel",
+        Stage::Capabilities => "setting process.capabilities",
+        Stage::User => "setting process.user",
+        Stage::NoNewPrivileges => "setting process.noNewPrivileges",
+        Stage::Seccomp => "installing the linux.seccomp filter",
+        Stage::ExecFifo => "waiting on the exec fifo",
+        _ => "talking to init",
+    }
+}
+
+/// What may help, for the failures whose cause is known.
+fn remedy(fault: &Fault) -> &'static str {
+    match (fault.stage, fault.errno) {
+        (Stage::Keyring, sys::Errno::EDQUOT) => {
+            " (the user has too many keyrings: raise kernel.keys.maxkeys, or use --no-new-keyring)"
+        }
+        (Stage::MemoryPolicy, sys::Errno::EINVAL) => {
+            " (invalid memory policy: the nodes must be there and in linux.resources.cpu.mems, and \
+             the kernel must know the mode)"
+        }
+        (Stage::MemoryPolicy, sys::Errno::ENOSYS) => " (the kernel is built without NUMA)",
+        (Stage::OomScore, sys::Errno::EACCES) => " (lowering it needs CAP_SYS_RESOURCE)",
+        (Stage::Rlimit, sys::Errno::EPERM) => " (raising a hard limit needs CAP_SYS_RESOURCE)",
+        (Stage::Fork, sys::Errno::ENOSPC) => " (see user.max_*_namespaces in /proc/sys)",
+        (Stage::Fork, sys::Errno::EPERM) => " (making namespaces needs CAP_SYS_ADMIN)",
+        _ => "",
+    }
+}
+
+impl Identity {
+    fn plan(process: &Process, keep_groups: bool) -> Self {
+        let user = process.user();
+        Self {
+            uid: user.uid(),
+            gid: user.gid(),
+            groups: (!keep_groups).then(|| user.additional_gids().clone().unwrap_or_default()),
+            umask: user.umask().map(Mode::from_bits_truncate),
+        }
+    }
+}
+
+fn rlimits(process: &Process) -> Vec<Rlimit> {
+    let list = process.rlimits().iter().flatten();
+    list.map(|r| Rlimit { resource: resource(r.typ()), soft: r.soft(), hard: r.hard() }).collect()
+}
+
+fn resource(kind: PosixRlimitType) -> Resource {
+    match kind {
+        PosixRlimitType::RlimitCpu => Resource::RLIMIT_CPU,
+        PosixRlimitType::RlimitFsize => Resource::RLIMIT_FSIZE,
+        PosixRlimitType::RlimitData => Resource::RLIMIT_DATA,
+        PosixRlimitType::RlimitStack => Resource::RLIMIT_STACK,
+        PosixRlimitType::RlimitCore => Resource::RLIMIT_CORE,
+        PosixRlimitType::RlimitRss => Resource::RLIMIT_RSS,
+        PosixRlimitType::RlimitNproc => Resource::RLIMIT_NPROC,
+        PosixRlimitType::RlimitNofile => Resource::RLIMIT_NOFILE,
+        PosixRlimitType::RlimitMemlock => Resource::RLIMIT_MEMLOCK,
+        PosixRlimitType::RlimitAs => Resource::RLIMIT_AS,
+        PosixRlimitType::RlimitLocks => Resource::RLIMIT_LOCKS,
+        PosixRlimitType::RlimitSigpending => Resource::RLIMIT_SIGPENDING,
+        PosixRlimitType::RlimitMsgqueue => Resource::RLIMIT_MSGQUEUE,
+        PosixRlimitType::RlimitNice => Resource::RLIMIT_NICE,
+        PosixRlimitType::RlimitRtprio => Resource::RLIMIT_RTPRIO,
+        PosixRlimitType::RlimitRttime => Resource::RLIMIT_RTTIME,
+    }
+}
+
+fn scheduler(config: &Scheduler) -> schedule::Attributes {
+    let policy = match config.policy() {
+        LinuxSchedulerPolicy::SchedOther => 0,
+        LinuxSchedulerPolicy::SchedFifo => 1,
+        LinuxSchedulerPolicy::SchedRr => 2,
+        LinuxSchedulerPolicy::SchedBatch => 3,
+        LinuxSchedulerPolicy::SchedIso => 4,
+        LinuxSchedulerPolicy::SchedIdle => 5,
+        LinuxSchedulerPolicy::SchedDeadline => 6,
+    };
+    let flag = |flag: &LinuxSchedulerFlag| match flag {
+        LinuxSchedulerFlag::SchedResetOnFork => 0x01,
+        LinuxSchedulerFlag::SchedFlagReclaim => 0x02,
+        LinuxSchedulerFlag::SchedFlagDLOverrun => 0x04,
+        LinuxSchedulerFlag::SchedFlagKeepPolicy => 0x08,
+        LinuxSchedulerFlag::SchedFlagKeepParams => 0x10,
+        LinuxSchedulerFlag::SchedFlagUtilClampMin => 0x20,
+        LinuxSchedulerFlag::SchedFlagUtilClampMax => 0x40,
+    };
+    schedule::Attributes {
+        size: 0,
+        policy,
+        flags: config.flags().iter().flatten().fold(0, |flags, one| flags | flag(one)),
+        nice: config.nice().unwrap_or(0),
+        priority: config.priority().unwrap_or(0).cast_unsigned(),
+        runtime: config.runtime().unwrap_or(0),
+        deadline: config.deadline().unwrap_or(0),
+        period: config.period().unwrap_or(0),
+    }
+}
+
+fn io_priority(process: &Process) -> Option<(u32, u32)> {
+    let config = process.io_priority().as_ref()?;
+    let class = match config.class() {
+        IOPriorityClass::IoprioClassRt => 1,
+        IOPriorityClass::IoprioClassBe => 2,
+        IOPriorityClass::IoprioClassIdle => 3,
+    };
+    Some((class, u32::try_from(config.priority()).unwrap_or(u32::MAX)))
+}
+
+fn memory_policy(linux: Option<&Linux>) -> Result<Option<Policy>, Error> {
+    let config = linux.and_then(|linux| linux.memory_policy().as_ref());
+    config.map(Policy::plan).transpose()
+}
+
+fn personality(linux: Option<&Linux>) -> Option<u64> {
+    let config = linux?.personality().as_ref()?;
+    Some(match config.domain() {
+        LinuxPersonalityDomain::PerLinux => 0,
+        LinuxPersonalityDomain::PerLinux32 => 8,
+    })
+}
+
+/// The label to take at execve. Where its security module is off it is left out, with a warning:
+/// there is nothing that it could restrict.
+fn label(process: &Process, warnings: &mut Vec<String>) -> Option<Label> {
+    let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+    if let Some(profile) = given(process.apparmor_profile()) {
+        if module_is_on("/sys/module/apparmor/parameters/enabled", "Y") {
+            let value = format!("exec {profile}");
+            return Some(Label { file: "attr/apparmor/exec", value });
+        }
+        warnings.push(format!("process.apparmorProfile {profile}: AppArmor is not enabled here"));
+    }
+    if let Some(value) = given(process.selinux_label()) {
+        if module_is_on("/sys/fs/selinux/enforce", "") {
+            return Some(Label { file: "attr/exec", value });
+        }
+        warnings.push(format!("process.selinuxLabel {value}: SELinux is not enabled here"));
+    }
+    None
+}
+
+fn module_is_on(file: &str, with: &str) -> bool {
+    std::fs::read_to_string(file).is_ok_and(|content| content.starts_with(with))
+}
