@@ -5,21 +5,24 @@ use std::process::Command;
 use std::{env, fs};
 
 fn main() {
-    println!("cargo::rustc-env=RIND_COMMIT={}", commit());
+    println!("cargo::rustc-env=RIND_COMMIT={}", of_commit("RIND_COMMIT", "%h", "unknown"));
+    println!("cargo::rustc-env=RIND_DATE={}", of_commit("RIND_DATE", "%cs", ""));
     order_functions();
 }
 
-/// `RIND_COMMIT`, else what git says.
-fn commit() -> String {
-    println!("cargo::rerun-if-env-changed=RIND_COMMIT");
+/// What `variable` has, else what git says of the last commit.
+fn of_commit(variable: &str, format: &str, otherwise: &str) -> String {
+    println!("cargo::rerun-if-env-changed={variable}");
     println!("cargo::rerun-if-changed=../../.git/HEAD");
     println!("cargo::rerun-if-changed=../../.git/refs/heads");
     let from_git = || {
-        let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok()?;
+        let mut git = Command::new("git");
+        git.args(["log", "-1", "--abbrev=12", &format!("--format={format}")]);
+        let output = git.output().ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| text.trim().to_owned()).filter(|text| !text.is_empty())
     };
-    env::var("RIND_COMMIT").ok().or_else(from_git).unwrap_or_else(|| "unknown".to_owned())
+    env::var(variable).ok().or_else(from_git).unwrap_or_else(|| otherwise.to_owned())
 }
 
 /// Has the functions that every container's start goes through (order.txt, made by scripts/order)

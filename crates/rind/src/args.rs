@@ -26,12 +26,20 @@ pub struct Parsed {
     /// What stands for itself, the id first.
     pub positional: Vec<String>,
     flags: Vec<(&'static str, String)>,
+    /// What the command's input file has, once it is read.
+    pub input: Option<Vec<u8>>,
 }
 
 impl Parsed {
     /// The value of a flag; that of the last one where it is repeated.
     pub fn value(&self, name: &str) -> Option<&str> {
         let found = self.flags.iter().rev().find(|(flag, _)| *flag == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// All values of a flag that may be repeated.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        let found = self.flags.iter().filter(move |(flag, _)| *flag == name);
         found.map(|(_, value)| value.as_str())
     }
 
@@ -54,7 +62,7 @@ pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Stri
     let words: Vec<String> = words.collect::<Result<_, _>>()?;
     let mut words = words.into_iter().peekable();
     let mut flags = Vec::new();
-    while let Some(word) = words.next_if(|word| word.starts_with('-') && word.len() > 1) {
+    while let Some(word) = words.next_if(|word| is_flag(word)) {
         match read_flag(&word, GLOBAL_FLAGS, &mut words, "")? {
             Some(flag) => flags.push(flag),
             None if word.trim_start_matches('-').starts_with('v') => {
@@ -86,13 +94,14 @@ fn read_command(
     while let Some(word) = words.next() {
         if word == "--" && !only_positional {
             only_positional = true;
-        } else if word.starts_with('-') && word.len() > 1 && !only_positional {
+        } else if is_flag(&word) && !only_positional {
             match read_flag(&word, entry.flags, words, entry.name)? {
                 Some(flag) => flags.push(flag),
                 None => return Ok(Arguments::Help(help::of(entry))),
             }
         } else {
             positional.push(word);
+            only_positional |= entry.plain_after.is_some_and(|count| positional.len() >= count);
         }
     }
     let (least, most) = entry.positional;
@@ -108,7 +117,7 @@ fn read_command(
             help::usage(entry)
         ));
     }
-    Ok(Arguments::Command(Parsed { entry, positional, flags }))
+    Ok(Arguments::Command(Parsed { entry, positional, flags, input: None }))
 }
 
 /// Reads a flag with its value; `None` for one that asks for help or the version.
@@ -118,16 +127,12 @@ fn read_flag(
     words: &mut Words,
     command: &str,
 ) -> Result<Option<(&'static str, String)>, String> {
-    let bare = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).unwrap_or(word);
-    let (name, value) = match bare.split_once('=') {
-        Some((name, value)) => (name, Some(value.to_owned())),
-        None => (bare, None),
-    };
+    let (name, value) = split_flag(word);
+    let value = value.map(str::to_owned);
     if matches!(name, "help" | "h") || command.is_empty() && matches!(name, "version" | "v") {
         return Ok(None);
     }
-    let is_it = |flag: &&Flag| flag.name == name || !flag.short.is_empty() && flag.short == name;
-    let flag = table.iter().find(is_it).ok_or_else(|| unknown_flag(word, table, command))?;
+    let flag = find_flag(table, name).ok_or_else(|| unknown_flag(word, table, command))?;
     let value = match (flag.value, value) {
         ("", None) => "true".to_owned(),
         ("", Some(value)) => match value.as_str() {
@@ -137,13 +142,30 @@ fn read_flag(
         },
         (_, Some(value)) => value,
         (what, None) => {
-            words.next().ok_or_else(|| format!("--{} needs a value: {what}", flag.name))?
+            words.next().ok_or_else(|| format!("--{} requires an argument: {what}", flag.name))?
         }
     };
     Ok(Some((flag.name, value)))
 }
 
-fn find(name: &str) -> Result<&'static Command, String> {
+/// Whether a word is a flag, and not an argument; `-` alone is one.
+pub fn is_flag(word: &str) -> bool {
+    word.starts_with('-') && word.len() > 1
+}
+
+/// The name that a flag is given by, and the value in the same word.
+pub fn split_flag(word: &str) -> (&str, Option<&str>) {
+    let bare = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).unwrap_or(word);
+    bare.split_once('=').map_or((bare, None), |(name, value)| (name, Some(value)))
+}
+
+/// The flag that has this name, or this letter.
+pub fn find_flag(table: &'static [Flag], name: &str) -> Option<&'static Flag> {
+    table.iter().find(|flag| flag.name == name || !flag.short.is_empty() && flag.short == name)
+}
+
+/// The command of this name; an error is for the user.
+pub fn find(name: &str) -> Result<&'static Command, String> {
     COMMANDS.iter().find(|command| command.name == name).ok_or_else(|| {
         let names = COMMANDS.iter().map(|command| command.name);
         format!("unknown command {name:?}{}; see rind --help", suggestion(name, names))
@@ -229,7 +251,7 @@ mod tests {
         for (line, text) in [
             ("craete box", "did you mean \"create\"?"),
             ("create --bundel /b box", "did you mean --bundle?"),
-            ("create --bundle", "needs a value"),
+            ("create --bundle", "requires an argument"),
             ("create", "requires exactly 1 argument"),
             ("kill a b c", "requires 1 to 2 argument"),
             ("--nonsense list", "flag provided but not defined: --nonsense"),

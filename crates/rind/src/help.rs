@@ -1,7 +1,25 @@
 //! `--help` and `--version`, made from the same tables that the command line is read by.
 
-use crate::commands::{COMMANDS, Command, Flag, GLOBAL_FLAGS};
+use crate::commands::{COMMANDS, Command, Flag, GLOBAL_FLAGS, flag};
 use std::fmt::Write;
+
+/// What rind is.
+pub const SUMMARY: &str = "an OCI container runtime: a thin skin around a process";
+
+/// How it is called.
+pub const USAGE: &str = "rind [GLOBAL FLAG...] COMMAND [FLAG...] [ID] [ARG...]";
+
+/// How to begin.
+pub const INTRODUCTION: &str =
+    "A container is made from a bundle: a directory with a config.json and a root file system.
+    # rind spec                    writes a config.json to begin with
+    # rind run --bundle DIR ID     runs it, in the foreground";
+
+/// A flag of every command, and of none.
+pub const HELP: Flag = flag("help", "h", "", "show this, or the help of a command");
+
+/// Flags that have no effect but to print.
+pub const COMMON_FLAGS: &[Flag] = &[HELP, flag("version", "v", "", "show the version")];
 
 /// What `--version` prints.
 pub fn version() -> String {
@@ -10,13 +28,7 @@ pub fn version() -> String {
 
 /// What `--help` prints.
 pub fn overview() -> String {
-    let mut text = "rind - an OCI container runtime: a thin skin around a process\n\n\
-        usage: rind [GLOBAL FLAG...] COMMAND [FLAG...] [ID] [ARG...]\n\n\
-        A container is made from a bundle: a directory with a config.json and a root file system.\n\
-        \x20   # rind spec                    writes a config.json to begin with\n\
-        \x20   # rind run --bundle DIR ID     runs it, in the foreground\n\n\
-        commands:\n"
-        .to_owned();
+    let mut text = format!("rind - {SUMMARY}\n\nusage: {USAGE}\n\n{INTRODUCTION}\n\ncommands:\n");
     let width = COMMANDS.iter().map(|command| command.name.len()).max().unwrap_or(0);
     for command in COMMANDS {
         // Writing to a string can't fail.
@@ -24,10 +36,7 @@ pub fn overview() -> String {
     }
     text += "\nglobal flags:\n";
     text += &flags(GLOBAL_FLAGS);
-    text += &flags(&[
-        Flag { name: "help", short: "h", value: "", about: "show this, or the help of a command" },
-        Flag { name: "version", short: "v", value: "", about: "show the version" },
-    ]);
+    text += &flags(COMMON_FLAGS);
     text
 }
 

@@ -4,8 +4,12 @@
 
 mod args;
 mod commands;
+mod completion;
+mod criu;
 mod help;
+mod limits;
 mod log;
+mod man;
 
 use args::Arguments;
 use commands::Failure;
@@ -31,7 +35,7 @@ fn main() {
 fn start() -> i32 {
     match args::read(std::env::args_os().skip(1)) {
         Ok(Arguments::Help(text)) => print(&text),
-        Ok(Arguments::Command(command)) => run(&command),
+        Ok(Arguments::Command(mut command)) => run(&mut command),
         Err(usage) => {
             Log::to_stderr().write(Level::Error, &usage);
             1
@@ -40,7 +44,7 @@ fn start() -> i32 {
 }
 
 /// Runs a command, and reports its error, here and nowhere else.
-fn run(command: &args::Parsed) -> i32 {
+fn run(command: &mut args::Parsed) -> i32 {
     let prepared = commands::prepare(command).and_then(|()| log::open(command));
     let log = match prepared {
         Ok(log) => log,

@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use sys::Errno;
 use sys::nix::fcntl::OFlag;
+use sys::nix::sys::stat::fstat;
 
 /// A container, with its record as it was when it was found.
 #[derive(Debug)]
@@ -67,6 +68,14 @@ pub(crate) fn find(runtime: &Runtime, id: &str) -> Result<Container> {
     open(store.get(id)?)
 }
 
+/// The container `id`, which no other command changes as long as this lives.
+pub(crate) fn find_locked(runtime: &Runtime, id: &str) -> Result<Container> {
+    let Container { entry, .. } = find(runtime, id)?;
+    entry.lock()?;
+    // Whoever had the lock may have changed it.
+    open(entry)
+}
+
 pub(crate) fn open(entry: Entry) -> Result<Container> {
     let (record, init) = read(&entry)?;
     Ok(Container { entry, record, init })
@@ -105,17 +114,45 @@ fn as_text<S: serde::Serializer>(
 impl Container {
     /// What it is doing, as the kernel knows it.
     pub fn status(&self) -> Status {
+        self.status_if_made(|| self.entry.is_locked())
+    }
+
+    /// The same for a command that has the lock, so that no other can be making the container.
+    pub fn status_under_lock(&self) -> Status {
+        self.status_if_made(|| false)
+    }
+
+    /// `is_locked` tells whether some other command is at it.
+    fn status_if_made(&self, is_locked: impl Fn() -> bool) -> Status {
         if !self.init.is_alive() {
             // A command that is at it has the lock, and no init yet.
-            let making = self.init.pid == 0 && self.entry.is_locked();
+            let making = self.init.pid == 0 && is_locked();
             return if making { Status::Creating } else { Status::Stopped };
         }
+        // The lock alone doesn't tell: other commands take it as well.
+        let is_being_made = || self.has(NEW_FIFO) || is_locked() && !self.init.has_executed();
         match self.open_fifo() {
+            Ok(_) if self.is_frozen() => Status::Paused,
             Ok(_) => Status::Created,
             // Not yet under that name, or `run` has not come to the program.
-            Err(Errno::ENOENT) if self.has(NEW_FIFO) || self.entry.is_locked() => Status::Creating,
-            Err(_) if cgroups::is_frozen(&self.record.cgroup).unwrap_or(false) => Status::Paused,
+            Err(Errno::ENOENT) if is_being_made() => Status::Creating,
+            Err(_) if self.is_frozen() => Status::Paused,
             Err(_) => Status::Running,
+        }
+    }
+
+    /// Whether its processes are frozen.
+    pub fn is_frozen(&self) -> bool {
+        cgroups::is_frozen(&self.record.cgroup).unwrap_or(false)
+    }
+
+    /// An error if it has been deleted since it was found.
+    pub fn check_exists(&self) -> Result<()> {
+        let directory = fstat(self.entry.directory())
+            .map_err(|errno| crate::Error::call("looking at the state", errno))?;
+        match directory.st_nlink {
+            0 => Err(state::Error::NotFound(self.entry.id().to_owned()).into()),
+            _ => Ok(()),
         }
     }
 

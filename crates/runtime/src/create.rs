@@ -5,14 +5,16 @@
 //! what a killed `create` left; init's identity is there as soon as init is. Any error undoes
 //! every step taken.
 
-use crate::console::own_size;
+use crate::annotations::{self, Requests, hook_output};
 use crate::container::Container;
-use crate::hooks::{State, run_all, run_leniently};
-use crate::record::{CONFIG, EXEC_FIFO, NEW_FIFO, Record, USUAL_FILES};
+use crate::hooks::{State, run_create_hooks, run_leniently};
+use crate::join::join;
+use crate::record::{CONFIG, EXEC_FIFO, NEW_FIFO, Record, USUAL_FILES, Updated};
+use crate::terminal::{self, User};
 use crate::{Error, Result, Runtime, delete, listener, network, pidfile, rdt, validate};
 use cgroups::Place;
-use oci_spec::runtime::{Hook, Linux, Mount, Spec};
-use process::{Console, Event, IdMap, Init, Inputs, Namespaces, Plan};
+use oci_spec::runtime::{Hook, Linux, LinuxResources, Mount, Spec};
+use process::{Child, Event, Given, IdMap, Inputs, Namespaces, Plan};
 use rootfs::{CgroupView, Context, ControllerView, Layout};
 use seccomp::Filter;
 use spec::Bundle;
@@ -25,8 +27,6 @@ use sys::Errno;
 use sys::nix::mount::{MntFlags, umount2};
 use sys::nix::sched::CloneFlags;
 use sys::nix::unistd::geteuid;
-use sys::socket;
-use sys::terminal::Size;
 
 /// What `create` and `run` are asked for.
 #[derive(Clone, Debug, Default)]
@@ -51,10 +51,18 @@ pub struct CreateOptions {
     pub preserve_fds: u32,
     /// How many of them, the first ones, are sockets to listen on (`sd_listen_fds(3)`).
     pub listen_fds: u32,
+    /// Containers whose namespaces are joined, each as `KIND,...=ID`.
+    pub join: Vec<String>,
     /// To leave cgroups alone.
     pub no_cgroups: bool,
     /// Whether missing permissions on cgroups are no error.
     pub rootless: bool,
+}
+
+impl CreateOptions {
+    fn console_socket(&self) -> Option<&Path> {
+        self.console_socket.as_deref()
+    }
 }
 
 /// `create`: makes the container; its program waits for `start`.
@@ -79,7 +87,7 @@ pub(crate) enum Purpose {
 #[derive(Debug)]
 pub(crate) struct Made {
     pub container: Container,
-    pub init: Init,
+    pub init: Child,
     pub plan: Plan,
     /// The end of the console socket that a foreground `run` reads the master from.
     pub console: Option<OwnedFd>,
@@ -88,8 +96,12 @@ pub(crate) struct Made {
 impl Made {
     /// Gives out what the caller asked for of the new init.
     pub fn hand_out(&self, options: &CreateOptions) -> Result<()> {
-        if let Some(path) = &options.pidfd_socket {
-            listener::send(path, b"pidfd", &self.init.pidfd, "--pidfd-socket")?;
+        let socket = match &options.pidfd_socket {
+            Some(path) => Some((path.as_path(), "--pidfd-socket")),
+            None => annotations::pidfd_receiver(&self.container.record.annotations)?,
+        };
+        if let Some((path, what)) = socket {
+            listener::send(path, b"pidfd", &self.init.pidfd, what)?;
         }
         options.pid_file.as_ref().map_or(Ok(()), |path| pidfile::write(path, self.init.pid))
     }
@@ -103,11 +115,14 @@ impl Made {
 /// Makes a container up to the point where only the program's start is left.
 pub(crate) fn make(runtime: &Runtime, options: &CreateOptions, purpose: Purpose) -> Result<Made> {
     state::check_id(&options.id)?;
-    let bundle = Bundle::open(&options.bundle, options.config.as_deref())?;
-    check_console(&bundle.spec, options, purpose)?;
+    let mut bundle = Bundle::open(&options.bundle, options.config.as_deref())?;
+    let joined = join(runtime, &options.join, &mut bundle)?;
+    let user = if purpose == Purpose::RunForeground { User::Us } else { User::Caller };
+    terminal::check(bundle.spec.process().as_ref(), options.console_socket(), user)?;
     runtime.warn_all(&bundle.warnings);
     let entry = Store::open(&runtime.root, true)?.create(&options.id)?;
-    let making = match Making::prepare(runtime, options, purpose, &bundle, &entry) {
+    let making = Making::prepare(runtime, options, purpose, &bundle, &entry);
+    let making = match making.and_then(|making| joined.check().map(|()| making)) {
         Ok(making) => making,
         Err(error) => {
             // There is nothing but the directory yet.
@@ -128,11 +143,44 @@ struct Making {
 
 /// What few containers have, and the host's side does for them.
 #[derive(Debug)]
-struct Extras {
-    devices: Vec<network::Device>,
+pub(crate) struct Extras {
+    pub devices: Vec<network::Device>,
     rdt: Option<rdt::Plan>,
     /// Whose the cgroup is to be, if not ours.
     cgroup_owner: Option<u32>,
+}
+
+impl Extras {
+    pub fn plan(
+        spec: &Spec,
+        id: &str,
+        namespaces: &Namespaces,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self> {
+        let none = Linux::default();
+        let linux = spec.linux().as_ref().unwrap_or(&none);
+        Ok(Self {
+            devices: network::plan(linux, namespaces)?,
+            rdt: rdt::plan(linux, id, warnings)?,
+            cgroup_owner: cgroup_owner(spec, namespaces),
+        })
+    }
+
+    /// Makes the cgroups and the group of resctrl, and writes the record down.
+    pub fn make_groups(&self, entry: &Entry, record: &mut Record, bundle: &Bundle) -> Result<()> {
+        // With this, what is made can be found and removed, whatever becomes of us.
+        entry.write_file(CONFIG, &bundle.text)?;
+        cgroups::make(&mut record.cgroup, resources(&bundle.spec))?;
+        if let Some(owner) = self.cgroup_owner.filter(|_| record.cgroup.is_pure_v2()) {
+            cgroups::delegate(&record.cgroup, owner)?;
+        }
+        record.rdt = self.rdt.as_ref().map(rdt::Plan::make).transpose()?;
+        Ok(entry.write_first(record)?)
+    }
+}
+
+pub(crate) fn resources(spec: &Spec) -> Option<&LinuxResources> {
+    spec.linux().as_ref()?.resources().as_ref()
 }
 
 impl Making {
@@ -146,36 +194,39 @@ impl Making {
         let spec = &bundle.spec;
         let none = Linux::default();
         let linux = spec.linux().as_ref().unwrap_or(&none);
-        let namespaces = Namespaces::plan(linux)?;
+        let mut namespaces = Namespaces::plan(linux)?;
         validate::check_sysctls(linux, &namespaces)?;
-        let mut warnings = Vec::new();
-        let filter = linux.seccomp().as_ref();
-        let filter = filter.map(|profile| Filter::compile(profile, &mut warnings)).transpose()?;
-        let filter = filter.filter(Filter::is_needed);
-        let extras = Extras {
-            devices: network::plan(linux, &namespaces)?,
-            rdt: rdt::plan(linux, &options.id, &mut warnings)?,
-            cgroup_owner: cgroup_owner(spec, &namespaces),
-        };
         let record = new_record(bundle, options, &namespaces)?;
-        let context = context(options, &namespaces, &record.cgroup);
+        let mut warnings = Vec::new();
+        let mut requests = Requests::read(&record.annotations, &mut warnings)?;
+        requests.set_clocks(&mut namespaces)?;
+        let filter = filter(linux, &requests, &mut warnings)?;
+        let extras = Extras::plan(spec, &options.id, &namespaces, &mut warnings)?;
+        let context = context(options, &namespaces, &record.cgroup, &requests);
         let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
-        let (console, ours) = console(spec, options, purpose)?;
-        let fifo = (purpose == Purpose::Create).then(|| entry.make_fifo(NEW_FIFO)).transpose()?;
-        let keyring = format!("_ses.{}", options.id);
+        let (console, ours) = terminal::plan(spec.process().as_ref(), options.console_socket())?;
+        let given = Given {
+            filter,
+            console,
+            exec_fifo: (purpose == Purpose::Create)
+                .then(|| entry.make_fifo(NEW_FIFO))
+                .transpose()?,
+            keyring: record.keyring(&options.id),
+            preserve_fds: options.preserve_fds,
+            listen_fds: options.listen_fds,
+            keep_groups: requests.keep_groups,
+        };
         let inputs = Inputs {
             bundle: bundle.path.clone(),
             layout,
             namespaces,
-            filter,
-            console,
-            exec_fifo: fifo,
-            keyring: if options.no_new_keyring { None } else { CString::new(keyring).ok() },
-            preserve_fds: options.preserve_fds,
-            listen_fds: options.listen_fds,
             hook_state: hook_state(&record, &options.id),
+            hook_output: match spec.hooks() {
+                Some(_) => hook_output(&record.annotations)?,
+                None => process::hooks::Output::default(),
+            },
         };
-        let plan = Plan::new(spec, inputs, &mut warnings)?;
+        let plan = Plan::new(spec, inputs, given, &mut warnings)?;
         runtime.warn_all(&warnings);
         Ok(Self { plan, record, console: ours, extras })
     }
@@ -201,25 +252,17 @@ fn bring_up(
     plan: &mut Plan,
     extras: &Extras,
     container: &mut Container,
-    born: &mut Option<Init>,
+    born: &mut Option<Child>,
     bundle: &Bundle,
-) -> Result<Init> {
+) -> Result<Child> {
     let Container { entry, record, .. } = &mut *container;
     runtime.debug(|| format!("making {:?} of {}", entry.id(), record.bundle.display()));
-    // With this, what is made can be found and removed, whatever becomes of us.
-    entry.write_file(CONFIG, &bundle.text)?;
-    let resources = bundle.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    cgroups::make(&mut record.cgroup, resources)?;
-    if let Some(owner) = extras.cgroup_owner.filter(|_| record.cgroup.is_pure_v2()) {
-        cgroups::delegate(&record.cgroup, owner)?;
-    }
-    record.rdt = extras.rdt.as_ref().map(rdt::Plan::make).transpose()?;
-    entry.write_first(record)?;
+    extras.make_groups(entry, record, bundle)?;
     let unified = cgroups::unified_directory(&record.cgroup)?;
     let init = &*born.insert(process::spawn(plan, unified.as_ref().map(AsFd::as_fd))?);
     runtime.debug(|| format!("init is process {}", init.pid));
     // It makes mounts meanwhile.
-    cgroups::apply(&record.cgroup, resources)?;
+    cgroups::apply(&record.cgroup, resources(&bundle.spec))?;
     if let Some(groups) = &record.rdt {
         groups.enter(init.pid)?;
     }
@@ -239,25 +282,20 @@ fn bring_up(
 }
 
 /// Answers what init asks until it is ready.
-fn attend(plan: &Plan, container: &Container, init: &Init, spec: &Spec) -> Result<()> {
+fn attend(plan: &Plan, container: &Container, init: &Child, spec: &Spec) -> Result<()> {
     loop {
         match init.next(plan)? {
             Event::Ready => return Ok(()),
-            Event::Closed => return Err(init.explain_death().into()),
+            Event::Closed => return Err(init.explain_death("init").into()),
             Event::Hooks => {
-                let state = container.hook_state("created");
-                let hooks = spec.hooks().as_ref();
-                let prestart = hooks.and_then(|hooks| hooks.prestart().as_deref());
-                let create = hooks.and_then(|hooks| hooks.create_runtime().as_deref());
-                run_all("prestart", prestart.unwrap_or_default(), &state)?;
-                run_all("createRuntime", create.unwrap_or_default(), &state)?;
+                run_create_hooks(spec, &container.hook_state("created"))?;
                 init.proceed()?;
             }
             Event::Listener(number) => {
                 let descriptor = init.descriptor(number)?;
                 if let Some(to) = plan.listener() {
                     let state = container.hook_state("creating");
-                    listener::send_listener(to, &descriptor, &state)?;
+                    listener::send_listener(to, &descriptor, &state, state.pid)?;
                 }
                 init.proceed()?;
             }
@@ -267,7 +305,7 @@ fn attend(plan: &Plan, container: &Container, init: &Init, spec: &Spec) -> Resul
 
 /// Takes back what was made of a container, as far as it was: errors here would only hide the one
 /// that is the reason for it.
-pub(crate) fn undo(runtime: &Runtime, container: &Container, init: Option<&Init>) {
+pub(crate) fn undo(runtime: &Runtime, container: &Container, init: Option<&Child>) {
     if let Some(init) = init {
         init.abandon();
         let _ = sys::process::wait(&init.pidfd);
@@ -303,7 +341,11 @@ pub(crate) fn clear(container: &Container) -> Result<()> {
     Ok(container.entry.remove(&USUAL_FILES)?)
 }
 
-fn new_record(bundle: &Bundle, options: &CreateOptions, namespaces: &Namespaces) -> Result<Record> {
+pub(crate) fn new_record(
+    bundle: &Bundle,
+    options: &CreateOptions,
+    namespaces: &Namespaces,
+) -> Result<Record> {
     let spec = &bundle.spec;
     let cgroup = if options.no_cgroups {
         Place::disabled()
@@ -326,6 +368,8 @@ fn new_record(bundle: &Bundle, options: &CreateOptions, namespaces: &Namespaces)
         owner: geteuid().as_raw(),
         cgroup,
         rdt: None,
+        updated: Updated::default(),
+        keeps_keyring: options.no_new_keyring,
         shares_pids: !namespaces.new.contains(CloneFlags::CLONE_NEWPID),
         mounted_root: !namespaces.has(CloneFlags::CLONE_NEWNS),
         poststart: list(hooks.and_then(|hooks| hooks.poststart().as_ref())),
@@ -364,6 +408,17 @@ pub(crate) fn locate(spec: &Spec, id: &str, rootless: bool) -> Result<Place> {
     Ok(cgroups::locate(&cgroups::Host::detect()?, path, id, rootless)?)
 }
 
+/// The filter of a container's process, if the profile does more than to allow everything.
+pub(crate) fn filter(
+    linux: &Linux,
+    requests: &Requests,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Filter>> {
+    let Some(profile) = linux.seccomp() else { return Ok(None) };
+    let filter = Filter::compile(&*requests.complete(profile)?, warnings)?;
+    Ok(Some(filter).filter(Filter::is_needed))
+}
+
 fn hook_state(record: &Record, id: &str) -> process::HookState {
     let state = State {
         oci_version: record.oci_version.clone(),
@@ -376,7 +431,12 @@ fn hook_state(record: &Record, id: &str) -> process::HookState {
     Box::new(move |pid, status| State { pid, status: status.to_owned(), ..state.clone() }.to_json())
 }
 
-fn context(options: &CreateOptions, namespaces: &Namespaces, place: &Place) -> Context {
+fn context(
+    options: &CreateOptions,
+    namespaces: &Namespaces,
+    place: &Place,
+    requests: &Requests,
+) -> Context {
     Context {
         cgroup: view(place),
         mount_namespace: namespaces.has(CloneFlags::CLONE_NEWNS),
@@ -384,11 +444,12 @@ fn context(options: &CreateOptions, namespaces: &Namespaces, place: &Place) -> C
         cgroup_namespace: namespaces.new_cgroup || namespaces.joins(CloneFlags::CLONE_NEWCGROUP),
         no_pivot: options.no_pivot,
         privileged: geteuid().is_root(),
+        mount_context: requests.mount_context,
     }
 }
 
 /// What mounts of type `cgroup` show: the container's own directory in each hierarchy.
-fn view(place: &Place) -> CgroupView {
+pub(crate) fn view(place: &Place) -> CgroupView {
     let text = |text: &str| CString::new(text).unwrap_or_default();
     let mut controllers = Vec::new();
     for hierarchy in place.planned() {
@@ -406,51 +467,6 @@ fn view(place: &Place) -> CgroupView {
         }
     }
     CgroupView::Controllers(controllers)
-}
-
-/// A terminal and somebody to take it belong together.
-fn check_console(spec: &Spec, options: &CreateOptions, purpose: Purpose) -> Result<()> {
-    let process = spec.process().as_ref();
-    let wants = process.and_then(oci_spec::runtime::Process::terminal).unwrap_or(false);
-    let refuse = |why: &str| Err(Error::new(format!("process.terminal: {why}")));
-    match (wants, options.console_socket.is_some(), purpose) {
-        (true, false, Purpose::Create | Purpose::RunDetached) => {
-            refuse("cannot allocate tty without setting console socket (--console-socket)")
-        }
-        (false, true, _) => {
-            refuse("cannot use console socket (--console-socket) if no terminal is asked for")
-        }
-        (true, true, Purpose::RunForeground) => {
-            refuse("cannot use console socket (--console-socket) if run does not detach")
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The socket that gets the terminal's master, and its other end where that is ours.
-fn console(
-    spec: &Spec,
-    options: &CreateOptions,
-    purpose: Purpose,
-) -> Result<(Option<Console>, Option<OwnedFd>)> {
-    let Some(process) = spec.process().as_ref().filter(|p| p.terminal().unwrap_or(false)) else {
-        return Ok((None, None));
-    };
-    let dimension = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
-    let configured = process
-        .console_size()
-        .map(|size| Size { rows: dimension(size.height()), columns: dimension(size.width()) });
-    if let Some(path) = &options.console_socket {
-        let socket = socket::connect_stream(path).map_err(|errno| {
-            Error::call(format!("connecting to the console socket {}", path.display()), errno)
-        })?;
-        return Ok((Some(Console { socket, size: configured }), None));
-    }
-    debug_assert_eq!(purpose, Purpose::RunForeground);
-    let (ours, theirs) =
-        socket::pair().map_err(|errno| Error::call("making a socket pair", errno))?;
-    let console = Console { socket: theirs, size: configured.or_else(own_size) };
-    Ok((Some(console), Some(ours)))
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         Err(error) if error.is_not_found() && force => return Ok(()),
         opened => opened?,
     };
-    match container.status() {
+    match container.status_under_lock() {
         Status::Stopped => {}
         Status::Created => stop(&container)?,
         _ if force => stop(&container)?,

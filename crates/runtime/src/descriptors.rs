@@ -14,6 +14,12 @@ pub fn listen_descriptors() -> u32 {
     if for_us { number("LISTEN_FDS").unwrap_or(0) } else { 0 }
 }
 
+/// Makes sure that no other program gets any of the caller's descriptors, of which one is for us.
+pub fn hide_descriptors() -> Result<()> {
+    sys::fs::close_from(FIRST, CloseRange::OnExec)
+        .map_err(|errno| Error::call("hiding the caller's descriptors", errno))
+}
+
 /// Makes sure that the `count` descriptors to be preserved are there, and that no other program
 /// than the container's gets any of the caller's. To be called before anything is opened.
 pub fn claim_descriptors(count: u32) -> Result<()> {

@@ -1,5 +1,6 @@
 //! `features` and `--version`: what this build can do, whatever the host.
 
+use crate::annotations;
 use serde_json::{Value, json};
 
 /// The oldest version of the spec that is understood.
@@ -7,11 +8,12 @@ const OCI_VERSION_MIN: &str = "1.0.0";
 /// The newest.
 const OCI_VERSION_MAX: &str = "1.3.0";
 
-/// `features`: the JSON of the spec's features.md.
+/// `features`: the JSON of the spec's features.md and features-linux.md, every field of it.
 ///
-/// A field is left out where the answer depends on the host, or nothing shows it yet.
+/// It is the build's answer: what needs something of the host (a security module, resctrl, CRIU) is
+/// told as there, for whoever asks to look at the host.
 #[must_use]
-pub fn features() -> String {
+pub fn features(commit: &str) -> String {
     let features = json!({
         "ociVersionMin": OCI_VERSION_MIN,
         "ociVersionMax": OCI_VERSION_MAX,
@@ -21,7 +23,13 @@ pub fn features() -> String {
         ],
         "mountOptions": rootfs::MOUNT_OPTIONS.as_slice(),
         "linux": linux(),
-        "annotations": { "org.opencontainers.runc.checkpoint.enabled": "false" },
+        "annotations": {
+            // Callers know it from runc, which lets others use it; its version and commit are its own.
+            "org.opencontainers.runc.checkpoint.enabled": "true",
+            "io.github.rind.version": env!("CARGO_PKG_VERSION"),
+            "io.github.rind.commit": commit,
+        },
+        "potentiallyUnsafeConfigAnnotations": annotations::UNSAFE,
     });
     format!("{features:#}")
 }
@@ -41,6 +49,8 @@ fn linux() -> Value {
             "knownFlags": seccomp::KNOWN_FLAGS,
             "supportedFlags": seccomp::SUPPORTED_FLAGS,
         },
+        "apparmor": { "enabled": true },
+        "selinux": { "enabled": true },
         "memoryPolicy": { "modes": process::memory::MODES, "flags": process::memory::FLAGS },
         "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
         "mountExtensions": { "idmap": { "enabled": true } },

@@ -1,8 +1,9 @@
 //! Hooks of the runtime's namespaces: what they are told, and running a list of them.
 
+use crate::annotations::hook_output;
 use crate::{Error, Result};
-use oci_spec::runtime::Hook;
-use process::hooks::{Surroundings, run};
+use oci_spec::runtime::{Hook, Spec};
+use process::hooks::{Output, Surroundings, run};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,12 +37,33 @@ impl State {
 
 /// Runs `hooks` in order; the first that fails is an error, and the rest are not run.
 pub(crate) fn run_all(kind: &str, hooks: &[Hook], state: &State) -> Result<()> {
-    each(kind, hooks, state).find_map(std::result::Result::err).map_or(Ok(()), Err)
+    if hooks.is_empty() {
+        return Ok(());
+    }
+    let output = hook_output(&state.annotations)?;
+    each(kind, hooks, state, &output).find_map(std::result::Result::err).map_or(Ok(()), Err)
+}
+
+/// Runs the hooks of the runtime's namespaces that come when the container's are there.
+pub(crate) fn run_create_hooks(spec: &Spec, state: &State) -> Result<()> {
+    let hooks = spec.hooks().as_ref();
+    let prestart = hooks.and_then(|hooks| hooks.prestart().as_deref());
+    let create = hooks.and_then(|hooks| hooks.create_runtime().as_deref());
+    run_all("prestart", prestart.unwrap_or_default(), state)?;
+    run_all("createRuntime", create.unwrap_or_default(), state)
 }
 
 /// Runs `hooks` in order, all of them; those that fail are only warned of.
 pub(crate) fn run_leniently(kind: &str, hooks: &[Hook], state: &State, warn: &dyn Fn(&str)) {
-    for error in each(kind, hooks, state).filter_map(std::result::Result::err) {
+    if hooks.is_empty() {
+        return;
+    }
+    // They clean up, which is worth more than what they say.
+    let output = hook_output(&state.annotations).unwrap_or_else(|error| {
+        warn(&error.to_string());
+        Output::default()
+    });
+    for error in each(kind, hooks, state, &output).filter_map(std::result::Result::err) {
         warn(&error.to_string());
     }
 }
@@ -51,11 +73,12 @@ fn each<'a>(
     kind: &'a str,
     hooks: &'a [Hook],
     state: &'a State,
+    output: &'a Output,
 ) -> impl Iterator<Item = Result<()>> + 'a {
-    let json = if hooks.is_empty() { Vec::new() } else { state.to_json() };
+    let json = state.to_json();
     hooks.iter().enumerate().map(move |(index, hook)| {
         let surroundings =
-            Surroundings { state: &json, directory: Some(&state.bundle), environment: &[] };
+            Surroundings { state: &json, directory: Some(&state.bundle), environment: &[], output };
         run(hook, &surroundings)
             .map_err(|failure| Error::new(format!("error running {kind} hook #{index}: {failure}")))
     })

@@ -66,11 +66,10 @@ pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()
     // In a pid namespace of its own all others go with init; elsewhere they have to be told.
     let every = all || container.record.shares_pids && signal.0 == SIGKILL;
     if every && container.record.shares_pids {
-        let sent = cgroups::signal_all(&container.record.cgroup, signal.0);
-        if !all && container.status() == Status::Stopped {
-            return Err(not_running());
-        }
-        return sent.map_err(Error::from);
+        // Before the signal, which may be what stops it. What is left of a stopped one gets it too.
+        let stopped = container.status() == Status::Stopped;
+        cgroups::signal_all(&container.record.cgroup, signal.0)?;
+        return if stopped && !all { Err(not_running()) } else { Ok(()) };
     }
     match send(&container, signal.0) {
         Err(Errno::ESRCH) if all => Ok(()),
@@ -87,7 +86,7 @@ fn not_running() -> Error {
 pub(crate) fn send(container: &Container, signal: i32) -> sys::Result<()> {
     let init = container.init_process()?;
     sys::process::pidfd_send_signal(&init, signal)?;
-    if signal == SIGKILL && container.status() == Status::Paused {
+    if signal == SIGKILL && container.is_frozen() {
         // It dies all the same when something else thaws it; nothing to be done here if not.
         let _ = cgroups::thaw(&container.record.cgroup);
     }

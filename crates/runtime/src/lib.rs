@@ -4,38 +4,62 @@
 //! warns, and gives back what the command prints or an [`Error`]. What it began and could not
 //! finish is undone before the error is returned.
 
+mod amend;
+mod annotations;
+mod checkpoint;
 mod console;
 mod container;
 mod create;
 mod delete;
 mod descriptors;
+mod events;
+mod exec;
 mod features;
 mod hooks;
+mod image;
+mod join;
 mod kernel;
 mod kill;
 mod list;
 mod listener;
+mod mounts;
 mod network;
+mod pause;
 mod pidfile;
+mod ps;
+mod quantity;
 mod rdt;
 mod record;
+mod restore;
 mod run;
 mod start;
 mod supervise;
+mod terminal;
+mod update;
 mod validate;
 
+pub use ::criu::{CgroupMode, Switch};
+pub use amend::{add_mounts, remove_mounts};
+pub use checkpoint::{CheckpointOptions, checkpoint};
 pub use container::{Status, state};
 pub use create::{CreateOptions, create};
 pub use delete::delete;
-pub use descriptors::{claim_descriptors, listen_descriptors};
+pub use descriptors::{claim_descriptors, hide_descriptors, listen_descriptors};
+pub use events::{Interval, Lines, events};
+pub use exec::{ExecOptions, ProcessFlags, ProcessSource, exec};
 pub use features::{features, version};
+pub use image::CriuOptions;
 pub use kernel::check_kernel;
 pub use kill::{Signal, kill};
-pub use list::{list_json, list_quiet, list_table};
+pub use list::{list_json, list_quiet, list_table, matching};
+pub use pause::{pause, resume};
 pub use process::seal::ensure as seal_executable;
+pub use ps::{ps_json, ps_table};
+pub use restore::{RestoreOptions, restore};
 pub use run::{RunOptions, run};
 pub use spec::template;
 pub use start::start;
+pub use update::{UpdateOptions, update};
 
 use state::Store;
 use std::fmt;
@@ -101,6 +125,11 @@ impl Error {
         Self::new(format!("{what}: {}", errno.desc().to_lowercase()))
     }
 
+    /// The same, said to be of `step`.
+    pub(crate) fn within(self, step: &str) -> Self {
+        Self { words: format!("{step}: {}", self.words), ..self }
+    }
+
     /// Whether there is no such container.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -134,4 +163,4 @@ macro_rules! from_words {
     };
 }
 
-from_words!(spec::Error, cgroups::Error, process::Error, seccomp::Error);
+from_words!(spec::Error, ::criu::Error, cgroups::Error, process::Error, seccomp::Error);

@@ -2,6 +2,7 @@
 
 use crate::container::{Container, Description, Status, open};
 use crate::{Error, Result, Runtime};
+use regex_lite::Regex;
 use std::fmt::Write;
 
 /// `list --quiet`: one id a line.
@@ -47,6 +48,14 @@ pub fn list_table(runtime: &Runtime) -> Result<String> {
         table.push('\n');
     }
     Ok(table)
+}
+
+/// The ids that the regular expression `pattern` matches, anywhere in them.
+pub fn matching(runtime: &Runtime, pattern: &str) -> Result<Vec<String>> {
+    let regex = Regex::new(pattern)
+        .map_err(|error| Error::new(format!("{pattern:?} is no regular expression: {error}")))?;
+    let ids = all(runtime)?.into_iter().map(|one| one.entry.id().to_owned());
+    Ok(ids.filter(|id| regex.is_match(id)).collect())
 }
 
 fn describe<'a>(container: &'a Container, passwd: &[u8]) -> Description<'a> {

@@ -20,22 +20,24 @@ struct ProcessState<'a> {
     state: &'a State,
 }
 
-/// Sends a seccomp listener to who handles its notifications: one state a connection.
+/// Sends the seccomp listener of the process `pid` to who handles its notifications, with the
+/// container's `state`: one a connection.
 pub(crate) fn send_listener(
     listener: &Listener,
     descriptor: &OwnedFd,
     state: &State,
+    pid: i32,
 ) -> Result<()> {
     let process = ProcessState {
         oci_version: &state.oci_version,
         fds: ["seccompFd"],
-        pid: state.pid,
+        pid,
         metadata: &listener.metadata,
         state,
     };
     let json = serde_json::to_vec(&process)
         .map_err(|error| Error::new(format!("linux.seccomp: the process state: {error}")))?;
-    send(&listener.path, &json, descriptor, "linux.seccomp.listenerPath")
+    send(&listener.path, &json, descriptor, "sending the seccomp listener to")
 }
 
 /// Sends `bytes` and a descriptor to the stream socket at `path`; `what` is for messages.

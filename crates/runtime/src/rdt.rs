@@ -3,6 +3,10 @@
 //! A group is a directory of the mounted resctrl file system (the kernel's resctrl.rst): its
 //! `schemata` says what it may use, its `tasks` who is in it.
 
+mod stats;
+
+pub(crate) use stats::Stats;
+
 use crate::{Error, Result};
 use oci_spec::runtime::{Linux, LinuxIntelRdt};
 use procfs::FromBufRead;
@@ -99,19 +103,13 @@ impl Plan {
             Err(error) if self.named && error.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(error) => {
                 let error = failed("closID", "making", &self.group, &error);
-                Err(self.with_status(&error))
+                Err(with_status(&self.root, &error))
             }
         }
     }
 
     fn write_schemata(&self) -> Result<()> {
-        let path = self.group.join("schemata");
-        self.schemata.iter().try_for_each(|line| {
-            write(&path, &format!("{line}\n")).map_err(|error| {
-                let step = format!("writing {line} to");
-                self.with_status(&failed("schemata", &step, &path, &error))
-            })
-        })
+        self.schemata.iter().try_for_each(|line| write_schema(&self.root, &self.group, line))
     }
 
     /// A group that exists must already be what is asked for.
@@ -132,20 +130,41 @@ impl Plan {
             ))),
         }
     }
-
-    /// The same error, with what the kernel says of it.
-    fn with_status(&self, error: &Error) -> Error {
-        let status = fs::read_to_string(self.root.join("info/last_cmd_status"));
-        match status.as_deref().map(str::trim) {
-            Ok(status) if !status.is_empty() && status != "ok" => {
-                Error::new(format!("{error} ({status})"))
-            }
-            _ => Error::new(error.to_string()),
-        }
-    }
 }
 
 impl Groups {
+    /// Gives the group another schema for what each of `lines` begins with: `L3:` or `MB:`. Gives the
+    /// lines that set it back; on an error it is set back.
+    pub fn update(&self, lines: &[&str]) -> Result<Vec<String>> {
+        let path = self.group.join("schemata");
+        let text = fs::read_to_string(&path)
+            .map_err(|error| failed("schemata", "reading", &path, &error))?;
+        let mut old = Vec::new();
+        for line in lines {
+            if line.contains('\n') || !line.contains(':') {
+                return Err(refused("schemata", &not_a_line(line)));
+            }
+            old.extend(schema(&text, line.split(':').next().unwrap_or_default()));
+        }
+        let root = self.root();
+        let written = lines.iter().try_for_each(|line| write_schema(root, &self.group, line));
+        written.inspect_err(|_| self.set_back(&old)).map(|()| old)
+    }
+
+    /// Sets the schemata back that [`Groups::update`] has given.
+    pub fn set_back(&self, lines: &[String]) {
+        for line in lines {
+            // The error that is the reason for this is what is told.
+            let _ = write_schema(self.root(), &self.group, line);
+        }
+    }
+
+    /// Where resctrl is mounted: a group is the root or one below it, and only the root has this.
+    fn root(&self) -> &Path {
+        let has_info = |path: &&Path| path.join("info").is_dir();
+        self.group.ancestors().find(has_info).unwrap_or(&self.group)
+    }
+
     /// Puts the process `pid` into them. The monitoring group is the second, as entering the other
     /// leaves it.
     pub fn enter(&self, pid: i32) -> Result<()> {
@@ -191,12 +210,41 @@ fn plan_below(root: &Path, config: &LinuxIntelRdt, id: &str) -> Result<Plan> {
     schemata.extend(bandwidth);
     schemata.extend(config.schemata().iter().flatten().cloned());
     if let Some(line) = schemata.iter().find(|line| line.contains('\n') || !line.contains(':')) {
-        let why = format!("{line:?} is not one line such as L3:0=f;1=f");
-        return Err(refused("schemata", &why));
+        return Err(refused("schemata", &not_a_line(line)));
     }
     let monitored = config.enable_monitoring().unwrap_or(false);
     let monitor = monitored.then(|| group.join("mon_groups").join(id));
     Ok(Plan { root: root.to_owned(), group, named: closid.is_some(), schemata, monitor })
+}
+
+fn not_a_line(line: &str) -> String {
+    format!("{line:?} is not one line such as L3:0=f;1=f")
+}
+
+/// Writes one line to the schemata of `group`.
+fn write_schema(root: &Path, group: &Path, line: &str) -> Result<()> {
+    let path = group.join("schemata");
+    write(&path, &format!("{line}\n")).map_err(|error| {
+        let step = format!("writing {line} to");
+        with_status(root, &failed("schemata", &step, &path, &error))
+    })
+}
+
+/// The line of a `schemata` file that is about `resource`.
+fn schema(text: &str, resource: &str) -> Option<String> {
+    let of = |line: &&str| line.split(':').next() == Some(resource);
+    text.lines().map(str::trim).find(of).map(str::to_owned)
+}
+
+/// The same error, with what the kernel says of it.
+fn with_status(root: &Path, error: &Error) -> Error {
+    let status = fs::read_to_string(root.join("info/last_cmd_status"));
+    match status.as_deref().map(str::trim) {
+        Ok(status) if !status.is_empty() && status != "ok" => {
+            Error::new(format!("{error} ({status})"))
+        }
+        _ => Error::new(error.to_string()),
+    }
 }
 
 #[allow(deprecated)] // to tell of them
@@ -403,6 +451,59 @@ mod tests {
         fs::create_dir(tree.0.join("id")).unwrap();
         tree.plan("{}").unwrap().remove_unused().unwrap();
         assert!(!tree.0.join("id").exists());
+    }
+
+    #[test]
+    fn an_update_that_fails_is_set_back() {
+        let tree = Tree::new("update");
+        let groups = tree.plan(r#"{"closID":"gold"}"#).unwrap().groups(false);
+        tree.group("gold", "    MB:0=100\n    L3:0=f\n");
+        // A plain file gets longer, where the kernel's would change.
+        let old = groups.update(&["L3:0=1", "MB:0=50"]).unwrap();
+        assert_eq!(old, ["L3:0=f", "MB:0=100"]);
+        let before = "    MB:0=100\n    L3:0=f\n";
+        assert_eq!(tree.read("gold/schemata"), format!("{before}L3:0=1\nMB:0=50\n"));
+        groups.set_back(&old);
+        assert!(tree.read("gold/schemata").ends_with("MB:0=50\nL3:0=f\nMB:0=100\n"));
+        for line in ["nonsense", "L3:0=1\nMB:0=5"] {
+            let error = groups.update(&[line]).unwrap_err().to_string();
+            assert!(error.contains("is not one line"), "{error}");
+        }
+    }
+
+    #[test]
+    fn statistics_are_of_the_group_and_its_monitor() {
+        let tree = Tree::new("stats");
+        tree.group("gold", "    L3:0=f;1=f\n    MB:0=20;1=20\n");
+        let groups = tree.plan(r#"{"closID":"gold","enableMonitoring":true}"#).unwrap();
+        let groups = groups.groups(false);
+        let empty = serde_json::to_value(groups.stats().unwrap()).unwrap();
+        let lines = ["    L3:0=f;1=f", "    MB:0=20;1=20"];
+        assert_eq!(empty, serde_json::json!({ "schemata": lines }));
+        for (file, value) in [
+            ("info/L3/cbm_mask", "fffff\n"),
+            ("info/L3/min_cbm_bits", "1\n"),
+            ("info/L3/num_closids", "16\n"),
+            ("info/MB/bandwidth_gran", "10\n"),
+            ("info/L3_MON/mon_features", "llc_occupancy\nmbm_total_bytes\nmbm_local_bytes\n"),
+            ("gold/mon_groups/id/mon_data/mon_L3_00/llc_occupancy", "7\n"),
+            ("gold/mon_groups/id/mon_data/mon_L3_00/mbm_total_bytes", "9\n"),
+            ("gold/mon_groups/id/mon_data/mon_L3_01/mbm_local_bytes", "Unavailable\n"),
+        ] {
+            let path = tree.0.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, value).unwrap();
+        }
+        let stats = serde_json::to_value(groups.stats().unwrap()).unwrap();
+        assert_eq!(stats["l3_cache_info"]["cbm_mask"], "fffff");
+        assert_eq!(stats["l3_cache_info"]["num_closids"], 16);
+        assert_eq!(stats["l3_cache_schema_root"], "L3:0=fffff;1=fffff");
+        assert_eq!(stats["l3_cache_schema"], "L3:0=f;1=f");
+        assert_eq!(stats["mem_bw_info"]["bandwidth_gran"], 10);
+        assert_eq!(stats["mem_bw_schema"], "MB:0=20;1=20");
+        assert_eq!(stats["cmt_stats"][0]["llc_occupancy"], 7);
+        assert_eq!(stats["mbm_stats"][0]["mbm_total_bytes"], 9);
+        assert_eq!(stats["mbm_stats"][1]["mbm_local_bytes"], 0);
     }
 
     #[test]

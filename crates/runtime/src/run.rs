@@ -1,5 +1,6 @@
 //! `run`: create and start in one, in the foreground or not.
 
+use crate::container::Container;
 use crate::create::{CreateOptions, Made, Purpose, make};
 use crate::start::run_poststart;
 use crate::{Error, Result, Runtime, delete, supervise};
@@ -26,13 +27,13 @@ pub fn run(runtime: &Runtime, create: &CreateOptions, run: RunOptions) -> Result
     let supervisor = supervise::Supervisor::new(!run.no_subreaper)?;
     let made = make(runtime, create, Purpose::RunForeground)?;
     begin(runtime, create, &made)?;
-    let ended = supervisor.attend(&made);
+    let ended = supervisor.attend((&made.init).into(), made.console.as_ref());
     if ended.is_err() {
         made.init.abandon();
         let _ = sys::process::wait(&made.init.pidfd);
     }
     if !run.keep {
-        let removed = remove(runtime, &made);
+        let removed = remove(runtime, &made.container);
         if ended.is_ok() {
             removed?;
         }
@@ -41,11 +42,11 @@ pub fn run(runtime: &Runtime, create: &CreateOptions, run: RunOptions) -> Result
 }
 
 /// Deletes a container that has ended, unless somebody else has.
-fn remove(runtime: &Runtime, made: &Made) -> Result<()> {
-    match made.container.entry.lock() {
+pub(crate) fn remove(runtime: &Runtime, container: &Container) -> Result<()> {
+    match container.entry.lock() {
         Err(state::Error::NotFound(_)) => Ok(()),
         Err(error) => Err(error.into()),
-        Ok(()) => delete::remove(runtime, &made.container),
+        Ok(()) => delete::remove(runtime, container),
     }
 }
 

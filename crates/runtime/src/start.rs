@@ -15,6 +15,8 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
     let container = find(runtime, id)?;
     container.entry.lock()?;
     let fifo = match container.open_fifo() {
+        // A frozen one would keep us waiting.
+        Ok(_) if container.is_frozen() => return Err(not_created(&container)),
         Ok(fifo) => fifo,
         Err(Errno::ENXIO | Errno::ENOENT) => return Err(not_created(&container)),
         Err(errno) => return Err(Error::call("opening the exec fifo", errno)),
@@ -67,9 +69,10 @@ fn has_program(pid: i32) -> bool {
 }
 
 fn not_created(container: &Container) -> Error {
-    Error::new(match container.status() {
+    Error::new(match container.status_under_lock() {
         Status::Stopped => "cannot start a container that has stopped".to_owned(),
-        Status::Running | Status::Paused => "cannot start an already running container".to_owned(),
+        Status::Running => "cannot start an already running container".to_owned(),
+        Status::Paused => "cannot start a paused container (use resume)".to_owned(),
         status => format!("cannot start a container in the {status} state"),
     })
 }

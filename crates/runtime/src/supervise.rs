@@ -1,16 +1,29 @@
-//! Looking after a container in the foreground: signals and the terminal until init ends.
+//! Looking after a process in the foreground: signals and the terminal until it ends.
 
 use crate::console::Relay;
-use crate::create::Made;
 use crate::{Error, Result};
+use process::Child;
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 use sys::nix::libc::{SIGCHLD, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::nix::sys::signal::SigSet;
 use sys::nix::sys::signalfd::{SfdFlags, SignalFd};
-use sys::process::{self, Ended};
+use sys::process::Ended;
 use sys::socket;
+
+/// A child of ours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attended<'a> {
+    pub pid: i32,
+    pub pidfd: &'a OwnedFd,
+}
+
+impl<'a> From<&'a Child> for Attended<'a> {
+    fn from(Child { pid, pidfd, .. }: &'a Child) -> Self {
+        Self { pid: *pid, pidfd }
+    }
+}
 
 /// Receives this process's signals from its making on, to pass them to the container.
 pub(crate) struct Supervisor {
@@ -22,7 +35,7 @@ impl Supervisor {
     pub fn new(subreaper: bool) -> Result<Self> {
         let failed = |errno| Error::call("receiving signals", errno);
         if subreaper {
-            process::set_child_subreaper(true).map_err(failed)?;
+            sys::process::set_child_subreaper(true).map_err(failed)?;
         }
         let all = SigSet::all();
         all.thread_block().map_err(failed)?;
@@ -30,10 +43,11 @@ impl Supervisor {
         Ok(Self { signals: SignalFd::with_flags(&all, flags).map_err(failed)? })
     }
 
-    /// Passes signals on, relays the terminal, and reaps, until init has ended.
-    pub fn attend(self, made: &Made) -> Result<Ended> {
+    /// Passes signals on, relays the terminal that comes over `console`, and reaps, until the child
+    /// has ended.
+    pub fn attend(self, child: Attended, console: Option<&OwnedFd>) -> Result<Ended> {
         let failed = |errno| Error::call("looking after the container", errno);
-        let mut relay = match &made.console {
+        let mut relay = match console {
             None => None,
             Some(socket) => Some(relay(socket)?),
         };
@@ -55,7 +69,7 @@ impl Supervisor {
             if !has_signals {
                 continue;
             }
-            if let Some(ended) = self.handle_signals(made, relay.as_ref()).map_err(failed)? {
+            if let Some(ended) = self.handle_signals(child, relay.as_ref()).map_err(failed)? {
                 if let Some(relay) = &relay {
                     relay.drain().map_err(failed)?;
                 }
@@ -64,8 +78,8 @@ impl Supervisor {
         }
     }
 
-    /// Handles all that have come; how init ended, once it has.
-    fn handle_signals(&self, made: &Made, relay: Option<&Relay>) -> sys::Result<Option<Ended>> {
+    /// Handles all that have come; how the child ended, once it has.
+    fn handle_signals(&self, child: Attended, relay: Option<&Relay>) -> sys::Result<Option<Ended>> {
         let mut child_ended = false;
         while let Some(signal) = self.signals.read_signal()? {
             let number = signal.ssi_signo.cast_signed();
@@ -78,22 +92,22 @@ impl Supervisor {
                 }
                 // Our own affairs.
                 SIGPIPE | SIGURG | SIGTSTP | SIGTTIN | SIGTTOU => {}
-                other => match process::pidfd_send_signal(&made.init.pidfd, other) {
+                other => match sys::process::pidfd_send_signal(child.pidfd, other) {
                     Ok(()) | Err(Errno::ESRCH) => {}
                     Err(errno) => return Err(errno),
                 },
             }
         }
-        if child_ended { reap(made.init.pid) } else { Ok(None) }
+        if child_ended { reap(child.pid) } else { Ok(None) }
     }
 }
 
-/// Reaps what has ended: orphans that came to us, and init, after which the rest is not ours.
-fn reap(init: i32) -> sys::Result<Option<Ended>> {
+/// Reaps what has ended: orphans that came to us, and the child, after which the rest is not ours.
+fn reap(child: i32) -> sys::Result<Option<Ended>> {
     loop {
-        match process::reap_any() {
+        match sys::process::reap_any() {
             Ok(None) | Err(Errno::ECHILD) => return Ok(None),
-            Ok(Some((pid, how))) if pid == init => return Ok(Some(how)),
+            Ok(Some((pid, how))) if pid == child => return Ok(Some(how)),
             Ok(Some(_)) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
         }

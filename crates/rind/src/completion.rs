@@ -1,0 +1,208 @@
+//! What a shell offers to complete a command line with, by the tables that it is read by. The shells'
+//! own scripts only ask for it: `rind completion SHELL WORD...`.
+
+use crate::args::{find_flag, is_flag, split_flag};
+use crate::commands::{COMMANDS, Command, Flag, GLOBAL_FLAGS};
+use crate::help::{COMMON_FLAGS, HELP};
+use std::fmt::Write;
+use sys::nix::sys::signal::Signal;
+
+/// The shells that are known, and what has to be read by each.
+const SCRIPTS: [(&str, &str); 3] = [
+    ("bash", include_str!("completion/rind.bash")),
+    ("zsh", include_str!("completion/rind.zsh")),
+    ("fish", include_str!("completion/rind.fish")),
+];
+
+/// The script of a shell, if it is a known one.
+pub fn script(shell: &str) -> Option<&'static str> {
+    SCRIPTS.iter().find(|(name, _)| *name == shell).map(|(_, script)| *script)
+}
+
+/// What may stand at the last of `words`, those of a command line without the program's name.
+///
+/// Each offer is a line, with what it means after a tab; `:files` or `:folders` stands for the names
+/// of these. `ids` gives those of the containers, by the value of `--root`.
+pub fn offers(shell: &str, words: &[String], ids: impl Fn(Option<&str>) -> Vec<String>) -> String {
+    let words = if shell == "bash" { joined(words) } else { words.to_vec() };
+    let Some((last, before)) = words.split_last() else { return String::new() };
+    let place = Place::after(before);
+    let (offer, begun) = place.offer(last);
+    let lines = match offer {
+        Offer::Nothing => Vec::new(),
+        Offer::Files => return ":files\n".to_owned(),
+        Offer::Folders => return ":folders\n".to_owned(),
+        Offer::Ids => ids(place.root).into_iter().map(|id| (id, "container")).collect(),
+        Offer::Words(words) => words,
+    };
+    let fitting = lines.into_iter().filter(|(word, _)| word.starts_with(begun));
+    fitting.fold(String::new(), |mut text, (word, about)| {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "{word}\t{about}");
+        text
+    })
+}
+
+/// Bash takes `--flag=value` for three words.
+fn joined(words: &[String]) -> Vec<String> {
+    let mut joined: Vec<String> = Vec::new();
+    let mut to_last = false;
+    for word in words {
+        let is_sign = word == "=" && joined.last().is_some_and(|before| is_flag(before));
+        match joined.last_mut() {
+            Some(before) if is_sign || to_last => before.push_str(word),
+            _ => joined.push(word.clone()),
+        }
+        to_last = is_sign;
+    }
+    joined
+}
+
+/// What a place is filled with.
+enum Offer {
+    Nothing,
+    Files,
+    Folders,
+    Ids,
+    /// These words, and what they mean.
+    Words(Vec<(String, &'static str)>),
+}
+
+/// Where on the command line a word is.
+#[derive(Default)]
+struct Place<'a> {
+    /// The word that names the command, which may be none of ours.
+    name: Option<&'a str>,
+    command: Option<&'static Command>,
+    /// The flag whose value it is.
+    flag: Option<&'static Flag>,
+    /// How many positional arguments come before it.
+    positional: usize,
+    /// Whether flags have come to their end.
+    plain: bool,
+    root: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    fn after(words: &'a [String]) -> Self {
+        let mut place = Self::default();
+        for word in words {
+            place.pass(word);
+        }
+        place
+    }
+
+    fn pass(&mut self, word: &'a str) {
+        if let Some(flag) = self.flag.take() {
+            self.value(flag, word);
+        } else if is_flag(word) && !self.plain {
+            let (name, value) = split_flag(word);
+            self.plain = word == "--";
+            match (find_flag(self.flags(), name), value) {
+                (Some(flag), Some(value)) => self.value(flag, value),
+                (found, None) => self.flag = found.filter(|flag| !flag.value.is_empty()),
+                (None, Some(_)) => {}
+            }
+        } else if self.name.is_none() {
+            self.name = Some(word);
+            self.command = COMMANDS.iter().find(|command| command.name == word);
+        } else {
+            self.positional += 1;
+            let plain_after = self.command.and_then(|command| command.plain_after);
+            self.plain |= plain_after.is_some_and(|count| self.positional >= count);
+        }
+    }
+
+    fn value(&mut self, flag: &Flag, value: &'a str) {
+        if self.name.is_none() && flag.name == "root" {
+            self.root = Some(value);
+        }
+    }
+
+    fn flags(&self) -> &'static [Flag] {
+        match (self.name, self.command) {
+            (None, _) => GLOBAL_FLAGS,
+            (Some(_), command) => command.map_or(&[], |command| command.flags),
+        }
+    }
+
+    /// What `word` here can become, and what of it there is already.
+    fn offer<'w>(&self, word: &'w str) -> (Offer, &'w str) {
+        if let Some(flag) = self.flag {
+            return (of_flag(flag), word);
+        }
+        if !word.starts_with('-') || self.plain {
+            return (self.argument(word), word);
+        }
+        match split_flag(word) {
+            (name, Some(value)) => {
+                (find_flag(self.flags(), name).map_or(Offer::Nothing, of_flag), value)
+            }
+            _ => (self.flag_names(), word),
+        }
+    }
+
+    fn flag_names(&self) -> Offer {
+        let common = if self.name.is_none() { COMMON_FLAGS } else { &[HELP] };
+        let all = self.flags().iter().chain(common);
+        Offer::Words(all.map(|flag| (format!("--{}", flag.name), flag.about)).collect())
+    }
+
+    fn argument(&self, begun: &str) -> Offer {
+        match (self.name, self.command) {
+            (None, _) => {
+                let Offer::Words(mut words) = commands() else { return Offer::Nothing };
+                words.push(("help".to_owned(), HELP.about));
+                Offer::Words(words)
+            }
+            (Some("help"), _) if self.positional == 0 => commands(),
+            (Some(_), None) => Offer::Nothing,
+            (Some(_), Some(command)) => {
+                let words = command.arguments.split_whitespace();
+                let word = words.map(|word| word.trim_matches(['[', ']'])).nth(self.positional);
+                match word {
+                    Some("ID") if makes_container(command) => Offer::Nothing,
+                    Some("ID") => Offer::Ids,
+                    Some("SIGNAL") => signals(begun),
+                    Some("SHELL") => given(SCRIPTS.map(|(shell, _)| shell)),
+                    Some("PAGE") => commands(),
+                    _ => Offer::Nothing,
+                }
+            }
+        }
+    }
+}
+
+/// Whether its id is to be a new one.
+fn makes_container(command: &Command) -> bool {
+    find_flag(command.flags, "bundle").is_some()
+}
+
+fn of_flag(flag: &'static Flag) -> Offer {
+    match flag.value {
+        _ if !flag.choices.is_empty() => given(flag.choices.iter().copied()),
+        "FILE" | "PATH" | "SOCKET" | "FIFO" => Offer::Files,
+        "DIR" => Offer::Folders,
+        // Of a switch.
+        "" => given(["true", "false"]),
+        _ => Offer::Nothing,
+    }
+}
+
+fn given(words: impl IntoIterator<Item = &'static str>) -> Offer {
+    Offer::Words(words.into_iter().map(|word| (word.to_owned(), "")).collect())
+}
+
+fn commands() -> Offer {
+    let commands = COMMANDS.iter();
+    Offer::Words(commands.map(|command| (command.name.to_owned(), command.about)).collect())
+}
+
+/// The names of signals, with `SIG` only for one who begins so.
+fn signals(begun: &str) -> Offer {
+    let full = begun.starts_with('S');
+    given(Signal::iterator().flat_map(|signal| {
+        let name = signal.as_str();
+        [Some(name).filter(|_| full), name.strip_prefix("SIG")].into_iter().flatten()
+    }))
+}

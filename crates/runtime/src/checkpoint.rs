@@ -1,0 +1,297 @@
+//! `checkpoint`: has criu write a container's processes down, to be restored later or elsewhere.
+//!
+//! What is the host's is named in the image and not in it: bind mounts, cgroups, joined namespaces,
+//! the pipes and files that are stdin, stdout and stderr. A checkpoint that fails leaves the container
+//! running.
+
+use crate::container::{Container, Status, find};
+use crate::create::view;
+use crate::image::{CriuOptions, Image};
+use crate::record::CONFIG;
+use crate::{Error, Result, Runtime, delete};
+use ::criu::{Criu, Feature, Input, Notice, Options, Request, Switch};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use procfs::FromBufRead;
+use procfs::process::MountInfos;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use sys::Errno;
+use sys::nix::fcntl::{OFlag, open};
+use sys::nix::sys::stat::{Mode, SFlag, fstat};
+
+/// What `checkpoint` is asked for.
+#[derive(Clone, Debug)]
+pub struct CheckpointOptions {
+    /// The container's name.
+    pub id: String,
+    /// What is asked of criu.
+    pub criu: CriuOptions,
+    /// The directory of an earlier image, relative to this one's: what has not changed since is left
+    /// out.
+    pub parent: Option<PathBuf>,
+    /// To write down memory only, and let the container run.
+    pub pre_dump: bool,
+    /// Where memory is sent to, or with [`Switch::LazyPages`] where it is to be fetched.
+    pub page_server: Option<(String, u16)>,
+    /// A descriptor that gets a NUL byte once memory can be fetched.
+    pub status_fd: Option<i32>,
+}
+
+impl CheckpointOptions {
+    fn has(&self, switch: Switch) -> bool {
+        self.criu.switches.contains(&switch)
+    }
+
+    /// Whether the container is there afterwards.
+    fn keeps(&self) -> bool {
+        self.pre_dump || self.has(Switch::LeaveRunning)
+    }
+}
+
+/// `checkpoint ID`: writes a running or paused container down, and deletes it unless it is to go on.
+pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> {
+    let container = find(runtime, &options.id)?;
+    let status = match container.status() {
+        // It may be paused while it waits for `start`, which criu could not have it do again.
+        Status::Paused if container.open_fifo().is_ok() => Status::Created,
+        status => status,
+    };
+    if !matches!(status, Status::Running | Status::Paused) {
+        return Err(Error::new(format!("cannot checkpoint a container in the {status} state")));
+    }
+    container.entry.lock()?;
+    // It may have ended while another command had it.
+    container.init_process().map_err(|_| Error::new("container not running"))?;
+    refuse_without_mounts(container.record.mounted_root)?;
+    let name = Path::new(container.entry.id());
+    let spec = spec::parse(&container.entry.read_file(CONFIG)?, name, &mut Vec::new())?;
+    let status_fd = options.status_fd.map(claim_status_fd).transpose()?;
+    check_parent(options)?;
+    let version = ::criu::check(&options.criu.program, &features(options))?;
+    runtime.debug(|| format!("criu is version {version}"));
+    let image = Image::open(&options.criu, true, "dump.log")?;
+    let asked = describe(options, &image, &container, &spec)?;
+    let criu = Criu::start(&options.criu.program, Input::Nothing, &[])?;
+    let request = if options.pre_dump { Request::PreDump } else { Request::Dump };
+    let dumped = criu.carry_out(request, &asked, &mut |notice: Notice| {
+        runtime.debug(|| format!("criu: {}", notice.script));
+        if let Some(file) = status_fd.as_ref().filter(|_| notice.script == "status-ready") {
+            // Whoever waited for it and has gone is no reason to break it off.
+            let _ = sys::fs::write_once(file, b"\0");
+        }
+        Ok(())
+    });
+    if let Err(error) = dumped as std::result::Result<_, ::criu::Error> {
+        if status == Status::Running && cgroups::is_frozen(&container.record.cgroup)? {
+            // criu itself was killed.
+            cgroups::thaw(&container.record.cgroup)?;
+        }
+        return Err(image.explain(&error));
+    }
+    if options.keeps() {
+        return Ok(());
+    }
+    // criu has ended its processes.
+    delete::stop(&container)?;
+    delete::remove(runtime, &container)
+}
+
+/// Without a mount namespace of its own, a container's mounts are the host's, which criu would take
+/// to be there.
+pub(crate) fn refuse_without_mounts(mounted_root: bool) -> Result<()> {
+    if mounted_root {
+        let why = "linux.namespaces: without a mount namespace a container can't be checkpointed";
+        return Err(Error::new(why));
+    }
+    Ok(())
+}
+
+fn features(options: &CheckpointOptions) -> Vec<Feature> {
+    let wanted = [
+        (options.pre_dump || options.parent.is_some(), Feature::MemTrack),
+        (options.has(Switch::LazyPages), Feature::LazyPages),
+    ];
+    wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, feature)| feature).collect()
+}
+
+/// criu takes a parent that isn't there for none.
+fn check_parent(options: &CheckpointOptions) -> Result<()> {
+    let Some(parent) = &options.parent else { return Ok(()) };
+    if parent.is_absolute() {
+        return Err(Error::new("--parent-path: must be relative to --image-path"));
+    }
+    let path = options.criu.images.join(parent);
+    let found = fs::read_dir(&path);
+    found.map(drop).map_err(|error| {
+        Error::new(format!("--parent-path: {}: {}", path.display(), sys::answer(&error)))
+    })
+}
+
+fn claim_status_fd(number: i32) -> Result<OwnedFd> {
+    let failed = |errno| Error::call(format!("--status-fd {number}"), errno);
+    sys::fs::duplicate(number).map_err(failed)
+}
+
+/// What criu is asked for.
+fn describe(
+    options: &CheckpointOptions,
+    image: &Image,
+    container: &Container,
+    spec: &Spec,
+) -> Result<Options> {
+    let pid = container.init.pid;
+    let record = &container.record;
+    let mut asked = image.options(&options.criu, &record.annotations);
+    asked.process(pid);
+    asked.root(&record.rootfs);
+    for (kind, name, key) in EXTERNAL_NAMESPACES {
+        if joined(spec, kind).is_some() {
+            let number = inode(pid, name)?;
+            asked.external(&format!("{name}[{number}]:{key}"));
+        }
+    }
+    if let Some(directory) = cgroups::freezer_directory(&record.cgroup) {
+        asked.freeze_cgroup(&directory);
+    }
+    if let Some(parent) = &options.parent {
+        asked.parent(parent);
+        asked.switch(Switch::TrackMem);
+    }
+    if let Some((address, port)) = &options.page_server {
+        asked.page_server(address, *port);
+    }
+    if options.pre_dump {
+        return Ok(asked);
+    }
+    let mounts = Mounts::of(pid)?;
+    add_external_mounts(&mut asked, &mounts, container, spec)?;
+    let descriptors = mounts.descriptors(pid)?;
+    for file in descriptors.iter().filter(|one| one.starts_with(FILE)) {
+        asked.external(file);
+    }
+    image.write_descriptors(&descriptors)?;
+    Ok(asked)
+}
+
+/// The namespaces that criu leaves alone if they are joined: the type, its name, and by which key it
+/// is known in the image.
+pub(crate) const EXTERNAL_NAMESPACES: [(LinuxNamespaceType, &str, &str); 2] = [
+    (LinuxNamespaceType::Network, "net", "extRootNetNS"),
+    (LinuxNamespaceType::Pid, "pid", "extRootPidNS"),
+];
+
+/// The path of a namespace that the config has joined.
+fn joined(spec: &Spec, kind: LinuxNamespaceType) -> Option<&Path> {
+    let namespaces = spec.linux().as_ref()?.namespaces().as_ref()?;
+    namespaces.iter().find(|one| one.typ() == kind)?.path().as_deref()
+}
+
+fn inode(pid: i32, namespace: &str) -> Result<u64> {
+    let path = format!("/proc/{pid}/ns/{namespace}");
+    let found = fs::metadata(&path);
+    let failed = |error| Error::new(format!("looking at {path}: {}", sys::answer(&error)));
+    Ok(found.map_err(failed)?.ino())
+}
+
+/// Names the mounts that come from the host.
+fn add_external_mounts(
+    asked: &mut Options,
+    mounts: &Mounts,
+    container: &Container,
+    spec: &Spec,
+) -> Result<()> {
+    let record = &container.record;
+    let has_users = inode(container.init.pid, "user")? != fs_inode("/proc/self/ns/user")?;
+    let external = rootfs::external_mounts(spec, &record.bundle, &view(&record.cgroup), has_users)?;
+    for mount in external {
+        if let Some((point, _)) = mounts.at(&mount.destination)? {
+            asked.external_mount(&point, &point);
+        }
+    }
+    let masked = spec.linux().as_ref().and_then(|linux| linux.masked_paths().as_ref());
+    for path in masked.into_iter().flatten() {
+        // A directory is masked by an empty one, which is in the image.
+        if let Some((point, false)) = mounts.at(Path::new(path))? {
+            asked.external_mount(&point, Path::new("/dev/null"));
+        }
+    }
+    Ok(())
+}
+
+fn fs_inode(path: &str) -> Result<u64> {
+    let failed = |error| Error::new(format!("looking at {path}: {}", sys::answer(&error)));
+    Ok(fs::metadata(path).map_err(failed)?.ino())
+}
+
+/// How criu names a file by its mount and inode (criu.org, External files).
+pub(crate) const FILE: &str = "file[";
+
+/// The mounts of a container as they are now.
+struct Mounts {
+    root: OwnedFd,
+    table: MountInfos,
+}
+
+impl Mounts {
+    fn of(pid: i32) -> Result<Self> {
+        let path = format!("/proc/{pid}/mountinfo");
+        let text = fs::read(&path)
+            .map_err(|error| Error::new(format!("reading {path}: {}", sys::answer(&error))))?;
+        let table = MountInfos::from_buf_read(text.as_slice())
+            .map_err(|error| Error::new(format!("reading {path}: {error}")))?;
+        let root = format!("/proc/{pid}/root");
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let root = open(root.as_str(), flags, Mode::empty())
+            .map_err(|errno| Error::call(format!("opening {root}"), errno))?;
+        Ok(Self { root, table })
+    }
+
+    /// The mount at `path`, which may lead there by links: its mount point, and whether it is a
+    /// directory. None where nothing is mounted, any more or yet.
+    fn at(&self, path: &Path) -> Result<Option<(PathBuf, bool)>> {
+        let failed = |errno| Error::call(format!("looking at {} inside", path.display()), errno);
+        let found = match rootfs::open_in(self.root.as_fd(), path) {
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(None),
+            found => found.map_err(failed)?,
+        };
+        let facts = sys::fs::mount_facts(&found).map_err(failed)?;
+        let stat = fstat(&found).map_err(failed)?;
+        let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+        let point = self.point(facts.id).filter(|_| facts.is_root);
+        Ok(point.map(|point| (point, kind == SFlag::S_IFDIR)))
+    }
+
+    fn point(&self, id: u64) -> Option<PathBuf> {
+        let found = self.table.0.iter().find(|mount| u64::try_from(mount.mnt_id) == Ok(id));
+        found.map(|mount| mount.mount_point.clone())
+    }
+
+    /// What stdin, stdout and stderr of `pid` are: paths, `pipe:[INODE]`, and of a file that is not
+    /// on a mount of the container's how criu names it.
+    fn descriptors(&self, pid: i32) -> Result<[String; 3]> {
+        let mut found = [const { String::new() }; 3];
+        for (number, text) in found.iter_mut().enumerate() {
+            let path = format!("/proc/{pid}/fd/{number}");
+            let failed = |error| Error::new(format!("looking at {path}: {}", sys::answer(&error)));
+            let Ok(link) = fs::read_link(&path) else { continue };
+            *text = link.to_string_lossy().into_owned();
+            if !text.starts_with('/') || text.starts_with("/memfd:") {
+                continue;
+            }
+            let info = format!("/proc/{pid}/fdinfo/{number}");
+            let mount = mount_of(&fs::read_to_string(info).unwrap_or_default());
+            if let Some(mount) = mount.filter(|id| self.point(*id).is_none()) {
+                let inode = fs::metadata(&path).map_err(failed)?.ino();
+                *text = format!("{FILE}{mount:x}:{inode:x}]");
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The mount's id in what `/proc/PID/fdinfo/FD` has.
+fn mount_of(info: &str) -> Option<u64> {
+    info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
+}

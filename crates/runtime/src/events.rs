@@ -1,0 +1,175 @@
+//! `events`: what a container uses, again and again, and when the OOM killer strikes.
+
+use crate::container::{Container, find};
+use crate::{Error, Result, Runtime, quantity, rdt};
+use cgroups::OomWatch;
+use serde::Serialize;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+use sys::Errno;
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// The time from one report to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval(Duration);
+
+impl FromStr for Interval {
+    type Err = Error;
+
+    /// A time such as `5s` or `1m30s`, longer than none.
+    fn from_str(text: &str) -> Result<Self> {
+        match quantity::duration(text) {
+            None => Err(Error::new(format!("{text:?} is no time such as 5s or 100ms"))),
+            Some(Duration::ZERO) => Err(Error::new("duration interval must be greater than 0")),
+            Some(duration) => Ok(Self(duration)),
+        }
+    }
+}
+
+/// Who takes each event, a line of JSON.
+pub type Lines<'a> = &'a mut dyn FnMut(&str) -> io::Result<()>;
+
+/// `events ID`: statistics each `interval`, and OOM kills at once, until the container has ended or
+/// the reader is gone. Without an interval (`--stats`), statistics once.
+pub fn events(runtime: &Runtime, id: &str, interval: Option<Interval>, lines: Lines) -> Result<()> {
+    let container = find(runtime, id)?;
+    let init = match container.init_process() {
+        Err(Errno::ESRCH) => {
+            return Err(Error::new(format!("container with id {id} is not running")));
+        }
+        found => found.map_err(|errno| Error::call("finding init", errno))?,
+    };
+    let told = match interval {
+        None => lines(&statistics(&container)?),
+        Some(Interval(interval)) => watch(runtime, &container, &init, interval, lines)?,
+    };
+    match told {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::new(format!("writing an event: {}", sys::answer(&error))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Tells of what happens until init has ended, or telling fails.
+fn watch(
+    runtime: &Runtime,
+    container: &Container,
+    init: &OwnedFd,
+    interval: Duration,
+    lines: Lines,
+) -> Result<io::Result<()>> {
+    let mut oom = OomWatch::new(&container.record.cgroup)?;
+    if oom.is_none() {
+        (runtime.warn)("OOM kills can't be told of: the container has no memory cgroup");
+    }
+    let mut next = Instant::now() + interval;
+    loop {
+        let happened = wait(init, oom.as_ref(), next)?;
+        if happened.oom || happened.end {
+            let struck = oom.as_mut().map(OomWatch::has_struck).transpose()?;
+            match struck.flatten() {
+                Some(true) => {
+                    let told = lines(&line("oom", container, None)?);
+                    if told.is_err() {
+                        return Ok(told);
+                    }
+                }
+                Some(false) => {}
+                None => oom = None,
+            }
+        }
+        if happened.end {
+            return Ok(Ok(()));
+        }
+        if Instant::now() < next {
+            continue;
+        }
+        // What can't be read of a container that ends meanwhile is no error.
+        let told = match statistics(container) {
+            Err(_) if wait(init, None, Instant::now())?.end => return Ok(Ok(())),
+            statistics => lines(&statistics?),
+        };
+        if told.is_err() {
+            return Ok(told);
+        }
+        // A report that took longer than the interval is not followed by those that it missed.
+        next = (next + interval).max(Instant::now());
+    }
+}
+
+/// What a wait was ended by, if not by the time.
+struct Happened {
+    oom: bool,
+    end: bool,
+}
+
+/// Waits for an OOM kill, the end of init, or `until`.
+fn wait(init: &OwnedFd, oom: Option<&OomWatch>, until: Instant) -> Result<Happened> {
+    loop {
+        let mut polled = vec![PollFd::new(init.as_fd(), PollFlags::POLLIN)];
+        polled.extend(oom.map(OomWatch::interest));
+        let left = until.saturating_duration_since(Instant::now());
+        // Rounded up, so as not to spin through the last millisecond.
+        let round = if left.is_zero() { left } else { left + Duration::from_millis(1) };
+        match poll(&mut polled, PollTimeout::try_from(round).unwrap_or(PollTimeout::MAX)) {
+            Ok(0) if !left.is_zero() => {}
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::call("waiting for events", errno)),
+            Ok(_) => {
+                let ready = |at: usize| polled.get(at).and_then(PollFd::any).unwrap_or(false);
+                return Ok(Happened { oom: ready(1), end: ready(0) });
+            }
+        }
+    }
+}
+
+/// What `runc events` prints, key by key, as others read it.
+#[derive(Serialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Data>,
+}
+
+#[derive(Serialize)]
+struct Data {
+    #[serde(flatten)]
+    cgroup: cgroups::Stats,
+    intel_rdt: rdt::Stats,
+    /// Of devices that runc itself has made, which it does for no config of the specification.
+    network_interfaces: Option<()>,
+}
+
+fn statistics(container: &Container) -> Result<String> {
+    let groups = container.record.rdt.as_ref();
+    let data = Data {
+        cgroup: cgroups::stats(&container.record.cgroup)?,
+        intel_rdt: groups.map(rdt::Groups::stats).transpose()?.unwrap_or_default(),
+        network_interfaces: None,
+    };
+    line("stats", container, Some(data))
+}
+
+fn line(kind: &str, container: &Container, data: Option<Data>) -> Result<String> {
+    serde_json::to_string(&Event { kind, id: container.entry.id(), data })
+        .map_err(|error| Error::new(format!("printing an event: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_interval_is_longer_than_none() {
+        assert_eq!("100ms".parse::<Interval>().unwrap(), Interval(Duration::from_millis(100)));
+        for text in ["0", "0s", "5", "", "-1s", "x"] {
+            assert!(text.parse::<Interval>().is_err(), "{text}");
+        }
+    }
+}

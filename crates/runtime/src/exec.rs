@@ -1,0 +1,360 @@
+//! `exec`: another process in a container that is there.
+
+use crate::annotations::Requests;
+use crate::container::{Container, Status, find};
+use crate::create::filter;
+use crate::record::CONFIG;
+use crate::supervise::Supervisor;
+use crate::terminal::{self, User};
+use crate::{Error, Result, Runtime, listener, pidfile};
+use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, Spec};
+use process::{Child, Event, Exec, Given, Target};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::Error as ValueError;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use sys::Errno;
+use sys::nix::libc::SIGKILL;
+use sys::nix::sys::stat::Mode;
+
+/// What `exec` is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct ExecOptions {
+    /// The container's name.
+    pub id: String,
+    /// The process.
+    pub process: ProcessSource,
+    /// Not to wait for the process's end.
+    pub detach: bool,
+    /// A socket that gets the terminal's master.
+    pub console_socket: Option<PathBuf>,
+    /// A socket that gets a pidfd of the process.
+    pub pidfd_socket: Option<PathBuf>,
+    /// Where the process's pid is written.
+    pub pid_file: Option<PathBuf>,
+    /// A fifo to make, which the process waits at before it becomes its program.
+    pub exec_fifo: Option<PathBuf>,
+    /// How many descriptors from 3 on the program inherits.
+    pub preserve_fds: u32,
+    /// How many of them, the first ones, are sockets to listen on (`sd_listen_fds(3)`).
+    pub listen_fds: u32,
+    /// Cgroups below the container's, as `[CONTROLLER,...:]PATH`.
+    pub cgroups: Vec<String>,
+    /// Whether a paused container is none to refuse.
+    pub ignore_paused: bool,
+}
+
+/// Where a process's description comes from.
+#[derive(Clone, Debug)]
+pub enum ProcessSource {
+    /// A `process` section by itself, with the name of the file it came from.
+    Text(Vec<u8>, PathBuf),
+    /// The container's own `process`, but for this.
+    Flags(Box<ProcessFlags>),
+}
+
+impl Default for ProcessSource {
+    fn default() -> Self {
+        Self::Flags(Box::default())
+    }
+}
+
+/// What a process has that differs from the container's own.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessFlags {
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// Its working directory.
+    pub cwd: Option<PathBuf>,
+    /// More environment.
+    pub env: Vec<String>,
+    /// Whether it has a terminal.
+    pub terminal: bool,
+    /// Its user, and group.
+    pub user: Option<(u32, Option<u32>)>,
+    /// More groups.
+    pub additional_gids: Vec<u32>,
+    /// More capabilities, by name.
+    pub capabilities: Vec<String>,
+    /// Its `AppArmor` profile.
+    pub apparmor: Option<String>,
+    /// Its `SELinux` label.
+    pub label: Option<String>,
+    /// Whether it gains no privileges by an execve.
+    pub no_new_privileges: Option<bool>,
+}
+
+/// `exec ID`: gives the exit status of the process, or 0 for one that is left running.
+pub fn exec(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
+    exec_in(runtime, options).map_err(|error| error.within("exec failed"))
+}
+
+fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
+    let container = find(runtime, &options.id)?;
+    let executed = exec_found(runtime, options, &container);
+    // Of a container that has ended meanwhile, what failed first is chance.
+    executed.map_err(|error| if container.init.is_alive() { error } else { not_running() })
+}
+
+fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -> Result<i32> {
+    check_status(container.status(), options.ignore_paused)?;
+    let spec =
+        spec::parse(&container.entry.read_file(CONFIG)?, Path::new("config.json"), &mut vec![])?;
+    let mut warnings = Vec::new();
+    let process = process_of(&options.process, &spec, &mut warnings)?;
+    let user = if options.detach { User::Caller } else { User::Us };
+    terminal::check(Some(&process), options.console_socket.as_deref(), user)?;
+    // Before the fork, as signals must not get lost.
+    let supervisor = (!options.detach).then(|| Supervisor::new(false)).transpose()?;
+    let (console, ours) = terminal::plan(Some(&process), options.console_socket.as_deref())?;
+    let fifo = options.exec_fifo.as_deref().map(Fifo::make).transpose()?;
+    let mut exec =
+        plan(container, options, &spec, &process, fifo.as_ref(), console, &mut warnings)?;
+    runtime.warn_all(&warnings);
+    let child = spawn(container, options, &mut exec)?;
+    let begun = begin(container, options, &exec, &child).and_then(|()| hand_out(options, &child));
+    begun.inspect_err(|_| put_down(&child))?;
+    if let Some(fifo) = fifo {
+        fifo.keep();
+    }
+    let Some(supervisor) = supervisor else { return Ok(0) };
+    let ended =
+        supervisor.attend((&child).into(), ours.as_ref()).inspect_err(|_| put_down(&child))?;
+    Ok(ended.code())
+}
+
+fn not_running() -> Error {
+    Error::new("container not running")
+}
+
+fn check_status(status: Status, ignore_paused: bool) -> Result<()> {
+    match status {
+        Status::Created | Status::Running => Ok(()),
+        Status::Paused if ignore_paused => Ok(()),
+        Status::Paused => {
+            Err(Error::new("cannot exec in a paused container (use --ignore-paused to override)"))
+        }
+        Status::Stopped => {
+            Err(Error::new("cannot exec in a stopped container: container not running"))
+        }
+        Status::Creating => Err(Error::new("cannot exec in a container that is being created")),
+    }
+}
+
+/// The process, with what it does not say itself taken from the container's own.
+fn process_of(source: &ProcessSource, spec: &Spec, warnings: &mut Vec<String>) -> Result<Process> {
+    match source {
+        ProcessSource::Text(text, name) => {
+            let mut process = spec::parse_process(text, name, warnings)?;
+            if let Some(own) = spec.process() {
+                inherit(&mut process, own);
+            }
+            Ok(process)
+        }
+        ProcessSource::Flags(flags) => changed(spec, flags),
+    }
+}
+
+/// Takes from the container's own process what another one does not say.
+fn inherit(process: &mut Process, own: &Process) {
+    macro_rules! inherit {
+        ($($is_unset:ident: $get:ident, $set:ident;)*) => {
+            $(if process.$get().$is_unset() {
+                process.$set(own.$get().clone());
+            })*
+        };
+    }
+    inherit! {
+        is_none: capabilities, set_capabilities;
+        is_none: no_new_privileges, set_no_new_privileges;
+        is_none: rlimits, set_rlimits;
+        is_none: oom_score_adj, set_oom_score_adj;
+        is_none: scheduler, set_scheduler;
+        is_none: io_priority, set_io_priority;
+        is_none: exec_cpu_affinity, set_exec_cpu_affinity;
+        is_none: apparmor_profile, set_apparmor_profile;
+        is_none: selinux_label, set_selinux_label;
+    }
+    if process.user().umask().is_none() {
+        let umask = own.user().umask();
+        process.user_mut().set_umask(umask);
+    }
+}
+
+/// The container's own process, but for what the flags say.
+fn changed(spec: &Spec, flags: &ProcessFlags) -> Result<Process> {
+    let mut process = spec.process().clone().unwrap_or_default();
+    process.set_args(Some(flags.args.clone())).set_terminal(Some(flags.terminal));
+    if let Some(cwd) = &flags.cwd {
+        if !cwd.is_absolute() {
+            return Err(Error::new(format!("--cwd: {} is not an absolute path", cwd.display())));
+        }
+        process.set_cwd(cwd.clone());
+    }
+    let env = process.env().iter().flatten().chain(&flags.env).cloned().collect();
+    process.set_env(Some(env));
+    let user = process.user_mut();
+    if let Some((uid, gid)) = flags.user {
+        user.set_uid(uid);
+        user.set_gid(gid.unwrap_or(user.gid()));
+    }
+    let groups = user.additional_gids().iter().flatten().chain(&flags.additional_gids).copied();
+    let groups = groups.collect();
+    user.set_additional_gids(Some(groups));
+    if !flags.capabilities.is_empty() {
+        let sets = process.capabilities().clone().unwrap_or_default();
+        process.set_capabilities(Some(with_capabilities(sets, &flags.capabilities)?));
+    }
+    if flags.apparmor.is_some() {
+        process.set_apparmor_profile(flags.apparmor.clone());
+    }
+    if flags.label.is_some() {
+        process.set_selinux_label(flags.label.clone());
+    }
+    if flags.no_new_privileges.is_some() {
+        process.set_no_new_privileges(flags.no_new_privileges);
+    }
+    Ok(process)
+}
+
+/// Sets with more capabilities: not the inheritable one, which would reach what the program
+/// executes.
+fn with_capabilities(mut sets: LinuxCapabilities, names: &[String]) -> Result<LinuxCapabilities> {
+    let mut more = Capabilities::new();
+    for name in names {
+        let read = Capability::deserialize(name.as_str().into_deserializer());
+        more.insert(read.map_err(|_: ValueError| {
+            Error::new(format!("--cap: {name:?} is no capability; they are CAP_CHOWN and so on"))
+        })?);
+    }
+    let joined =
+        |set: &Option<Capabilities>| Some(set.iter().flatten().chain(&more).copied().collect());
+    let (bounding, effective, permitted) =
+        (joined(sets.bounding()), joined(sets.effective()), joined(sets.permitted()));
+    sets.set_bounding(bounding).set_effective(effective).set_permitted(permitted);
+    Ok(sets)
+}
+
+/// Everything that can be known of the process before it is there.
+fn plan(
+    container: &Container,
+    options: &ExecOptions,
+    spec: &Spec,
+    process: &Process,
+    fifo: Option<&Fifo>,
+    console: Option<process::Console>,
+    warnings: &mut Vec<String>,
+) -> Result<Exec> {
+    let none = oci_spec::runtime::Linux::default();
+    let linux = spec.linux().as_ref().unwrap_or(&none);
+    // What is left out has been told at create.
+    let requests = Requests::read(&container.record.annotations, &mut vec![])?;
+    let given = Given {
+        filter: filter(linux, &requests, &mut vec![])?,
+        console,
+        exec_fifo: fifo
+            .map(|fifo| fifo.file.try_clone())
+            .transpose()
+            .map_err(|error| Error::new(format!("--exec-fifo: {}", sys::answer(&error))))?,
+        keyring: container.record.keyring(&options.id),
+        preserve_fds: options.preserve_fds,
+        listen_fds: options.listen_fds,
+        keep_groups: requests.keep_groups,
+    };
+    let place = container.record.cgroup.within(&options.cgroups)?;
+    let target = Target {
+        pid: container.init.pid,
+        pidfd: container.init_process().map_err(|_| not_running())?,
+        entries: cgroups::entry_files(&place)?,
+    };
+    let exec = Exec::new(process, linux, target, given, warnings)?;
+    // What was looked at by the pid was init's, if it still is.
+    if container.init.is_alive() { Ok(exec) } else { Err(not_running()) }
+}
+
+/// Forks the process into the container's cgroup, or one below it that is asked for. Where that has
+/// only other cgroups in it, as a container with an own cgroup manager leaves it, into init's.
+fn spawn(container: &Container, options: &ExecOptions, exec: &mut Exec) -> Result<Child> {
+    let place = container.record.cgroup.within(&options.cgroups)?;
+    let unified = cgroups::unified_directory(&place)?;
+    if let Some(child) = exec.spawn(unified.as_ref().map(AsFd::as_fd))? {
+        return Ok(child);
+    }
+    let full = || Error::new("the container's cgroup has only other cgroups in it: see --cgroup");
+    if !options.cgroups.is_empty() {
+        return Err(full());
+    }
+    let inits = cgroups::unified_directory_of(&place, container.init.pid)?.ok_or_else(full)?;
+    exec.spawn(Some(inits.as_fd()))?.ok_or_else(full)
+}
+
+/// Answers what the process asks until its program runs, or it waits for the fifo.
+fn begin(container: &Container, options: &ExecOptions, exec: &Exec, child: &Child) -> Result<()> {
+    let mut is_ready = false;
+    loop {
+        match child.next(exec)? {
+            Event::Ready if options.exec_fifo.is_some() => return Ok(()),
+            Event::Ready => is_ready = true,
+            Event::Closed if is_ready => return Ok(()),
+            Event::Closed => return Err(child.explain_death("the process").into()),
+            Event::Listener(number) => {
+                let descriptor = child.descriptor(number)?;
+                if let Some(to) = exec.listener() {
+                    let state = container.hook_state("running");
+                    listener::send_listener(to, &descriptor, &state, child.pid)?;
+                }
+                child.proceed()?;
+            }
+            Event::Hooks => return Err(Error::new("talking to the process: it has no hooks")),
+        }
+    }
+}
+
+/// Gives out what the caller asked for of the new process.
+fn hand_out(options: &ExecOptions, child: &Child) -> Result<()> {
+    if let Some(path) = &options.pidfd_socket {
+        listener::send(path, b"pidfd", &child.pidfd, "--pidfd-socket")?;
+    }
+    options.pid_file.as_ref().map_or(Ok(()), |path| pidfile::write(path, child.pid))
+}
+
+/// Ends a process that can't be looked after.
+fn put_down(child: &Child) {
+    // It may have ended, and been reaped, already.
+    let _ = sys::process::pidfd_send_signal(&child.pidfd, SIGKILL);
+    let _ = sys::process::wait(&child.pidfd);
+}
+
+/// The fifo of a process that waits, which goes again if it comes to nothing.
+struct Fifo<'a> {
+    path: &'a Path,
+    file: OwnedFd,
+    is_kept: bool,
+}
+
+impl<'a> Fifo<'a> {
+    fn make(path: &'a Path) -> Result<Self> {
+        use sys::nix::fcntl::{OFlag, open};
+        let failed =
+            |errno: Errno| Error::call(format!("--exec-fifo: making {}", path.display()), errno);
+        sys::nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed)?;
+        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        let file = open(path, flags, Mode::empty()).inspect_err(|_| {
+            let _ = std::fs::remove_file(path);
+        });
+        Ok(Self { path, file: file.map_err(failed)?, is_kept: false })
+    }
+
+    fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Fifo<'_> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
+}

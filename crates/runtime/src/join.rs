@@ -1,0 +1,64 @@
+//! `--join`: the namespaces of another container in place of new ones, as a pod has them.
+
+use crate::container::{Container, Status, find};
+use crate::{Error, Result, Runtime};
+use spec::Bundle;
+
+/// The kinds of namespaces, as the config names them, with their names below `/proc/PID/ns`.
+const KINDS: [(&str, &str); 8] = [
+    ("network", "net"),
+    ("ipc", "ipc"),
+    ("pid", "pid"),
+    ("uts", "uts"),
+    ("user", "user"),
+    ("cgroup", "cgroup"),
+    ("mount", "mnt"),
+    ("time", "time"),
+];
+
+/// Containers whose namespaces are joined; as long as this is there, so are their pids.
+pub(crate) struct Joined(Vec<Container>);
+
+/// Has `bundle` join what `wishes`, each `KIND,...=ID`, ask for, by paths in its config.
+///
+/// A kind may be given by the config's name or by that in `/proc/PID/ns`. What the config says of
+/// that namespace otherwise is replaced.
+pub(crate) fn join(runtime: &Runtime, wishes: &[String], bundle: &mut Bundle) -> Result<Joined> {
+    let mut others = Vec::new();
+    let mut paths = Vec::new();
+    for wish in wishes {
+        let (kinds, id) = wish.split_once('=').ok_or_else(|| {
+            Error::new(format!("--join: {wish:?} is not of the form KIND,...=ID, as net,ipc=web"))
+        })?;
+        let other = find(runtime, id).map_err(|error| error.within("--join"))?;
+        match other.status() {
+            Status::Created | Status::Running | Status::Paused => {}
+            status => {
+                return Err(Error::new(format!("--join: container {id} is {status}")));
+            }
+        }
+        for kind in kinds.split(',') {
+            let known = KINDS.iter().find(|(name, file)| [*name, *file].contains(&kind));
+            let (name, file) = known.ok_or_else(|| {
+                let names = KINDS.map(|(_, file)| file).join(", ");
+                Error::new(format!("--join: {kind:?} is no namespace; they are {names}"))
+            })?;
+            paths.push((*name, format!("/proc/{}/ns/{file}", other.init.pid)));
+        }
+        others.push(other);
+    }
+    bundle.join(&paths)?;
+    Ok(Joined(others))
+}
+
+impl Joined {
+    /// To be called when the paths have been opened: that they were of those containers.
+    pub fn check(&self) -> Result<()> {
+        match self.0.iter().find(|other| !other.init.is_alive()) {
+            Some(other) => {
+                Err(Error::new(format!("--join: container {} has ended", other.entry.id())))
+            }
+            None => Ok(()),
+        }
+    }
+}

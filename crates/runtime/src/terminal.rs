@@ -1,0 +1,61 @@
+//! Who gets the master of a process's terminal: whoever listens at the console socket, or ourselves.
+
+use crate::console::own_size;
+use crate::{Error, Result};
+use oci_spec::runtime::Process;
+use process::Console;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use sys::socket;
+use sys::terminal::Size;
+
+/// Who looks after the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum User {
+    /// The caller, after we have ended.
+    Caller,
+    /// We ourselves, in the foreground.
+    Us,
+}
+
+/// A terminal and somebody to take it belong together.
+pub(crate) fn check(process: Option<&Process>, socket: Option<&Path>, user: User) -> Result<()> {
+    let wants = process.and_then(Process::terminal).unwrap_or(false);
+    let refuse = |why: &str| Err(Error::new(format!("process.terminal: {why}")));
+    match (wants, socket.is_some(), user) {
+        (true, false, User::Caller) => {
+            refuse("cannot allocate tty without setting console socket (--console-socket)")
+        }
+        (false, true, _) => {
+            refuse("cannot use console socket (--console-socket) if no terminal is asked for")
+        }
+        (true, true, User::Us) => {
+            refuse("cannot use console socket (--console-socket) without --detach")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The socket that gets the terminal's master, and its other end where that is ours.
+pub(crate) fn plan(
+    process: Option<&Process>,
+    socket: Option<&Path>,
+) -> Result<(Option<Console>, Option<OwnedFd>)> {
+    let Some(process) = process.filter(|p| p.terminal().unwrap_or(false)) else {
+        return Ok((None, None));
+    };
+    let dimension = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
+    let configured = process
+        .console_size()
+        .map(|size| Size { rows: dimension(size.height()), columns: dimension(size.width()) });
+    if let Some(path) = socket {
+        let socket = socket::connect_stream(path).map_err(|errno| {
+            Error::call(format!("connecting to the console socket {}", path.display()), errno)
+        })?;
+        return Ok((Some(Console { socket, size: configured }), None));
+    }
+    let (ours, theirs) =
+        socket::pair().map_err(|errno| Error::call("making a socket pair", errno))?;
+    let console = Console { socket: theirs, size: configured.or_else(own_size) };
+    Ok((Some(console), Some(ours)))
+}
