@@ -1,6 +1,7 @@
 //! Commands that cannot hang: every one has a time limit, and is killed when its handle goes.
 
 use crate::host::wait_for;
+use serde_json::Value;
 use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -42,6 +43,13 @@ impl Output {
     pub fn succeeded(self) -> Self {
         assert!(self.code == 0 && self.stderr.is_empty(), "should have succeeded: {self:#?}");
         self
+    }
+
+    /// The JSON that it wrote to stdout.
+    #[track_caller]
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 
     /// Asserts that it failed with `text` somewhere on stderr.

@@ -115,6 +115,28 @@ impl Container {
         command::run(command)
     }
 
+    /// `exec FLAGS ID PROGRAM`.
+    #[must_use]
+    pub fn exec_command(&self, flags: &[&str], program: &[&str]) -> Command {
+        let mut command = self.command_for("exec", flags);
+        command.args(program);
+        command
+    }
+
+    /// Runs a program in it to its end.
+    #[track_caller]
+    #[must_use]
+    pub fn exec(&self, flags: &[&str], program: &[&str]) -> Output {
+        command::run(self.exec_command(flags, program))
+    }
+
+    /// What the probe sees that `exec` runs in it.
+    #[track_caller]
+    #[must_use]
+    pub fn exec_report(&self, flags: &[&str]) -> Value {
+        self.exec(flags, &["/bin/probe", "report"]).succeeded().json()
+    }
+
     /// Starts `run FLAGS ID` in the foreground.
     #[track_caller]
     #[must_use]

@@ -13,6 +13,7 @@ pub mod cgroup;
 pub mod command;
 pub mod console;
 pub mod container;
+pub mod criu;
 pub mod host;
 pub mod test;
 pub mod traces;

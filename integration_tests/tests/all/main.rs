@@ -5,10 +5,15 @@
 // Pieces of configuration are made where they are passed.
 #![allow(clippy::needless_pass_by_value)]
 
+mod amend;
+mod annotations;
 mod cgroups;
+mod checkpoint;
 mod commands;
 mod devices;
 mod errors;
+mod events;
+mod exec;
 mod faults;
 mod hooks;
 mod lifecycle;
@@ -16,12 +21,18 @@ mod memory_policy;
 mod mounts;
 mod namespaces;
 mod net_devices;
+mod pause;
 mod process;
+mod ps;
 mod rdt;
 mod rootless;
 mod seccomp;
 mod security;
+mod several;
+mod shells;
 mod terminal;
+mod tour;
+mod update;
 
 use integration_tests::{binary, host, test};
 use std::fs;
@@ -45,10 +56,15 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let modules = [
+        amend::TESTS,
+        annotations::TESTS,
         cgroups::TESTS,
+        checkpoint::TESTS,
         commands::TESTS,
         devices::TESTS,
         errors::TESTS,
+        exec::TESTS,
+        events::TESTS,
         faults::TESTS,
         hooks::TESTS,
         lifecycle::TESTS,
@@ -56,12 +72,18 @@ fn main() -> ExitCode {
         mounts::TESTS,
         namespaces::TESTS,
         net_devices::TESTS,
+        pause::TESTS,
         process::TESTS,
+        ps::TESTS,
         rdt::TESTS,
         rootless::TESTS,
         seccomp::TESTS,
         security::TESTS,
+        several::TESTS,
+        shells::TESTS,
         terminal::TESTS,
+        tour::TESTS,
+        update::TESTS,
     ];
     let ended = test::run(modules.concat());
     // Only this run's copies of the programs are still in it.

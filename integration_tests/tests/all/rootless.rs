@@ -22,6 +22,8 @@ pub const TESTS: &[Test] = tests![
     missing_newuidmap_is_named,
     limit_without_a_cgroup_is_refused,
     cgroups_path_without_permission_is_refused,
+    user_executes_programs,
+    user_executes_programs_with_subordinate_ids,
 ];
 
 /// No account of this machine has it.
@@ -227,4 +229,61 @@ fn cgroups_path_without_permission_is_refused() {
     let output = command::run(command_for(&container, "create", &[]));
     let _ = output.failed_with("needs root, or a cgroup that is delegated");
     container.assert_no_trace();
+}
+
+/// `exec FLAGS ID probe report` by the user: what the probe sees.
+fn exec_report(container: &Container, flags: &[&str]) -> Value {
+    let mut command = command_for(container, "exec", flags);
+    command.args(["/bin/probe", "report"]);
+    command::run(command).succeeded().json()
+}
+
+fn user_executes_programs() {
+    let bundle = bundle().probing(&["sleep"]).config(|config| {
+        push(&mut config["linux"]["namespaces"], json!({ "type": "time" }));
+        push(&mut config["linux"]["namespaces"], json!({ "type": "cgroup" }));
+    });
+    let mut container = Container::new(bundle);
+    container.make_by(command_for(&container, "run", &["--detach"]));
+    container.wait_line("ready");
+    let seen = exec_report(&container, &[]);
+    for kind in ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"] {
+        if seen["namespaces"][kind].is_string() {
+            assert_eq!(seen["namespaces"][kind], namespace(container.pid(), kind), "{kind}");
+        }
+    }
+    for id in ["uid", "euid", "gid", "egid"] {
+        assert_eq!(seen[id], 0, "{id}");
+    }
+    assert_eq!((&seen["ppid"], &seen["sid"]), (&json!(0), &seen["pid"]));
+    assert_eq!(seen["descriptors"].as_object().unwrap().len(), 3);
+    let mut command = command_for(&container, "exec", &["--tty"]);
+    command.args(["/bin/probe", "exit", "7"]);
+    assert_eq!(command::run(command).code, 7);
+    let mut command = command_for(&container, "exec", &[]);
+    command.arg("nope");
+    let output = command::run(command).failed_with("executable file not found in $PATH");
+    assert_eq!(output.code, 255);
+    // An id that the user has not.
+    let mut command = command_for(&container, "exec", &["--user", "1000"]);
+    command.args(["/bin/probe", "exit", "0"]);
+    let _ = command::run(command).failed_with("setting process.user");
+}
+
+fn user_executes_programs_with_subordinate_ids() {
+    let mut container = Container::new(with_range(bundle(), 100_000).probing(&["sleep"]));
+    container.make_by(command_with_ids(&container, "run", &["--detach"]));
+    container.wait_line("ready");
+    let seen = exec_report(&container, &["--user", "1000:1001", "-g", "7"]);
+    assert_eq!(
+        (&seen["uid"], &seen["gid"], &seen["groups"]),
+        (&json!(1000), &json!(1001), &json!([7]))
+    );
+    // Nobody else's container is in reach.
+    let mut other = container.command_for("exec", &[]);
+    other.args(["/bin/probe", "report"]);
+    let mut command = Command::new(rind(container.bundle()));
+    command.args(other.get_args()).uid(USER + 1).gid(USER + 1);
+    let output = command::run(command);
+    assert!(output.code == 255 && output.stdout.is_empty(), "{output:#?}");
 }

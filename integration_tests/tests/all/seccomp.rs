@@ -1,9 +1,10 @@
 //! Seccomp: the filter that the kernel applies, as calls in the container meet it.
 
-use integration_tests::command::{LIMIT, readable};
+use integration_tests::command::{self, LIMIT, readable};
 use integration_tests::host::needs_file;
 use integration_tests::test::{Test, skip};
 use integration_tests::{Bundle, Container, Value, json, tests};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
 pub const TESTS: &[Test] = tests![
@@ -36,6 +37,8 @@ pub const TESTS: &[Test] = tests![
     notify_of_write_is_refused,
     notify_needs_a_listener,
     listener_gets_the_descriptor_and_the_state,
+    listener_gets_a_descriptor_of_each_exec,
+    profile_may_forbid_what_exec_needs_before,
     listener_that_is_not_there_is_an_error,
     listener_metadata_needs_a_listener,
 ];
@@ -353,6 +356,20 @@ fn notifying(bundle: Bundle, socket: &str) -> Bundle {
     })
 }
 
+/// What comes over the listener's socket: the descriptor, and the state beside it.
+fn receive(listener: &UnixListener) -> (OwnedFd, Value) {
+    assert!(readable(listener, LIMIT), "nobody connected");
+    let (stream, _) = listener.accept().unwrap();
+    let mut buffer = vec![0; 1 << 16];
+    let (length, mut descriptors) = sys::socket::receive(&stream, &mut buffer).unwrap();
+    let state = serde_json::from_slice(&buffer[..length]).unwrap();
+    assert_eq!(descriptors.len(), 1);
+    // One state for a connection, which then is closed.
+    let (length, more) = sys::socket::receive(&stream, &mut buffer).unwrap();
+    assert_eq!((length, more.len()), (0, 0));
+    (descriptors.remove(0), state)
+}
+
 fn listener_gets_the_descriptor_and_the_state() {
     needs_file("/proc/sys/kernel/seccomp/actions_avail");
     let bundle = Bundle::new().writable().probing(&["try", "mkdir"]);
@@ -360,12 +377,7 @@ fn listener_gets_the_descriptor_and_the_state() {
     let listener = UnixListener::bind(&path).unwrap();
     let container = Container::new(notifying(bundle, path.to_str().unwrap()));
     let running = container.spawn_run(&[]);
-    assert!(readable(&listener, LIMIT), "nobody connected");
-    let (stream, _) = listener.accept().unwrap();
-    let mut buffer = vec![0; 1 << 16];
-    let (length, descriptors) = sys::socket::receive(&stream, &mut buffer).unwrap();
-    let state: Value = serde_json::from_slice(&buffer[..length]).unwrap();
-    assert_eq!(descriptors.len(), 1);
+    let (descriptor, state) = receive(&listener);
     assert_eq!(state["fds"], json!(["seccompFd"]));
     assert_eq!(state["metadata"], "some metadata");
     assert!(state["ociVersion"].as_str().unwrap().starts_with("1."), "{state}");
@@ -374,14 +386,52 @@ fn listener_gets_the_descriptor_and_the_state() {
     assert_eq!(state["state"]["bundle"], json!(container.bundle().path()));
     let pid = &state["pid"];
     assert!(pid.as_i64().unwrap() > 1 && *pid == state["state"]["pid"], "{state}");
-    // One state for a connection, which then is closed.
-    let (length, more) = sys::socket::receive(&stream, &mut buffer).unwrap();
-    assert_eq!((length, more.len()), (0, 0));
     // The call waits for an answer; when nobody can give one any more, there is no such call.
-    assert!(readable(&descriptors[0], LIMIT), "no notification came");
-    drop(descriptors);
+    assert!(readable(&descriptor, LIMIT), "no notification came");
+    drop(descriptor);
     let output = running.wait();
     assert_eq!(output.stdout.trim(), r#"{"mkdir":"ENOSYS"}"#, "{output:#?}");
+}
+
+/// What `exec` runs has a filter of its own, and so a listener of its own.
+fn listener_gets_a_descriptor_of_each_exec() {
+    needs_file("/proc/sys/kernel/seccomp/actions_avail");
+    let bundle = Bundle::new().writable();
+    let path = bundle.folder().join("listener.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let container = Container::running(notifying(bundle, path.to_str().unwrap()));
+    let (_inits, state) = receive(&listener);
+    assert_eq!(state["pid"], container.pid());
+    let program = ["/bin/probe", "try", "mkdir"];
+    let running = command::spawn(container.exec_command(&[], &program));
+    let (descriptor, state) = receive(&listener);
+    assert_eq!(state["metadata"], "some metadata");
+    assert_eq!(
+        (&state["state"]["status"], &state["state"]["pid"]),
+        (&json!("running"), &json!(container.pid()))
+    );
+    let pid = state["pid"].as_i64().unwrap();
+    let name = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    assert!(pid != i64::from(container.pid()) && name.contains("\nSeccomp:\t2\n"), "{name}");
+    assert!(readable(&descriptor, LIMIT), "no notification came");
+    drop(descriptor);
+    let output = running.wait().succeeded();
+    assert_eq!(output.stdout.trim(), r#"{"mkdir":"ENOSYS"}"#);
+    // Without anybody to listen there is no process.
+    drop(listener);
+    let output = container.exec(&[], &program).failed_with("listener.sock");
+    assert_eq!(output.code, 255);
+}
+
+fn profile_may_forbid_what_exec_needs_before() {
+    for no_new_privileges in [true, false] {
+        let rule = json!({ "names": BEFORE, "action": "SCMP_ACT_ERRNO" });
+        let bundle = allowing_but(rule)
+            .config(|config| config["process"]["noNewPrivileges"] = json!(no_new_privileges));
+        let container = Container::running(bundle);
+        let output = container.exec(&[], &["/bin/probe", "exit", "5"]);
+        assert_eq!(output.code, 5, "no_new_privs {no_new_privileges}: {output:#?}");
+    }
 }
 
 fn listener_that_is_not_there_is_an_error() {

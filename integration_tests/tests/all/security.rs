@@ -22,6 +22,10 @@ pub const TESTS: &[Test] = tests![
     executable_as_the_program_is_harmless,
     executable_as_the_interpreter_is_harmless,
     forged_mark_of_the_seal_is_not_believed,
+    executable_cannot_be_written_while_exec_waits,
+    executable_as_the_program_of_exec_is_harmless,
+    process_of_exec_cannot_be_looked_into_before_its_program,
+    working_directory_of_exec_by_a_descriptor_stays_in_the_root,
     working_directory_by_a_descriptor_stays_in_the_root,
     working_directory_by_a_preserved_descriptor_is_refused,
     working_directory_by_an_inherited_descriptor_is_refused,
@@ -290,6 +294,107 @@ fn forged_mark_of_the_seal_is_not_believed() {
     let output = run(command);
     let _ = output.failed_with("sealing the executable");
     container.assert_no_trace();
+}
+
+/// Has `exec` leave a process waiting before its program; gives its pid and the fifo.
+#[track_caller]
+fn waiting(container: &Container, runtime: &Path, user: &str) -> (String, PathBuf) {
+    let [fifo, pid] = ["fifo", "exec.pid"].map(|name| container.bundle().folder().join(name));
+    let flags = [
+        "--detach",
+        "--user",
+        user,
+        "--pid-file",
+        pid.to_str().unwrap(),
+        "--exec-fifo",
+        fifo.to_str().unwrap(),
+    ];
+    let usual = container.exec_command(&flags, &["/bin/probe", "sleep"]);
+    let mut command = Command::new(runtime);
+    command.args(usual.get_args());
+    let _ = run(command).succeeded();
+    (fs::read_to_string(pid).unwrap(), fifo)
+}
+
+fn executable_cannot_be_written_while_exec_waits() {
+    let container = Container::running(all_capabilities(Bundle::new().writable()));
+    let own = OwnRuntime::of(container.bundle());
+    let (pid, fifo) = waiting(&container, &own.path, "0");
+    let exe = format!("/proc/{pid}/exe");
+    let open_path = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(&exe).unwrap();
+    let held = [File::open(&exe).unwrap(), open_path];
+    fs::write(fifo, "0").unwrap();
+    own.wait_idle();
+    for file in &held {
+        for append in [false, true] {
+            let errno = overwrite(file, append).unwrap_err().raw_os_error();
+            let sealed = matches!(errno, Some(libc::EROFS | libc::EPERM));
+            assert!(sealed, "it is chance that keeps it from being written to: {errno:?}");
+        }
+    }
+    own.assert_untouched();
+}
+
+fn executable_as_the_program_of_exec_is_harmless() {
+    let container = Container::running(all_capabilities(Bundle::new().writable()));
+    let own = OwnRuntime::of(container.bundle());
+    for program in [
+        &["/proc/self/exe"][..],
+        &["/proc/self/exe", "list"],
+        &["/proc/self/exe", "exec", container.id(), "/bin/probe"],
+        &["/proc/thread-self/exe", "features"],
+    ] {
+        let usual = container.exec_command(&[], program);
+        let mut command = Command::new(&own.path);
+        command.args(usual.get_args());
+        let _ = run(command);
+        own.assert_untouched();
+    }
+}
+
+/// CVE-2016-9962: what enters a container is a way out to one who can trace it on its way in.
+fn process_of_exec_cannot_be_looked_into_before_its_program() {
+    let user = json!({ "uid": 1000, "gid": 1000 });
+    let bundle = Bundle::new().config(|config| config["process"]["user"] = user);
+    let container = Container::running(bundle);
+    let (pid, _) = waiting(&container, binary::rind(), "1000");
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap();
+    let inside = ids.split_whitespace().last().unwrap();
+    assert!(status.contains("\nUid:\t1000\t1000\t1000\t1000\n"), "{status}");
+    // The kernel gives the files of one that must not be looked into to root.
+    assert_eq!(fs::metadata(format!("/proc/{pid}/environ")).unwrap().uid(), 0);
+    let files = ["environ", "exe", "fd", "mem", "root"];
+    for (of, readable) in [("1", true), (inside, false)] {
+        let paths = files.map(|file| format!("/proc/{of}/{file}"));
+        let mut program = vec!["/bin/probe", "stat"];
+        program.extend(paths.iter().map(String::as_str));
+        let seen = container.exec(&[], &program).succeeded().json();
+        for one in seen.as_array().unwrap() {
+            // A link that can't be followed says that it can't be read.
+            let is_open = one["readable"] == "yes" || one["link"].is_string();
+            assert_eq!(is_open, readable, "{one}");
+        }
+    }
+}
+
+/// CVE-2024-21626, as an engine's user tries it in a container that runs.
+fn working_directory_of_exec_by_a_descriptor_stays_in_the_root() {
+    let container = Container::running(Bundle::new());
+    for number in 3..20 {
+        for form in ["/proc/self/fd/N", "/proc/self/fd/N/../../.."] {
+            let cwd = form.replace('N', &i32::to_string(&number));
+            let _ = directory(&container.exec(&["--cwd", &cwd], &["/bin/probe", "report"]));
+        }
+    }
+    for flags in [&[][..], &["--preserve-fds", "1"]] {
+        let flags = [flags, &["--cwd", "/proc/self/fd/3"]].concat();
+        let usual = container.exec_command(&flags, &["/bin/probe", "report"]);
+        let mut command = Command::new(needs_program("sh"));
+        command.args(["-c", "exec 3</; exec \"$@\"", "sh"]);
+        command.arg(usual.get_program()).args(usual.get_args());
+        assert_eq!(directory(&run(command)), None, "{flags:?}");
+    }
 }
 
 /// Where a container whose program tells its working directory is: `None` if it was refused.

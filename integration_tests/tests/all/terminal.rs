@@ -1,4 +1,4 @@
-//! Containers with a terminal: handed out over the console socket, or relayed by `run`.
+//! Processes with a terminal: handed out over the console socket, or relayed by `run` and `exec`.
 
 use integration_tests::binary;
 use integration_tests::command::{Running, spawn_bare};
@@ -32,6 +32,13 @@ pub const TESTS: &[Test] = tests![
     run_starts_with_the_callers_size,
     run_works_without_a_terminal_of_its_own,
     no_terminal_means_none,
+    exec_has_a_terminal_of_its_own,
+    exec_on_the_console_socket,
+    exec_sets_the_configured_size,
+    exec_relays_the_callers_terminal,
+    exec_loses_none_of_the_output,
+    exec_needs_somebody_to_take_the_terminal,
+    exec_without_devpts_is_an_error,
 ];
 
 fn with_terminal(bundle: Bundle) -> Bundle {
@@ -152,10 +159,14 @@ fn socket_that_nobody_listens_to_is_refused() {
 
 /// `run` of the container on a terminal that the caller has; gives the other end of that.
 fn run_on_terminal(container: &Container, size: Size) -> (Running, Terminal) {
+    on_terminal(&container.command_for("run", &[]), size)
+}
+
+/// A command of the runtime's on a terminal that the caller has; gives the other end of that.
+fn on_terminal(runtime: &Command, size: Size) -> (Running, Terminal) {
     let pair = openpty(None, None).expect("openpty");
     set_size(&pair.master, size).unwrap();
     let slave = sys::nix::unistd::ttyname(&pair.slave).unwrap();
-    let runtime = container.command_for("run", &[]);
     let mut command = Command::new(binary::probe());
     command.arg("session").arg(slave).arg(runtime.get_program()).args(runtime.get_args());
     // The session's own come from the terminal; these it never uses.
@@ -244,4 +255,105 @@ fn no_terminal_means_none() {
     let seen = Bundle::new().report();
     assert_eq!(seen["terminal"], Value::Null);
     assert_eq!(Bundle::new().stat("/dev/console")["error"], "ENOENT");
+}
+
+fn exec_has_a_terminal_of_its_own() {
+    let container = Container::running(Bundle::new());
+    let seen = container.exec_report(&["--tty"]);
+    assert_eq!(seen["terminal"]["controlling"], true);
+    assert_eq!(seen["terminal"]["newline_to_crnl"], false);
+    assert_eq!(seen["sid"], seen["pid"]);
+    for number in ["0", "1", "2"] {
+        assert_eq!(seen["descriptors"][number], "/dev/pts/0", "{number}");
+    }
+    assert_eq!(seen["descriptors"].as_object().unwrap().len(), 3);
+    assert_eq!(container.exec_report(&[])["terminal"], Value::Null);
+    let program = ["/bin/probe", "stat", "/dev/pts/0"];
+    let seen = container.exec(&["-t", "--user", "1234"], &program).succeeded().json();
+    assert_eq!((&seen[0]["uid"], &seen[0]["writable"]), (&json!(1234), &json!("yes")));
+}
+
+fn exec_on_the_console_socket() {
+    let container = Container::running(Bundle::new().with_shell());
+    let socket = DescriptorSocket::listen(&container.bundle().folder().join("console.sock"));
+    let flags = ["--detach", "--tty", "--console-socket", socket.path()];
+    let program = ["sh", "-c", "read line; echo \"got $line\""];
+    let _ = container.exec(&flags, &program).succeeded();
+    let (master, _) = socket.receive();
+    let mut terminal = Terminal::new(master);
+    terminal.type_in("something\n");
+    assert!(terminal.read_to_end().ends_with("got something\n"));
+}
+
+fn exec_sets_the_configured_size() {
+    let container = Container::running(Bundle::new());
+    let process = json!({
+        "args": ["/bin/probe", "report"],
+        "cwd": "/",
+        "terminal": true,
+        "consoleSize": { "height": 33, "width": 77 },
+    });
+    let path = container.bundle().folder().join("process.json");
+    std::fs::write(&path, process.to_string()).unwrap();
+    let seen = container.exec(&["-p", path.to_str().unwrap()], &[]).succeeded().json();
+    assert_eq!((&seen["terminal"]["rows"], &seen["terminal"]["columns"]), (&json!(33), &json!(77)));
+}
+
+fn exec_relays_the_callers_terminal() {
+    let container = Container::running(Bundle::new().with_shell());
+    let (running, mut terminal) =
+        on_terminal(&container.exec_command(&["--tty"], &["/bin/probe", "sleep", "5"]), SIZE);
+    terminal.read_until("ready");
+    let cooked = LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG;
+    let flags = tcgetattr(&terminal).unwrap().local_flags;
+    assert!(!flags.intersects(cooked), "while it runs: {flags:?}");
+    terminal.type_in("\x03");
+    terminal.read_until("SIGINT");
+    set_size(&terminal, Size { rows: 55, columns: 99 }).unwrap();
+    terminal.read_until("55 rows, 99 columns");
+    running.signal(sys::nix::libc::SIGTERM);
+    assert_eq!(running.wait().code, 5);
+    let after = tcgetattr(&terminal).unwrap().local_flags;
+    assert!(after.contains(cooked), "afterwards: {after:?}");
+    let size = Size { rows: 41, columns: 101 };
+    let (running, mut terminal) =
+        on_terminal(&container.exec_command(&["-t"], &["/bin/probe", "report"]), size);
+    let seen: Value = serde_json::from_str(&terminal.read_to_end()).unwrap();
+    assert_eq!(
+        (&seen["terminal"]["rows"], &seen["terminal"]["columns"]),
+        (&json!(41), &json!(101))
+    );
+    assert_eq!(running.wait().code, 0);
+}
+
+/// More than a terminal holds, of which the end is written just before the process ends.
+fn exec_loses_none_of_the_output() {
+    let container = Container::running(Bundle::new().with_shell());
+    let numbers: Vec<String> = (1..=5000).map(|number: u32| number.to_string()).collect();
+    let expected = numbers.join("\n") + "\n";
+    for _ in 0..10 {
+        let output = container.exec(&["--tty"], &["busybox", "seq", "1", "5000"]).succeeded();
+        assert_eq!(output.stdout.len(), expected.len());
+        assert!(output.stdout == expected, "{output:#?}");
+    }
+}
+
+fn exec_needs_somebody_to_take_the_terminal() {
+    let container = Container::running(Bundle::new());
+    let socket = DescriptorSocket::listen(&container.bundle().folder().join("console.sock"));
+    for flags in [
+        &["--detach", "--tty"][..],
+        &["--detach", "--console-socket", socket.path()],
+        &["--tty", "--console-socket", socket.path()],
+    ] {
+        let output = container.exec(flags, &["/bin/probe", "exit", "0"]);
+        assert_eq!(output.failed_with("console socket").code, 255, "{flags:?}");
+    }
+}
+
+fn exec_without_devpts_is_an_error() {
+    let container = Container::running(Bundle::new().without_mount("/dev/pts"));
+    let output = container.exec(&["--tty"], &["/bin/probe", "exit", "0"]);
+    let output = output.failed_with("making the terminal (process.terminal)");
+    assert_eq!((output.code, output.stderr.lines().count()), (255, 1), "{output:#?}");
 }

@@ -3,9 +3,12 @@
 use crate::files;
 use serde_json::{Map, Value, json};
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
 use std::{env, fs, hint, thread};
 use sys::nix::mount::{MsFlags, mount};
 use sys::nix::sched::{CloneFlags, unshare};
@@ -13,6 +16,9 @@ use sys::nix::sys::signal::{SigSet, Signal};
 use sys::nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use sys::nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use sys::nix::unistd::{chroot, sethostname, setsid};
+
+/// Between one number and the next.
+const BREATH: Duration = Duration::from_millis(10);
 
 /// Prints "ready", then the name of every signal that comes, until SIGTERM.
 pub fn sleep(status: u8) -> ExitCode {
@@ -72,6 +78,57 @@ pub fn touch_memory(mebibytes: usize) -> Value {
         memory.push(hint::black_box(vec![1; 1 << 20]));
     }
     json!({ "touched": memory.len() })
+}
+
+/// Waits for ever for a FUSE file system whose server is this process, and doesn't answer: with two
+/// threads, of which the second waits for the first, without a look at signals or freezers.
+pub fn hang() {
+    let fuse = OpenOptions::new().read(true).write(true).open("/dev/fuse").expect("/dev/fuse");
+    let data = format!("fd={},rootmode=40000,user_id=0,group_id=0", fuse.as_raw_fd());
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("fuse"), "/tmp", Some("fuse"), flags, Some(&*data)).expect("a mount of FUSE");
+    let first = thread::spawn(|| fs::metadata("/tmp/x"));
+    println!("ready");
+    panic!("it has answered: {:?}, {:?}", fs::metadata("/tmp/y"), first.join());
+}
+
+/// Prints its pid and a number, over and over, the next each time.
+pub fn count() -> ! {
+    for number in 1_u64.. {
+        println!("{} {number}", std::process::id());
+        thread::sleep(BREATH);
+    }
+    unreachable!("numbers don't end")
+}
+
+/// Counts with a file open that is locked, or that has another name than it was opened by.
+pub fn hold(what: &str) -> ! {
+    let (name, other) = ("/dev/shm/held", "/dev/shm/other");
+    let file = fs::File::create(name).expect("create");
+    match what {
+        "locked" => file.try_lock().expect("flock"),
+        "unlinked" => {
+            fs::hard_link(name, other).expect("link");
+            fs::remove_file(name).expect("unlink");
+        }
+        _ => panic!("{what} is neither locked nor unlinked"),
+    }
+    count()
+}
+
+/// Sends a number to itself over a TCP connection, prints it, and goes on with the next.
+pub fn talk() -> ! {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("listen");
+    let mut client = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
+    let (mut server, _) = listener.accept().expect("accept");
+    for number in 1_u64.. {
+        client.write_all(&number.to_le_bytes()).expect("send");
+        let mut received = [0; 8];
+        server.read_exact(&mut received).expect("receive");
+        println!("{} {}", std::process::id(), u64::from_le_bytes(received));
+        thread::sleep(BREATH);
+    }
+    unreachable!("numbers don't end")
 }
 
 /// Never gives the processor back.

@@ -24,6 +24,10 @@ probe sleep [STATUS]          prints the signals that come, until SIGTERM, then 
 probe with-children N         starts N processes that sleep, and prints how many it could
 probe orphan                  leaves an ended grandchild to be reaped by another, and sleeps
 probe touch MIB               takes that much memory
+probe hang                    waits for a file system that doesn't answer; only KILL ends that
+probe count                   prints its pid and how often it has, for ever
+probe hold WHAT               counts, with a locked or an unlinked file open in /dev/shm
+probe talk                    sends itself numbers over a TCP connection, and prints what comes
 probe spin                    uses the processor for ever
 probe try NAME...             tries system calls, and prints what each answers
 probe session TERMINAL CMD... runs a command in a session of its own on a terminal
@@ -49,6 +53,10 @@ fn main() -> ExitCode {
         ["orphan"] => return actions::orphan(),
         ["leave-child"] => actions::leave_child(),
         ["touch", mebibytes] => print(&actions::touch_memory(number(mebibytes))),
+        ["hang"] => actions::hang(),
+        ["count"] => actions::count(),
+        ["hold", what] => actions::hold(what),
+        ["talk"] => actions::talk(),
         ["spin"] => actions::spin(),
         ["try", names @ ..] => print(&actions::try_all(names)),
         ["session", terminal, command @ ..] => actions::session(terminal, command),

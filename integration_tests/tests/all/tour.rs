@@ -1,0 +1,90 @@
+//! docs/containers-from-scratch.md: every command in it is run, and prints what is printed there.
+
+use integration_tests::command;
+use integration_tests::host::{needs_program, run_folder};
+use integration_tests::test::Test;
+use integration_tests::{binary, tests};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+pub const TESTS: &[Test] = tests![containers_from_scratch];
+
+/// A block of commands, with what they print.
+#[derive(Debug)]
+struct Step {
+    line: usize,
+    commands: String,
+    output: String,
+}
+
+fn containers_from_scratch() {
+    for program in ["busybox", "unshare", "nsenter", "pgrep", "chroot", "bash"] {
+        let _ = needs_program(program);
+    }
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/containers-from-scratch.md");
+    let steps = steps(&fs::read_to_string(page).unwrap());
+    assert!(steps.len() > 10, "{steps:#?}");
+    let folder = run_folder().join("tour");
+    fs::create_dir(&folder).unwrap();
+    let output = run(&steps, &folder);
+    // What each step has printed is between marks.
+    let mut printed = output.split('\u{1}').skip(1);
+    for step in &steps {
+        let found = printed.next().unwrap_or("nothing: the steps before have failed");
+        assert_eq!(found, step.output, "line {}:\n{}", step.line, step.commands);
+    }
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+/// The blocks of commands (`sh`), each with the text that follows it (`text`).
+fn steps(page: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut kind = "";
+    for (number, line) in page.lines().enumerate() {
+        match (line.strip_prefix("```"), kind) {
+            (Some("sh"), _) => {
+                kind = "sh";
+                let line = number + 1;
+                steps.push(Step { line, commands: String::new(), output: String::new() });
+            }
+            (Some(other), _) => kind = if other == "text" { "text" } else { "" },
+            (None, "sh") => {
+                if let Some(step) = steps.last_mut() {
+                    step.commands.extend([line, "\n"]);
+                }
+            }
+            (None, "text") => {
+                if let Some(step) = steps.last_mut() {
+                    step.output.extend([line, "\n"]);
+                }
+            }
+            _ => {}
+        }
+    }
+    steps
+}
+
+/// Runs all in one shell, in `folder`, with a state directory of its own. Whatever is left of a run
+/// that fails goes with the pid namespace.
+fn run(steps: &[Step], folder: &Path) -> String {
+    let programs = folder.join("programs");
+    let here = folder.join("here");
+    for directory in [&programs, &here] {
+        fs::create_dir(directory).unwrap();
+    }
+    let (rind, root) = (binary::rind().display(), folder.join("state"));
+    let wrapper = format!("#!/bin/sh\nexec {rind} --root {} \"$@\"\n", root.display());
+    fs::write(programs.join("rind"), wrapper).unwrap();
+    fs::set_permissions(programs.join("rind"), Permissions::from_mode(0o755)).unwrap();
+    let script: String =
+        steps.iter().flat_map(|step| ["printf '\\001'\n", step.commands.as_str()]).collect();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", &script]);
+    command.current_dir(&here).env("PATH", format!("{}:{path}", programs.display()));
+    let output = command::run(command);
+    assert!(output.stderr.is_empty(), "{output:?}");
+    output.stdout
+}
