@@ -22,7 +22,7 @@ try: build
     scripts/try "{{ rind }}"
 
 # Everything that must pass before a change goes in, quickest first
-test: lint unit integration validate
+test: lint unit integration validate (engines "--quick")
 
 # Formatting and clippy, warnings denied
 lint:
@@ -40,6 +40,18 @@ integration: build
 # The opencontainers runtime-tools suite (root, Go): docs/conformance.md
 validate *options: build
     integration_tests/validate/run "$@" "{{ rind }}"
+
+# Real engines on rind: Docker, containerd, CRI, Podman (root; --quick: every subject once): docs/engines
+engines *options: build
+    integration_tests/engines/run "$@" "{{ rind }}"
+
+# Write the manual pages to target/man
+man: build
+    "{{ rind }}" man --output "{{ target / "man" }}"
+
+# Pack the program, manual pages, completions and licence, with a checksum: target/dist
+dist: build
+    scripts/dist "{{ rind }}" "{{ target / "dist" }}"
 
 # Measure rind against runc, crun and the kernel's floor (root): docs/performance.md
 bench *options: build
