@@ -108,6 +108,8 @@ fn start(hook: &Hook, surroundings: &Surroundings, output: &File) -> Result<Chil
     if let Some(directory) = surroundings.directory {
         command.current_dir(directory);
     }
+    // If we are killed, nobody is left to mind its time, nor what it does to the container.
+    sys::exec::die_with_us(&mut command);
     command.spawn().map_err(cannot(&format!("starting {}", hook.path().display())))
 }
 

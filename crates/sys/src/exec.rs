@@ -3,6 +3,8 @@
 use crate::Errno;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::ptr;
 
 /// A null-terminated vector of C strings, as execve(2) takes for arguments and environment.
@@ -55,4 +57,17 @@ pub fn execveat(file: impl AsFd, arguments: &Vector, environment: &Vector) -> Er
     // SAFETY: both vectors are null-terminated arrays of C strings that outlive the call.
     unsafe { libc::syscall(libc::SYS_execveat, fd, path, argv, envp, libc::AT_EMPTY_PATH) };
     Errno::last()
+}
+
+/// Has the kernel kill the program that `command` starts when this process ends
+/// (`PR_SET_PDEATHSIG(2const)`), but not what that starts in turn.
+pub fn die_with_us(command: &mut Command) {
+    // SAFETY: the call takes numbers only.
+    let ask = || match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    };
+    // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: one system call,
+    // and an error that is made of its number.
+    unsafe { command.pre_exec(ask) };
 }

@@ -1,7 +1,7 @@
 //! Nothing is leaked, whatever is killed when: after every fault `delete --force` clears all.
 
 use integration_tests::command::{Running, run, spawn};
-use integration_tests::host::{needs_program, wait_for};
+use integration_tests::host::{is_alive, needs_program, wait_for};
 use integration_tests::test::{Test, in_parallel};
 use integration_tests::traces::Trace;
 use integration_tests::{Bundle, Container, Value, bundle::push, json, tests};
@@ -152,18 +152,17 @@ fn with_slow_hook(kind: &str) -> (Container, std::path::PathBuf) {
     (Container::new(bundle.probing(&["sleep"])), mark)
 }
 
-/// Waits until the hook runs, kills the command and then the hook, should it still be there.
+/// Waits until the hook runs, and kills the command: the hook goes with it.
 fn kill_in_hook(mut running: Running, mark: &std::path::Path) {
     wait_for("the hook to run", || mark.exists());
     let hooks: Vec<i32> = children(running.pid());
     running.kill();
-    for hook in hooks {
-        // The init of the container is among the children, and not ours to kill.
-        let line = fs::read_to_string(format!("/proc/{hook}/cmdline")).unwrap_or_default();
-        if line == ["sleep", "1000", ""].join("\0") {
-            let _ = sys::process::kill(hook, sys::nix::libc::SIGKILL);
-        }
-    }
+    // Of the children that are left only init was made to outlive the command.
+    let is_hook = |pid: i32| {
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.starts_with("sh\0") || line.starts_with("sleep\0")
+    };
+    wait_for("the hook to end", || !hooks.iter().any(|hook| is_alive(*hook) && is_hook(*hook)));
 }
 
 fn children(pid: i32) -> Vec<i32> {
