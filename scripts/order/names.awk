@@ -1,5 +1,8 @@
-# The names of the symbols that the addresses are in, in the order of the program.
-# In: nm's lines in the order of their addresses; then addresses in hexadecimal, one a line.
+# The names of the symbols that the addresses are in, so that what one command needs is together:
+# first what only the short commands use, then what they share with run, then the rest of run's, with
+# what exec shares at its end, then the rest of exec's; each in the order of the program.
+# In: nm's lines in the order of their addresses; then files of addresses in hexadecimal, one a line,
+# each called by what made it (steps.run, steps.exec ...).
 # Several symbols may be at one address: all of them are meant.
 function number(hex,    n, i) {
     n = 0
@@ -14,17 +17,31 @@ NR == FNR {
     next
 }
 
-{
+FNR == 1 {
+    command = FILENAME
+    sub(/.*steps\./, "", command)
+    if (command != "run" && command != "exec") command = "short"
+}
+
+!((command, $1) in seen) {
+    seen[command, $1]
     address = number($1)
     low = 1; high = count
     while (low < high) {
         middle = int((low + high + 1) / 2)
         if (at[middle] <= address) low = middle; else high = middle - 1
     }
-    for (i = low; i > 0 && at[i] == at[low]; i--) used[i]
+    for (i = low; i > 0 && at[i] == at[low]; i--) used[command, i]
+}
+
+function group(i) {
+    if (("short", i) in used) return ("run", i) in used ? 2 : 1
+    if (("run", i) in used) return ("exec", i) in used ? 4 : 3
+    return ("exec", i) in used ? 5 : 0
 }
 
 END {
-    for (i = 1; i <= count; i++)
-        if (i in used) print name[i]
+    for (g = 1; g <= 5; g++)
+        for (i = 1; i <= count; i++)
+            if (group(i) == g) print name[i]
 }
