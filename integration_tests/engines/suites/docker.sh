@@ -1,0 +1,666 @@
+# Docker, by its command line.
+# shellcheck shell=bash disable=SC2016 # containers expand what is in single quotes
+
+start() {
+    # What docs/engines/docker.md tells users to write.
+    cat > /work/daemon.json <<- END
+	{"runtimes": {"under-test": {"path": "$runtime"}},
+	 "default-runtime": "under-test",
+	 "exec-opts": ["native.cgroupdriver=cgroupfs"]}
+	END
+    daemon docker
+    import_image
+}
+
+# daemon NAME [OPTION...]: one in the background; with --live-restore, containers survive its end
+daemon() {
+    local name=$1
+    shift
+    export DOCKER_HOST=unix:///run/$name.sock
+    setsid dockerd --config-file /work/daemon.json --host "$DOCKER_HOST" --pidfile "/run/$name.pid" \
+        --data-root "/work/$name" --exec-root "/run/$name" --storage-driver overlay2 --live-restore \
+        --experimental "$@" >> "$logs/daemon.log" 2>&1 3>&- &
+    wait_for dockerd docker version
+}
+
+# end_daemon NAME
+end_daemon() {
+    kill "$(cat "/run/$1.pid")"
+    wait_for "the daemon's end" sh -c "! [ -e /run/$1.pid ]"
+}
+
+import_image() { tar -C $image -c . | docker import - busybox; }
+
+# What a row has left would be in the next one's way.
+after_row() {
+    docker version > /dev/null || daemon docker
+    docker ps -aq | xargs -r docker rm -fv
+    docker network prune -f
+    docker volume ls -q | xargs -r docker volume rm
+}
+
+# box ARG...: a container named box, in the background
+box() { docker run -d --name box "$@"; }
+
+# inspect FORMAT [CONTAINER]
+inspect() { docker inspect -f "{{$1}}" "${2-box}"; }
+
+# becomes FORMAT WANTED: box does, in time
+becomes() { wait_for "$1 to be $2, not $(inspect "$1")" is "$1" "$2"; }
+is() { [ "$(inspect "$1")" = "$2" ]; }
+
+# limit FILE...: what box's cgroup has in the first of these (v1's name, v2's) that there is
+limit() {
+    local file
+    for file in "${@/#//sys/fs/cgroup/*/docker/$(inspect .Id)/}"; do
+        # shellcheck disable=SC2086 # a pattern
+        cat $file 2> /dev/null && return
+    done
+    echo "no $* in box's cgroup"
+}
+
+# shows PART COMMAND...: what the command prints, and says, has the part in it
+shows() {
+    local part=$1
+    shift
+    has "$*" "$("$@" 2>&1)" "$part"
+}
+
+# differ WHAT ONE OTHER
+differ() { [ "$2" != "$3" ] || { echo "$1: both are '$2'"; return 1; }; }
+
+# in_terminal COMMAND: runs it with a terminal of 33 rows and 99 columns
+in_terminal() { script -qefc "stty rows 33 cols 99; $1" /dev/null < /dev/null; }
+
+row_run() { # quick
+    same output hello "$(docker run --rm busybox echo hello)"
+    same runtime under-test "$(docker info -f '{{.DefaultRuntime}}')"
+    same input "12" "$(echo hello again | docker run -i --rm busybox wc -c)"
+}
+
+row_detached() { # quick
+    box busybox sh -c 'echo out; echo err >&2; exit 7'
+    same status 7 "$(docker wait box)"
+    same state "exited 7 false" "$(inspect '.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled')"
+}
+
+row_terminal() { # quick
+    shows "the terminal is /dev/pts/0" in_terminal \
+        'docker run -it --rm busybox sh -c "echo the terminal is \$(tty)"'
+    shows "33 99" in_terminal \
+        'docker run -it --rm busybox sh -c "until stty size | grep 99; do sleep 0.1; done"'
+    box -t busybox sh -c 'tty; exec sleep 1000'
+    wait_for "its output" sh -c 'docker logs box | grep /dev/pts/0'
+}
+
+row_exec() { # quick
+    box busybox sleep 1000
+    same output "uid=1000(user) gid=1000(user) groups=1000(user)" "$(docker exec -u 1000 box id)"
+    same group "uid=1000(user) gid=5 groups=5" "$(docker exec -u user:5 box id)"
+    same environment "b /tmp" "$(docker exec -e A=b -w /tmp box sh -c 'echo $A $PWD')"
+    same input hello "$(echo hello | docker exec -i box cat)"
+    same "its cgroup" "$(docker exec box cat /proc/1/cgroup)" "$(docker exec box cat /proc/self/cgroup)"
+    status 7 docker exec box sh -c 'exit 7'
+    status 126 docker exec box nonexistent
+    status 126 docker exec box /etc/passwd
+}
+
+row_exec_terminal() { # quick
+    box busybox sleep 1000
+    shows /dev/pts/0 in_terminal 'docker exec -it box tty'
+    shows "33 99" in_terminal \
+        'docker exec -it box sh -c "until stty size | grep 99; do sleep 0.1; done"'
+    in_terminal 'docker exec -it box sh -c "exit 7"' && return 1
+    same status 7 $?
+}
+
+row_exec_detached() { # quick
+    box busybox sleep 1000
+    docker exec -d box sh -c 'echo done > /tmp/file; exec sleep 999'
+    wait_for "what it does" docker exec box grep done /tmp/file
+    shows "sleep 999" docker exec box ps
+}
+
+row_exec_privileged() {
+    box busybox sleep 1000
+    local capabilities='sed -n s/^CapEff:.//p /proc/self/status'
+    differ capabilities "$(docker exec box $capabilities)" "$(docker exec --privileged box $capabilities)"
+}
+
+row_logs() { # quick
+    box busybox sh -c 'for i in 1 2 3; do echo line $i; done; echo error >&2'
+    docker wait box
+    same output $'line 1\nline 2\nline 3' "$(docker logs box 2> /dev/null)"
+    same error error "$(docker logs box 2>&1 > /dev/null)"
+    shows "line 3" docker logs -n 2 box
+}
+
+row_attach() {
+    box -i busybox sh -c 'read line; echo $line; exit 7'
+    same output hello "$({ echo hello; docker wait box >&2; } | docker attach box)"
+    same status 7 "$(docker wait box)"
+}
+
+row_top() { # quick
+    box busybox sh -c 'sleep 1000 & exec sleep 999'
+    local processes
+    processes=$(docker top box)
+    has processes "$processes" "sleep 1000"
+    has processes "$processes" "sleep 999"
+    same lines 3 "$(wc -l <<< "$processes")"
+    same columns "sleep sleep" "$(docker top box -o pid,comm | awk 'NR > 1 { print $2 }' | paste -sd' ')"
+}
+
+row_stats() { # quick
+    box --memory 64m busybox sleep 1000
+    shows "/ 64MiB 1" docker stats --no-stream --format '{{.MemUsage}} {{.PIDs}}' box
+}
+
+row_pause() { # quick
+    box busybox sh -c 'while sleep 0.1; do echo >> /tmp/file; done'
+    wait_for "its first step" docker exec box test -s /tmp/file
+    docker pause box
+    same state paused "$(inspect .State.Status)"
+    status 1 docker exec box true
+    local before
+    docker cp box:/tmp/file /tmp/file
+    before=$(wc -l < /tmp/file)
+    sleep 0.5
+    docker cp box:/tmp/file /tmp/file
+    same steps "$before" "$(wc -l < /tmp/file)"
+    docker unpause box
+    wait_for "a step after" docker exec box sh -c "[ \$(wc -l < /tmp/file) -gt $before ]"
+}
+
+row_pause_end() { # a paused one can be stopped and removed
+    box busybox sh -c 'trap "exit 3" TERM; while :; do sleep 0.1; done'
+    docker pause box
+    docker rm -f box
+    box busybox sleep 1000
+    docker pause box
+    docker kill box
+    becomes .State.ExitCode 137
+}
+
+row_update() { # quick
+    box --memory 64m --memory-swap 64m busybox sleep 1000
+    docker update --memory 96m --memory-swap 96m --cpus 0.5 --pids-limit 20 --cpu-shares 512 \
+        --cpuset-cpus 0 --restart on-failure:3 box
+    same memory 100663296 "$(limit memory.limit_in_bytes memory.max)"
+    has quota "$(limit cpu.cfs_quota_us cpu.max)" 50000
+    same pids 20 "$(limit pids.max)"
+    same processors 0 "$(limit cpuset.cpus)"
+    same restart on-failure "$(inspect .HostConfig.RestartPolicy.Name)"
+    docker update --memory 32m box # lower: the swap limit stays
+    same memory 33554432 "$(limit memory.limit_in_bytes memory.max)"
+    has quota "$(limit cpu.cfs_quota_us cpu.max)" 50000
+    docker update --pids-limit -1 box
+    same pids max "$(limit pids.max)"
+}
+
+row_stop() { # quick
+    box busybox sh -c 'trap "echo trapped; exit 3" TERM; touch /ready; while :; do sleep 0.1; done'
+    wait_for "its trap" docker exec box test -e /ready
+    docker stop box
+    same state "exited 3" "$(inspect '.State.Status}} {{.State.ExitCode')"
+    same output trapped "$(docker logs box)"
+}
+
+row_stop_deaf() {
+    box --stop-signal USR1 busybox sleep 1000
+    docker stop -t 1 box # an init without a handler gets nothing but KILL
+    same state "exited 137" "$(inspect '.State.Status}} {{.State.ExitCode')"
+}
+
+row_kill() { # quick
+    box busybox sh -c 'trap "echo one >> /tmp/got" USR1; trap "exit 4" INT; touch /ready; while :; do sleep 0.1; done'
+    wait_for "its traps" docker exec box test -e /ready
+    docker kill -s USR1 box
+    wait_for "the signal" docker exec box grep one /tmp/got
+    docker kill -s 2 box
+    becomes .State.ExitCode 4
+    status 1 docker kill box
+}
+
+row_signal_proxy() {
+    docker run --name box busybox sh -c 'trap "exit 5" TERM; touch /ready; while :; do sleep 0.1; done' &
+    wait_for "its trap" docker exec box test -e /ready
+    kill $!
+    status 5 wait $!
+}
+
+row_restart() { # quick
+    box busybox sh -c 'echo started; exec sleep 1000'
+    local before
+    before=$(inspect .State.Pid)
+    docker restart -t 0 box
+    differ processes "$before" "$(inspect .State.Pid)"
+    wait_for "two starts" sh -c '[ "$(docker logs box | wc -l)" = 2 ]'
+    docker stop -t 0 box
+    docker start box
+    becomes .State.Status running
+}
+
+row_create_start() {
+    docker create --name box busybox cat /etc/hostname
+    same state created "$(inspect .State.Status)"
+    same output "$(inspect .Config.Hostname)" "$(docker start -a box)"
+}
+
+row_remove() { # quick
+    box busybox sleep 1000
+    local id pid
+    id=$(inspect .Id)
+    pid=$(inspect .State.Pid)
+    docker rm -f box
+    status 1 test -e "/proc/$pid"
+    same "what is left" "" "$(find /sys/fs/cgroup /run/docker -name "*$id*")"
+    docker run --rm busybox true
+    same containers "" "$(docker ps -aq)"
+}
+
+row_copy() { # quick
+    box busybox sleep 1000
+    echo hello > /tmp/hello
+    docker cp /tmp/hello box:/tmp/there
+    same "copy in" hello "$(docker exec box cat /tmp/there)"
+    docker exec box sh -c 'mkdir /tmp/dir; echo back > /tmp/dir/file'
+    docker cp box:/tmp/dir /tmp/
+    same "copy out" back "$(cat /tmp/dir/file)"
+    shows "C /tmp" docker diff box
+}
+
+row_commit() {
+    docker run --name box busybox sh -c 'echo made > /made'
+    docker commit -c 'CMD cat /made' box made
+    same output made "$(docker run --rm made)"
+    docker rmi -f made
+}
+
+row_build() { # by the builder that runs its steps by the daemon's runtime
+    mkdir -p /tmp/context
+    printf 'FROM busybox\nRUN echo made > /made\nUSER user\nRUN id -u > /tmp/who\nCMD cat /made /tmp/who\n' \
+        > /tmp/context/Dockerfile
+    DOCKER_BUILDKIT=0 docker build -t built /tmp/context
+    same output $'made\n1000' "$(docker run --rm built)"
+    docker rmi -f built
+}
+
+row_buildkit() { # it executes `runc`, whatever the daemon's runtime is
+    [ "$(docker version -f '{{.Client.Version}}' | cut -d. -f1)" -lt 23 ] || skip "Debian's docker lacks buildx"
+    mkdir -p /tmp/context
+    printf 'FROM busybox\nRUN echo made > /made\nRUN --mount=type=tmpfs,target=/x id -u >> /made\nCMD cat /made\n' \
+        > /tmp/context/Dockerfile
+    mount --bind "$(readlink -f "$runtime")" /usr/sbin/runc
+    local result=0
+    DOCKER_BUILDKIT=1 docker build --progress plain -t built /tmp/context || result=$?
+    umount /usr/sbin/runc
+    same status 0 $result
+    same output $'made\n0' "$(docker run --rm built)"
+    docker rmi -f built
+}
+
+row_health() { # quick
+    box --health-cmd 'test -e /healthy' --health-interval 0.5s --health-retries 1 \
+        --health-timeout 10s busybox sleep 1000
+    becomes .State.Health.Status unhealthy
+    docker exec box touch /healthy
+    becomes .State.Health.Status healthy
+}
+
+row_restart_policy() { # quick
+    box --restart on-failure:2 busybox false
+    becomes '.RestartCount}} {{.State.Status' "2 exited"
+    docker rm box
+    box --restart always busybox sleep 1000
+    kill -KILL "$(inspect .State.Pid)"
+    becomes '.RestartCount}} {{.State.Status' "1 running"
+}
+
+row_ports() { # quick
+    box -p 8080:80 busybox httpd -f -h /etc
+    same port 0.0.0.0:8080 "$(docker port box 80 | head -n 1)"
+    wait_for "the server" busybox wget -qO /dev/null http://127.0.0.1:8080/group
+    shows user busybox wget -qO- "http://127.0.0.1:8080/group"
+    shows user busybox wget -qO- "http://$(inspect .NetworkSettings.IPAddress)/group"
+}
+
+row_network() { # quick
+    docker network create --subnet 10.99.0.0/24 net
+    docker network create other
+    box --network net --ip 10.99.0.9 --network-alias alias busybox httpd -f -h /etc
+    wait_for "the server" docker run --rm --network net busybox wget -qO- http://box/group
+    shows user docker run --rm --network net busybox wget -qO- http://alias/group
+    shows 10.99.0.9 docker run --rm --network net busybox nslookup box
+    status 1 docker run --rm --network other busybox ping -c 1 -W 1 10.99.0.9
+    docker network connect other box
+    shows user docker run --rm --network other busybox wget -qO- http://box/group
+    same interfaces 3 "$(docker exec box ls /sys/class/net | wc -w)"
+    docker network disconnect other box
+    same interfaces 2 "$(docker exec box ls /sys/class/net | wc -w)"
+}
+
+row_network_none() {
+    same interfaces lo "$(docker run --rm --network none busybox ls /sys/class/net)"
+    shows "1.2.3.4	there" docker run --rm --add-host there:1.2.3.4 busybox cat /etc/hosts
+    shows "nameserver 1.2.3.4" docker run --rm --dns 1.2.3.4 busybox cat /etc/resolv.conf
+}
+
+row_volumes() { # quick
+    docker run --rm -v data:/data busybox sh -c 'echo kept > /data/file'
+    same volume kept "$(docker run --rm -v data:/data:ro busybox cat /data/file)"
+    shows "Read-only file system" docker run --rm -v data:/data:ro busybox touch /data/file
+    box -v /inner busybox sh -c 'echo inner > /inner/file; exec sleep 1000'
+    wait_for "the file" docker run --rm --volumes-from box busybox grep inner /inner/file
+}
+
+row_binds() { # quick
+    mkdir -p /tmp/bind
+    echo mine > /tmp/bind/file
+    same file mine "$(docker run --rm -v /tmp/bind:/data busybox cat /data/file)"
+    same "one file" mine "$(docker run --rm -v /tmp/bind/file:/etc/motd:ro busybox cat /etc/motd)"
+    docker run --rm -v /tmp/bind:/data busybox sh -c 'echo theirs > /data/file'
+    same written theirs "$(cat /tmp/bind/file)"
+    status 1 docker run --rm -v /tmp/bind:/data:ro busybox touch /data/file
+    status 1 docker run --rm --mount type=bind,src=/tmp/bind,dst=/data,readonly busybox touch /data/file
+}
+
+row_propagation() {
+    mkdir -p /run/shared/sub
+    box -v /run/shared:/data:rslave --mount type=bind,src=/run/shared,dst=/private,bind-propagation=rprivate \
+        busybox sleep 1000
+    mount -t tmpfs tmpfs /run/shared/sub
+    touch /run/shared/sub/file
+    local seen
+    seen=$(docker exec box sh -c 'ls /data/sub /private/sub' | tr '\n' ' ')
+    umount /run/shared/sub
+    same "what is seen" "/data/sub: file  /private/sub: " "$seen"
+}
+
+row_read_only() { # quick
+    status 1 docker run --rm --read-only busybox touch /file
+    docker run --rm --read-only --tmpfs /tmp busybox touch /tmp/file
+}
+
+row_tmpfs() { # quick
+    local mounts
+    mounts=$(docker run --rm --tmpfs /scratch:size=1m,mode=1700,noexec busybox \
+        sh -c 'grep /scratch /proc/mounts; stat -c %a /scratch')
+    has mounts "$mounts" size=1024k
+    has mounts "$mounts" noexec
+    has mode "$mounts" 1700
+    shows "size=32768k" docker run --rm --shm-size 32m busybox grep /dev/shm /proc/mounts
+}
+
+row_init() { # quick
+    box --init busybox sh -c 'sleep 0.1 & exec sleep 1000'
+    shows docker-init docker exec box cat /proc/1/cmdline
+    docker stop box # tini passes TERM on, and sleep ends by it
+    same status 143 "$(inspect .State.ExitCode)"
+}
+
+row_privileged() { # quick
+    local seen
+    seen=$(docker run --rm --privileged busybox sh -c 'mount -t tmpfs tmpfs /tmp && echo mounts
+        grep Seccomp: /proc/self/status; echo 0 > /proc/sys/net/ipv4/ip_forward && echo writes')
+    same "what it can" "mounts Seccomp: 0 writes" "$(tr '\t\n' ' ' <<< "$seen" | sed 's/ $//')"
+}
+
+row_user() { # quick
+    same user "uid=1000(user) gid=1000(user) groups=1000(user)" "$(docker run --rm --user user busybox id)"
+    same groups "uid=1 gid=2 groups=7,8" \
+        "$(docker run --rm --user 1:2 --group-add 7 --group-add 8 busybox id | sed 's/groups=2,/groups=/')"
+    same home /home/user "$(docker run --rm --user user busybox sh -c 'echo $HOME')"
+}
+
+row_capabilities() { # quick
+    local effective='sed -n s/^CapEff:.//p /proc/self/status'
+    same none 0000000000000000 "$(docker run --rm --cap-drop ALL busybox $effective)"
+    same one 0000000000000020 "$(docker run --rm --cap-drop ALL --cap-add KILL busybox $effective)"
+    same default 00000000a80425fb "$(docker run --rm busybox $effective)"
+    docker run --rm --cap-add SYS_ADMIN busybox mount -t tmpfs tmpfs /tmp
+    same user 0000000000000000 "$(docker run --rm --user 1000 busybox $effective)"
+}
+
+row_security() { # quick
+    local status='sed -nE s/^(NoNewPrivs|Seccomp):.//p /proc/self/status'
+    same default $'0\n2' "$(docker run --rm busybox $status)"
+    same both $'1\n0' \
+        "$(docker run --rm --security-opt no-new-privileges --security-opt seccomp=unconfined busybox $status)"
+    status 1 docker run --rm busybox unshare -U true
+    docker run --rm --security-opt seccomp=unconfined busybox unshare -U true
+    cat > /tmp/profile.json <<- 'END'
+	{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+	    {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}]}
+	END
+    shows "not supported" docker run --rm --security-opt seccomp=/tmp/profile.json busybox mkdir /x
+    status 1 docker run --rm busybox sh -c 'echo 1 > /proc/sys/kernel/printk'
+    same masked 0 "$(docker run --rm busybox sh -c 'wc -c < /proc/timer_list')"
+    differ unmasked 0 \
+        "$(docker run --rm --security-opt systempaths=unconfined busybox sh -c 'wc -c < /proc/timer_list')"
+}
+
+row_sysctl() { # quick
+    same values $'512\n9000' "$(docker run --rm --sysctl net.core.somaxconn=512 --sysctl kernel.msgmax=9000 \
+        busybox cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax)"
+    status 125 docker run --rm --sysctl vm.swappiness=1 busybox true
+}
+
+row_ulimit() { # quick
+    same "open files" $'100\n200' "$(docker run --rm --ulimit nofile=100:200 busybox sh -c 'ulimit -Sn; ulimit -Hn')"
+    same core 0 "$(docker run --rm --ulimit core=0 busybox sh -c 'ulimit -c')"
+}
+
+row_devices() { # quick
+    local minor
+    minor=$(stat -c %T /dev/loop-control)
+    minor=$((0x$minor))
+    shows "not permitted" docker run --rm busybox sh -c "mknod /d c 10 $minor; : < /d"
+    docker run --rm --device /dev/loop-control:/dev/mine busybox sh -c ': < /dev/mine'
+    shows "not permitted" docker run --rm --device /dev/loop-control:/dev/mine:r busybox sh -c ': > /dev/mine'
+    docker run --rm --device-cgroup-rule "c 10:$minor rwm" busybox sh -c "mknod /d c 10 $minor; : < /d"
+}
+
+row_memory() { # quick
+    box --memory 64m --memory-reservation 32m --memory-swap 64m --oom-score-adj 500 busybox sleep 1000
+    same limit 67108864 "$(limit memory.limit_in_bytes memory.max)"
+    same reservation 33554432 "$(limit memory.soft_limit_in_bytes memory.low)"
+    same score 500 "$(docker exec box cat /proc/1/oom_score_adj)"
+}
+
+row_oom() { # quick
+    status 137 docker run --name box --memory 16m --memory-swap 16m busybox tail /dev/zero
+    same killed true "$(inspect .State.OOMKilled)"
+}
+
+row_oom_child() { # it is not init that is killed
+    box --memory 16m --memory-swap 16m busybox sh -c 'tail /dev/zero; echo $?; exit 3'
+    docker wait box
+    same status "3 137" "$(inspect .State.ExitCode) $(docker logs box 2> /dev/null | tail -n 1)"
+}
+
+row_cpu() { # quick
+    box --cpus 0.5 --cpu-shares 512 --cpuset-cpus 0 busybox sleep 1000
+    has quota "$(limit cpu.cfs_quota_us cpu.max)" 50000
+    limit cpu.shares cpu.weight | grep -xE '512|20|59' # v2's weight, by the old formula and the new
+    same processors 0 "$(limit cpuset.cpus)"
+    same affinity 0 "$(docker exec box sed -n 's/^Cpus_allowed_list:.//p' /proc/self/status)"
+}
+
+row_pids() { # quick
+    box --pids-limit 5 busybox sh -c 'for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; wait'
+    becomes .State.ExitCode 2
+    shows "can't fork" docker logs box
+    docker run --rm --pids-limit 5 busybox true
+}
+
+row_blkio() { # quick
+    local device
+    device=$(find /dev -maxdepth 1 -type b -name '[vs]da' | head -n 1)
+    [ -n "$device" ] || skip "no disk's device"
+    box --device-read-bps "$device:1mb" --device-write-iops "$device:100" busybox sleep 1000
+    has read "$(limit blkio.throttle.read_bps_device io.max)" 1048576
+    has write "$(limit blkio.throttle.write_iops_device io.max)" 100
+}
+
+row_cgroup_namespace() { # quick
+    same private "" "$(docker run --rm --cgroupns private busybox grep -v :/$ /proc/self/cgroup)"
+    shows :/docker/ docker run --rm --cgroupns host busybox cat /proc/self/cgroup
+    status 1 docker run --rm --cgroupns private busybox sh -c 'mkdir /sys/fs/cgroup/*/x'
+}
+
+row_cgroup_parent() { # quick
+    box --cgroup-parent /parent/inner --pids-limit 20 busybox sleep 1000
+    same limit 20 "$(cat /sys/fs/cgroup/{pids/,}parent/inner/"$(inspect .Id)"/pids.max 2> /dev/null)"
+    docker exec box true
+    docker rm -f box
+    # runc leaves them.
+    find /sys/fs/cgroup -depth -type d -path '*/parent*' -exec rmdir {} +
+}
+
+row_host_namespaces() { # quick
+    local kind
+    for kind in uts pid ipc net; do
+        same "$kind" "$(readlink "/proc/self/ns/$kind")" \
+            "$(docker run --rm "--$kind" host busybox readlink "/proc/self/ns/$kind")"
+        differ "$kind" "$(readlink "/proc/self/ns/$kind")" \
+            "$(docker run --rm busybox readlink "/proc/self/ns/$kind")"
+    done
+}
+
+row_host_pid_end() { # without a pid namespace nothing but the cgroup holds them together
+    box --pid host busybox sh -c 'sleep 1000 & exec sleep 999'
+    local pid pids
+    pids=$(docker top box -o pid | tail -n +2)
+    docker kill box
+    becomes .State.ExitCode 137
+    for pid in $pids; do wait_for "the end of $pid" test ! -e "/proc/$pid"; done
+}
+
+row_names() { # quick
+    printf 'A=one\nB=two words\n' > /tmp/environment
+    same "what it is told" "there.example.org one two words three /new/one" \
+        "$(docker run --rm --hostname there --domainname example.org --env-file /tmp/environment -e C=three \
+            --workdir /new/one busybox sh -c 'echo $(hostname -f) $A $B $C $PWD')"
+    same entrypoint "a b" "$(docker run --rm --entrypoint echo busybox a b)"
+}
+
+row_parallel() { # quick
+    local i pids=()
+    for i in {0..9}; do
+        docker run --rm busybox echo "$i" > "/tmp/out$i" &
+        pids+=($!)
+    done
+    for i in {0..9}; do
+        wait "${pids[i]}"
+        same "output of $i" "$i" "$(cat "/tmp/out$i")"
+    done
+}
+
+row_statuses() { # quick
+    status 125 docker run --rm --nonsense busybox true
+    status 126 docker run --rm busybox /etc/passwd
+    status 127 docker run --rm busybox nonexistent
+    status 127 docker run --rm busybox /nonexistent
+    status 137 docker run --rm --init busybox sh -c 'kill -KILL $$'
+    status 7 docker run --rm busybox sh -c 'exit 7'
+    shows 'exec: "nonexistent": executable file not found in $PATH' docker run --rm busybox nonexistent
+}
+
+row_status_directory() { status 126 docker run --rm busybox /tmp; }
+
+# Two that are one pod: the other's network, processes and shared memory.
+row_pod() { # quick
+    docker run -d --name web --ipc shareable -p 8080:80 busybox httpd -f -h /etc
+    docker run -d --name ghost --net container:web --ipc container:web --pid container:web busybox sleep 1000
+    wait_for "the server" docker exec ghost wget -qO /dev/null http://127.0.0.1/group
+    shows user busybox wget -qO- http://127.0.0.1:8080/group
+    shows httpd docker exec ghost ps
+    shows "sleep 1000" docker exec web ps
+    docker exec web sh -c 'echo told > /dev/shm/note'
+    same note told "$(docker exec ghost cat /dev/shm/note)"
+    local kind
+    for kind in net ipc pid; do
+        same "$kind" "$(docker exec web readlink "/proc/self/ns/$kind")" \
+            "$(docker exec ghost readlink "/proc/self/ns/$kind")"
+    done
+    same name "$(inspect .Config.Hostname web)" "$(docker exec ghost hostname)"
+    docker stop ghost # the other's processes live on
+    same ghost "exited 143" "$(inspect '.State.Status}} {{.State.ExitCode' ghost)"
+    shows user busybox wget -qO- http://127.0.0.1:8080/group
+    docker start ghost
+    docker stop -t 0 web # it has the pid namespace: the other ends with it
+    wait_for "ghost's end" sh -c '[ "$(docker inspect -f {{.State.Running}} ghost)" = false ]'
+}
+
+row_daemon_restart() { # the daemon goes and comes back; its containers don't notice
+    box busybox sh -c 'echo first; until [ -e /go ]; do sleep 0.1; done; echo second; exec sleep 1000'
+    docker run -d --name brief busybox sh -c 'until [ -e /go ]; do sleep 0.1; done; exit 7'
+    local pid brief
+    pid=$(inspect .State.Pid)
+    brief=$(inspect .State.Pid brief)
+    end_daemon docker
+    touch "/proc/$brief/root/go" "/proc/$pid/root/go"
+    daemon docker
+    same process "$pid" "$(inspect .State.Pid)"
+    docker exec box true
+    wait_for "its output" sh -c 'docker logs box | grep second'
+    docker wait brief # its status went unseen
+    docker stop -t 0 box
+    same status 137 "$(inspect .State.ExitCode)"
+}
+
+row_user_namespace() { # a daemon whose containers have one
+    echo www-data:200000:65536 > /tmp/ids
+    mount --bind /tmp/ids /etc/subuid
+    mount --bind /tmp/ids /etc/subgid
+    chmod o+x /work # the daemon insists that its container root can get there
+    ip link add remapped type bridge # not the other daemon's, nor none: that would remove docker0
+    ip addr add 10.98.0.1/24 dev remapped
+    daemon remapped --userns-remap www-data --bridge remapped --iptables=false
+    import_image
+    box -v data:/data busybox sh -c 'echo > /data/file; exec sleep 1000'
+    same map "0 200000 65536" "$(docker exec box cat /proc/self/uid_map | xargs)"
+    same user 0 "$(docker exec box id -u)"
+    same "user outside" 200000 "$(stat -c %u "/proc/$(inspect .State.Pid)")"
+    same "owner outside" 200000 "$(stat -c %u "$(inspect '(index .Mounts 0).Source')/file")"
+    docker exec -t -u user box tty
+    status 1 docker exec box sh -c 'echo 1 > /proc/sys/vm/swappiness'
+    docker rm -fv box
+    end_daemon remapped
+    ip link del remapped
+    umount /etc/subuid /etc/subgid
+}
+
+row_checkpoint() {
+    command -v criu > /dev/null || skip "the tree has no criu"
+    box busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.1; done'
+    wait_for "some steps" docker exec box grep -E '[0-9]{2}' /tmp/count
+    docker checkpoint create box one
+    becomes .State.Status exited
+    local before
+    docker cp box:/tmp/count /tmp/count
+    before=$(cat /tmp/count)
+    # Docker puts the checkpoint into containerd's store, where that of its making may still be.
+    wait_for "the checkpoint's start" docker start --checkpoint one box
+    wait_for "steps after" docker exec box sh -c "[ \$(cat /tmp/count) -gt $((before + 2)) ]"
+}
+
+row_checkpoint_running() {
+    command -v criu > /dev/null || skip "the tree has no criu"
+    box busybox sh -c 'while :; do sleep 0.1; done'
+    docker checkpoint create --leave-running box one
+    same state running "$(inspect .State.Status)"
+    same checkpoints one "$(docker checkpoint ls box | tail -n +2)"
+    docker exec box true
+}
+
+# The last row: of all that ran, nothing is left.
+row_nothing_left() { # quick
+    same containers "" "$(docker ps -aq)"
+    same cgroups "" "$(find /sys/fs/cgroup -mindepth 2 -type d -path '*/docker/*' ! -name buildkit)" # which runc leaves
+    same "state" "" "$(find /run/docker -mindepth 1 -path '*/moby/*')"
+    same mounts "" "$(grep -E '/docker/(overlay2|containers)/.+ ' /proc/self/mounts | cut -d ' ' -f 2)"
+    same processes "" "$(pgrep -a 'shim|^tini' || true)"
+    same interfaces "" "$(ip -br link | grep veth || true)"
+}

@@ -1,0 +1,1015 @@
+# Podman, by its command line: as root, and as an ordinary user.
+# shellcheck shell=bash disable=SC2016 # containers expand what is in single quotes
+
+start() {
+    chmod o+rx /work
+    configure
+    add_user
+    image_archive localhost/busybox:latest /work/busybox.tar sh
+    chmod o+r /work/busybox.tar
+    podman load -q -i /work/busybox.tar
+    podman info
+}
+
+# The configuration: what docs/engines/podman.md says, and what the tree and the machine ask for.
+configure() {
+    local name=${runtime##*/}
+    export CONTAINERS_CONF=/work/containers.conf CONTAINERS_STORAGE_CONF=/work/storage.conf
+    export PODMAN_IGNORE_CGROUPSV1_WARNING=1
+    cat > $CONTAINERS_CONF <<- END
+	[containers]
+	default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"] # root may not raise them here
+	log_driver = "k8s-file"
+	[engine]
+	cgroup_manager = "cgroupfs"
+	events_logger = "file"
+	exit_command_delay = 1 # seconds, for the clean-up after a detached exec; 300 by default
+	runtime = "$name"
+	runtime_supports_json = ["$name"]
+	runtime_supports_nocgroup = ["$name"]
+	[engine.runtimes]
+	$name = ["$runtime"]
+	[network]
+	network_backend = "netavark"
+	firewall_driver = "iptables"
+	END
+    printf '[storage]\ndriver = "overlay"\ngraphroot = "/work/root"\nrunroot = "/run/containers"\n' > $CONTAINERS_STORAGE_CONF
+}
+
+# `user`, with subordinate ids; and those that containers with `--userns auto` get.
+add_user() {
+    local name
+    for name in passwd group subuid subgid; do
+        cp /etc/$name /work/$name
+        mount --bind /work/$name /etc/$name
+    done
+    echo user:x:1000:1000::/work/home:/bin/bash >> /etc/passwd
+    echo user:x:1000: >> /etc/group
+    echo friends:x:4000:user >> /etc/group
+    for name in subuid subgid; do printf 'user:200000:65536\ncontainers:300000:655360\n' > /etc/$name; done
+    mkdir -p /work/home /run/user/1000
+    chown user: /work/home /run/user/1000
+    chmod 700 /run/user/1000
+    mknod /run/tun c 10 200
+    chmod 666 /run/tun
+    mount --bind /run/tun /dev/net/tun
+}
+
+# rootless ARG...: podman, as `user`
+rootless() { as_user podman "$@"; }
+
+# as_user COMMAND...
+as_user() {
+    (cd /work/home && exec setpriv --reuid user --regid user --init-groups env -i HOME=/work/home \
+        USER=user XDG_RUNTIME_DIR=/run/user/1000 PATH="$PATH" CONTAINERS_CONF=$CONTAINERS_CONF \
+        PODMAN_IGNORE_CGROUPSV1_WARNING=1 "$@")
+}
+
+# The user's image, loaded when first asked for.
+import_rootless() { rootless image exists busybox || rootless load -q -i /work/busybox.tar; }
+
+# What a row has left would be in the next one's way.
+after_row() {
+    local as
+    for as in podman rootless; do
+        [ $as = podman ] || [ -d /work/home/.local ] || continue
+        $as pod rm -af -t 0
+        $as rm -af -t 0
+        $as volume prune -f
+        $as network prune -f
+    done
+}
+
+# box ARG...: a container named box, in the background
+box() { podman run -d --name box "$@"; }
+
+# inspect FORMAT [CONTAINER]
+inspect() { podman container inspect -f "{{$1}}" "${2-box}"; }
+
+# becomes FORMAT WANTED: box does, in time
+becomes() { wait_for "$1 to be $2, not $(inspect "$1")" is "$1" "$2"; }
+is() { [ "$(inspect "$1")" = "$2" ]; }
+
+# limit FILE...: what box's cgroup has in the first of these (v1's name, v2's) that there is
+limit() { cgroup_file "$(inspect .State.Pid)" "$@"; }
+
+# at_least VERSION WHAT: what came with that version
+at_least() { [ "$(podman version -f '{{.Client.Version}}' | cut -d. -f1)" -ge "$1" ] || skip "$2 came with Podman $1"; }
+
+row_run() { # quick
+    same output hello "$(podman run --rm busybox echo hello)"
+    same runtime "${runtime##*/}" "$(podman info -f '{{.Host.OCIRuntime.Name}}')"
+    same "its path" "$runtime" "$(podman info -f '{{.Host.OCIRuntime.Path}}')"
+    same input 12 "$(echo hello again | podman run -i --rm busybox wc -c)"
+}
+
+row_run_by_path() { # no configuration but a flag
+    same output hello "$(CONTAINERS_CONF=/dev/null podman --runtime "$runtime" --cgroup-manager cgroupfs \
+        run --rm --network none --ulimit nofile=1024 --ulimit nproc=1024 busybox echo hello)"
+    status 127 env CONTAINERS_CONF=/dev/null podman --runtime "$runtime" --cgroup-manager cgroupfs \
+        run --rm --network none --ulimit nofile=1024 --ulimit nproc=1024 busybox nonexistent
+}
+
+row_detached() { # quick
+    box busybox sh -c 'echo out; echo err >&2; exit 7'
+    same status 7 "$(podman wait box)"
+    same state "exited 7 false" "$(inspect '.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled')"
+    same event 7 "$(podman events --stream=false --filter event=died --filter container=box --format '{{.ContainerExitCode}}')"
+}
+
+row_terminal() { # quick
+    shows "the terminal is /dev/pts/0" in_terminal \
+        'podman run -it --rm busybox sh -c "echo the terminal is \$(tty)"'
+    shows "33 99" in_terminal \
+        'podman run -it --rm busybox sh -c "until stty size | grep 99; do sleep 0.1; done"'
+    box -t busybox sh -c 'tty; exec sleep 1000'
+    wait_for "its output" sh -c 'podman logs box | grep /dev/pts/0'
+}
+
+row_exec() { # quick
+    box busybox sleep 1000
+    same output "uid=1000(user) gid=1000(user)" "$(podman exec -u user box id | sed 's/ groups=.*//')"
+    same environment "b /tmp" "$(podman exec -e A=b -w /tmp box sh -c 'echo $A $PWD')"
+    same input hello "$(echo hello | podman exec -i box cat)"
+    same "its cgroup" "$(podman exec box cat /proc/1/cgroup)" "$(podman exec box cat /proc/self/cgroup)"
+    status 7 podman exec box sh -c 'exit 7'
+    status 127 podman exec box nonexistent
+    status 126 podman exec box /etc/passwd
+}
+
+row_exec_terminal() { # quick
+    box busybox sleep 1000
+    shows /dev/pts/0 in_terminal 'podman exec -it box tty'
+    shows "33 99" in_terminal \
+        'podman exec -it box sh -c "until stty size | grep 99; do sleep 0.1; done"'
+    status 7 in_terminal 'podman exec -it box sh -c "exit 7"'
+}
+
+row_exec_detached() { # quick
+    box busybox sleep 1000
+    local session
+    session=$(podman exec -d box sh -c 'echo done > /tmp/file; until [ -e /tmp/go ]; do sleep 0.1; done')
+    wait_for "what it does" podman exec box grep done /tmp/file
+    same session "[$session]" "$(inspect .ExecIDs)"
+    podman exec box touch /tmp/go
+    wait_for "the session's end" sh -c '[ "$(pgrep -xc conmon)" = 1 ]' # the container's
+}
+
+row_exec_privileged() { # quick
+    box --cap-drop ALL busybox sleep 1000
+    local effective='sed -n s/^CapEff:.//p /proc/self/status'
+    same none 0000000000000000 "$(podman exec box $effective)"
+    [ "$(podman exec --privileged box $effective)" != 0000000000000000 ]
+}
+
+row_preserve_fds() { # quick
+    same run hello "$(echo hello | podman run --rm --preserve-fds 2 busybox cat /proc/self/fd/4 3< /dev/null 4<&0)"
+    box busybox sleep 1000
+    same exec hello "$(echo hello | podman exec --preserve-fds 2 box cat /proc/self/fd/4 3< /dev/null 4<&0)"
+    fails podman run --rm --preserve-fds 1 busybox ls /proc/self/fd/4 3< /dev/null 4< /etc/passwd
+}
+
+row_logs() { # quick
+    box busybox sh -c 'for i in 1 2 3; do echo line $i; done; echo error >&2'
+    podman wait box
+    same output $'line 1\nline 2\nline 3' "$(podman logs box 2> /dev/null)"
+    same error error "$(podman logs box 2>&1 > /dev/null)"
+    shows "line 3" podman logs --tail 2 box
+}
+
+row_attach() {
+    box -i busybox sh -c 'read line; echo $line; exit 7'
+    same output hello "$({ echo hello; podman wait box >&2; } | podman attach box)"
+    same status 7 "$(podman wait box)"
+}
+
+row_start_attached() {
+    podman create --name box -i busybox sh -c 'read line; echo $line; exit 7'
+    same state created "$(inspect .State.Status)"
+    same output hello "$(echo hello | podman start -ai box || echo "status $?" >&2)"
+    same status 7 "$(inspect .State.ExitCode)"
+    podman init box
+    same initialized initialized "$(inspect .State.Status)"
+    [ "$(inspect .State.Pid)" != 0 ]
+}
+
+row_top() { # quick
+    box busybox sh -c 'sleep 1000 & exec sleep 999'
+    wait_for "both processes" sh -c 'podman top box args | grep "sleep 1000"'
+    shows "sleep 999" podman top box pid args
+    shows root podman top box user
+}
+
+row_stats() { # quick
+    box --memory 64m busybox sh -c 'sleep 1000 & exec sleep 999'
+    wait_for "both processes" sh -c '[ "$(podman stats --no-stream --format "{{.PIDs}}" box)" = 2 ]'
+    shows 67.11MB podman stats --no-stream box
+}
+
+row_pause() { # quick
+    box busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.01; done'
+    wait_for "a step" podman exec box cat /tmp/count
+    podman pause box
+    same state paused "$(inspect .State.Status)"
+    local count=/proc/$(inspect .State.Pid)/root/tmp/count before
+    before=$(cat "$count")
+    sleep 0.3
+    same "a paused one's count" "$before" "$(cat "$count")"
+    podman unpause box
+    same state running "$(inspect .State.Status)"
+    wait_for "a step after" sh -c "[ \"\$(podman exec box cat /tmp/count)\" != '$before' ]"
+}
+
+row_rm_paused() {
+    box busybox sleep 1000
+    podman pause box
+    podman rm -f -t 0 box
+    same containers "" "$(podman ps -aq)"
+}
+
+row_update() { # quick
+    at_least 5 "update of everything"
+    box --memory 64m busybox sleep 1000
+    podman update --memory 32m --memory-swap 48m --cpu-shares 512 --cpus 0.5 --cpuset-cpus 0 --pids-limit 50 box
+    same memory 33554432 "$(limit memory.limit_in_bytes memory.max)"
+    same shares 512 "$(limit cpu.shares)"
+    same quota 50000 "$(limit cpu.cfs_quota_us)"
+    same processors 0 "$(limit cpuset.cpus)"
+    same processes 50 "$(limit pids.max)"
+    podman update --cpus 1 box
+    same "quota after" 100000 "$(limit cpu.cfs_quota_us)"
+    same "memory after" 33554432 "$(limit memory.limit_in_bytes memory.max)"
+}
+
+row_stop() { # quick
+    box busybox sh -c 'trap "echo caught; exit 5" TERM; echo ready; while :; do sleep 0.1; done'
+    wait_for "its trap" sh -c 'podman logs box | grep ready'
+    podman stop box
+    same state "exited 5" "$(inspect '.State.Status}} {{.State.ExitCode')"
+    same output $'ready\ncaught' "$(podman logs box)"
+    podman run -d --name deaf busybox sleep 1000 # as a namespace's first process it has no TERM
+    podman stop -t 1 deaf
+    same status 137 "$(inspect .State.ExitCode deaf)"
+}
+
+row_stop_signal() {
+    box --stop-signal USR1 busybox sh -c 'trap "exit 9" USR1; echo ready; while :; do sleep 0.1; done'
+    wait_for "its trap" sh -c 'podman logs box | grep ready'
+    podman stop box
+    same status 9 "$(inspect .State.ExitCode)"
+}
+
+row_kill() { # quick
+    box busybox sh -c 'trap "echo caught" HUP; echo ready; while :; do sleep 0.1; done'
+    wait_for "its trap" sh -c 'podman logs box | grep ready'
+    podman kill -s HUP box
+    wait_for "the signal" sh -c 'podman logs box | grep caught'
+    podman kill box
+    same status 137 "$(podman wait box)"
+    fails podman kill box
+}
+
+row_restart() { # quick
+    box busybox sh -c 'echo started; exec sleep 1000'
+    local pid
+    pid=$(inspect .State.Pid)
+    wait_for "its output" sh -c 'podman logs box | grep started'
+    podman restart -t 0 box
+    [ "$(inspect .State.Pid)" != "$pid" ]
+    wait_for "its output" sh -c '[ "$(podman logs box | grep -c started)" = 2 ]'
+    podman stop -t 0 box
+    podman start box
+    podman exec box true
+}
+
+row_restart_policy() {
+    box --restart on-failure:2 busybox sh -c 'echo started; exit 3'
+    wait_for "three starts" sh -c '[ "$(podman logs box | grep -c started)" = 3 ]'
+    becomes '.RestartCount}} {{.State.Status}} {{.State.ExitCode' "2 exited 3"
+}
+
+row_remove() { # quick
+    box busybox sleep 1000
+    local pid
+    pid=$(inspect .State.Pid)
+    fails podman rm box
+    podman rm -f -t 0 box
+    [ ! -e "/proc/$pid" ]
+    same containers "" "$(podman ps -aq)"
+}
+
+row_killed_outside() { # nobody asked the runtime
+    box busybox sleep 1000
+    kill -KILL "$(inspect .State.Pid)"
+    same status 137 "$(podman wait box)"
+    podman start box
+    podman exec box true
+}
+
+row_copy() { # quick
+    box busybox sh -c 'mkdir /data; exec sleep 1000'
+    echo mine > /tmp/file
+    wait_for "its directory" podman exec box ls /data
+    podman cp /tmp/file box:/data/
+    same inside mine "$(podman exec box cat /data/file)"
+    podman exec box sh -c 'echo theirs > /data/file'
+    podman cp box:/data/file /tmp/back
+    same outside theirs "$(cat /tmp/back)"
+    podman commit -q box localhost/changed
+    same committed theirs "$(podman run --rm changed cat /data/file)"
+    podman rmi -f changed
+}
+
+row_diff() {
+    box busybox sh -c 'echo new > /etc/new; rm /etc/group; exec sleep 1000'
+    wait_for "its changes" sh -c 'podman diff box | grep "D /etc/group"'
+    shows "A /etc/new" podman diff box
+}
+
+row_health() { # quick
+    box --health-cmd 'test -e /healthy' --health-retries 1 --health-interval disable busybox sleep 1000
+    status 1 podman healthcheck run box
+    podman exec box touch /healthy
+    podman healthcheck run box
+    same state healthy "$(inspect .State.Health.Status || inspect .State.Healthcheck.Status)"
+}
+
+row_build() { # buildah runs containers of its own
+    tar -C $image -c . | podman import -q - localhost/base
+    printf 'FROM localhost/base\nRUN echo built > /file && id -u > /uid\nUSER user\nRUN id -u > /tmp/uid\n' > /tmp/Containerfile
+    podman build -q --runtime "$runtime" --isolation oci --network none --ulimit nofile=1024:1024 \
+        --ulimit nproc=1024:1024 -t built -f /tmp/Containerfile "$(mktemp -d)"
+    same files $'built\n0\n1000' "$(podman run --rm built cat /file /uid /tmp/uid)"
+    podman rmi -f built base
+}
+
+# A pod: one network, one shared memory, one name.
+row_pod() { # quick
+    podman pod create --name pod -p 8080:80 --hostname both
+    podman run -d --pod pod --name web busybox httpd -f -h /etc
+    podman run -d --pod pod --name ghost busybox sleep 1000
+    wait_for "the server" podman exec ghost wget -qO /dev/null http://127.0.0.1/group
+    shows user busybox wget -qO- http://127.0.0.1:8080/group
+    podman exec web sh -c 'echo told > /dev/shm/note'
+    same note told "$(podman exec ghost cat /dev/shm/note)"
+    same name both "$(podman exec ghost hostname)"
+    local kind
+    for kind in net ipc uts; do
+        same "$kind" "$(podman exec web readlink "/proc/self/ns/$kind")" \
+            "$(podman exec ghost readlink "/proc/self/ns/$kind")"
+    done
+    [ "$(podman exec web readlink /proc/self/ns/pid)" != "$(podman exec ghost readlink /proc/self/ns/pid)" ]
+    podman pod pause pod
+    same paused "paused" "$(inspect .State.Status web)"
+    podman pod unpause pod
+    podman pod stop -t 0 pod
+    same state exited "$(inspect .State.Status ghost)"
+    podman pod start pod
+    wait_for "the server" podman exec ghost wget -qO /dev/null http://127.0.0.1/group
+}
+
+row_pod_processes() { # quick
+    podman pod create --name pod --share pid,net,ipc,uts
+    podman run -d --pod pod --name one busybox sh -c 'sleep 1000 & exec sleep 1001'
+    podman run -d --pod pod --name two busybox sleep 2000
+    wait_for "the other's processes" sh -c 'podman exec two ps | grep "sleep 1000"'
+    shows "sleep 2000" podman exec one ps
+    local pids
+    pids=$(podman top one hpid | tail -n +2)
+    podman stop -t 0 one # all of its own, and none of the other's
+    same status 137 "$(inspect .State.ExitCode one)"
+    for pid in $pids; do [ ! -e "/proc/$pid" ]; done
+    podman exec two true
+}
+
+row_pod_limits() {
+    podman pod create --name pod --cpus 0.5 --memory 128m
+    podman run -d --pod pod --name box --memory 64m busybox sleep 1000
+    same memory 67108864 "$(limit memory.limit_in_bytes memory.max)"
+    local parent
+    parent=$(sed -n 's/.*memory:\(.*\)\/libpod-.*/\1/p' "/proc/$(inspect .State.Pid)/cgroup")
+    same "the pod's" 134217728 "$(cat "/sys/fs/cgroup/memory$parent/memory.limit_in_bytes")"
+}
+
+row_play_kube() { # quick
+    mkdir -p /tmp/bind
+    echo mine > /tmp/bind/file
+    cat > /tmp/pod.yaml <<- 'END'
+	apiVersion: v1
+	kind: Pod
+	metadata:
+	  name: kube
+	spec:
+	  volumes:
+	  - {name: bind, hostPath: {path: /tmp/bind}}
+	  - {name: empty, emptyDir: {}}
+	  initContainers:
+	  - name: first
+	    image: localhost/busybox
+	    imagePullPolicy: Never
+	    command: [sh, -c, 'echo first > /empty/file']
+	    volumeMounts: [{name: empty, mountPath: /empty}]
+	  containers:
+	  - name: one
+	    image: localhost/busybox
+	    imagePullPolicy: Never
+	    command: [httpd, -f, -h, /bind]
+	    volumeMounts: [{name: bind, mountPath: /bind, readOnly: true}]
+	    resources: {limits: {memory: 64Mi}}
+	    securityContext: {capabilities: {drop: [MKNOD]}, readOnlyRootFilesystem: true}
+	  - name: two
+	    image: localhost/busybox
+	    imagePullPolicy: Never
+	    command: [sleep, '1000']
+	    env: [{name: A, value: b}]
+	    volumeMounts: [{name: empty, mountPath: /empty}]
+	    securityContext: {runAsUser: 1000, runAsGroup: 1000, allowPrivilegeEscalation: false}
+	END
+    podman play kube /tmp/pod.yaml
+    wait_for "the server" podman exec kube-two wget -qO- http://127.0.0.1/file
+    same served mine "$(podman exec kube-two wget -qO- http://127.0.0.1/file)"
+    same "what the first left" first "$(podman exec kube-two cat /empty/file)"
+    same environment b "$(podman exec kube-two sh -c 'echo $A')"
+    same user "1000 1" "$(podman exec kube-two sh -c 'echo $(id -u) $(sed -n s/NoNewPrivs:.//p /proc/self/status)')"
+    status 1 podman exec kube-one touch /file
+    same memory 67108864 "$(cgroup_file "$(inspect .State.Pid kube-one)" memory.limit_in_bytes memory.max)"
+    podman kube generate kube > /dev/null 2>&1 || podman generate kube kube > /dev/null
+    podman play kube --down /tmp/pod.yaml
+    same containers "" "$(podman ps -aq)"
+}
+
+row_volumes() { # quick
+    podman run --rm -v data:/data busybox sh -c 'echo kept > /data/file'
+    same kept kept "$(podman run --rm -v data:/data:ro busybox cat /data/file)"
+    status 1 podman run --rm -v data:/data:ro busybox touch /data/file
+    same "owner" 1000 "$(podman run --rm -v other:/data:U --user 1000 busybox stat -c %u /data)"
+    box -v /inner busybox sh -c 'echo inner > /inner/file; exec sleep 1000'
+    wait_for "the file" podman run --rm --volumes-from box busybox grep inner /inner/file
+    same copied user "$(podman run --rm -v copy:/etc busybox sed -n 's/^\(user\):.*/\1/p' /etc/group)"
+}
+
+row_binds() { # quick
+    mkdir -p /tmp/bind
+    echo mine > /tmp/bind/file
+    same file mine "$(podman run --rm -v /tmp/bind:/data busybox cat /data/file)"
+    same "one file" mine "$(podman run --rm -v /tmp/bind/file:/etc/motd:ro busybox cat /etc/motd)"
+    podman run --rm -v /tmp/bind:/data busybox sh -c 'echo theirs > /data/file'
+    same written theirs "$(cat /tmp/bind/file)"
+    status 1 podman run --rm -v /tmp/bind:/data:ro busybox touch /data/file
+    status 1 podman run --rm --mount type=bind,src=/tmp/bind,dst=/data,ro=true busybox touch /data/file
+    podman run --rm -v /tmp/bind:/data:O busybox sh -c 'echo passing > /data/file'
+    same "below an overlay" theirs "$(cat /tmp/bind/file)"
+    same image user "$(podman run --rm --mount type=image,src=busybox,dst=/image busybox sed -n 's/^\(user\):.*/\1/p' /image/etc/group)"
+}
+
+row_binds_idmap() { # quick
+    mkdir -p /tmp/bind
+    echo mine > /tmp/bind/file
+    same owner 0 "$(podman run --rm --uidmap 0:100000:65536 --gidmap 0:100000:65536 -v /tmp/bind:/data:idmap busybox stat -c %u /data/file)"
+    podman run --rm --uidmap 0:100000:65536 --gidmap 0:100000:65536 -v /tmp/bind:/data:idmap busybox touch /data/theirs
+    same "owner outside" 0 "$(stat -c %u /tmp/bind/theirs)"
+}
+
+row_propagation() {
+    mkdir -p /run/shared/sub
+    box -v /run/shared:/data:rslave --mount type=bind,src=/run/shared,dst=/private,bind-propagation=rprivate \
+        busybox sleep 1000
+    mount -t tmpfs tmpfs /run/shared/sub
+    touch /run/shared/sub/file
+    local seen
+    seen=$(podman exec box sh -c 'ls /data/sub /private/sub' | tr '\n' ' ')
+    umount /run/shared/sub
+    same "what is seen" "/data/sub: file  /private/sub: " "$seen"
+}
+
+row_read_only() { # quick
+    status 1 podman run --rm --read-only busybox touch /file
+    podman run --rm --read-only busybox touch /tmp/file /run/file # podman makes these tmpfs
+    status 1 podman run --rm --read-only --read-only-tmpfs=false busybox touch /tmp/file
+}
+
+row_tmpfs() { # quick
+    local mounts
+    mounts=$(podman run --rm --tmpfs /scratch:size=1m,mode=1700,noexec busybox sh -c 'grep /scratch /proc/mounts; stat -c %a /scratch')
+    has mounts "$mounts" size=1024k
+    has mounts "$mounts" noexec
+    has mode "$mounts" 1700
+    same "copied up" user "$(podman run --rm --tmpfs /etc busybox sed -n 's/^\(user\):.*/\1/p' /etc/group)"
+    shows "size=32768k" podman run --rm --shm-size 32m busybox grep /dev/shm /proc/mounts
+}
+
+row_init() { # quick
+    command -v catatonit > /dev/null || skip "the tree has no catatonit"
+    box --init busybox sh -c 'sleep 0.1 & exec sleep 1000'
+    shows podman-init podman exec box cat /proc/1/cmdline
+    podman stop box # it passes TERM on, and sleep ends by it
+    same status 143 "$(inspect .State.ExitCode)"
+}
+
+row_privileged() { # quick
+    local seen
+    seen=$(podman run --rm --privileged busybox sh -c \
+        'mount -t tmpfs tmpfs /tmp && echo mounts; grep Seccomp: /proc/self/status; echo 0 > /proc/sys/net/ipv4/ip_forward && echo writes; [ -e /dev/loop-control ] && echo sees')
+    same "what it can" "mounts Seccomp: 0 writes sees" "$(tr '\t\n' ' ' <<< "$seen" | sed 's/ $//')"
+}
+
+row_user() { # quick
+    same user "uid=1000(user) gid=1000(user) groups=1000(user)" "$(podman run --rm --user user busybox id)"
+    same groups "1 2 7 8" "$(podman run --rm --user 1:2 --group-add 7 --group-add 8 busybox sh -c 'echo $(id -u) $(id -G)')"
+    same home /home/user "$(podman run --rm --user user busybox sh -c 'echo $HOME')"
+    same umask 0077 "$(podman run --rm --umask 0077 busybox sh -c umask)"
+    shows "new:x:3000" podman run --rm --user 3000 --passwd-entry 'new:x:$UID:$GID::/:/bin/sh' busybox grep 3000 /etc/passwd
+}
+
+row_capabilities() { # quick
+    local effective='sed -n s/^CapEff:.//p /proc/self/status'
+    same none 0000000000000000 "$(podman run --rm --cap-drop ALL busybox $effective)"
+    same one 0000000000000020 "$(podman run --rm --cap-drop ALL --cap-add KILL busybox $effective)"
+    status 1 podman run --rm busybox mount -t tmpfs tmpfs /tmp
+    podman run --rm --cap-add SYS_ADMIN busybox mount -t tmpfs tmpfs /tmp
+    same user 0000000000000000 "$(podman run --rm --user 1000 busybox $effective)"
+    same "user's one" 0000000000000020 "$(podman run --rm --user 1000 --cap-add KILL busybox $effective)"
+}
+
+row_security() { # quick
+    local status='sed -nE s/^(NoNewPrivs|Seccomp):.//p /proc/self/status'
+    same default $'0\n2' "$(podman run --rm busybox $status)"
+    same both $'1\n0' "$(podman run --rm --security-opt no-new-privileges --security-opt seccomp=unconfined busybox $status)"
+    cat > /tmp/profile.json <<- 'END'
+	{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+	    {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}]}
+	END
+    shows "not supported" podman run --rm --security-opt seccomp=/tmp/profile.json busybox sh -c 'mkdir /x || true'
+    status 1 podman run --rm busybox sh -c 'echo 1 > /proc/sys/kernel/printk'
+    same masked 0 "$(podman run --rm busybox sh -c 'wc -c < /proc/timer_list')"
+    [ "$(podman run --rm --security-opt unmask=ALL busybox sh -c 'wc -c < /proc/timer_list')" != 0 ]
+    same "a mask of one's own" 0 "$(podman run --rm --security-opt mask=/etc/group busybox sh -c 'wc -c < /etc/group')"
+}
+
+row_sysctl() { # quick
+    same values $'512\n9000' "$(podman run --rm --sysctl net.core.somaxconn=512 --sysctl kernel.msgmax=9000 \
+        busybox cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax)"
+    fails podman run --rm --sysctl vm.swappiness=1 busybox true
+}
+
+row_ulimit() { # quick
+    same "open files" $'100\n200' "$(podman run --rm --ulimit nofile=100:200 busybox sh -c 'ulimit -Sn; ulimit -Hn')"
+    same core 0 "$(podman run --rm --ulimit core=0 busybox sh -c 'ulimit -c')"
+}
+
+row_devices() { # quick
+    local minor
+    minor=$((0x$(stat -c %T /dev/loop-control)))
+    shows "not permitted" podman run --rm --cap-add MKNOD busybox sh -c "mknod /d c 10 $minor; : < /d || true"
+    podman run --rm --device /dev/loop-control:/dev/mine busybox sh -c ': < /dev/mine'
+    shows "not permitted" podman run --rm --device /dev/loop-control:/dev/mine:r busybox sh -c ': > /dev/mine || true'
+    podman run --rm --cap-add MKNOD --device-cgroup-rule "c 10:$minor rwm" busybox sh -c "mknod /d c 10 $minor; : < /d"
+}
+
+row_memory() { # quick
+    box --memory 64m --memory-reservation 32m --memory-swap 64m --oom-score-adj 500 busybox sleep 1000
+    same limit 67108864 "$(limit memory.limit_in_bytes memory.max)"
+    same reservation 33554432 "$(limit memory.soft_limit_in_bytes memory.low)"
+    same score 500 "$(podman exec box cat /proc/1/oom_score_adj)"
+}
+
+row_oom() { # quick
+    status 137 podman run --name box --memory 16m --memory-swap 16m busybox tail /dev/zero
+    same killed true "$(inspect .State.OOMKilled)"
+}
+
+row_cpu() { # quick
+    box --cpus 0.5 --cpu-shares 512 --cpuset-cpus 0 busybox sleep 1000
+    has quota "$(limit cpu.cfs_quota_us cpu.max)" 50000
+    same shares 512 "$(limit cpu.shares)"
+    same processors 0 "$(limit cpuset.cpus)"
+    same affinity 0 "$(podman exec box sed -n 's/^Cpus_allowed_list:.//p' /proc/self/status)"
+}
+
+row_pids() { # quick
+    box --pids-limit 5 busybox sh -c 'for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; wait'
+    becomes .State.ExitCode 2
+    shows "can't fork" podman logs box
+    podman run --rm --pids-limit 5 busybox true
+    box2=$(podman run -d busybox sleep 1000)
+    same default 2048 "$(cgroup_file "$(inspect .State.Pid "$box2")" pids.max)"
+}
+
+row_blkio() {
+    local device
+    device=$(find /dev -maxdepth 1 -type b -name '[vs]da' | head -n 1)
+    [ -n "$device" ] || skip "no disk's device"
+    box --device-read-bps "$device:1mb" --device-write-iops "$device:100" busybox sleep 1000
+    has read "$(limit blkio.throttle.read_bps_device io.max)" 1048576
+    has write "$(limit blkio.throttle.write_iops_device io.max)" 100
+}
+
+row_cgroup_namespace() { # quick
+    same private "" "$(podman run --rm --cgroupns private busybox grep -v :/$ /proc/self/cgroup)"
+    shows /libpod-conmon- podman run --rm --cgroups no-conmon --cgroupns host busybox cat /proc/self/cgroup || true
+    shows /libpod- podman run --rm --cgroupns host busybox cat /proc/self/cgroup
+    status 1 podman run --rm --cgroupns private busybox sh -c 'mkdir /sys/fs/cgroup/*/x'
+}
+
+row_cgroup_parent() { # quick
+    box --cgroup-parent /parent/inner --pids-limit 20 busybox sleep 1000
+    same limit 20 "$(cat /sys/fs/cgroup/{pids/,}parent/inner/libpod-"$(inspect .Id)"/pids.max 2> /dev/null)"
+    podman exec box true
+    podman rm -f -t 0 box
+    wait_for "its conmon's end" sh -c '! pgrep -x conmon'
+    # These are the user's, and stay: podman makes no difference between old and new ones.
+    find /sys/fs/cgroup -depth -type d -path '*/parent*' -exec rmdir {} +
+}
+
+row_cgroups_disabled() { # quick
+    box --cgroups disabled busybox sleep 1000
+    same cgroups "$(cat /proc/self/cgroup)" "$(cat "/proc/$(inspect .State.Pid)/cgroup")"
+    podman exec box true
+    podman stop -t 0 box
+    same status 137 "$(inspect .State.ExitCode)"
+}
+
+row_cgroups_no_conmon() {
+    box --cgroups no-conmon busybox sleep 1000
+    same "conmon's" "$(cat /proc/self/cgroup)" "$(cat "/proc/$(inspect .State.ConmonPid)/cgroup")"
+    shows /libpod- cat "/proc/$(inspect .State.Pid)/cgroup"
+}
+
+row_host_namespaces() { # quick
+    local kind
+    for kind in uts pid ipc net cgroup; do
+        local flag=--$kind
+        [ $kind != cgroup ] || flag=--cgroupns
+        same "$kind" "$(readlink "/proc/self/ns/$kind")" \
+            "$(podman run --rm "$flag" host busybox readlink "/proc/self/ns/$kind")"
+        [ "$(readlink "/proc/self/ns/$kind")" != "$(podman run --rm "$flag" private busybox readlink "/proc/self/ns/$kind")" ]
+    done
+}
+
+row_host_pid_end() { # without a pid namespace nothing but the cgroup holds them together
+    box --pid host busybox sh -c 'sleep 1000 & exec sleep 999'
+    wait_for "both processes" sh -c 'podman top box args | grep "sleep 1000"'
+    local pids
+    pids=$(podman top box hpid | tail -n +2)
+    podman kill box
+    becomes .State.ExitCode 137
+    for pid in $pids; do wait_for "the end of $pid" test ! -e "/proc/$pid"; done
+}
+
+row_others_namespaces() { # those of another container
+    podman run -d --name web busybox httpd -f -h /etc
+    box --network container:web --pid container:web --ipc container:web --uts container:web busybox sleep 1000
+    wait_for "the server" podman exec box wget -qO /dev/null http://127.0.0.1/group
+    shows httpd podman exec box ps
+    podman stop -t 0 web # it has the pid namespace: the other ends with it
+    becomes .State.Running false
+}
+
+row_network() { # quick
+    shows "inet 10.88" podman run --rm busybox ip addr
+    same none lo "$(podman run --rm --network none busybox sh -c 'ls /sys/class/net')"
+    shows "LOOPBACK,UP" podman run --rm --network none busybox ip link
+    same host "$(ls /sys/class/net)" "$(podman run --rm --network host busybox ls /sys/class/net)"
+    shows "there" podman run --rm --add-host there:10.1.2.3 busybox grep 10.1.2.3 /etc/hosts
+    ip netns add mine
+    same path "$(stat -Lc %i /run/netns/mine)" "$(podman run --rm --network ns:/run/netns/mine busybox stat -Lc %i /proc/self/ns/net)"
+    ip netns delete mine
+}
+
+row_network_names() { # quick
+    podman network create inner
+    podman run -d --name web --network inner busybox httpd -f -h /etc
+    wait_for "the server by its name" podman run --rm --network inner busybox wget -qO- http://web/group
+    podman network disconnect inner web
+    same left lo "$(podman exec web ls /sys/class/net)"
+    podman network connect inner web
+    wait_for "the server by its name" podman run --rm --network inner busybox wget -qO- http://web/group
+}
+
+row_network_user_mode() { # quick
+    shows tap0 podman run --rm --network slirp4netns busybox ip addr
+    shows 10.0.2.100 podman run --rm --network slirp4netns busybox ip addr
+}
+
+row_ports() { # quick
+    box -p 8080:80 -p 127.0.0.1:8081:80 busybox httpd -f -h /etc
+    wait_for "the server" busybox wget -qO- http://127.0.0.1:8080/group
+    shows user busybox wget -qO- http://127.0.0.1:8081/group
+    podman restart -t 0 box
+    wait_for "the server" busybox wget -qO- http://127.0.0.1:8080/group
+    podman stop -t 0 box
+    fails busybox wget -qO- http://127.0.0.1:8080/group
+}
+
+row_userns_auto() { # quick
+    box --userns auto:size=4096 busybox sleep 1000
+    same size 4096 "$(podman exec box awk '{ n += $3 } END { print n }' /proc/self/uid_map)"
+    local owner
+    owner=$(stat -c %u "/proc/$(inspect .State.Pid)")
+    [ "$owner" -ge 300000 ]
+    podman run -d --name other --userns auto:size=4096 busybox sleep 1000
+    [ "$(stat -c %u "/proc/$(inspect .State.Pid other)")" != "$owner" ]
+    same user 1000 "$(podman exec -u user box id -u)"
+}
+
+row_user_namespace() { # quick
+    local maps=(--uidmap 0:200000:65536 --gidmap 0:200000:65536)
+    box "${maps[@]}" -v data:/data busybox sh -c 'echo > /data/file; exec sleep 1000'
+    same map "0 200000 65536" "$(podman exec box cat /proc/self/uid_map | xargs)"
+    same "user outside" 200000 "$(stat -c %u "/proc/$(inspect .State.Pid)")"
+    wait_for "its file" podman exec box ls /data/file
+    same "owner outside" 200000 "$(stat -c %u "$(podman volume inspect -f '{{.Mountpoint}}' data)/file")"
+    shows /dev/pts/0 in_terminal 'podman exec -it -u user box tty'
+    status 1 podman exec box sh -c 'echo 1 > /proc/sys/vm/swappiness'
+    same mounts mounts "$(podman run --rm "${maps[@]}" --cap-add SYS_ADMIN busybox sh -c 'mount -t tmpfs tmpfs /tmp && echo mounts')"
+    same container "$(podman exec box readlink /proc/self/ns/user)" "$(podman run --rm --userns container:box busybox readlink /proc/self/ns/user)"
+}
+
+row_rootfs() { # a directory, not an image
+    same output user "$(podman run --rm --rootfs $image:O sed -n 's/^\(user\):.*/\1/p' /etc/group)"
+}
+
+row_hooks() { # quick
+    mkdir -p /tmp/hooks
+    cat > /tmp/hooks/hook.json <<- 'END'
+	{"version": "1.0.0", "hook": {"path": "/bin/sh", "args": ["sh", "-c", "cat > /tmp/hooks/$STAGE"],
+	    "env": ["STAGE=seen"]}, "when": {"annotations": {"^hook$": "^yes$"}},
+	    "stages": ["prestart", "createRuntime", "poststart", "poststop"]}
+	END
+    podman --hooks-dir /tmp/hooks run --rm --name box --annotation hook=yes busybox true
+    shows '"status":"stopped"' cat /tmp/hooks/seen
+    sed -i 's/"sh", "-c", "[^"]*"/"sh", "-c", "echo no good >\&2; exit 3"/; s/, "poststart", "poststop"//' /tmp/hooks/hook.json
+    shows "no good" status 126 podman --hooks-dir /tmp/hooks run --name box --annotation hook=yes busybox true
+}
+
+row_names() { # quick
+    same host "there" "$(podman run --rm --hostname there busybox hostname)"
+    same entrypoint "a b" "$(podman run --rm --entrypoint echo busybox a b)"
+    printf 'A=one\nB=two words\n' > /tmp/environment
+    same environment "one two words three" "$(podman run --rm --env-file /tmp/environment -e C=three busybox sh -c 'echo $A $B $C')"
+    same directory /tmp "$(podman run --rm --workdir /tmp busybox pwd)"
+    echo hush > /tmp/secret
+    podman secret create word /tmp/secret
+    same secret hush "$(podman run --rm --secret word busybox cat /run/secrets/word)"
+    podman secret rm word
+}
+
+row_parallel() { # quick
+    local i pids=()
+    for i in {0..9}; do
+        podman run --rm busybox echo "$i" > "/tmp/out$i" &
+        pids+=($!)
+    done
+    for i in {0..9}; do
+        wait "${pids[i]}"
+        same "output of $i" "$i" "$(cat "/tmp/out$i")"
+    done
+}
+
+row_statuses() { # quick
+    status 125 podman run --rm --nonsense busybox true
+    status 126 podman run --rm busybox /etc/passwd
+    status 126 podman run --rm busybox /tmp
+    status 127 podman run --rm busybox nonexistent
+    status 127 podman run --rm busybox /nonexistent
+    status 137 podman run --rm busybox sh -c 'kill -KILL $(cut -d " " -f 4 /proc/self/stat)' ||
+        status 137 podman run --rm --pid host busybox sh -c 'kill -KILL $$'
+    status 7 podman run --rm busybox sh -c 'exit 7'
+    shows 'executable file `nonexistent` not found' podman run --rm busybox nonexistent ||
+        shows 'exec: "nonexistent": executable file not found in $PATH' podman run --rm busybox nonexistent
+}
+
+row_service() { # by Docker's command line, at podman's socket
+    podman system service -t 0 unix:///run/podman-test.sock &
+    local service=$!
+    export DOCKER_HOST=unix:///run/podman-test.sock
+    wait_for "the service" docker version
+    same output hello "$(docker run --rm busybox echo hello)"
+    docker run -d --name box busybox sleep 1000
+    same exec "b" "$(docker exec -e A=b box sh -c 'echo $A')"
+    status 7 docker exec box sh -c 'exit 7'
+    docker kill box
+    same status 137 "$(docker wait box)"
+    docker rm box
+    kill $service
+}
+
+row_checkpoint() { # quick
+    can_checkpoint
+    box busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.1; done'
+    wait_for "some steps" podman exec box grep -E '[0-9]{2}' /tmp/count
+    local before
+    podman container checkpoint --keep box
+    same state "exited true" "$(inspect '.State.Status}} {{.State.Checkpointed')"
+    before=$(cat "$(podman mount box)/tmp/count")
+    podman container restore --keep box
+    wait_for "steps after" podman exec box sh -c "[ \$(cat /tmp/count) -gt $((before + 2)) ]"
+    podman exec box true
+    podman stop -t 0 box
+    same status 137 "$(inspect .State.ExitCode)"
+}
+
+row_checkpoint_running() {
+    can_checkpoint
+    box busybox sh -c 'while :; do sleep 0.1; done'
+    local pid
+    pid=$(inspect .State.Pid)
+    podman container checkpoint --leave-running box
+    same state "running $pid" "$(inspect '.State.Status}} {{.State.Pid')"
+    podman exec box true
+}
+
+row_checkpoint_export() {
+    can_checkpoint
+    box --tmpfs /scratch -v data:/data busybox sh -c \
+        'i=0; while :; do i=$((i+1)); echo $i > /scratch/count; echo $i > /data/count; sleep 0.1; done'
+    wait_for "some steps" podman exec box grep -E '[0-9]{2}' /scratch/count
+    podman container checkpoint --export /tmp/box.tar.gz --print-stats box
+    local before
+    before=$(cat "$(podman volume inspect -f '{{.Mountpoint}}' data)/count")
+    podman rm box
+    podman volume rm data
+    podman container restore --import /tmp/box.tar.gz --name other --print-stats
+    wait_for "steps after" podman exec other sh -c "[ \$(cat /scratch/count) -gt $((before + 2)) ]"
+    fails podman container exists box
+    podman rm -f -t 0 other
+}
+
+row_checkpoint_established() { # a connection goes on
+    can_checkpoint
+    box busybox sh -c 'nc -l -p 7000 -e cat & sleep 1; { while :; do echo tick; sleep 0.1; done; } | nc 127.0.0.1 7000 > /tmp/ticks'
+    wait_for "some ticks" podman exec box grep tick /tmp/ticks
+    podman container checkpoint --tcp-established box
+    local before
+    before=$(wc -l < "$(podman mount box)/tmp/ticks")
+    podman container restore --tcp-established box
+    wait_for "ticks after" podman exec box sh -c "[ \$(wc -l < /tmp/ticks) -gt $((before + 2)) ]"
+}
+
+row_checkpoint_pod() {
+    can_checkpoint
+    podman pod create --name one
+    podman run -d --pod one --name box busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.1; done'
+    wait_for "some steps" podman exec box grep -E '[0-9]{2}' /tmp/count
+    podman container checkpoint --export /tmp/box.tar.gz box
+    podman pod rm -f -t 0 one
+    podman pod create --name two
+    podman container restore --import /tmp/box.tar.gz --pod two
+    wait_for "it to run on" podman exec box grep -E '[0-9]{2}' /tmp/count
+}
+
+can_checkpoint() { command -v criu > /dev/null || skip "the tree has no criu"; }
+
+row_rootless_run() { # quick
+    import_rootless
+    same rootless true "$(rootless info -f '{{.Host.Security.Rootless}}')"
+    same output "hello 0" "$(rootless run --rm busybox sh -c 'echo hello $(id -u)')"
+    same map "0 1000 1 1 200000 65536" "$(rootless run --rm busybox cat /proc/self/uid_map | xargs)"
+    rootless run -d --name box busybox sh -c 'trap "exit 5" TERM; echo ready; while :; do sleep 0.1; done'
+    wait_for "its trap" sh -c "$(declare -f rootless as_user); rootless logs box | grep ready"
+    same owner 1000 "$(stat -c %u "/proc/$(rootless container inspect -f '{{.State.Pid}}' box)")"
+    rootless stop box
+    same status 5 "$(rootless container inspect -f '{{.State.ExitCode}}' box)"
+    rootless start box
+    rootless rm -f -t 0 box
+    status 126 rootless run --rm busybox /etc/passwd
+    status 127 rootless run --rm busybox nonexistent
+    status 7 rootless run --rm busybox sh -c 'exit 7'
+}
+
+row_rootless_exec() { # quick
+    import_rootless
+    rootless run -d --name box busybox sleep 1000
+    same user "1000 1000" "$(rootless exec -u user box sh -c 'echo $(id -u) $(id -g)')"
+    same input hello "$(echo hello | rootless exec -i box cat)"
+    status 7 rootless exec box sh -c 'exit 7'
+    shows "/dev/pts/0" in_terminal "$(declare -f rootless as_user); rootless exec -it box tty"
+    shows "sleep 1000" rootless top box
+}
+
+row_rootless_terminal() {
+    import_rootless
+    shows "/dev/pts/0" in_terminal "$(declare -f rootless as_user); rootless run --rm -it busybox tty"
+}
+
+row_rootless_ports() { # quick
+    import_rootless
+    rootless run -d --name box -p 8080:80 busybox httpd -f -h /etc
+    wait_for "the server" busybox wget -qO- http://127.0.0.1:8080/group
+    rootless stop -t 0 box
+    fails busybox wget -qO- http://127.0.0.1:8080/group
+}
+
+row_rootless_networks() { # quick
+    import_rootless
+    shows tap0 rootless run --rm --network slirp4netns busybox ip addr
+    same none lo "$(rootless run --rm --network none busybox ls /sys/class/net)"
+    same host "$(ls /sys/class/net)" "$(rootless run --rm --network host busybox ls /sys/class/net)"
+    command -v pasta > /dev/null || return 0
+    shows "scope global" rootless run --rm --network pasta busybox ip addr
+}
+
+row_rootless_bridge() {
+    import_rootless
+    rootless network create inner
+    rootless run -d --name web --network inner busybox httpd -f -h /etc
+    shows user rootless run --rm --network inner busybox wget -qO- http://web/group
+}
+
+row_rootless_pod() { # quick
+    import_rootless
+    rootless pod create --name pod --share net,ipc,uts,pid --hostname both
+    rootless run -d --pod pod --name web busybox httpd -f -h /etc
+    rootless run -d --pod pod --name ghost busybox sleep 1000
+    wait_for "the server" rootless_exec ghost wget -qO /dev/null http://127.0.0.1/group
+    rootless exec web sh -c 'echo told > /dev/shm/note'
+    same note told "$(rootless exec ghost cat /dev/shm/note)"
+    shows httpd rootless exec ghost ps
+    same name both "$(rootless exec ghost hostname)"
+}
+rootless_exec() { rootless exec "$@"; }
+
+row_rootless_volumes() { # quick
+    import_rootless
+    as_user mkdir -p /work/home/data
+    rootless run --rm -v /work/home/data:/data busybox sh -c 'echo theirs > /data/file; chown 5 /data/file'
+    same "owner outside" 200004 "$(stat -c %u /work/home/data/file)"
+    status 1 rootless run --rm -v /work/home/data:/data:ro busybox touch /data/other
+    rootless run --rm -v kept:/data busybox sh -c 'echo kept > /data/file'
+    same kept kept "$(rootless run --rm -v kept:/data busybox cat /data/file)"
+    rootless run --rm --read-only --tmpfs /scratch:size=1m busybox touch /scratch/file
+    shows "/dev/null" rootless run --rm --device /dev/fuse busybox ls /dev/null /dev/fuse
+}
+
+row_rootless_keep_id() { # quick
+    import_rootless
+    same user "1000 1000" "$(rootless run --rm --userns keep-id busybox sh -c 'echo $(id -u) $(id -g)')"
+    as_user mkdir -p /work/home/mine
+    rootless run --rm --userns keep-id -v /work/home/mine:/data busybox touch /data/file
+    same "owner outside" 1000 "$(stat -c %u /work/home/mine/file)"
+    rootless run -d --name box --userns keep-id busybox sleep 1000
+    same exec 1000 "$(rootless exec box id -u)"
+    same root 0 "$(rootless exec -u 0 box id -u)"
+}
+
+row_rootless_nomap() {
+    import_rootless
+    same user 0 "$(rootless run --rm --userns nomap busybox id -u)"
+    same size 65536 "$(rootless run --rm --userns nomap busybox awk '{ n += $3 } END { print n }' /proc/self/uid_map)"
+}
+
+row_rootless_auto() {
+    import_rootless
+    same size 1024 "$(rootless run --rm --userns auto:size=1024 busybox awk '{ n += $3 } END { print n }' /proc/self/uid_map)"
+}
+
+row_rootless_keep_groups() { # quick
+    import_rootless
+    same default 0 "$(rootless run --rm busybox id -G)"
+    # The group has no number inside: it is seen as nobody's, and counts.
+    same groups "0 65534" "$(rootless run --rm --group-add keep-groups busybox id -G)"
+    mkdir -p /work/home/shared
+    chown root:friends /work/home/shared
+    chmod 2770 /work/home/shared
+    rootless run --rm --group-add keep-groups -v /work/home/shared:/data busybox touch /data/file
+    status 1 rootless run --rm -v /work/home/shared:/data busybox touch /data/other
+}
+
+row_rootless_privileged() {
+    import_rootless
+    same "what it can" mounts "$(rootless run --rm --privileged busybox sh -c 'mount -t tmpfs tmpfs /tmp && echo mounts')"
+    status 1 rootless run --rm --privileged busybox sh -c 'echo 1 > /proc/sys/vm/swappiness'
+}
+
+row_rootless_security() {
+    import_rootless
+    local status='sed -nE s/^(NoNewPrivs|Seccomp|CapEff):.//p /proc/self/status'
+    same "all of it" $'0000000000000000\n1\n2' "$(rootless run --rm --cap-drop ALL --security-opt no-new-privileges busybox $status)"
+    same sysctl 512 "$(rootless run --rm --sysctl net.core.somaxconn=512 busybox cat /proc/sys/net/core/somaxconn)"
+    same files 100 "$(rootless run --rm --ulimit nofile=100 busybox sh -c 'ulimit -n')"
+}
+
+row_rootless_parallel() {
+    import_rootless
+    local i pids=()
+    for i in {0..9}; do
+        rootless run --rm busybox echo "$i" > "/tmp/out$i" &
+        pids+=($!)
+    done
+    for i in {0..9}; do
+        wait "${pids[i]}"
+        same "output of $i" "$i" "$(cat "/tmp/out$i")"
+    done
+}
+
+# The last row: of all that ran, nothing is left.
+row_nothing_left() { # quick
+    [ ! -d /work/home/.local ] || as_user podman system migrate # it ends the process that keeps the user's namespaces
+    same containers "" "$(podman ps -aq)"
+    same cgroups "" "$(find /sys/fs/cgroup -mindepth 2 -type d -path '*libpod-*')"
+    same state "" "$(find "/run/${runtime##*/}" -mindepth 1 2> /dev/null)"
+    same "the user's state" "" "$(find "/run/user/1000/${runtime##*/}" -mindepth 1 2> /dev/null)"
+    same mounts "" "$(grep -E ' /work/(root|home)/.+ ' /proc/self/mounts | cut -d ' ' -f 2 | grep -v '/overlay$' || true)"
+    wait_for "conmon's end" sh -c '! pgrep -x conmon'
+    same interfaces "" "$(ip -br link | grep veth || true)"
+}
