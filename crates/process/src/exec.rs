@@ -9,8 +9,9 @@
 use crate::Error;
 use crate::console;
 use crate::fault::{During, Fault, Stage};
-use crate::init::become_root;
+use crate::init::{become_root, expect};
 use crate::list::bits;
+use crate::message::Kind;
 use crate::namespaces;
 use crate::settle::{self, Place, Reporter};
 use crate::spawn::{self, Child, Describe, Hop};
@@ -101,7 +102,9 @@ impl Exec {
         spawn::raise_hard_limits(&self.task);
         if !self.joins_pids()? {
             let (pid, pidfd) = spawn::fork_through_hop(self, cgroup, &ours, theirs, &HOP)?;
-            return Ok(Some(Child { pid, pidfd, channel: ours }));
+            let child = Child { pid, pidfd, channel: ours };
+            child.release(&[])?;
+            return Ok(Some(child));
         }
         match process::fork(CloneFlags::empty(), cgroup) {
             Ok(Fork::Parent { pid, pidfd }) => {
@@ -194,6 +197,8 @@ fn hop(exec: &mut Exec, channel: &OwnedFd) -> Result<(), Fault> {
             exec,
             channel,
             |exec, channel, reporter| {
+                // The hop has to tell of us before we say anything ourselves.
+                expect(channel, Kind::Go)?;
                 let umask = umask(Mode::empty());
                 stay(exec, umask, channel, reporter)
             },

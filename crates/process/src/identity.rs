@@ -9,6 +9,7 @@ use sys::nix::sys::stat::{FileStat, SFlag, fstat, major, minor};
 use sys::nix::unistd::{Gid, Uid, fchown};
 use sys::{Errno, process, seccomp};
 
+const CAP_SETGID: CapabilitySet = 1 << 6;
 const CAP_SYS_ADMIN: CapabilitySet = 1 << 21;
 
 /// Takes the identity of `process.user` and its capabilities.
@@ -19,7 +20,7 @@ pub(crate) fn assume(task: &Task) -> Result<(), Fault> {
     let Sets { bounding, effective, permitted, inheritable, ambient } = task.capabilities;
     drop_bounding(bounding)?;
     credentials::set_keep_capabilities(true).during(Stage::Capabilities)?;
-    set_user(&task.identity, task.user_namespace)?;
+    set_user(&task.identity)?;
     let kept = kept_for_filter(task);
     let sets =
         Capabilities { effective: effective | kept, permitted: permitted | kept, inheritable };
@@ -55,16 +56,21 @@ fn drop_bounding(keep: CapabilitySet) -> Result<(), Fault> {
     Ok(())
 }
 
-fn set_user(identity: &Identity, in_user_namespace: bool) -> Result<(), Fault> {
+fn set_user(identity: &Identity) -> Result<(), Fault> {
     if let Some(groups) = &identity.groups {
         match credentials::set_groups(groups) {
-            // Where setgroups is denied (user_namespaces(7)) there are no groups to give up either.
-            Err(Errno::EPERM) if in_user_namespace && groups.is_empty() => {}
+            Err(Errno::EPERM) if groups.is_empty() && may_set_groups() => {}
             set => set.during(Stage::User)?,
         }
     }
     credentials::set_group(identity.gid).during(Stage::User)?;
     credentials::set_user(identity.uid).during(Stage::User)
+}
+
+/// Whether setgroups can only have failed because it is denied in our user namespace, whoever made
+/// that (`user_namespaces(7)`): then there are no groups to give up either.
+fn may_set_groups() -> bool {
+    credentials::capget().is_ok_and(|sets| sets.effective & CAP_SETGID != 0)
 }
 
 /// Gives stdin, stdout and stderr to the user, so that the program can open them again.

@@ -73,7 +73,7 @@ pub fn spawn(plan: &mut Plan, cgroup: Option<BorrowedFd>) -> Result<Child, Error
 }
 
 impl Child {
-    /// Lets an init enter its cgroups by these files, and go on.
+    /// Lets an init enter its cgroups by these files, and go on; or a process that a hop has forked.
     pub fn release(&self, entry_files: &[BorrowedFd]) -> Result<(), Error> {
         self.tell(Kind::Go, entry_files)
     }

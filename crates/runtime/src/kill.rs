@@ -64,16 +64,15 @@ impl FromStr for Signal {
 pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()> {
     let container = find(runtime, id)?;
     // In a pid namespace of its own all others go with init; elsewhere they have to be told.
-    let every = all || container.record.shares_pids && signal.0 == SIGKILL;
-    let has_cgroup = container.record.cgroup.hierarchies().next().is_some();
-    if every && container.record.shares_pids && !has_cgroup {
-        (runtime.warn)("without a cgroup only init gets the signal: others can't be told apart");
-    }
-    if every && container.record.shares_pids && has_cgroup {
+    let every = container.record.shares_pids && (all || signal.0 == SIGKILL);
+    if every && container.record.cgroup.hierarchies().next().is_some() {
         // Before the signal, which may be what stops it. What is left of a stopped one gets it too.
         let stopped = container.status() == Status::Stopped;
         cgroups::signal_all(&container.record.cgroup, signal.0)?;
         return if stopped && !all { Err(not_running()) } else { Ok(()) };
+    }
+    if every {
+        (runtime.warn)("only init gets the signal: without a cgroup the others aren't known");
     }
     match send(&container, signal.0) {
         Err(Errno::ESRCH) if all => Ok(()),

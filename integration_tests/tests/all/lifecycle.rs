@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = tests![
     kill_of_stopped_fails_and_changes_nothing,
     kill_all_of_stopped_is_no_error,
     kill_all_reaches_every_process_of_a_shared_pid_namespace,
+    kill_without_a_cgroup_reaches_init,
     kill_of_unknown_signal_fails,
     delete_of_created_kills_and_removes,
     delete_of_running_fails_without_effect,
@@ -172,6 +173,23 @@ fn kill_all_reaches_every_process_of_a_shared_pid_namespace() {
     let _ = run(container.command(&["kill", "--all", container.id(), "KILL"])).succeeded();
     container.wait_stopped();
     wait_for("the child to be killed", || !is_alive(child));
+    container.delete();
+}
+
+/// Without a cgroup it is not known who the others are.
+fn kill_without_a_cgroup_reaches_init() {
+    let bundle = Bundle::new().without_namespace("pid").probing(&["sleep"]);
+    let mut container = Container::new(bundle);
+    let mut command = container.command(&["--cgroup-manager", "disabled", "create", "--bundle"]);
+    command.arg(container.bundle().path()).arg(container.id());
+    container.make_by(command);
+    container.start();
+    container.wait_line("ready");
+    let output = run(container.command(&["kill", "--all", container.id(), "KILL"]));
+    let warns = output.stderr.contains("only init gets the signal");
+    assert!(output.code == 0 && warns, "{output:#?}");
+    container.wait_stopped();
+    let _ = container.call_with("kill", &["KILL"]).failed_with("not running");
     container.delete();
 }
 

@@ -28,6 +28,7 @@ pub const TESTS: &[Test] = tests![
     destination_is_made,
     bind_of_a_folder,
     bind_of_a_file,
+    bind_of_a_file_in_a_read_only_root,
     bind_of_every_kind_of_file,
     bind_source_may_be_relative_to_the_bundle,
     bind_needs_no_type,
@@ -335,6 +336,16 @@ fn bind_of_a_file() {
     let seen = bundle.mount(bind(&format!("{folder}/inside"), "/etc/some", &[])).stat("/etc/some");
     assert_eq!((&seen["type"], &seen["content"]), (&json!("file"), &json!("content")));
     assert_eq!(seen["writable"], "yes");
+}
+
+/// A file that is made to be mounted on must not be open for writing: the root could not become
+/// read-only.
+fn bind_of_a_file_in_a_read_only_root() {
+    let (bundle, folder) = with_folder();
+    let file = bind(&format!("{folder}/inside"), "/new/file", &[]);
+    let bundle = bundle.config(|config| config["root"]["readonly"] = json!(true)).mount(file);
+    let seen = bundle.stat("/new/file");
+    assert_eq!((&seen["type"], &seen["content"]), (&json!("file"), &json!("content")));
 }
 
 /// What is bound is what a link leads to, and a mount point that is missing is of its kind.

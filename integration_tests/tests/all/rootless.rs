@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = tests![
     user_is_root_inside,
     user_creates_and_deletes,
     state_is_below_the_runtime_directory,
+    root_of_a_user_namespace_is_the_user,
     time_namespace_has_its_offsets,
     subordinate_ids_are_mapped_by_newuidmap,
     subordinate_ids_of_others_are_refused,
@@ -23,6 +24,7 @@ pub const TESTS: &[Test] = tests![
     limit_without_a_cgroup_is_refused,
     cgroups_path_without_permission_is_refused,
     user_executes_programs,
+    executions_in_parallel_lose_none,
     user_executes_programs_with_subordinate_ids,
 ];
 
@@ -158,6 +160,27 @@ fn state_is_below_the_runtime_directory() {
     container.assert_no_trace();
 }
 
+/// As below a rootless engine: rind is root of a user namespace that isn't the container's own.
+fn root_of_a_user_namespace_is_the_user() {
+    let bundle = bundle().probing(&["stat", "/dev/null"]).config(|config| {
+        let linux = config["linux"].as_object_mut().unwrap();
+        linux.remove("uidMappings");
+        linux.remove("gidMappings");
+        linux["namespaces"].as_array_mut().unwrap().retain(|one| one["type"] != "user");
+    });
+    let container = Container::new(bundle);
+    let folder = container.bundle().folder();
+    let mut command = Command::new(needs_program("unshare"));
+    command.args(["--user", "--map-root-user"]).arg(rind(container.bundle()));
+    command.args(["run", "--bundle"]).arg(container.bundle().path()).arg(container.id());
+    command.env("XDG_RUNTIME_DIR", &folder).env("USER", "somebody");
+    let output = command::run(by_user(command)).succeeded();
+    let seen: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(seen[0]["type"], "character device", "{seen}");
+    assert_eq!(fs::metadata(folder.join("rind")).unwrap().uid(), USER);
+    container.assert_no_trace();
+}
+
 fn time_namespace_has_its_offsets() {
     let bundle = bundle().probing(&["read", "/proc/self/timens_offsets"]).config(|config| {
         push(&mut config["linux"]["namespaces"], json!({ "type": "time" }));
@@ -259,7 +282,8 @@ fn user_executes_programs() {
     assert_eq!(seen["descriptors"].as_object().unwrap().len(), 3);
     let mut command = command_for(&container, "exec", &["--tty"]);
     command.args(["/bin/probe", "exit", "7"]);
-    assert_eq!(command::run(command).code, 7);
+    let output = command::run(command);
+    assert_eq!(output.code, 7, "{output:#?}");
     let mut command = command_for(&container, "exec", &[]);
     command.arg("nope");
     let output = command::run(command).failed_with("executable file not found in $PATH");
@@ -268,6 +292,26 @@ fn user_executes_programs() {
     let mut command = command_for(&container, "exec", &["--user", "1000"]);
     command.args(["/bin/probe", "exit", "0"]);
     let _ = command::run(command).failed_with("setting process.user");
+}
+
+/// The process that a hop has forked could speak before the hop had told of it.
+fn executions_in_parallel_lose_none() {
+    let mut container = Container::new(bundle().probing(&["sleep"]));
+    container.make_by(command_for(&container, "run", &["--detach"]));
+    container.wait_line("ready");
+    let executions = || {
+        for _ in 0..10 {
+            let mut command = command_for(&container, "exec", &[]);
+            command.args(["/bin/probe", "exit", "7"]);
+            let output = command::run(command);
+            assert_eq!(output.code, 7, "{output:#?}");
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(executions);
+        }
+    });
 }
 
 fn user_executes_programs_with_subordinate_ids() {
