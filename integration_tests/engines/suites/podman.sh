@@ -27,6 +27,7 @@ configure() {
 	runtime = "$name"
 	runtime_supports_json = ["$name"]
 	runtime_supports_nocgroup = ["$name"]
+	stop_timeout = 2
 	[engine.runtimes]
 	$name = ["$runtime"]
 	[network]
@@ -36,20 +37,19 @@ configure() {
     printf '[storage]\ndriver = "overlay"\ngraphroot = "/work/root"\nrunroot = "/run/containers"\n' > $CONTAINERS_STORAGE_CONF
 }
 
-# `user`, with subordinate ids; and those that containers with `--userns auto` get.
+# `user`, with subordinate ids, `lone`, without; and those that containers with `--userns auto` get.
 add_user() {
     local name
     for name in passwd group subuid subgid; do
         cp /etc/$name /work/$name
         mount --bind /work/$name /etc/$name
     done
-    echo user:x:1000:1000::/work/home:/bin/bash >> /etc/passwd
+    echo user:x:1000:1000::/work/user:/bin/bash >> /etc/passwd
+    echo lone:x:1001:1000::/work/lone:/bin/bash >> /etc/passwd
     echo user:x:1000: >> /etc/group
     echo friends:x:4000:user >> /etc/group
     for name in subuid subgid; do printf 'user:200000:65536\ncontainers:300000:655360\n' > /etc/$name; done
-    mkdir -p /work/home /run/user/1000
-    chown user: /work/home /run/user/1000
-    chmod 700 /run/user/1000
+    for name in user lone; do install -d -o $name -g user -m 700 /work/$name /run/user/$name; done
     mknod /run/tun c 10 200
     chmod 666 /run/tun
     mount --bind /run/tun /dev/net/tun
@@ -58,11 +58,11 @@ add_user() {
 # rootless ARG...: podman, as `user`
 rootless() { as_user podman "$@"; }
 
-# as_user COMMAND...
+# as_user COMMAND...: as `user`, or as $user
 as_user() {
-    (cd /work/home && exec setpriv --reuid user --regid user --init-groups env -i HOME=/work/home \
-        USER=user XDG_RUNTIME_DIR=/run/user/1000 PATH="$PATH" CONTAINERS_CONF=$CONTAINERS_CONF \
-        PODMAN_IGNORE_CGROUPSV1_WARNING=1 "$@")
+    (cd "/work/${user-user}" && exec setpriv --reuid "${user-user}" --regid user --init-groups env -i \
+        HOME="/work/${user-user}" USER="${user-user}" XDG_RUNTIME_DIR="/run/user/${user-user}" PATH="$PATH" \
+        CONTAINERS_CONF=$CONTAINERS_CONF PODMAN_IGNORE_CGROUPSV1_WARNING=1 "$@")
 }
 
 # The user's image, loaded when first asked for.
@@ -72,7 +72,7 @@ import_rootless() { rootless image exists busybox || rootless load -q -i /work/b
 after_row() {
     local as
     for as in podman rootless; do
-        [ $as = podman ] || [ -d /work/home/.local ] || continue
+        [ $as = podman ] || [ -d /work/user/.local ] || continue
         $as pod rm -af -t 0
         $as rm -af -t 0
         $as volume prune -f
@@ -110,7 +110,7 @@ row_run_by_path() { # no configuration but a flag
         run --rm --network none --ulimit nofile=1024 --ulimit nproc=1024 busybox nonexistent
 }
 
-row_detached() { # quick
+row_detached() {
     box busybox sh -c 'echo out; echo err >&2; exit 7'
     same status 7 "$(podman wait box)"
     same state "exited 7 false" "$(inspect '.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled')"
@@ -138,7 +138,7 @@ row_exec() { # quick
     status 126 podman exec box /etc/passwd
 }
 
-row_exec_terminal() { # quick
+row_exec_terminal() {
     box busybox sleep 1000
     shows /dev/pts/0 in_terminal 'podman exec -it box tty'
     shows "33 99" in_terminal \
@@ -146,7 +146,7 @@ row_exec_terminal() { # quick
     status 7 in_terminal 'podman exec -it box sh -c "exit 7"'
 }
 
-row_exec_detached() { # quick
+row_exec_detached() {
     box busybox sleep 1000
     local session
     session=$(podman exec -d box sh -c 'echo done > /tmp/file; until [ -e /tmp/go ]; do sleep 0.1; done')
@@ -156,7 +156,7 @@ row_exec_detached() { # quick
     wait_for "the session's end" sh -c '[ "$(pgrep -xc conmon)" = 1 ]' # the container's
 }
 
-row_exec_privileged() { # quick
+row_exec_privileged() {
     box --cap-drop ALL busybox sleep 1000
     local effective='sed -n s/^CapEff:.//p /proc/self/status'
     same none 0000000000000000 "$(podman exec box $effective)"
@@ -201,7 +201,7 @@ row_top() { # quick
     shows root podman top box user
 }
 
-row_stats() { # quick
+row_stats() {
     box --memory 64m busybox sh -c 'sleep 1000 & exec sleep 999'
     wait_for "both processes" sh -c '[ "$(podman stats --no-stream --format "{{.PIDs}}" box)" = 2 ]'
     shows 67.11MB podman stats --no-stream box
@@ -245,7 +245,7 @@ row_update() { # quick
 row_stop() { # quick
     box busybox sh -c 'trap "echo caught; exit 5" TERM; echo ready; while :; do sleep 0.1; done'
     wait_for "its trap" sh -c 'podman logs box | grep ready'
-    podman stop box
+    podman stop -t 10 box
     same state "exited 5" "$(inspect '.State.Status}} {{.State.ExitCode')"
     same output $'ready\ncaught' "$(podman logs box)"
     podman run -d --name deaf busybox sleep 1000 # as a namespace's first process it has no TERM
@@ -256,7 +256,7 @@ row_stop() { # quick
 row_stop_signal() {
     box --stop-signal USR1 busybox sh -c 'trap "exit 9" USR1; echo ready; while :; do sleep 0.1; done'
     wait_for "its trap" sh -c 'podman logs box | grep ready'
-    podman stop box
+    podman stop -t 10 box
     same status 9 "$(inspect .State.ExitCode)"
 }
 
@@ -307,7 +307,7 @@ row_killed_outside() { # nobody asked the runtime
     podman exec box true
 }
 
-row_copy() { # quick
+row_copy() {
     box busybox sh -c 'mkdir /data; exec sleep 1000'
     echo mine > /tmp/file
     wait_for "its directory" podman exec box ls /data
@@ -369,7 +369,7 @@ row_pod() { # quick
     wait_for "the server" podman exec ghost wget -qO /dev/null http://127.0.0.1/group
 }
 
-row_pod_processes() { # quick
+row_pod_processes() {
     podman pod create --name pod --share pid,net,ipc,uts
     podman run -d --pod pod --name one busybox sh -c 'sleep 1000 & exec sleep 1001'
     podman run -d --pod pod --name two busybox sleep 2000
@@ -463,7 +463,7 @@ row_binds() { # quick
     same image user "$(podman run --rm --mount type=image,src=busybox,dst=/image busybox sed -n 's/^\(user\):.*/\1/p' /image/etc/group)"
 }
 
-row_binds_idmap() { # quick
+row_binds_idmap() {
     mkdir -p /tmp/bind
     echo mine > /tmp/bind/file
     same owner 0 "$(podman run --rm --uidmap 0:100000:65536 --gidmap 0:100000:65536 -v /tmp/bind:/data:idmap busybox stat -c %u /data/file)"
@@ -483,7 +483,7 @@ row_propagation() {
     same "what is seen" "/data/sub: file  /private/sub: " "$seen"
 }
 
-row_read_only() { # quick
+row_read_only() {
     status 1 podman run --rm --read-only busybox touch /file
     podman run --rm --read-only busybox touch /tmp/file /run/file # podman makes these tmpfs
     status 1 podman run --rm --read-only --read-only-tmpfs=false busybox touch /tmp/file
@@ -503,7 +503,7 @@ row_init() { # quick
     command -v catatonit > /dev/null || skip "the tree has no catatonit"
     box --init busybox sh -c 'sleep 0.1 & exec sleep 1000'
     shows podman-init podman exec box cat /proc/1/cmdline
-    podman stop box # it passes TERM on, and sleep ends by it
+    podman stop -t 10 box # it passes TERM on, and sleep ends by it
     same status 143 "$(inspect .State.ExitCode)"
 }
 
@@ -547,7 +547,7 @@ row_security() { # quick
     same "a mask of one's own" 0 "$(podman run --rm --security-opt mask=/etc/group busybox sh -c 'wc -c < /etc/group')"
 }
 
-row_sysctl() { # quick
+row_sysctl() {
     same values $'512\n9000' "$(podman run --rm --sysctl net.core.somaxconn=512 --sysctl kernel.msgmax=9000 \
         busybox cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax)"
     fails podman run --rm --sysctl vm.swappiness=1 busybox true
@@ -570,7 +570,7 @@ row_devices() { # quick
     podman run --rm --cap-add MKNOD --device-cgroup-rule "c 10:$minor rwm" busybox sh -c "mknod /d c 10 $minor; : < /d"
 }
 
-row_memory() { # quick
+row_memory() {
     box --memory 64m --memory-reservation 32m --memory-swap 64m --oom-score-adj 500 busybox sleep 1000
     same limit 67108864 "$(limit memory.limit_in_bytes memory.max)"
     same reservation 33554432 "$(limit memory.soft_limit_in_bytes memory.low)"
@@ -615,7 +615,7 @@ row_cgroup_namespace() { # quick
     status 1 podman run --rm --cgroupns private busybox sh -c 'mkdir /sys/fs/cgroup/*/x'
 }
 
-row_cgroup_parent() { # quick
+row_cgroup_parent() {
     box --cgroup-parent /parent/inner --pids-limit 20 busybox sleep 1000
     same limit 20 "$(cat /sys/fs/cgroup/{pids/,}parent/inner/libpod-"$(inspect .Id)"/pids.max 2> /dev/null)"
     podman exec box true
@@ -680,7 +680,7 @@ row_network() { # quick
     ip netns delete mine
 }
 
-row_network_names() { # quick
+row_network_names() {
     podman network create inner
     podman run -d --name web --network inner busybox httpd -f -h /etc
     wait_for "the server by its name" podman run --rm --network inner busybox wget -qO- http://web/group
@@ -690,7 +690,7 @@ row_network_names() { # quick
     wait_for "the server by its name" podman run --rm --network inner busybox wget -qO- http://web/group
 }
 
-row_network_user_mode() { # quick
+row_network_user_mode() {
     shows tap0 podman run --rm --network slirp4netns busybox ip addr
     shows 10.0.2.100 podman run --rm --network slirp4netns busybox ip addr
 }
@@ -705,7 +705,7 @@ row_ports() { # quick
     fails busybox wget -qO- http://127.0.0.1:8080/group
 }
 
-row_userns_auto() { # quick
+row_userns_auto() {
     box --userns auto:size=4096 busybox sleep 1000
     same size 4096 "$(podman exec box awk '{ n += $3 } END { print n }' /proc/self/uid_map)"
     local owner
@@ -746,7 +746,7 @@ row_hooks() { # quick
     shows "no good" status 126 podman --hooks-dir /tmp/hooks run --name box --annotation hook=yes busybox true
 }
 
-row_names() { # quick
+row_names() {
     same host "there" "$(podman run --rm --hostname there busybox hostname)"
     same entrypoint "a b" "$(podman run --rm --entrypoint echo busybox a b)"
     printf 'A=one\nB=two words\n' > /tmp/environment
@@ -872,7 +872,7 @@ row_rootless_run() { # quick
     rootless run -d --name box busybox sh -c 'trap "exit 5" TERM; echo ready; while :; do sleep 0.1; done'
     wait_for "its trap" sh -c "$(declare -f rootless as_user); rootless logs box | grep ready"
     same owner 1000 "$(stat -c %u "/proc/$(rootless container inspect -f '{{.State.Pid}}' box)")"
-    rootless stop box
+    rootless stop -t 10 box
     same status 5 "$(rootless container inspect -f '{{.State.ExitCode}}' box)"
     rootless start box
     rootless rm -f -t 0 box
@@ -904,7 +904,7 @@ row_rootless_ports() { # quick
     fails busybox wget -qO- http://127.0.0.1:8080/group
 }
 
-row_rootless_networks() { # quick
+row_rootless_networks() {
     import_rootless
     shows tap0 rootless run --rm --network slirp4netns busybox ip addr
     same none lo "$(rootless run --rm --network none busybox ls /sys/class/net)"
@@ -933,24 +933,24 @@ row_rootless_pod() { # quick
 }
 rootless_exec() { rootless exec "$@"; }
 
-row_rootless_volumes() { # quick
+row_rootless_volumes() {
     import_rootless
-    as_user mkdir -p /work/home/data
-    rootless run --rm -v /work/home/data:/data busybox sh -c 'echo theirs > /data/file; chown 5 /data/file'
-    same "owner outside" 200004 "$(stat -c %u /work/home/data/file)"
-    status 1 rootless run --rm -v /work/home/data:/data:ro busybox touch /data/other
+    as_user mkdir -p /work/user/data
+    rootless run --rm -v /work/user/data:/data busybox sh -c 'echo theirs > /data/file; chown 5 /data/file'
+    same "owner outside" 200004 "$(stat -c %u /work/user/data/file)"
+    status 1 rootless run --rm -v /work/user/data:/data:ro busybox touch /data/other
     rootless run --rm -v kept:/data busybox sh -c 'echo kept > /data/file'
     same kept kept "$(rootless run --rm -v kept:/data busybox cat /data/file)"
     rootless run --rm --read-only --tmpfs /scratch:size=1m busybox touch /scratch/file
     shows "/dev/null" rootless run --rm --device /dev/fuse busybox ls /dev/null /dev/fuse
 }
 
-row_rootless_keep_id() { # quick
+row_rootless_keep_id() {
     import_rootless
     same user "1000 1000" "$(rootless run --rm --userns keep-id busybox sh -c 'echo $(id -u) $(id -g)')"
-    as_user mkdir -p /work/home/mine
-    rootless run --rm --userns keep-id -v /work/home/mine:/data busybox touch /data/file
-    same "owner outside" 1000 "$(stat -c %u /work/home/mine/file)"
+    as_user mkdir -p /work/user/mine
+    rootless run --rm --userns keep-id -v /work/user/mine:/data busybox touch /data/file
+    same "owner outside" 1000 "$(stat -c %u /work/user/mine/file)"
     rootless run -d --name box --userns keep-id busybox sleep 1000
     same exec 1000 "$(rootless exec box id -u)"
     same root 0 "$(rootless exec -u 0 box id -u)"
@@ -967,16 +967,16 @@ row_rootless_auto() {
     same size 1024 "$(rootless run --rm --userns auto:size=1024 busybox awk '{ n += $3 } END { print n }' /proc/self/uid_map)"
 }
 
-row_rootless_keep_groups() { # quick
+row_rootless_keep_groups() {
     import_rootless
     same default 0 "$(rootless run --rm busybox id -G)"
     # The group has no number inside: it is seen as nobody's, and counts.
     same groups "0 65534" "$(rootless run --rm --group-add keep-groups busybox id -G)"
-    mkdir -p /work/home/shared
-    chown root:friends /work/home/shared
-    chmod 2770 /work/home/shared
-    rootless run --rm --group-add keep-groups -v /work/home/shared:/data busybox touch /data/file
-    status 1 rootless run --rm -v /work/home/shared:/data busybox touch /data/other
+    mkdir -p /work/user/shared
+    chown root:friends /work/user/shared
+    chmod 2770 /work/user/shared
+    rootless run --rm --group-add keep-groups -v /work/user/shared:/data busybox touch /data/file
+    status 1 rootless run --rm -v /work/user/shared:/data busybox touch /data/other
 }
 
 row_rootless_privileged() {
@@ -1006,13 +1006,25 @@ row_rootless_parallel() {
     done
 }
 
+row_rootless_lone() { # who has no ids but one's own
+    local user=lone
+    import_rootless
+    same map "0 1001 1" "$(rootless run --rm busybox cat /proc/self/uid_map | xargs)"
+    rootless run -d --name box busybox sleep 1000
+    same exec 0 "$(rootless exec box id -u)"
+    rootless stop -t 0 box
+    same status 137 "$(rootless container inspect -f '{{.State.ExitCode}}' box)"
+    rootless rm box
+    rootless system migrate
+}
+
 # The last row: of all that ran, nothing is left.
 row_nothing_left() { # quick
-    [ ! -d /work/home/.local ] || as_user podman system migrate # it ends the process that keeps the user's namespaces
+    [ ! -d /work/user/.local ] || as_user podman system migrate # it ends the process that keeps the user's namespaces
     same containers "" "$(podman ps -aq)"
     same cgroups "" "$(find /sys/fs/cgroup -mindepth 2 -type d -path '*libpod-*')"
     same state "" "$(find "/run/${runtime##*/}" -mindepth 1 2> /dev/null)"
-    same "the user's state" "" "$(find "/run/user/1000/${runtime##*/}" -mindepth 1 2> /dev/null)"
+    same "the user's state" "" "$(find "/run/user/user/${runtime##*/}" -mindepth 1 2> /dev/null)"
     same mounts "" "$(grep -E ' /work/(root|home)/.+ ' /proc/self/mounts | cut -d ' ' -f 2 | grep -v '/overlay$' || true)"
     wait_for "conmon's end" sh -c '! pgrep -x conmon'
     same interfaces "" "$(ip -br link | grep veth || true)"
