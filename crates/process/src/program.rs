@@ -122,7 +122,8 @@ impl Program {
             }
             (Stage::Exec, _) => format!("exec {zero}: {answer}"),
             (_, Errno::EACCES) => format!("exec: \"{zero}\": permission denied"),
-            (_, Errno::EISDIR) => format!("exec: \"{zero}\": is a directory"),
+            // What execve(2) answers, too: callers of older runtimes know those words only.
+            (_, Errno::EISDIR) => format!("exec: \"{zero}\": is a directory: permission denied"),
             _ => format!("exec: \"{zero}\": stat {zero}: {answer}"),
         }
     }
