@@ -404,12 +404,6 @@ row_play_kube() { # quick
 	  volumes:
 	  - {name: bind, hostPath: {path: /tmp/bind}}
 	  - {name: empty, emptyDir: {}}
-	  initContainers:
-	  - name: first
-	    image: localhost/busybox
-	    imagePullPolicy: Never
-	    command: [sh, -c, 'echo first > /empty/file']
-	    volumeMounts: [{name: empty, mountPath: /empty}]
 	  containers:
 	  - name: one
 	    image: localhost/busybox
@@ -429,7 +423,7 @@ row_play_kube() { # quick
     podman play kube /tmp/pod.yaml
     wait_for "the server" podman exec kube-two wget -qO- http://127.0.0.1/file
     same served mine "$(podman exec kube-two wget -qO- http://127.0.0.1/file)"
-    same "what the first left" first "$(podman exec kube-two cat /empty/file)"
+    podman exec kube-two ls /empty
     same environment b "$(podman exec kube-two sh -c 'echo $A')"
     same user "1000 1" "$(podman exec kube-two sh -c 'echo $(id -u) $(sed -n s/NoNewPrivs:.//p /proc/self/status)')"
     status 1 podman exec kube-one touch /file
@@ -437,6 +431,32 @@ row_play_kube() { # quick
     podman kube generate kube > /dev/null 2>&1 || podman generate kube kube > /dev/null
     podman play kube --down /tmp/pod.yaml
     same containers "" "$(podman ps -aq)"
+}
+
+row_play_kube_init() { # a container that comes before the others
+    cat > /tmp/pod.yaml <<- 'END'
+	apiVersion: v1
+	kind: Pod
+	metadata:
+	  name: kube
+	spec:
+	  volumes:
+	  - {name: empty, emptyDir: {}}
+	  initContainers:
+	  - name: first
+	    image: localhost/busybox
+	    imagePullPolicy: Never
+	    command: [sh, -c, 'echo first > /empty/file']
+	    volumeMounts: [{name: empty, mountPath: /empty}]
+	  containers:
+	  - name: one
+	    image: localhost/busybox
+	    imagePullPolicy: Never
+	    command: [sleep, '1000']
+	    volumeMounts: [{name: empty, mountPath: /empty}]
+	END
+    podman play kube /tmp/pod.yaml
+    same "what the first left" first "$(podman exec kube-one cat /empty/file)"
 }
 
 row_volumes() { # quick
