@@ -95,6 +95,19 @@ image_archive() {
 # fails COMMAND...: it does (`!` would not end a row)
 fails() { ! "$@" || { echo "should have failed: $*"; return 1; }; }
 
+# ten_at_once COMMAND...: ten times with a word more, which each is to print
+ten_at_once() {
+    local i pids=()
+    for i in {0..9}; do
+        "$@" "$i" > "/tmp/out$i" &
+        pids+=($!)
+    done
+    for i in {0..9}; do
+        wait "${pids[i]}"
+        same "output of $i" "$i" "$(cat "/tmp/out$i")"
+    done
+}
+
 skip() { echo "skip: $*"; exit 77; }
 
 run_row() {

@@ -184,7 +184,7 @@ pub(crate) fn fork_through_hop<T: Describe>(
             let _ = message::report(theirs.as_fd(), &fault);
             process::exit_now(1)
         }
-        Err(errno) => return Err(Error::call("forking", errno)),
+        Err(errno) => return Err(Error(plan.describe(&Fault::new(Stage::Fork, errno)))),
     };
     drop(theirs);
     let born = await_birth(plan, pid, ours.as_fd(), hop.map);

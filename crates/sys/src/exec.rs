@@ -61,13 +61,22 @@ pub fn execveat(file: impl AsFd, arguments: &Vector, environment: &Vector) -> Er
 
 /// Has the kernel kill the program that `command` starts when this process ends
 /// (`PR_SET_PDEATHSIG(2const)`), but not what that starts in turn.
+///
+/// Starting it fails with `ESRCH` if this process has ended before that was arranged.
 pub fn die_with_us(command: &mut Command) {
-    // SAFETY: the call takes numbers only.
-    let ask = || match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
-        0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error()),
+    let us = nix::unistd::getpid();
+    let ask = move || {
+        // SAFETY: the call takes numbers only.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        // Whoever is our parent by now is another process, whose end is no matter.
+        if nix::unistd::getppid() != us {
+            return Err(std::io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        Ok(())
     };
-    // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: one system call,
-    // and an error that is made of its number.
+    // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: two system
+    // calls, and an error that is made of its number.
     unsafe { command.pre_exec(ask) };
 }

@@ -59,18 +59,8 @@ limit() {
     echo "no $* in box's cgroup"
 }
 
-# shows PART COMMAND...: what the command prints, and says, has the part in it
-shows() {
-    local part=$1
-    shift
-    has "$*" "$("$@" 2>&1)" "$part"
-}
-
 # differ WHAT ONE OTHER
 differ() { [ "$2" != "$3" ] || { echo "$1: both are '$2'"; return 1; }; }
-
-# in_terminal COMMAND: runs it with a terminal of 33 rows and 99 columns
-in_terminal() { script -qefc "stty rows 33 cols 99; $1" /dev/null < /dev/null; }
 
 row_run() { # quick
     same output hello "$(docker run --rm busybox echo hello)"
@@ -546,15 +536,7 @@ row_names() { # quick
 }
 
 row_parallel() { # quick
-    local i pids=()
-    for i in {0..9}; do
-        docker run --rm busybox echo "$i" > "/tmp/out$i" &
-        pids+=($!)
-    done
-    for i in {0..9}; do
-        wait "${pids[i]}"
-        same "output of $i" "$i" "$(cat "/tmp/out$i")"
-    done
+    ten_at_once docker run --rm busybox echo
 }
 
 row_statuses() { # quick

@@ -118,11 +118,11 @@ row_detached() {
 }
 
 row_terminal() { # quick
-    # Of one that ends at once, podman 4 may lose what it writes, with every runtime.
+    # Of one that ends at once, podman may lose what it writes, with every runtime.
     shows "the terminal is /dev/pts/0" in_terminal \
         'podman run -it --rm busybox sh -c "echo the terminal is \$(tty); sleep 1"'
     shows "33 99" in_terminal \
-        'podman run -it --rm busybox sh -c "until stty size | grep 99; do sleep 0.1; done"'
+        'podman run -it --rm busybox sh -c "until stty size | grep 99; do sleep 0.1; done; sleep 1"'
     box -t busybox sh -c 'tty; exec sleep 1000'
     wait_for "its output" sh -c 'podman logs box | grep /dev/pts/0'
 }
@@ -140,9 +140,9 @@ row_exec() { # quick
 
 row_exec_terminal() {
     box busybox sleep 1000
-    shows /dev/pts/0 in_terminal 'podman exec -it box tty'
+    shows /dev/pts/0 in_terminal 'podman exec -it box sh -c "tty; sleep 1"'
     shows "33 99" in_terminal \
-        'podman exec -it box sh -c "until stty size | grep 99; do sleep 0.1; done"'
+        'podman exec -it box sh -c "until stty size | grep 99; do sleep 0.1; done; sleep 1"'
     status 7 in_terminal 'podman exec -it box sh -c "exit 7"'
 }
 
@@ -743,7 +743,7 @@ row_user_namespace() { # quick
     same "user outside" 200000 "$(stat -c %u "/proc/$(inspect .State.Pid)")"
     wait_for "its file" podman exec box ls /data/file
     same "owner outside" 200000 "$(stat -c %u "$(podman volume inspect -f '{{.Mountpoint}}' data)/file")"
-    shows /dev/pts/0 in_terminal 'podman exec -it -u user box tty'
+    shows /dev/pts/0 in_terminal 'podman exec -it -u user box sh -c "tty; sleep 1"'
     status 1 podman exec box sh -c 'echo 1 > /proc/sys/vm/swappiness'
     same mounts mounts "$(podman run --rm "${maps[@]}" --cap-add SYS_ADMIN busybox sh -c 'mount -t tmpfs tmpfs /tmp && echo mounts')"
     same container "$(podman exec box readlink /proc/self/ns/user)" "$(podman run --rm --userns container:box busybox readlink /proc/self/ns/user)"
@@ -779,15 +779,7 @@ row_names() {
 }
 
 row_parallel() { # quick
-    local i pids=()
-    for i in {0..9}; do
-        podman run --rm busybox echo "$i" > "/tmp/out$i" &
-        pids+=($!)
-    done
-    for i in {0..9}; do
-        wait "${pids[i]}"
-        same "output of $i" "$i" "$(cat "/tmp/out$i")"
-    done
+    ten_at_once podman run --rm busybox echo
 }
 
 row_statuses() { # quick
@@ -907,7 +899,7 @@ row_rootless_exec() { # quick
     same user "1000 1000" "$(rootless exec -u user box sh -c 'echo $(id -u) $(id -g)')"
     same input hello "$(echo hello | rootless exec -i box cat)"
     status 7 rootless exec box sh -c 'exit 7'
-    shows "/dev/pts/0" in_terminal "$(declare -f rootless as_user); rootless exec -it box tty"
+    shows "/dev/pts/0" in_terminal "$(declare -f rootless as_user); rootless exec -it box sh -c 'tty; sleep 1'"
     shows "sleep 1000" rootless top box
 }
 
@@ -1015,15 +1007,7 @@ row_rootless_security() {
 
 row_rootless_parallel() {
     import_rootless
-    local i pids=()
-    for i in {0..9}; do
-        rootless run --rm busybox echo "$i" > "/tmp/out$i" &
-        pids+=($!)
-    done
-    for i in {0..9}; do
-        wait "${pids[i]}"
-        same "output of $i" "$i" "$(cat "/tmp/out$i")"
-    done
+    ten_at_once rootless run --rm busybox echo
 }
 
 row_rootless_lone() { # who has no ids but one's own
