@@ -1,13 +1,16 @@
 //! Unix sockets that carry descriptors.
 
 use crate::{Errno, Result};
+use nix::sys::socket::sockopt::SendTimeout;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
-    connect, recvmsg, sendmsg, socket, socketpair,
+    connect, recvmsg, sendmsg, setsockopt, socket, socketpair,
 };
+use nix::sys::time::TimeVal;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::time::Duration;
 
 /// How many descriptors one message may carry: the kernel's own bound (`SCM_MAX_FD`).
 pub const MAX_DESCRIPTORS: usize = 253;
@@ -21,6 +24,23 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
 pub fn connect_stream(path: &Path) -> Result<OwnedFd> {
     let address = UnixAddr::new(path)?;
     let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    connect(socket.as_raw_fd(), &address)?;
+    Ok(socket)
+}
+
+/// Connects to a stream socket: at a path, or of a name that is `abstract` (unix(7)).
+///
+/// That waits at most `patience`, in whole seconds and at least one; after that it's `EAGAIN`.
+pub fn connect_stream_within(
+    name: &[u8],
+    is_abstract: bool,
+    patience: Duration,
+) -> Result<OwnedFd> {
+    let address = if is_abstract { UnixAddr::new_abstract(name)? } else { UnixAddr::new(name)? };
+    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    // None at all would be no limit.
+    let seconds = patience.as_secs().max(1).try_into().unwrap_or(i64::MAX);
+    setsockopt(&socket, SendTimeout, &TimeVal::new(seconds, 0))?;
     connect(socket.as_raw_fd(), &address)?;
     Ok(socket)
 }

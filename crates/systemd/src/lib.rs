@@ -1,0 +1,255 @@
+//! Asking systemd's manager for units, over D-Bus (org.freedesktop.systemd1(5)).
+//!
+//! [`Manager`] is one connection, of which every operation ends in time: a manager that doesn't
+//! answer is an error, not a wait. There are no threads, and nothing is asked that could be told:
+//! the way in, the subscription and the first call go out together.
+
+mod address;
+mod annotation;
+mod bus;
+mod error;
+mod name;
+mod wire;
+
+pub use annotation::annotation;
+pub use error::Error;
+pub use name::{check_unit_name, slice_path};
+pub use wire::Value;
+
+use bus::{Connection, Deadline};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use wire::{Call, Kind, Message};
+
+/// What a function of this crate gives.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Whose systemd is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bus {
+    /// The system's.
+    System,
+    /// That of the user who asks.
+    User,
+}
+
+/// A property of a unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Property {
+    /// Its name on the bus, such as `MemoryMax`.
+    pub name: String,
+    /// Its value.
+    pub value: Value,
+}
+
+impl Property {
+    /// The property `name`.
+    pub fn new(name: impl Into<String>, value: Value) -> Self {
+        Self { name: name.into(), value }
+    }
+
+    /// As calls have it, `(sv)`.
+    fn to_value(&self) -> Value {
+        Value::Struct(vec![text(&self.name), Value::Variant(Box::new(self.value.clone()))])
+    }
+}
+
+/// A systemd that can be asked.
+#[derive(Debug)]
+pub struct Manager {
+    connection: Connection,
+    bus: Bus,
+    patience: Duration,
+}
+
+impl Manager {
+    /// Connects to the systemd of `bus`; what is asked of it takes at most `patience` each.
+    ///
+    /// That nobody listens is an error. Whether it's one who answers shows with the first question.
+    pub fn connect(bus: Bus, patience: Duration) -> Result<Self> {
+        Ok(Self { connection: Connection::open(bus, patience)?, bus, patience })
+    }
+
+    /// Starts the transient scope `unit`, and waits until it is there. `properties` has the
+    /// processes that it is made of, `PIDs`.
+    ///
+    /// A unit of that name that has failed before gives way. A scope that systemd has begun to make
+    /// and that isn't there in time is told to stop. If systemd hasn't even answered, the unit may be
+    /// somebody else's, and is left: a scope whose processes have ended by then doesn't come to be.
+    pub fn start_scope(&mut self, unit: &str, properties: &[Property]) -> Result<()> {
+        self.start(unit, properties)
+    }
+
+    /// Starts the transient slice `unit`, `NAME.slice`, and waits until it is there; that it is there
+    /// already is an error ([`Error::is_unit_exists`]).
+    pub fn start_slice(&mut self, unit: &str, properties: &[Property]) -> Result<()> {
+        slice_path(unit).map_err(Error::new)?;
+        self.start(unit, properties)
+    }
+
+    fn start(&mut self, unit: &str, properties: &[Property]) -> Result<()> {
+        let deadline = Deadline::after(self.patience);
+        let arguments = [text(unit), text("fail"), list(properties), no_more_units()];
+        self.connection.subscribe(JOB_REMOVED);
+        let job = match self.start_job("StartTransientUnit", &arguments, deadline) {
+            Err(error) if error.is_unit_exists() => {
+                // What fails here fails again in a moment.
+                self.connection.queue(&manager_call("ResetFailedUnit", &[text(unit)]));
+                self.start_job("StartTransientUnit", &arguments, deadline)
+            }
+            started => started,
+        }?;
+        let ended = self.wait_for_job(&job, &format!("started {unit}"), deadline);
+        let result = ended.inspect_err(|_| {
+            // It may come to it later.
+            let stop = [text(unit), text("replace")];
+            let _ = self.connection.tell(&manager_call("StopUnit", &stop));
+        })?;
+        self.check_result("start", unit, &result)
+    }
+
+    /// Stops `unit` with all its processes, by SIGKILL, and waits until it has; that there is no
+    /// such unit is no error. Nothing is kept of one that has failed.
+    pub fn stop(&mut self, unit: &str) -> Result<()> {
+        const SIGKILL: i32 = 9;
+        let deadline = Deadline::after(self.patience);
+        self.connection.subscribe(JOB_REMOVED);
+        let kill = [text(unit), text("all"), Value::I32(SIGKILL)];
+        self.connection.queue(&manager_call("KillUnit", &kill));
+        match self.start_job("StopUnit", &[text(unit), text("replace")], deadline) {
+            Ok(job) => {
+                let result = self.wait_for_job(&job, &format!("stopped {unit}"), deadline)?;
+                self.check_result("stop", unit, &result)?;
+            }
+            Err(error) if error.is_no_such_unit() => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        match self.call("ResetFailedUnit", &[text(unit)], deadline) {
+            Err(error) if !error.is_no_such_unit() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sets properties of a unit that is there, for as long as it is: all of them, or none.
+    pub fn set_properties(&mut self, unit: &str, properties: &[Property]) -> Result<()> {
+        let deadline = Deadline::after(self.patience);
+        let arguments = [text(unit), Value::Bool(true), list(properties)];
+        self.call("SetUnitProperties", &arguments, deadline).map(drop)
+    }
+
+    /// Moves processes into the cgroup of `unit`, or the one `below` it (`a/b`; empty for none).
+    pub fn attach(&mut self, unit: &str, below: &str, pids: &[u32]) -> Result<()> {
+        let deadline = Deadline::after(self.patience);
+        let below = if below.is_empty() { String::new() } else { format!("/{below}") };
+        let items = pids.iter().map(|&pid| Value::U32(pid)).collect();
+        let pids = Value::Array { element: "u".to_owned(), items };
+        let arguments = [text(unit), text(&below), pids];
+        self.call("AttachProcessesToUnit", &arguments, deadline).map(drop)
+    }
+
+    /// The version of systemd: 252 for `252.39-1~deb12u1`.
+    pub fn version(&mut self) -> Result<u32> {
+        let version = self.property("Version")?;
+        let digits = version.trim_start_matches(|letter: char| !letter.is_ascii_digit());
+        let end = digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len());
+        let number = digits.get(..end).and_then(|digits| digits.parse().ok());
+        number.ok_or_else(|| Error::new(format!("systemd's version is no number: {version:?}")))
+    }
+
+    /// The cgroup that holds all units of the manager, from the root: `/user.slice/...`.
+    pub fn control_group(&mut self) -> Result<String> {
+        self.property("ControlGroup")
+    }
+
+    /// A property of the manager that is a text.
+    fn property(&mut self, name: &str) -> Result<String> {
+        let arguments = [text("org.freedesktop.systemd1.Manager"), text(name)];
+        let call = Call {
+            interface: "org.freedesktop.DBus.Properties",
+            ..manager_call("Get", &arguments)
+        };
+        let reply = self.connection.call(&call, Deadline::after(self.patience))?;
+        let value = reply.values().text_in_variant();
+        value.ok_or_else(|| Error::new(format!("systemd's {name} is no text")))
+    }
+
+    /// Calls a method of the manager.
+    fn call(&mut self, member: &str, arguments: &[Value], deadline: Deadline) -> Result<Message> {
+        self.connection.call(&manager_call(member, arguments), deadline)
+    }
+
+    /// Calls a method that starts a job.
+    fn start_job(&mut self, member: &str, arguments: &[Value], deadline: Deadline) -> Result<Job> {
+        let reply = self.call(member, arguments, deadline)?;
+        let path = reply.values().text();
+        let path = path.ok_or_else(|| Error::new(format!("{member} has told no job")))?;
+        Ok(Job { path, sender: reply.sender })
+    }
+
+    /// Waits for the end of a job; gives its result, such as `done`.
+    fn wait_for_job(&mut self, job: &Job, what: &str, deadline: Deadline) -> Result<String> {
+        // Jobs end in any order, and before their own beginning is answered.
+        self.connection.wait_for_signal(&job.sender, deadline, what, &|message| {
+            if message.kind != Kind::Signal("JobRemoved".to_owned()) {
+                return None;
+            }
+            let mut values = message.values();
+            let (_id, ended, _unit, result) =
+                (values.u32()?, values.text()?, values.text()?, values.text()?);
+            (ended == job.path).then_some(result)
+        })
+    }
+
+    /// An error unless a job has come to what it was for.
+    fn check_result(&self, what: &str, unit: &str, result: &str) -> Result<()> {
+        if result == "done" {
+            return Ok(());
+        }
+        let whose = if self.bus == Bus::User { " --user" } else { "" };
+        Err(Error::new(format!(
+            "the job to {what} {unit} has ended as {result:?} (see `systemctl{whose} status {unit}`, \
+             and the journal)"
+        )))
+    }
+}
+
+/// What systemd is about to do.
+struct Job {
+    path: String,
+    /// systemd's own name on the bus, so that it can be believed.
+    sender: String,
+}
+
+/// The signal that tells the end of a job. It's sent to who has started the job, without a call of
+/// Subscribe.
+const JOB_REMOVED: &str = "type='signal',sender='org.freedesktop.systemd1',\
+    path='/org/freedesktop/systemd1',interface='org.freedesktop.systemd1.Manager',\
+    member='JobRemoved'";
+
+fn manager_call<'a>(member: &'a str, arguments: &'a [Value]) -> Call<'a> {
+    Call {
+        destination: "org.freedesktop.systemd1",
+        path: "/org/freedesktop/systemd1",
+        interface: "org.freedesktop.systemd1.Manager",
+        member,
+        arguments,
+    }
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn list(properties: &[Property]) -> Value {
+    let items = properties.iter().map(Property::to_value).collect();
+    Value::Array { element: "(sv)".to_owned(), items }
+}
+
+/// Units that are started beside a transient one.
+fn no_more_units() -> Value {
+    Value::Array { element: "(sa(sv))".to_owned(), items: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests;
