@@ -2,7 +2,7 @@
 
 use crate::container::Container;
 use crate::host::{needs_program, run_folder};
-use crate::{binary, command};
+use crate::{binary, cgroup, command};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -34,7 +34,7 @@ impl Bundle {
     #[must_use]
     pub fn new() -> Self {
         let bundle = Self::of(MINIMAL);
-        let cgroup = format!("/{}", bundle.id);
+        let cgroup = cgroup::path_for(&bundle.id);
         let bundle = bundle.config(|config| {
             config["hostname"] = json!("rind");
             config["linux"]["cgroupsPath"] = json!(cgroup);

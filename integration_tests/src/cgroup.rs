@@ -4,7 +4,40 @@ use crate::host::wait_for;
 use crate::test::skip;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::LazyLock;
+
+/// Whether all containers' cgroups are made by systemd, as `RIND_CGROUP_MANAGER=systemd` has it.
+#[must_use]
+pub fn is_systemds() -> bool {
+    std::env::var("RIND_CGROUP_MANAGER").is_ok_and(|manager| manager == "systemd")
+}
+
+/// The flags of the runtime that [`is_systemds`] takes.
+#[must_use]
+pub fn manager_flags() -> Vec<String> {
+    if is_systemds() { vec!["--systemd-cgroup".to_owned()] } else { Vec::new() }
+}
+
+/// Where the container `id` is to have its cgroup: `linux.cgroupsPath`.
+#[must_use]
+pub fn path_for(id: &str) -> String {
+    if is_systemds() { format!(":it:{id}") } else { format!("/{id}") }
+}
+
+/// The units of systemd whose name contains `id`; none where there is no systemd.
+#[must_use]
+pub fn units(id: &str) -> Vec<String> {
+    if !Path::new("/run/systemd/system").exists() {
+        return Vec::new();
+    }
+    let mut list = Command::new("systemctl");
+    list.args(["list-units", "--all", "--plain", "--no-legend", "--no-pager"]);
+    list.arg(format!("*{id}*"));
+    let output = list.output().expect("systemctl");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
 
 /// One mounted hierarchy.
 #[derive(Clone, Debug)]
@@ -36,7 +69,9 @@ fn hierarchy(line: &str) -> Option<Hierarchy> {
     let options = fields.nth(1)?;
     match kind {
         "cgroup" => {
-            let controllers = options.split(',').filter(|word| *word != "rw").map(str::to_owned);
+            // Options that systemd mounts its own hierarchy with.
+            let other = |word: &str| matches!(word, "rw" | "xattr") || word.starts_with("release_");
+            let controllers = options.split(',').filter(|word| !other(word)).map(str::to_owned);
             Some(Hierarchy { mount, controllers: controllers.collect(), version: 1 })
         }
         "cgroup2" => {

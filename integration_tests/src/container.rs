@@ -2,6 +2,7 @@
 
 use crate::binary;
 use crate::bundle::Bundle;
+use crate::cgroup;
 use crate::command::{self, LIMIT, Output, Running, readable};
 use crate::host::wait_for;
 use crate::traces::{self, Trace};
@@ -19,6 +20,8 @@ pub struct Container {
     bundle: Bundle,
     id: String,
     root: PathBuf,
+    /// Flags of the runtime, before the command.
+    flags: Vec<String>,
     /// The command that made it, for what its processes write.
     maker: Option<Running>,
     /// Its init.
@@ -40,7 +43,15 @@ impl Container {
     }
 
     fn rooted(bundle: Bundle, root: PathBuf) -> Self {
-        Self { id: bundle.id().to_owned(), bundle, root, maker: None, init: None }
+        let flags = cgroup::manager_flags();
+        Self { id: bundle.id().to_owned(), bundle, root, flags, maker: None, init: None }
+    }
+
+    /// The same, with every command having these flags of the runtime, `--systemd-cgroup` and such.
+    #[must_use]
+    pub fn with_flags(mut self, flags: &[&str]) -> Self {
+        self.flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        self
     }
 
     /// A container that has been created.
@@ -84,7 +95,7 @@ impl Container {
     #[must_use]
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new(binary::rind());
-        command.arg("--root").arg(&self.root).args(args);
+        command.arg("--root").arg(&self.root).args(&self.flags).args(args);
         command
     }
 

@@ -4,6 +4,7 @@ use crate::cgroup;
 use crate::host::{is_alive, wait_for};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use sys::nix::mount::{MntFlags, umount2};
 
 /// Something on the machine that would not be there but for a container.
@@ -17,6 +18,8 @@ pub enum Trace {
     State(PathBuf),
     /// A process, and its command line.
     Process(i32, String),
+    /// A unit of systemd's.
+    Unit(String),
 }
 
 /// Everything that bears the name `id`, lies in `folder`, or is in the state folder `root`.
@@ -29,6 +32,9 @@ pub fn find(id: &str, folder: &Path, root: &Path) -> Vec<Trace> {
         traces.push(Trace::State(state));
     }
     traces.extend(processes_of(id));
+    if cgroup::is_systemds() {
+        traces.extend(cgroup::units(id).into_iter().map(Trace::Unit));
+    }
     traces
 }
 
@@ -40,6 +46,10 @@ pub fn remove(traces: &[Trace]) {
             Trace::Cgroup(path) => cgroup::destroy(path),
             Trace::Mount(path) => drop(umount2(path, MntFlags::MNT_DETACH)),
             Trace::State(path) => drop(fs::remove_dir_all(path)),
+            Trace::Unit(name) => {
+                let _ = Command::new("systemctl").args(["stop", name]).status();
+                let _ = Command::new("systemctl").args(["reset-failed", name]).output();
+            }
             Trace::Process(pid, _) => {
                 let _ = sys::process::kill(*pid, sys::nix::libc::SIGKILL);
                 wait_for("a killed process to go", || !is_alive(*pid));

@@ -13,8 +13,9 @@ const EXPECTED: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 /// the container's v2 cgroup.
 ///
 /// Only what is missing there is asked for, and only from the lowest cgroups that it takes. That a
-/// needed controller isn't to be had on the host shows when its limit is written.
-pub(crate) fn enable(place: &Place, needed: &[String]) -> Result<()> {
+/// needed controller isn't to be had on the host shows when its limit is written; so does, with
+/// `lenient`, whatever else keeps it from us.
+pub(crate) fn enable(place: &Place, needed: &[String], lenient: bool) -> Result<()> {
     let Some(cgroup) = place.unified().filter(|found| found.joined) else { return Ok(()) };
     let expected: &[&str] = if place.is_pure_v2() { &EXPECTED } else { &[] };
     let mut missing: Vec<&str> = needed.iter().map(String::as_str).collect();
@@ -38,7 +39,8 @@ pub(crate) fn enable(place: &Place, needed: &[String]) -> Result<()> {
         above.push(parent.clone());
         here = parent;
     }
-    let hand_down = |directory| hand_down(directory, &missing, needed);
+    let vital = if lenient { &[] } else { needed };
+    let hand_down = |directory| hand_down(directory, &missing, vital);
     if missing.is_empty() { Ok(()) } else { above.iter().rev().try_for_each(hand_down) }
 }
 
@@ -96,10 +98,10 @@ mod tests {
     fn what_is_missing_is_asked_for_from_where_it_is() {
         let all = "cpuset cpu io memory pids rdma\n";
         let (root, place) = host("missing", [all, "cpuset cpu io memory pids\n", "cpu\n"]);
-        enable(&place, &["pids".to_owned()]).unwrap();
+        enable(&place, &["pids".to_owned()], false).unwrap();
         assert_eq!(written(&root), "");
         assert_eq!(written(&root.join("slice")), "+pids +cpu +cpuset +io +memory");
-        enable(&place, &["rdma".to_owned()]).unwrap();
+        enable(&place, &["rdma".to_owned()], false).unwrap();
         assert_eq!(written(&root), "+rdma +cpu +cpuset +io +memory +pids");
         fs::remove_dir_all(root).unwrap();
     }
@@ -108,7 +110,7 @@ mod tests {
     fn nothing_is_written_where_nothing_is_missing() {
         let all = "cpuset cpu io memory pids\n";
         let (root, place) = host("complete", ["", "", all]);
-        enable(&place, &["pids".to_owned()]).unwrap();
+        enable(&place, &["pids".to_owned()], false).unwrap();
         assert_eq!((written(&root), written(&root.join("slice"))), (String::new(), String::new()));
         fs::remove_dir_all(root).unwrap();
     }
@@ -116,7 +118,7 @@ mod tests {
     #[test]
     fn what_the_host_lacks_is_left_to_the_limit() {
         let (root, place) = host("lacking", ["cpu\n", "", ""]);
-        enable(&place, &["pids".to_owned()]).unwrap();
+        enable(&place, &["pids".to_owned()], false).unwrap();
         assert_eq!(written(&root.join("slice")), "+cpu");
         fs::remove_dir_all(root).unwrap();
     }

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::events::{self, PATIENCE};
 use crate::place::{Hierarchy, Place};
-use crate::{file, processes, tree};
+use crate::{file, processes, tree, unit};
 use std::time::Instant;
 use sys::Errno;
 
@@ -18,22 +18,50 @@ pub fn destroy(place: &Place) -> Result<()> {
     for cgroup in unified.into_iter().chain(v1) {
         result = result.and(remove(place, cgroup));
     }
-    result
+    result.and(unit::stop(place))
 }
 
 /// Removes the container's cgroups as far as nobody uses them, and kills nobody: for a container of
 /// which it is not known whether its cgroups were made, as its making was interrupted.
+///
+/// Of the parents those go that `place` says it is to make. A unit is stopped.
 pub fn remove_unused(place: &Place) -> Result<()> {
+    if place.is_systemds() && is_deserted(place)? {
+        unit::stop(place)?;
+    }
     for cgroup in place.planned() {
-        let directory = cgroup.directory();
-        match file::remove_directory(&directory) {
-            Ok(()) | Err(Errno::EBUSY | Errno::ENOTEMPTY | Errno::ENOENT) => {}
-            Err(errno) => {
-                return Err(Error::kernel(format!("removing the cgroup {directory}"), errno));
+        for up in 0..cgroup.made.max(1) {
+            let directory = cgroup.ancestor(up);
+            match file::remove_directory(&directory) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(Errno::EBUSY | Errno::ENOTEMPTY) => break,
+                Err(errno) => {
+                    return Err(Error::kernel(format!("removing the cgroup {directory}"), errno));
+                }
             }
         }
     }
     Ok(())
+}
+
+/// Whether there are no processes in the cgroups, or soon will be none: those of a maker that was
+/// killed are about to end. What stays is another's, whose unit has the same name.
+fn is_deserted(place: &Place) -> Result<bool> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut is_empty = true;
+        for cgroup in place.planned() {
+            let directory = cgroup.directory();
+            is_empty &= processes::list(&directory)?.is_empty();
+        }
+        let waited = || {
+            let paused = events::pause(deadline);
+            paused.map_err(|errno| Error::kernel("waiting for processes to end", errno))
+        };
+        if is_empty || !waited()? {
+            return Ok(is_empty);
+        }
+    }
 }
 
 /// Removes the container's cgroup of one hierarchy, or empties one that rind didn't make.

@@ -1,16 +1,19 @@
 //! Device rules: what the configuration says, what every container has, and the kernel's two ways
 //! to enforce them.
 
+mod allowed;
 mod filter;
 mod list;
 
 use crate::error::{Error, Result};
 use crate::file;
 use crate::place::{Hierarchy, Place};
+use crate::properties;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 use std::fmt;
 use sys::Errno;
 use sys::nix::unistd::geteuid;
+use systemd::Property;
 
 /// Sets the device rules of the container's cgroup: nothing is allowed but what `configured` rules
 /// allow, one after the other, and then what every container has.
@@ -24,6 +27,12 @@ pub(crate) fn apply(place: &Place, configured: Option<&[LinuxDeviceCgroup]>) -> 
 /// [`apply`] for a container that runs: whatever stays allowed is allowed throughout.
 pub(crate) fn replace(place: &Place, configured: &[LinuxDeviceCgroup]) -> Result<()> {
     set(place, configured, list::replace)
+}
+
+/// What a unit of systemd's is told of the rules.
+pub(crate) fn properties(configured: Option<&[LinuxDeviceCgroup]>) -> Result<Vec<Property>> {
+    let rules = rules(configured.unwrap_or_default())?;
+    Ok(properties::devices(allowed::entries(&rules)))
 }
 
 /// Sets the rules, those of v1 by `set_list`; a filter of v2 is replaced by one call.

@@ -40,6 +40,11 @@ impl Error {
         self
     }
 
+    /// Whether there is no such thing, or it isn't ours to use.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        matches!(self.errno, Some(Errno::ENOENT | Errno::EACCES | Errno::EPERM))
+    }
+
     /// The kernel's error number, where it was the kernel that refused.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {

@@ -1,7 +1,8 @@
 //! One cgroup over v1, hybrid and v2: where it is, its limits and device rules, its processes, its
 //! end.
 //!
-//! [`locate`] finds the [`Place`] of a container, [`make`] makes it there, [`apply`] limits it; the
+//! [`locate`] finds the [`Place`] of a container, [`make`] makes it there, [`apply`] limits it (with
+//! systemd that's [`locate_unit`] and [`make_unit`]); the
 //! container's first process then enters by the descriptors of [`entry_files`] and
 //! [`unified_directory`], which is what costs no RCU grace period. Everything later works on the
 //! same [`Place`], as the state file keeps it.
@@ -18,8 +19,10 @@ mod limits;
 mod make;
 mod place;
 mod processes;
+mod properties;
 pub mod stats;
 mod tree;
+mod unit;
 
 pub use destroy::{destroy, remove_unused};
 pub use error::{Error, Result};
@@ -27,7 +30,8 @@ pub use events::OomWatch;
 pub use freezer::{freeze, freezer_directory, is_frozen, thaw};
 pub use host::Host;
 pub use limits::{apply, update};
-pub use make::{admit, delegate, entry_files, make, unified_directory, unified_directory_of};
+pub use make::{Note, admit, delegate, entry_files, make, unified_directory, unified_directory_of};
 pub use place::{Hierarchy, Place, locate};
 pub use processes::{processes, signal_all};
 pub use stats::{Stats, stats};
+pub use unit::{Systemd, attach, locate_unit, make_unit, settle_unit};

@@ -9,7 +9,7 @@ mod undo;
 
 use crate::error::{Error, Result};
 use crate::place::{Hierarchy, Place};
-use crate::{controllers, devices, file};
+use crate::{controllers, devices, file, unit};
 use oci_spec::runtime::LinuxResources;
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -20,14 +20,18 @@ use undo::Undo;
 
 /// Limits the container's cgroups as `resources` ask for, and sets the device rules, which are
 /// never without the default ones. To be done before the container's first process goes on.
-pub fn apply(place: &Place, resources: Option<&LinuxResources>) -> Result<()> {
+///
+/// Gives what is to be said of limits that a `lenient` place can't have: it goes without.
+pub fn apply(place: &Place, resources: Option<&LinuxResources>) -> Result<Vec<String>> {
+    let mut lost = Vec::new();
     if place.disabled {
-        return Ok(());
+        return Ok(lost);
     }
     if let Some(resources) = resources {
-        write_limits(place, resources, None)?;
+        write_limits(place, resources, None, place.lenient.then_some(&mut lost))?;
     }
-    devices::apply(place, resources.and_then(|all| all.devices().as_deref()))
+    devices::apply(place, resources.and_then(|all| all.devices().as_deref()))?;
+    Ok(lost)
 }
 
 /// Limits the cgroups of a running container anew, and replaces its device rules if there are any;
@@ -40,12 +44,17 @@ pub fn update(place: &Place, resources: &LinuxResources, swap: Option<i64>) -> R
         return Err(Error::refused("the container was made without cgroups, so it has no limits"));
     }
     let resources = current::complete(place, resources, swap)?;
-    controllers::enable(place, &needed_controllers(place, &resources)?)?;
+    controllers::enable(place, &needed_controllers(place, &resources)?, false)?;
     let mut undo = Undo::default();
-    let updated = write_limits(place, &resources, Some(&mut undo));
+    let updated = write_limits(place, &resources, Some(&mut undo), None);
     let updated = updated.and_then(|()| match resources.devices() {
         Some(rules) => devices::replace(place, rules),
         None => Ok(()),
+    });
+    let updated = updated.and_then(|()| {
+        unit::update(place, &resources)?;
+        // systemd has written them too, in its own units.
+        if place.is_systemds() { write_limits(place, &resources, None, None) } else { Ok(()) }
     });
     updated.map_err(|error| undo.take_back(error))
 }
@@ -62,6 +71,18 @@ pub(crate) fn needed_controllers(place: &Place, resources: &LinuxResources) -> R
         }
     }
     Ok(needed)
+}
+
+/// What `resources` come to in v2's files, whatever this host has: names and values. Of files that
+/// another may stand for, it's the other.
+pub(crate) fn v2_values(resources: &LinuxResources) -> Result<Vec<(String, String)>> {
+    let place = Place { hierarchies: vec![Hierarchy::default()], ..Place::default() };
+    let writes = plan(&place, resources)?.into_iter().flat_map(|part| part.writes);
+    let value = |write: Write| match write.absent {
+        Absent::Instead(file, value) => (file.to_owned(), value),
+        _ => (write.file.into_owned(), write.value),
+    };
+    Ok(writes.map(value).collect())
 }
 
 /// A cgroup version; it decides the files and the units of a limit.
@@ -190,42 +211,51 @@ fn controller_of(file: &str) -> &str {
     file.split('.').next().unwrap_or(file)
 }
 
+/// Writes all limits. With `lost`, those that can't be had are told of there, and are no error.
 fn write_limits(
     place: &Place,
     resources: &LinuxResources,
     mut undo: Option<&mut Undo>,
+    mut lost: Option<&mut Vec<String>>,
 ) -> Result<()> {
     let parts = plan(place, resources)?;
     if let (Some(memory), Some(home)) = (resources.memory(), place.controlling("memory")) {
         memory::refuse_below_usage(home, memory)?;
     }
     for Part { controller, home, writes } in parts {
-        match (home, writes.first()) {
-            (Some(home), _) if home.joined => write_all(home, writes, undo.as_deref_mut())?,
-            (None, Some(write)) => {
-                return Err(refused(
-                    &write.property,
-                    format!("no {controller} cgroup on this host"),
-                ));
+        if let Some(home) = home.filter(|home| home.joined) {
+            write_all(home, writes, undo.as_deref_mut(), lost.as_deref_mut())?;
+            continue;
+        }
+        let why = match home {
+            None => format!("no {controller} cgroup on this host"),
+            Some(_) => {
+                format!("cannot set {controller} limit: container could not join or create cgroup")
             }
-            (_, Some(write)) => {
-                return Err(refused(
-                    &write.property,
-                    format!(
-                        "cannot set {controller} limit: container could not join or create cgroup"
-                    ),
-                ));
-            }
-            (_, None) => {}
+        };
+        for write in writes.iter().filter(|write| write.absent != Absent::Ignore) {
+            lose(refused(&write.property, &why), lost.as_deref_mut())?;
         }
     }
+    Ok(())
+}
+
+/// Has the container go without a limit, if it may.
+fn lose(error: Error, lost: Option<&mut Vec<String>>) -> Result<()> {
+    let Some(lost) = lost else { return Err(error) };
+    lost.push(format!("{error}; the container goes without this limit"));
     Ok(())
 }
 
 /// Writes in order, but what the kernel calls invalid again after the others: limits bound each
 /// other (memory and memory+swap, burst and quota), and which of the two has to be changed first
 /// depends on what they are now.
-fn write_all(cgroup: &Hierarchy, mut writes: Vec<Write>, undo: Option<&mut Undo>) -> Result<()> {
+fn write_all(
+    cgroup: &Hierarchy,
+    mut writes: Vec<Write>,
+    undo: Option<&mut Undo>,
+    mut lost: Option<&mut Vec<String>>,
+) -> Result<()> {
     let mut writer = Writer { directory: cgroup.directory(), open: None, undo };
     loop {
         let count = writes.len();
@@ -237,6 +267,7 @@ fn write_all(cgroup: &Hierarchy, mut writes: Vec<Write>, undo: Option<&mut Undo>
                     first.get_or_insert(error);
                     invalid.push(write);
                 }
+                Err(error) if error.is_unavailable() => lose(error, lost.as_deref_mut())?,
                 other => other?,
             }
         }
@@ -450,7 +481,7 @@ mod tests {
     #[test]
     fn a_limit_without_a_cgroup_is_an_error_and_no_limit_is_none() {
         let refused = |place: &Place, config| {
-            write_limits(place, &resources(config), None).unwrap_err().to_string()
+            write_limits(place, &resources(config), None, None).unwrap_err().to_string()
         };
         assert_eq!(
             refused(&hybrid(), r#"{ "pids": { "limit": 5 } }"#),
@@ -464,7 +495,7 @@ mod tests {
         );
         let unset = r#"{ "memory": { "limit": 0 }, "cpu": { "shares": 0 }, "network": {},
             "hugepageLimits": [], "unified": {}, "rdma": {} }"#;
-        write_limits(&none, &resources(unset), None).unwrap();
+        write_limits(&none, &resources(unset), None, None).unwrap();
         let disabled = update(&Place::disabled(), &resources("{}"), None).unwrap_err();
         assert!(disabled.to_string().contains("without cgroups"));
     }
@@ -474,13 +505,18 @@ mod tests {
         // No kernel file, but one that can't be opened is an error all the same.
         let place = hybrid();
         let cgroup = place.v1("memory").unwrap();
-        let error =
-            write_all(cgroup, vec![Write::new("memory.limit", "memory.max", "5".to_owned())], None);
+        let error = write_all(
+            cgroup,
+            vec![Write::new("memory.limit", "memory.max", "5".to_owned())],
+            None,
+            None,
+        );
         assert_eq!(
             error.unwrap_err().to_string(),
             "linux.resources.memory.limit: writing 5 to /nowhere/box/memory.max: no such \
              file or directory (the kernel, or the cgroup above, has no such limit)"
         );
-        write_all(cgroup, vec![Write::new("a", "a", "5".to_owned()).optional(true)], None).unwrap();
+        write_all(cgroup, vec![Write::new("a", "a", "5".to_owned()).optional(true)], None, None)
+            .unwrap();
     }
 }

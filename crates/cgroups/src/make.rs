@@ -17,23 +17,62 @@ const RACES: usize = 16;
 /// What is chowned where the kernel doesn't say what a delegated cgroup needs (cgroups(7)).
 const DELEGATED: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
 
+/// Keeps where a container's cgroups are to be, for [`remove_unused`](crate::remove_unused) should we
+/// be killed; an error is in words.
+pub type Note<'a> = &'a mut dyn FnMut(&Place) -> std::result::Result<(), String>;
+
 /// Makes the container's cgroup in every hierarchy, with the parents that are missing.
 ///
 /// One that exists is taken if it has no processes and isn't frozen. The controllers that
-/// `resources` need are enabled. On an error everything that was made is removed.
-pub fn make(place: &mut Place, resources: Option<&LinuxResources>) -> Result<()> {
+/// `resources` need are enabled. On an error everything that was made is removed. `note` is called
+/// before any parent is made.
+pub fn make(place: &mut Place, resources: Option<&LinuxResources>, note: Note) -> Result<()> {
     if place.disabled {
         return Ok(());
     }
     let needed = resources.map_or(Ok(Vec::new()), |all| limits::needed_controllers(place, all))?;
-    let (pure, lenient) = (place.is_pure_v2(), place.lenient);
-    let result = place.hierarchies.iter_mut().try_for_each(|one| enter(one, pure, lenient));
-    let result = result.and_then(|()| controllers::enable(place, &needed));
+    let result = enter_all(place, note);
+    let result = result.and_then(|()| controllers::enable(place, &needed, place.lenient));
     let result = result.and_then(|()| refuse_frozen(place));
     if result.is_err() {
         place.hierarchies.iter_mut().for_each(unmake);
     }
     result
+}
+
+fn enter_all(place: &mut Place, note: Note) -> Result<()> {
+    let (pure, lenient) = (place.is_pure_v2(), place.lenient);
+    // How many directories each hierarchy lacks, once one is known to lack a parent.
+    let mut missing: Option<Vec<usize>> = None;
+    for index in 0..place.hierarchies.len() {
+        let try_to_make = |missing: &Option<Vec<usize>>| {
+            let count = missing.as_ref().and_then(|all| all.get(index)).copied();
+            let one = place.hierarchies.get(index).ok_or(Errno::ENOENT)?;
+            make_directories(one, count.unwrap_or(1), missing.is_some())
+        };
+        let mut made = try_to_make(&missing);
+        if made == Err(Errno::ENOENT) && missing.is_none() {
+            let planned = with_parents(place);
+            note(&planned).map_err(Error::refused)?;
+            missing = Some(planned.hierarchies.iter().map(|one| one.made).collect());
+            made = try_to_make(&missing);
+        }
+        if let Some(one) = place.hierarchies.get_mut(index) {
+            enter(one, made, pure, lenient)?;
+        }
+    }
+    Ok(())
+}
+
+/// The place as it will be once it is made, with the parents that are missing now.
+pub(crate) fn with_parents(place: &Place) -> Place {
+    let mut planned = place.clone();
+    for one in planned.hierarchies.iter_mut().filter(|one| !one.joined) {
+        let is_missing =
+            |up: &usize| access(one.ancestor(*up).as_str(), AccessFlags::F_OK).is_err();
+        one.made = (0..one.depth()).take_while(is_missing).count().max(1);
+    }
+    planned
 }
 
 /// The v1 `tasks` files, open for writing: a single-threaded process that writes `0` to each is in
@@ -99,9 +138,14 @@ pub fn delegate(place: &Place, owner: u32) -> Result<()> {
 
 /// Makes the cgroup of one hierarchy, or takes it. One of several that is mounted nowhere is left
 /// out, and so is, for a `lenient` place, what isn't permitted.
-fn enter(cgroup: &mut Hierarchy, pure: bool, lenient: bool) -> Result<()> {
-    let made = match make_directories(cgroup) {
-        Err(Errno::ENOENT) if relocate(cgroup)? => make_directories(cgroup),
+fn enter(
+    cgroup: &mut Hierarchy,
+    made: sys::Result<usize>,
+    pure: bool,
+    lenient: bool,
+) -> Result<()> {
+    let made = match made {
+        Err(Errno::ENOENT) if relocate(cgroup)? => make_directories(cgroup, cgroup.depth(), true),
         other => other,
     };
     match made {
@@ -132,12 +176,23 @@ fn enter(cgroup: &mut Hierarchy, pure: bool, lenient: bool) -> Result<()> {
     Ok(())
 }
 
-/// Makes the directory, and parents from the base on; gives how many it made, from the end.
+/// Makes the last `missing` directories of the cgroup, and where parents of these have vanished,
+/// and it `may_retry`, all that are missing; gives how many it made, from the end.
 /// `ENOENT` if the base isn't there.
-fn make_directories(cgroup: &Hierarchy) -> sys::Result<usize> {
+pub(crate) fn make_directories(
+    cgroup: &Hierarchy,
+    missing: usize,
+    may_retry: bool,
+) -> sys::Result<usize> {
     let mut made = vec![false; cgroup.depth()];
-    let result = (0..RACES).find_map(|_| make_missing(cgroup, &mut made).transpose());
-    match result.unwrap_or(Err(Errno::ENOENT)) {
+    let mut result = make_missing(cgroup, missing, &mut made);
+    for _ in 0..RACES {
+        if result != Err(Errno::ENOENT) || !may_retry {
+            break;
+        }
+        result = make_missing(cgroup, cgroup.depth(), &mut made);
+    }
+    match result {
         Ok(()) => Ok(made.iter().take_while(|made| **made).count()),
         Err(errno) => {
             for (up, _) in made.iter().enumerate().filter(|(_, made)| **made) {
@@ -148,31 +203,16 @@ fn make_directories(cgroup: &Hierarchy) -> sys::Result<usize> {
     }
 }
 
-/// One try to make the directory, by itself or after its parents; `None` if a parent vanished.
-fn make_missing(cgroup: &Hierarchy, made: &mut [bool]) -> sys::Result<Option<()>> {
-    let mut create =
-        |up: usize| match mkdir(cgroup.ancestor(up).as_str(), Mode::from_bits_retain(0o755)) {
-            Ok(()) => {
-                if let Some(made) = made.get_mut(up) {
-                    *made = true;
-                }
-                Ok(())
-            }
-            Err(Errno::EEXIST) => Ok(()),
-            Err(errno) => Err(errno),
-        };
-    let top = cgroup.depth() - 1;
-    match create(0) {
-        Err(Errno::ENOENT) if top > 0 => {}
-        other => return other.map(Some),
-    }
-    for up in (0..=top).rev() {
-        match create(up) {
-            Err(Errno::ENOENT) if up < top => return Ok(None),
-            other => other?,
+/// One try to make the last `missing` directories; `made` tells which of them it did.
+fn make_missing(cgroup: &Hierarchy, missing: usize, made: &mut [bool]) -> sys::Result<()> {
+    for (up, made) in made.iter_mut().enumerate().take(missing).rev() {
+        match mkdir(cgroup.ancestor(up).as_str(), Mode::from_bits_retain(0o755)) {
+            Ok(()) => *made = true,
+            Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(errno),
         }
     }
-    Ok(Some(()))
+    Ok(())
 }
 
 /// Looks up where a v1 hierarchy is mounted that isn't at the usual place; `false` if nowhere else.
@@ -215,7 +255,7 @@ fn refuse_used(cgroup: &Hierarchy) -> Result<()> {
 }
 
 /// A process that enters a frozen cgroup, or one below such, would never come to say so.
-fn refuse_frozen(place: &Place) -> Result<()> {
+pub(crate) fn refuse_frozen(place: &Place) -> Result<()> {
     match freezer::freezer(place) {
         Some(freezer) if freezer::is_frozen(place)? => {
             let directory = freezer.directory();
@@ -226,7 +266,7 @@ fn refuse_frozen(place: &Place) -> Result<()> {
 }
 
 /// Gives each new v1 cpuset its parent's processors and memory: without, it lets no process in.
-fn provide_cpuset(cgroup: &Hierarchy) -> Result<()> {
+pub(crate) fn provide_cpuset(cgroup: &Hierarchy) -> Result<()> {
     if cgroup.made == 0 && !cpuset_value(&cgroup.directory(), "cpuset.cpus")?.is_empty() {
         return Ok(());
     }
@@ -259,7 +299,7 @@ fn cpuset_value(directory: &str, name: &str) -> Result<String> {
 }
 
 /// Removes what was made; it has never had a process.
-fn unmake(cgroup: &mut Hierarchy) {
+pub(crate) fn unmake(cgroup: &mut Hierarchy) {
     for up in 0..cgroup.made {
         // Another container may already be below a parent, and then has it.
         let _ = file::remove_directory(&cgroup.ancestor(up));

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::host::{Host, Membership};
+use crate::unit::Unit;
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path};
 
@@ -14,10 +15,13 @@ pub struct Place {
     pub(crate) lenient: bool,
     /// Whether cgroups are left alone altogether.
     pub(crate) disabled: bool,
+    /// The unit that systemd makes the cgroups for, where it is asked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unit: Option<Unit>,
 }
 
 /// The container's cgroup in one hierarchy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hierarchy {
     pub(crate) controllers: Vec<String>,
@@ -37,6 +41,12 @@ impl Place {
     #[must_use]
     pub fn disabled() -> Self {
         Self { disabled: true, ..Self::default() }
+    }
+
+    /// The same, where what can't be had is no error.
+    #[must_use]
+    pub fn leniently(self) -> Self {
+        Self { lenient: true, ..self }
     }
 
     /// Where the container's cgroups are to be, one a hierarchy, before they are made.
@@ -112,6 +122,14 @@ impl Place {
     /// The hierarchy that has `controller`, by its v1 name: v2 has what no v1 hierarchy has.
     pub(crate) fn controlling(&self, controller: &str) -> Option<&Hierarchy> {
         self.v1(controller).or_else(|| self.unified())
+    }
+
+    /// Whether systemd makes the cgroups, for a process that it's given: [`make_unit`].
+    ///
+    /// [`make_unit`]: crate::make_unit
+    #[must_use]
+    pub fn is_systemds(&self) -> bool {
+        self.unit.is_some()
     }
 
     /// Whether there is no v1 hierarchy.
@@ -201,7 +219,8 @@ pub fn locate(host: &Host, cgroups_path: Option<&Path>, id: &str, rootless: bool
         })
     });
     let hierarchies = hierarchies.collect::<Result<_>>()?;
-    Ok(Place { hierarchies, lenient: rootless && asked.is_none(), disabled: false })
+    let lenient = rootless && asked.is_none();
+    Ok(Place { hierarchies, lenient, ..Place::default() })
 }
 
 /// The components of a `linux.cgroupsPath`, joined.
@@ -214,7 +233,7 @@ fn components(path: &Path) -> Result<String> {
 }
 
 /// The path's components, joined; `..` could lead to another container's cgroup, or out of all.
-fn normal(path: &Path) -> std::result::Result<String, &'static str> {
+pub(crate) fn normal(path: &Path) -> std::result::Result<String, &'static str> {
     let mut joined = String::new();
     for component in path.components() {
         match component {

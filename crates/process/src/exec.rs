@@ -14,7 +14,7 @@ use crate::list::bits;
 use crate::message::Kind;
 use crate::namespaces;
 use crate::settle::{self, Place, Reporter};
-use crate::spawn::{self, Child, Describe, Hop};
+use crate::spawn::{self, Child, Cradle, Describe, Hop};
 use crate::task::{Given, Task};
 use oci_spec::runtime::{ExecCPUAffinity, Linux, Process};
 use seccomp::Filter;
@@ -28,7 +28,7 @@ use sys::nix::sys::stat::{Mode, stat, umask};
 use sys::nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use sys::nix::unistd::{chroot, fchdir, geteuid};
 use sys::process::Fork;
-use sys::{Errno, process, schedule, socket};
+use sys::{Errno, process, schedule};
 
 /// The container that a process is to come into.
 #[derive(Debug)]
@@ -90,35 +90,49 @@ impl Exec {
         })
     }
 
-    /// Forks the process, born in the v2 cgroup `cgroup` where there is one.
+    /// Forks the process, born in the v2 cgroup that `cradle` says.
     ///
-    /// `EBUSY` of the kernel, for a cgroup that has only other cgroups in it, is `Ok(None)`.
-    pub fn spawn(&mut self, cgroup: Option<BorrowedFd>) -> Result<Option<Child>, Error> {
-        let (ours, theirs) = socket::pair().map_err(|e| Error::call("making a socket pair", e))?;
+    /// That this can't be is the inner error: `EBUSY`, of a cgroup that has only other cgroups in
+    /// it, or `EACCES`; then nothing has been done, and another cradle may do.
+    pub fn spawn(&mut self, cradle: Cradle) -> Result<Result<Child, Errno>, Error> {
         if !self.affinity.initial.is_empty() {
             schedule::set_affinity(&self.affinity.initial)
                 .map_err(|errno| Error::call("setting process.execCPUAffinity.initial", errno))?;
         }
         spawn::raise_hard_limits(&self.task);
-        if !self.joins_pids()? {
-            let (pid, pidfd) = spawn::fork_through_hop(self, cgroup, &ours, theirs, &HOP)?;
-            let child = Child { pid, pidfd, channel: ours };
-            child.release(&[])?;
-            return Ok(Some(child));
+        let chosen = matches!(cradle, Cradle::Cgroup(_));
+        let child = if matches!(cradle, Cradle::Hops(_)) || !self.joins_pids()? {
+            spawn::fork_through_hop(self, cradle, &HOP)?.map(|child| (child, true))
+        } else {
+            self.fork(&cradle)?.map(|child| (child, false))
+        };
+        match child {
+            Ok((child, through_hop)) => {
+                if through_hop {
+                    child.release(&[])?;
+                }
+                Ok(Ok(child))
+            }
+            Err(errno @ (Errno::EBUSY | Errno::EACCES)) if chosen => Ok(Err(errno)),
+            Err(errno) => Err(spawn::cannot_fork(self, errno)),
         }
-        match process::fork(CloneFlags::empty(), cgroup) {
+    }
+
+    /// Forks the process itself.
+    fn fork(&mut self, cradle: &Cradle) -> Result<Result<Child, Errno>, Error> {
+        let (ours, theirs) = spawn::channel()?;
+        match process::fork(CloneFlags::empty(), cradle.cgroup()) {
             Ok(Fork::Parent { pid, pidfd }) => {
                 // They are the child's, and we may stay as long as that does. One that can't be
                 // closed harms nobody.
                 let _ = sys::fs::close_all(std::mem::take(&mut self.target.entries));
-                Ok(Some(Child { pid, pidfd, channel: ours }))
+                Ok(Ok(Child { pid, pidfd, channel: ours }))
             }
             Ok(Fork::Child) => {
                 drop(ours);
                 settle::run(self, &theirs, direct, fifo)
             }
-            Err(Errno::EBUSY) if cgroup.is_some() => Ok(None),
-            Err(errno) => Err(Error(self.describe(&Fault::new(Stage::Fork, errno)))),
+            Err(errno) => Ok(Err(errno)),
         }
     }
 

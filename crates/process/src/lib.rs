@@ -30,5 +30,5 @@ pub use namespaces::{IdMap, Namespaces};
 pub use plan::{HookState, Inputs, Plan};
 /// What goes wrong on the host's side is in words here too.
 pub use rootfs::Error;
-pub use spawn::{Child, Describe, Event, spawn};
+pub use spawn::{Child, Cradle, Describe, Event, Keeper, spawn};
 pub use task::{Console, Given};

@@ -7,6 +7,7 @@ use crate::message::{self, Kind};
 use crate::namespaces::{Joined, Namespaces};
 use crate::task::Task;
 use crate::{Error, Plan};
+use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::nix::sched::{CloneFlags, setns, unshare};
 use sys::nix::sys::resource::{getrlimit, setrlimit};
@@ -42,28 +43,65 @@ pub enum Event {
     Closed,
 }
 
-/// Forks an init that carries `plan` out, born in the v2 cgroup `cgroup` where there is one.
+/// The v2 cgroup that a process is born in, so that nobody has to move it there.
+pub enum Cradle<'a> {
+    /// Its parent's.
+    Ours,
+    /// This one (`CLONE_INTO_CGROUP`).
+    Cgroup(BorrowedFd<'a>),
+    /// Whichever the process is moved into that forks it, a hop: this does so, given its pid. It's
+    /// for a cgroup that exists only with a process in it, or that we may not fork into.
+    Hops(&'a mut dyn FnMut(i32) -> Result<(), String>),
+}
+
+impl fmt::Debug for Cradle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ours => "Ours",
+            Self::Cgroup(_) => "Cgroup",
+            Self::Hops(_) => "Hops",
+        })
+    }
+}
+
+impl<'a> Cradle<'a> {
+    /// The cgroup `directory`, or our own without one.
+    #[must_use]
+    pub fn of(directory: Option<&'a OwnedFd>) -> Self {
+        directory.map_or(Self::Ours, |directory| Self::Cgroup(directory.as_fd()))
+    }
+
+    /// The cgroup to clone into.
+    pub(crate) fn cgroup(&self) -> Option<BorrowedFd<'a>> {
+        match self {
+            Self::Cgroup(cgroup) => Some(*cgroup),
+            _ => None,
+        }
+    }
+}
+
+/// Forks an init that carries `plan` out, born in the v2 cgroup that `cradle` says.
 ///
 /// It makes mounts at once, but waits with entering cgroups for [`Child::release`].
-pub fn spawn(plan: &mut Plan, cgroup: Option<BorrowedFd>) -> Result<Child, Error> {
+pub fn spawn(plan: &mut Plan, cradle: Cradle) -> Result<Child, Error> {
     raise_hard_limits(&plan.task);
-    let (ours, theirs) = socket::pair().map_err(|e| Error::call("making a socket pair", e))?;
-    let (pid, pidfd) = if plan.inputs.namespaces.needs_hop() {
-        fork_through_hop(plan, cgroup, &ours, theirs, &HOP)?
+    let init = if plan.inputs.namespaces.needs_hop() || matches!(cradle, Cradle::Hops(_)) {
+        fork_through_hop(plan, cradle, &HOP)?
     } else {
-        match process::fork(plan.inputs.namespaces.new, cgroup) {
-            Ok(Fork::Parent { pid, pidfd }) => (pid, pidfd),
+        let (ours, theirs) = channel()?;
+        match process::fork(plan.inputs.namespaces.new, cradle.cgroup()) {
+            Ok(Fork::Parent { pid, pidfd }) => Ok(Child { pid, pidfd, channel: ours }),
             Ok(Fork::Child) => {
                 drop(ours);
                 init::run(plan, &theirs)
             }
-            Err(errno) => return Err(Error(plan.describe(&Fault::new(Stage::Fork, errno)))),
+            Err(errno) => Err(errno),
         }
     };
-    let init = Child { pid, pidfd, channel: ours };
+    let init = init.map_err(|errno| cannot_fork(plan, errno))?;
     let maps_itself = plan.inputs.namespaces.new.contains(CloneFlags::CLONE_NEWUSER);
     if let Some(mapped) = plan.inputs.namespaces.mappings.as_ref().filter(|_| maps_itself) {
-        let mapped = mappings::write(pid, mapped).and_then(|()| init.tell(Kind::Mapped, &[]));
+        let mapped = mappings::write(init.pid, mapped).and_then(|()| init.tell(Kind::Mapped, &[]));
         mapped.inspect_err(|_| {
             init.abandon();
             let _ = process::wait(&init.pidfd);
@@ -156,6 +194,51 @@ pub(crate) fn raise_hard_limits(task: &Task) {
     }
 }
 
+/// A process that does nothing, for a cgroup that exists only with one in it. It ends with this.
+#[derive(Debug)]
+pub struct Keeper {
+    pidfd: OwnedFd,
+    /// Should we be killed, this tells it.
+    _channel: OwnedFd,
+}
+
+impl Keeper {
+    /// Forks one, and has it moved into the cgroup by `move_it`, which gets its pid.
+    pub fn fork(move_it: &mut dyn FnMut(i32) -> Result<(), String>) -> Result<Self, Error> {
+        let (ours, theirs) = channel()?;
+        let failed = |errno| Error::call("forking", errno);
+        match process::fork(CloneFlags::empty(), None).map_err(failed)? {
+            Fork::Parent { pid, pidfd } => {
+                let keeper = Self { pidfd, _channel: ours };
+                move_it(pid).map_err(Error).map(|()| keeper)
+            }
+            Fork::Child => {
+                drop(ours);
+                let _ = message::receive(theirs.as_fd());
+                process::exit_now(0)
+            }
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // It can only have ended already.
+        let _ = process::pidfd_send_signal(&self.pidfd, 9);
+        let _ = process::wait(&self.pidfd);
+    }
+}
+
+/// Our end, and a child's.
+pub(crate) fn channel() -> Result<(OwnedFd, OwnedFd), Error> {
+    socket::pair().map_err(|errno| Error::call("making a socket pair", errno))
+}
+
+/// An error of the first fork.
+pub(crate) fn cannot_fork(plan: &impl Describe, errno: Errno) -> Error {
+    Error(plan.describe(&Fault::new(Stage::Fork, errno)))
+}
+
 /// What a hop does for a plan.
 pub(crate) struct Hop<T> {
     /// In the hop: joins namespaces, and forks the process.
@@ -167,32 +250,45 @@ pub(crate) struct Hop<T> {
 const HOP: Hop<Plan> = Hop { run: hop, map: map_hop };
 
 /// Forks a process that joins and prepares namespaces, and then forks another as our own child.
+///
+/// That the hop itself can't be forked is the inner error.
 pub(crate) fn fork_through_hop<T: Describe>(
     plan: &mut T,
-    cgroup: Option<BorrowedFd>,
-    ours: &OwnedFd,
-    theirs: OwnedFd,
+    cradle: Cradle,
     hop: &Hop<T>,
-) -> Result<(i32, OwnedFd), Error> {
-    let (pid, pidfd) = match process::fork(CloneFlags::empty(), cgroup) {
+) -> Result<Result<Child, Errno>, Error> {
+    let (ours, theirs) = channel()?;
+    let waits = matches!(cradle, Cradle::Hops(_));
+    let (pid, pidfd) = match process::fork(CloneFlags::empty(), cradle.cgroup()) {
         Ok(Fork::Parent { pid, pidfd }) => (pid, pidfd),
         Ok(Fork::Child) => {
-            let fault = match (hop.run)(plan, &theirs) {
+            // Or it could not see that there is nobody any more who lets it go on.
+            drop(ours);
+            let go = || init::expect(theirs.as_fd(), Kind::Go).map(drop);
+            let allowed = if waits { go() } else { Ok(()) };
+            let fault = match allowed.and_then(|()| (hop.run)(plan, &theirs)) {
                 Ok(()) => process::exit_now(0),
                 Err(fault) => fault,
             };
             let _ = message::report(theirs.as_fd(), &fault);
             process::exit_now(1)
         }
-        Err(errno) => return Err(Error(plan.describe(&Fault::new(Stage::Fork, errno)))),
+        Err(errno) => return Ok(Err(errno)),
     };
     drop(theirs);
-    let born = await_birth(plan, pid, ours.as_fd(), hop.map);
+    let moved = match cradle {
+        Cradle::Hops(move_it) => move_it(pid).map_err(Error).and_then(|()| {
+            let told = message::send(ours.as_fd(), Kind::Go, 0, &[]);
+            told.map_err(|errno| Error::call("talking to a child", errno))
+        }),
+        _ => Ok(()),
+    };
+    let born = moved.and_then(|()| await_birth(plan, pid, ours.as_fd(), hop.map));
     if born.is_err() {
         let _ = process::pidfd_send_signal(&pidfd, 9);
     }
     process::wait(&pidfd).map_err(|errno| Error::call("waiting for a child", errno))?;
-    born
+    born.map(|(pid, pidfd)| Ok(Child { pid, pidfd, channel: ours }))
 }
 
 /// Serves the hop until it has told the pid of what it forked.
@@ -247,7 +343,11 @@ fn map_hop(plan: &mut Plan, hop: i32) -> Result<(), Error> {
 
 /// In the hop: joins namespaces, prepares the time namespace, forks init.
 fn hop(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
-    process::set_dumpable(false).during(Stage::Session)?;
+    if plan.inputs.namespaces.needs_hop() {
+        // In a container's sight. Else it's only init that is, which sees to that itself once its
+        // mappings are written, as its parent couldn't before.
+        process::set_dumpable(false).during(Stage::Session)?;
+    }
     let keep_groups = plan.task.given.keep_groups;
     join(&plan.inputs.namespaces.joined, keep_groups)?;
     if let Some(offsets) = plan.inputs.namespaces.new_time.take() {

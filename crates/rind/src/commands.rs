@@ -7,7 +7,8 @@ use crate::limits;
 use crate::log::{Level, Log};
 use crate::man::{self, Page};
 use runtime::{
-    CreateOptions, ExecOptions, ProcessFlags, ProcessSource, RunOptions, Runtime, Signal,
+    CgroupManager, CreateOptions, ExecOptions, ProcessFlags, ProcessSource, RunOptions, Runtime,
+    Signal,
 };
 use std::path::{Path, PathBuf};
 use sys::nix::unistd::geteuid;
@@ -103,9 +104,14 @@ pub const GLOBAL_FLAGS: &[Flag] = &[
         "whether missing permissions on cgroups are no error: true, false or auto",
     )
     .one_of(&["true", "false", "auto"]),
-    flag("cgroup-manager", "", "MANAGER", "cgroupfs (default) or disabled: leave cgroups alone")
-        .one_of(&["cgroupfs", "disabled"]),
-    flag("systemd-cgroup", "", "", "have systemd manage cgroups: not supported yet, so an error"),
+    flag(
+        "cgroup-manager",
+        "",
+        "MANAGER",
+        "who makes cgroups: cgroupfs (rind itself; the default for root), systemd, or disabled",
+    )
+    .one_of(&["cgroupfs", "systemd", "disabled"]),
+    flag("systemd-cgroup", "", "", "have systemd make cgroups; cgroupsPath is SLICE:PREFIX:NAME"),
     flag("criu", "", "PATH", "criu, for checkpoint and restore (default: the one in PATH)"),
 ];
 
@@ -158,7 +164,7 @@ pub const COMMANDS: &[Command] = &[
         seals: false,
         failure: 1,
         run: |args, log| {
-            runtime::start(&runtime(args, log)?, id(args))?;
+            runtime::start(&runtime(args, log), id(args))?;
             Ok(0)
         },
     },
@@ -246,7 +252,7 @@ pub const COMMANDS: &[Command] = &[
         flags: &[],
         seals: false,
         failure: 1,
-        run: |args, log| Ok(print(&runtime::state(&runtime(args, log)?, id(args))?)),
+        run: |args, log| Ok(print(&runtime::state(&runtime(args, log), id(args))?)),
     },
     Command {
         name: "kill",
@@ -277,7 +283,7 @@ pub const COMMANDS: &[Command] = &[
         seals: false,
         failure: 1,
         run: |args, log| {
-            let (runtime, force) = (runtime(args, log)?, args.is_on("force"));
+            let (runtime, force) = (runtime(args, log), args.is_on("force"));
             each(args, &runtime, |id| runtime::delete(&runtime, id, force))
         },
     },
@@ -308,7 +314,7 @@ pub const COMMANDS: &[Command] = &[
         seals: false,
         failure: 1,
         run: |args, log| {
-            runtime::pause(&runtime(args, log)?, id(args))?;
+            runtime::pause(&runtime(args, log), id(args))?;
             Ok(0)
         },
     },
@@ -324,7 +330,7 @@ pub const COMMANDS: &[Command] = &[
         seals: false,
         failure: 1,
         run: |args, log| {
-            runtime::resume(&runtime(args, log)?, id(args))?;
+            runtime::resume(&runtime(args, log), id(args))?;
             Ok(0)
         },
     },
@@ -535,14 +541,8 @@ fn preserved(args: &Parsed) -> Result<u32, Failure> {
 }
 
 /// What the global flags say.
-pub fn runtime<'a>(args: &Parsed, log: &'a Log) -> Result<Runtime<'a>, Failure> {
-    if args.is_on("systemd-cgroup") || args.value("cgroup-manager") == Some("systemd") {
-        return fail(
-            "--systemd-cgroup: rind can't have systemd manage cgroups yet; leave the flag out, and \
-             give cgroupsPath as a path",
-        );
-    }
-    Ok(runtime_at(args.path("root"), log))
+pub fn runtime<'a>(args: &Parsed, log: &'a Log) -> Runtime<'a> {
+    runtime_at(args.path("root"), log)
 }
 
 fn runtime_at(root: Option<PathBuf>, log: &Log) -> Runtime<'_> {
@@ -578,7 +578,7 @@ fn is_rootless() -> bool {
 
 fn create(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     let options = create_options(args)?;
-    runtime::create(&runtime(args, log)?, &options)?;
+    runtime::create(&runtime(args, log), &options)?;
     Ok(0)
 }
 
@@ -589,7 +589,24 @@ fn run(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         keep: args.is_on("keep"),
         no_subreaper: args.is_on("no-subreaper"),
     };
-    Ok(runtime::run(&runtime(args, log)?, &options, run)?)
+    Ok(runtime::run(&runtime(args, log), &options, run)?)
+}
+
+/// Who is to make cgroups. Podman gives `--systemd-cgroup` and `--cgroup-manager disabled` together.
+fn cgroup_manager(args: &Parsed) -> Result<CgroupManager, Failure> {
+    match args.value("cgroup-manager") {
+        Some("cgroupfs") if args.is_on("systemd-cgroup") => {
+            fail("--systemd-cgroup and --cgroup-manager cgroupfs exclude each other")
+        }
+        Some("cgroupfs") => Ok(CgroupManager::Cgroupfs),
+        Some("systemd") => Ok(CgroupManager::Systemd),
+        Some("disabled") => Ok(CgroupManager::Disabled),
+        Some(other) => {
+            fail(format!("--cgroup-manager: {other:?} is none of cgroupfs, systemd, disabled"))
+        }
+        None if args.is_on("systemd-cgroup") => Ok(CgroupManager::Systemd),
+        None => Ok(CgroupManager::Fitting),
+    }
 }
 
 pub fn create_options(args: &Parsed) -> Result<CreateOptions, Failure> {
@@ -605,13 +622,7 @@ pub fn create_options(args: &Parsed) -> Result<CreateOptions, Failure> {
         preserve_fds: preserved(args)?,
         listen_fds: runtime::listen_descriptors(),
         join: args.values("join").map(str::to_owned).collect(),
-        no_cgroups: match args.value("cgroup-manager") {
-            None | Some("cgroupfs" | "systemd") => false,
-            Some("disabled") => true,
-            Some(other) => {
-                return fail(format!("--cgroup-manager: {other:?} is none of cgroupfs, disabled"));
-            }
-        },
+        manager: cgroup_manager(args)?,
         rootless: match args.value("rootless") {
             None | Some("auto") => is_rootless(),
             Some("true") => true,
@@ -640,7 +651,7 @@ fn exec(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         cgroups: args.values("cgroup").map(str::to_owned).collect(),
         ignore_paused: args.is_on("ignore-paused"),
     };
-    Ok(runtime::exec(&runtime(args, log)?, &options)?)
+    Ok(runtime::exec(&runtime(args, log), &options)?)
 }
 
 /// What the command line says of a process.
@@ -681,7 +692,7 @@ fn process_flags(args: &Parsed) -> Result<ProcessFlags, Failure> {
 
 fn kill(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     let signal: Signal = args.positional.get(1).map_or("TERM", String::as_str).parse()?;
-    let (runtime, all) = (runtime(args, log)?, args.is_on("all"));
+    let (runtime, all) = (runtime(args, log), args.is_on("all"));
     each(args, &runtime, |id| runtime::kill(&runtime, id, signal, all))
 }
 
@@ -710,7 +721,7 @@ fn mounts(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     let [action, id, file] = args.positional.as_slice() else {
         return fail(format!("usage: {}", crate::help::usage(args.entry)));
     };
-    let (runtime, name) = (runtime(args, log)?, Path::new(file));
+    let (runtime, name) = (runtime(args, log), Path::new(file));
     let text = args.input.as_deref().unwrap_or_default();
     match action.as_str() {
         "add" => runtime::add_mounts(&runtime, id, text, name)?,
@@ -721,7 +732,7 @@ fn mounts(args: &Parsed, log: &Log) -> Result<i32, Failure> {
 }
 
 fn list(args: &Parsed, log: &Log) -> Result<i32, Failure> {
-    let runtime = runtime(args, log)?;
+    let runtime = runtime(args, log);
     let format = args.value("format").unwrap_or("table");
     let text = match format {
         _ if args.is_on("quiet") => runtime::list_quiet(&runtime)?,
@@ -733,7 +744,7 @@ fn list(args: &Parsed, log: &Log) -> Result<i32, Failure> {
 }
 
 fn ps(args: &Parsed, log: &Log) -> Result<i32, Failure> {
-    let runtime = runtime(args, log)?;
+    let runtime = runtime(args, log);
     let text = match args.value("format").unwrap_or("table") {
         "table" => {
             runtime::ps_table(&runtime, id(args), args.positional.get(1..).unwrap_or_default())?

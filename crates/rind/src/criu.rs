@@ -101,7 +101,7 @@ pub fn checkpoint(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         page_server: args.value("page-server").map(address).transpose()?,
         status_fd: status_fd.transpose()?,
     };
-    runtime::checkpoint(&runtime(args, log)?, &options)?;
+    runtime::checkpoint(&runtime(args, log), &options)?;
     Ok(0)
 }
 
@@ -122,7 +122,7 @@ pub fn restore(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         lsm_profile: text("lsm-profile"),
         lsm_mount_context: text("lsm-mount-context"),
     };
-    Ok(runtime::restore(&runtime(args, log)?, &options)?)
+    Ok(runtime::restore(&runtime(args, log), &options)?)
 }
 
 fn criu_options(args: &Parsed) -> Result<CriuOptions, Failure> {

@@ -49,7 +49,7 @@ pub fn update(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         l3_cache_schema: given("l3-cache-schema"),
         memory_bandwidth_schema: given("mem-bw-schema"),
     };
-    runtime::update(&runtime(args, log)?, &options)?;
+    runtime::update(&runtime(args, log), &options)?;
     Ok(0)
 }
 
@@ -60,6 +60,6 @@ pub fn events(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     let interval = (!args.is_on("stats")).then_some(interval);
     let mut stdout = std::io::stdout();
     let mut line = |line: &str| writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-    runtime::events(&runtime(args, log)?, id(args), interval, &mut line)?;
+    runtime::events(&runtime(args, log), id(args), interval, &mut line)?;
     Ok(0)
 }

@@ -21,7 +21,10 @@ pub(crate) type Map = BTreeMap<String, String>;
 
 /// What `features` warns callers of: not to let their own users set it, unless they mean to. A dot
 /// at the end stands for all that begins so.
-pub(crate) const UNSAFE: [&str; 2] = ["org.criu.config", "run.oci."];
+pub(crate) const UNSAFE: [&str; 3] = ["org.criu.config", SYSTEMD_PROPERTY, "run.oci."];
+
+/// What begins so is a property of the container's unit, for `--systemd-cgroup`.
+pub(crate) const SYSTEMD_PROPERTY: &str = "org.systemd.property.";
 
 const HOOKS_STDERR: &str = "run.oci.hooks.stderr";
 const HOOKS_STDOUT: &str = "run.oci.hooks.stdout";

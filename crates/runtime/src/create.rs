@@ -9,12 +9,12 @@ use crate::annotations::{self, Requests, hook_output};
 use crate::container::Container;
 use crate::hooks::{State, run_create_hooks, run_leniently};
 use crate::join::join;
-use crate::record::{CONFIG, EXEC_FIFO, NEW_FIFO, Record, USUAL_FILES, Updated};
+use crate::record::{CONFIG, EXEC_FIFO, NEW_FIFO, PLANNED_CGROUPS, Record, USUAL_FILES, Updated};
 use crate::terminal::{self, User};
 use crate::{Error, Result, Runtime, delete, listener, network, pidfile, rdt, validate};
-use cgroups::Place;
+use cgroups::{Place, Systemd};
 use oci_spec::runtime::{Hook, Linux, LinuxResources, Mount, Spec};
-use process::{Child, Event, Given, IdMap, Inputs, Namespaces, Plan};
+use process::{Child, Cradle, Event, Given, IdMap, Inputs, Namespaces, Plan};
 use rootfs::{CgroupView, Context, ControllerView, Layout};
 use seccomp::Filter;
 use spec::Bundle;
@@ -53,10 +53,25 @@ pub struct CreateOptions {
     pub listen_fds: u32,
     /// Containers whose namespaces are joined, each as `KIND,...=ID`.
     pub join: Vec<String>,
-    /// To leave cgroups alone.
-    pub no_cgroups: bool,
-    /// Whether missing permissions on cgroups are no error.
+    /// Who manages its cgroups.
+    pub manager: CgroupManager,
+    /// Whether missing permissions on cgroups are no error, and systemd is the user's.
     pub rootless: bool,
+}
+
+/// Who makes a container's cgroups and limits them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CgroupManager {
+    /// We, through their file system; but on a v2 host, for a user and a container without a
+    /// `cgroupsPath`, the user's systemd if there is one, as it owns what the user may use.
+    #[default]
+    Fitting,
+    /// We, through their file system.
+    Cgroupfs,
+    /// systemd.
+    Systemd,
+    /// Nobody: cgroups are left alone.
+    Disabled,
 }
 
 impl CreateOptions {
@@ -144,6 +159,8 @@ struct Making {
 /// What few containers have, and the host's side does for them.
 #[derive(Debug)]
 pub(crate) struct Extras {
+    /// Who is asked for its unit, where it has one.
+    pub systemd: Option<Systemd>,
     pub devices: Vec<network::Device>,
     rdt: Option<rdt::Plan>,
     /// Whose the cgroup is to be, if not ours.
@@ -155,27 +172,54 @@ impl Extras {
         spec: &Spec,
         id: &str,
         namespaces: &Namespaces,
+        systemd: Option<Systemd>,
         warnings: &mut Vec<String>,
     ) -> Result<Self> {
         let none = Linux::default();
         let linux = spec.linux().as_ref().unwrap_or(&none);
         Ok(Self {
+            systemd,
             devices: network::plan(linux, namespaces)?,
             rdt: rdt::plan(linux, id, warnings)?,
             cgroup_owner: cgroup_owner(spec, namespaces),
         })
     }
 
-    /// Makes the cgroups and the group of resctrl, and writes the record down.
-    pub fn make_groups(&self, entry: &Entry, record: &mut Record, bundle: &Bundle) -> Result<()> {
+    /// Makes the cgroups and the group of resctrl, and writes the record down. A unit of systemd's
+    /// is made of the process `first`.
+    pub fn make_groups(
+        &mut self,
+        entry: &Entry,
+        record: &mut Record,
+        bundle: &Bundle,
+        first: Option<i32>,
+    ) -> Result<()> {
         // With this, what is made can be found and removed, whatever becomes of us.
         entry.write_file(CONFIG, &bundle.text)?;
-        cgroups::make(&mut record.cgroup, resources(&bundle.spec))?;
+        let mut is_noted = false;
+        let mut note = |planned: &Place| {
+            is_noted = true;
+            let text = serde_json::to_vec(planned).map_err(|error| error.to_string())?;
+            entry.write_file(PLANNED_CGROUPS, &text).map_err(|error| error.to_string())
+        };
+        let (place, resources) = (&mut record.cgroup, resources(&bundle.spec));
+        match (&mut self.systemd, first) {
+            (Some(systemd), Some(pid)) => {
+                cgroups::make_unit(place, resources, pid, systemd, &mut note)?;
+            }
+            _ => cgroups::make(place, resources, &mut note)?,
+        }
         if let Some(owner) = self.cgroup_owner.filter(|_| record.cgroup.is_pure_v2()) {
             cgroups::delegate(&record.cgroup, owner)?;
         }
         record.rdt = self.rdt.as_ref().map(rdt::Plan::make).transpose()?;
-        Ok(entry.write_first(record)?)
+        entry.write_first(record)?;
+        if is_noted {
+            // The record has it.
+            let removed = entry.remove_file(PLANNED_CGROUPS);
+            removed.map_err(|errno| Error::call("removing the plan of cgroups", errno))?;
+        }
+        Ok(())
     }
 }
 
@@ -196,12 +240,13 @@ impl Making {
         let linux = spec.linux().as_ref().unwrap_or(&none);
         let mut namespaces = Namespaces::plan(linux)?;
         validate::check_sysctls(linux, &namespaces)?;
-        let record = new_record(bundle, options, &namespaces)?;
+        let (place, systemd) = choose_place(spec, options)?;
+        let record = new_record(bundle, options, &namespaces, place);
         let mut warnings = Vec::new();
         let mut requests = Requests::read(&record.annotations, &mut warnings)?;
         requests.set_clocks(&mut namespaces)?;
         let filter = filter(linux, &requests, &mut warnings)?;
-        let extras = Extras::plan(spec, &options.id, &namespaces, &mut warnings)?;
+        let extras = Extras::plan(spec, &options.id, &namespaces, systemd, &mut warnings)?;
         let context = context(options, &namespaces, &record.cgroup, &requests);
         let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
         let (console, ours) = terminal::plan(spec.process().as_ref(), options.console_socket())?;
@@ -233,10 +278,10 @@ impl Making {
 
     /// Makes what is planned.
     fn carry_out(self, runtime: &Runtime, entry: Entry, bundle: &Bundle) -> Result<Made> {
-        let Self { mut plan, record, console, extras } = self;
+        let Self { mut plan, record, console, mut extras } = self;
         let mut container = Container { entry, record, init: Identity::default() };
         let mut init = None;
-        match bring_up(runtime, &mut plan, &extras, &mut container, &mut init, bundle) {
+        match bring_up(runtime, &mut plan, &mut extras, &mut container, &mut init, bundle) {
             Ok(init) => Ok(Made { container, init, plan, console }),
             Err(error) => {
                 undo(runtime, &container, init.as_ref());
@@ -250,19 +295,25 @@ impl Making {
 fn bring_up(
     runtime: &Runtime,
     plan: &mut Plan,
-    extras: &Extras,
+    extras: &mut Extras,
     container: &mut Container,
     born: &mut Option<Child>,
     bundle: &Bundle,
 ) -> Result<Child> {
     let Container { entry, record, .. } = &mut *container;
     runtime.debug(|| format!("making {:?} of {}", entry.id(), record.bundle.display()));
-    extras.make_groups(entry, record, bundle)?;
-    let unified = cgroups::unified_directory(&record.cgroup)?;
-    let init = &*born.insert(process::spawn(plan, unified.as_ref().map(AsFd::as_fd))?);
+    let init = if record.cgroup.is_systemds() {
+        let mut make = |hop| extras.make_groups(entry, record, bundle, Some(hop)).map_err(words);
+        process::spawn(plan, Cradle::Hops(&mut make))?
+    } else {
+        extras.make_groups(entry, record, bundle, None)?;
+        let unified = cgroups::unified_directory(&record.cgroup)?;
+        process::spawn(plan, Cradle::of(unified.as_ref()))?
+    };
+    let init = &*born.insert(init);
     runtime.debug(|| format!("init is process {}", init.pid));
     // It makes mounts meanwhile.
-    cgroups::apply(&record.cgroup, resources(&bundle.spec))?;
+    limit(runtime, &record.cgroup, extras, &bundle.spec)?;
     if let Some(groups) = &record.rdt {
         groups.enter(init.pid)?;
     }
@@ -279,6 +330,27 @@ fn bring_up(
     attend(plan, container, init, &bundle.spec)?;
     runtime.debug(|| "init is ready".to_owned());
     born.take().ok_or_else(|| Error::new("init is gone"))
+}
+
+/// Limits the cgroups, now that a process is in them.
+pub(crate) fn limit(
+    runtime: &Runtime,
+    place: &Place,
+    extras: &mut Extras,
+    spec: &Spec,
+) -> Result<()> {
+    let resources = resources(spec);
+    if let Some(systemd) = &mut extras.systemd {
+        cgroups::settle_unit(place, resources, systemd)?;
+    }
+    runtime.warn_all(&cgroups::apply(place, resources)?);
+    Ok(())
+}
+
+/// For what is done on behalf of others, who only have words.
+#[expect(clippy::needless_pass_by_value, reason = "it is for map_err")]
+pub(crate) fn words(error: Error) -> String {
+    error.to_string()
 }
 
 /// Answers what init asks until it is ready.
@@ -345,16 +417,12 @@ pub(crate) fn new_record(
     bundle: &Bundle,
     options: &CreateOptions,
     namespaces: &Namespaces,
-) -> Result<Record> {
+    cgroup: Place,
+) -> Record {
     let spec = &bundle.spec;
-    let cgroup = if options.no_cgroups {
-        Place::disabled()
-    } else {
-        locate(spec, &options.id, options.rootless)?
-    };
     let hooks = spec.hooks().as_ref();
     let list = |hooks: Option<&Vec<Hook>>| hooks.cloned().unwrap_or_default();
-    Ok(Record {
+    Record {
         oci_version: spec.version().clone(),
         bundle: bundle.path.clone(),
         rootfs: bundle.rootfs.clone(),
@@ -374,7 +442,45 @@ pub(crate) fn new_record(
         mounted_root: !namespaces.has(CloneFlags::CLONE_NEWNS),
         poststart: list(hooks.and_then(|hooks| hooks.poststart().as_ref())),
         poststop: list(hooks.and_then(|hooks| hooks.poststop().as_ref())),
-    })
+    }
+}
+
+/// Where the container's cgroups are to be, and which systemd makes them, if one does.
+pub(crate) fn choose_place(
+    spec: &Spec,
+    options: &CreateOptions,
+) -> Result<(Place, Option<Systemd>)> {
+    let CreateOptions { id, manager, rootless, .. } = options;
+    let path = cgroups_path(spec);
+    let host = match manager {
+        CgroupManager::Disabled => return Ok((Place::disabled(), None)),
+        _ => cgroups::Host::detect()?,
+    };
+    let in_unit = || -> Result<(Place, Option<Systemd>)> {
+        let mut systemd = Systemd::connect(*rootless)?;
+        for (name, value) in spec.annotations().iter().flatten() {
+            if let Some(property) = name.strip_prefix(annotations::SYSTEMD_PROPERTY) {
+                let about = |error| Error::from(error).within(&format!("annotation {name}"));
+                systemd.ask(property, value).map_err(about)?;
+            }
+        }
+        Ok((cgroups::locate_unit(&host, path, id, &mut systemd)?, Some(systemd)))
+    };
+    match manager {
+        CgroupManager::Systemd => return in_unit(),
+        CgroupManager::Fitting if *rootless && path.is_none() && host.is_pure_v2() => {
+            if let Ok((place, systemd)) = in_unit() {
+                return Ok((place.leniently(), systemd));
+            }
+        }
+        _ => {}
+    }
+    Ok((cgroups::locate(&host, path, id, *rootless)?, None))
+}
+
+fn cgroups_path(spec: &Spec) -> Option<&Path> {
+    let path = spec.linux().as_ref()?.cgroups_path().as_deref();
+    path.filter(|path| !path.as_os_str().is_empty())
 }
 
 /// Whom the cgroup is to be given to: the container's user, if it is in a cgroup namespace of its
@@ -399,13 +505,6 @@ fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<u32> {
     // Another user could not give it away, and has it already.
     let ours = geteuid();
     (ours.is_root() && owner != ours.as_raw()).then_some(owner)
-}
-
-/// Where the cgroups of a container with this config are.
-pub(crate) fn locate(spec: &Spec, id: &str, rootless: bool) -> Result<Place> {
-    let linux = spec.linux().as_ref();
-    let path = linux.and_then(|linux| linux.cgroups_path().as_deref());
-    Ok(cgroups::locate(&cgroups::Host::detect()?, path, id, rootless)?)
 }
 
 /// The filter of a container's process, if the profile does more than to allow everything.

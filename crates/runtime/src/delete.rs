@@ -1,10 +1,12 @@
 //! `delete`: removes what `create` made, and then runs the poststop hooks.
 
 use crate::container::{Container, Status, find, open, read};
-use crate::create::{clear, locate};
+use crate::create::{CgroupManager, CreateOptions, choose_place, clear};
 use crate::hooks::{State, run_leniently};
-use crate::record::CONFIG;
+use crate::record::{CONFIG, PLANNED_CGROUPS};
 use crate::{Error, Result, Runtime, kill, rdt};
+use cgroups::Place;
+use oci_spec::runtime::Spec;
 use state::Entry;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -97,13 +99,13 @@ fn await_maker(runtime: &Runtime, id: &str) -> Result<Option<Container>> {
 }
 
 /// Removes what a killed `create` left: the cgroups and the group of resctrl that it was making, which
-/// its copy of the config tells of, and the directory.
+/// its plan or its copy of the config tells of, and the directory.
 fn forget(entry: &Entry) -> Result<()> {
     let config = entry.read_file(CONFIG).ok();
     let name = Path::new(entry.id());
     let spec = config.and_then(|text| spec::parse(&text, name, &mut Vec::new()).ok());
     if let Some(spec) = spec {
-        cgroups::remove_unused(&locate(&spec, entry.id(), true)?)?;
+        cgroups::remove_unused(&planned_place(entry, &spec)?)?;
         let group =
             spec.linux().as_ref().map(|linux| rdt::plan(linux, entry.id(), &mut Vec::new()));
         // What can't be planned was not made either.
@@ -112,4 +114,19 @@ fn forget(entry: &Entry) -> Result<()> {
         }
     }
     Ok(entry.remove(&[])?)
+}
+
+/// Where cgroups were to be: without a plan they are only those that the config names.
+fn planned_place(entry: &Entry, spec: &Spec) -> Result<Place> {
+    let text = entry.read_file(PLANNED_CGROUPS).unwrap_or_default();
+    if let Ok(planned) = serde_json::from_slice(&text) {
+        return Ok(planned);
+    }
+    let cgroupfs = CreateOptions {
+        id: entry.id().to_owned(),
+        manager: CgroupManager::Cgroupfs,
+        rootless: true,
+        ..CreateOptions::default()
+    };
+    Ok(choose_place(spec, &cgroupfs)?.0)
 }

@@ -8,7 +8,7 @@ use crate::supervise::Supervisor;
 use crate::terminal::{self, User};
 use crate::{Error, Result, Runtime, listener, pidfile};
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, Spec};
-use process::{Child, Event, Exec, Given, Target};
+use process::{Child, Cradle, Event, Exec, Given, Target};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as ValueError;
@@ -274,19 +274,30 @@ fn plan(
 }
 
 /// Forks the process into the container's cgroup, or one below it that is asked for. Where that has
-/// only other cgroups in it, as a container with an own cgroup manager leaves it, into init's.
+/// only other cgroups in it, as a container with an own cgroup manager leaves it, into init's. A user
+/// who may not fork into it, as from another session's cgroup, has systemd move a hop there.
 fn spawn(container: &Container, options: &ExecOptions, exec: &mut Exec) -> Result<Child> {
     let place = container.record.cgroup.within(&options.cgroups)?;
     let unified = cgroups::unified_directory(&place)?;
-    if let Some(child) = exec.spawn(unified.as_ref().map(AsFd::as_fd))? {
-        return Ok(child);
-    }
+    let mut denied = match exec.spawn(Cradle::of(unified.as_ref()))? {
+        Ok(child) => return Ok(child),
+        Err(errno) => errno,
+    };
     let full = || Error::new("the container's cgroup has only other cgroups in it: see --cgroup");
-    if !options.cgroups.is_empty() {
-        return Err(full());
+    if denied == Errno::EBUSY {
+        if !options.cgroups.is_empty() {
+            return Err(full());
+        }
+        let inits = cgroups::unified_directory_of(&place, container.init.pid)?.ok_or_else(full)?;
+        denied = match exec.spawn(Cradle::Cgroup(inits.as_fd()))? {
+            Ok(child) => return Ok(child),
+            Err(Errno::EBUSY) => return Err(full()),
+            Err(errno) => errno,
+        };
     }
-    let inits = cgroups::unified_directory_of(&place, container.init.pid)?.ok_or_else(full)?;
-    exec.spawn(Some(inits.as_fd()))?.ok_or_else(full)
+    let mut attach = |hop| cgroups::attach(&place, hop).map_err(|error| error.to_string());
+    exec.spawn(Cradle::Hops(&mut attach))?
+        .map_err(|_| Error::call("forking into the container's cgroup", denied))
 }
 
 /// Answers what the process asks until its program runs, or it waits for the fifo.

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 const OCI_VERSION_MIN: &str = "1.0.0";
 /// The newest.
 const OCI_VERSION_MAX: &str = "1.3.0";
+/// Who may make a container's cgroups (`--cgroup-manager`).
+const CGROUP_MANAGERS: &str = "cgroupfs (the default), systemd (the default for a user on cgroup v2 \
+    who has a systemd, where the config has no cgroupsPath), disabled";
 
 /// `features`: the JSON of the spec's features.md and features-linux.md, every field of it.
 ///
@@ -28,6 +31,7 @@ pub fn features(commit: &str) -> String {
             "org.opencontainers.runc.checkpoint.enabled": "true",
             "io.github.rind.version": env!("CARGO_PKG_VERSION"),
             "io.github.rind.commit": commit,
+            "io.github.rind.cgroup-managers": CGROUP_MANAGERS,
         },
         "potentiallyUnsafeConfigAnnotations": annotations::UNSAFE,
     });
@@ -40,7 +44,7 @@ fn linux() -> Value {
     json!({
         "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
         "capabilities": capabilities,
-        "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
+        "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true },
         "seccomp": {
             "enabled": true,
             "actions": seccomp::ACTIONS,

@@ -42,7 +42,7 @@ pub use ::criu::{CgroupMode, Switch};
 pub use amend::{add_mounts, remove_mounts};
 pub use checkpoint::{CheckpointOptions, checkpoint};
 pub use container::{Status, state};
-pub use create::{CreateOptions, create};
+pub use create::{CgroupManager, CreateOptions, create};
 pub use delete::delete;
 pub use descriptors::{claim_descriptors, hide_descriptors, listen_descriptors};
 pub use events::{Interval, Lines, events};

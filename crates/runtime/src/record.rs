@@ -14,6 +14,8 @@ pub(crate) const EXEC_FIFO: &CStr = c"exec.fifo";
 pub(crate) const NEW_FIFO: &CStr = c"new.fifo";
 /// The config as it was at `create`.
 pub(crate) const CONFIG: &CStr = c"config.json";
+/// Where cgroups are to be, while they are made and more is made than the container's own.
+pub(crate) const PLANNED_CGROUPS: &CStr = c"cgroups.json";
 /// All that is in most containers' directories.
 pub(crate) const USUAL_FILES: [&CStr; 4] = [state::USUAL[0], state::USUAL[1], CONFIG, EXEC_FIFO];
 

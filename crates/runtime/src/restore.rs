@@ -7,7 +7,9 @@
 
 use crate::checkpoint::{EXTERNAL_NAMESPACES, FILE, refuse_without_mounts};
 use crate::container::Container;
-use crate::create::{CreateOptions, Extras, clear, new_record, resources, undo_started, view};
+use crate::create::{
+    CreateOptions, Extras, choose_place, clear, limit, new_record, undo_started, view, words,
+};
 use crate::hooks::{State, run_create_hooks, run_leniently};
 use crate::image::{CriuOptions, Image};
 use crate::mounts::{in_own_mounts, open, protect_root};
@@ -106,9 +108,10 @@ fn make(runtime: &Runtime, options: &RestoreOptions) -> Result<Restored> {
     let namespaces = Namespaces::plan(linux)?;
     validate::check_sysctls(linux, &namespaces)?;
     let mut warnings = Vec::new();
-    let extras = Extras::plan(&bundle.spec, &create.id, &namespaces, &mut warnings)?;
+    let (place, systemd) = choose_place(&bundle.spec, create)?;
+    let extras = Extras::plan(&bundle.spec, &create.id, &namespaces, systemd, &mut warnings)?;
     runtime.warn_all(&warnings);
-    let record = new_record(&bundle, create, &namespaces)?;
+    let record = new_record(&bundle, create, &namespaces, place);
     refuse_without_mounts(record.mounted_root)?;
     let version = ::criu::check(&options.criu.program, &[])?;
     runtime.debug(|| format!("criu is version {version}"));
@@ -147,12 +150,19 @@ fn check_reach(images: &Path, namespaces: &Namespaces) -> Result<()> {
 
 /// Makes cgroups, and has criu make the rest. Gives the restored init.
 fn bring_up(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd> {
-    let Prepared { runtime, options, ref bundle, .. } = prepared;
+    let Prepared { runtime, options, ref bundle, ref mut extras, .. } = prepared;
     let spec = &bundle.spec;
     let Container { entry, record, .. } = &mut *container;
     runtime.debug(|| format!("restoring {:?} of {}", entry.id(), record.bundle.display()));
-    prepared.extras.make_groups(entry, record, bundle)?;
-    cgroups::apply(&record.cgroup, resources(spec))?;
+    // Until criu is in it, somebody has to be.
+    let keeper = if record.cgroup.is_systemds() {
+        let mut make = |pid| extras.make_groups(entry, record, bundle, Some(pid)).map_err(words);
+        Some(process::Keeper::fork(&mut make)?)
+    } else {
+        extras.make_groups(entry, record, bundle, None)?;
+        None
+    };
+    limit(runtime, &record.cgroup, extras, spec)?;
     rootfs::make_mount_points(spec, &bundle.path, &bundle.rootfs)
         .map_err(|error| Error::new(error.to_string()))?;
     let root = runtime.root.join(entry.id());
@@ -165,6 +175,7 @@ fn bring_up(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd
         Ok((Criu::start(&options.criu.program, Input::Ours, &inherited)?, asked))
     })?;
     enter(&mut asked, &criu, container)?;
+    drop(keeper);
     let restored = criu.carry_out(Request::Restore, &asked, &mut |notice| {
         runtime.debug(|| format!("criu: {}", notice.script));
         answer(&prepared, container, notice)

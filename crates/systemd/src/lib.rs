@@ -78,17 +78,6 @@ impl Manager {
     /// and that isn't there in time is told to stop. If systemd hasn't even answered, the unit may be
     /// somebody else's, and is left: a scope whose processes have ended by then doesn't come to be.
     pub fn start_scope(&mut self, unit: &str, properties: &[Property]) -> Result<()> {
-        self.start(unit, properties)
-    }
-
-    /// Starts the transient slice `unit`, `NAME.slice`, and waits until it is there; that it is there
-    /// already is an error ([`Error::is_unit_exists`]).
-    pub fn start_slice(&mut self, unit: &str, properties: &[Property]) -> Result<()> {
-        slice_path(unit).map_err(Error::new)?;
-        self.start(unit, properties)
-    }
-
-    fn start(&mut self, unit: &str, properties: &[Property]) -> Result<()> {
         let deadline = Deadline::after(self.patience);
         let arguments = [text(unit), text("fail"), list(properties), no_more_units()];
         self.connection.subscribe(JOB_REMOVED);

@@ -238,20 +238,6 @@ fn answers_in_big_endian_are_answers() {
 }
 
 #[test]
-fn slices_are_started_as_scopes_are() {
-    let (mut manager, server) = manager(LONG, |stream, name, serial| {
-        reply(stream, serial, &[text("/job/2")]);
-        if name == "StartTransientUnit" {
-            job_removed(stream, "/job/2", "done");
-        }
-    });
-    assert!(manager.start_slice("x.scope", &[]).is_err());
-    manager.start_slice("x-y.slice", &[]).unwrap();
-    drop(manager);
-    assert_eq!(server.join().unwrap(), ["Hello", "AddMatch", "StartTransientUnit"]);
-}
-
-#[test]
 fn a_message_longer_than_the_socket_takes_goes_out_in_parts() {
     let (mut manager, _server) = manager(LONG, |stream, _, serial| reply(stream, serial, &[]));
     let long = Property::new("Description", text(&"x".repeat(4 << 20)));

@@ -138,27 +138,6 @@ fn a_scope_that_nobody_stops_goes_with_its_processes() {
 
 #[test]
 #[ignore = "takes a systemd"]
-fn a_slice_is_started_and_stopped() {
-    let (mut manager, pid) = (connect(), std::process::id());
-    let unit = format!("rindtest{pid}.slice");
-    let sleeper = Sleeper::new();
-    manager.start_slice(&unit, &[Property::new("TasksMax", Value::U64(7))]).unwrap();
-    let mut properties = sleeper.properties();
-    properties.push(Property::new("Slice", Value::Text(unit.clone())));
-    let scope = self::unit("in-a-slice");
-    manager.start_scope(&scope, &properties).unwrap();
-    let cgroup = sleeper.cgroup();
-    assert!(cgroup.ends_with(&format!("/{}/{scope}", systemd::slice_path(&unit).unwrap())));
-    let (slice, _) = cgroup.rsplit_once('/').unwrap();
-    let limit = fs::read_to_string(format!("{}/pids.max", directory(slice))).unwrap();
-    assert_eq!(limit.trim(), "7");
-    manager.stop(&scope).unwrap();
-    manager.stop(&unit).unwrap();
-    assert!(!is_there(&scope) && !is_there(&unit));
-}
-
-#[test]
-#[ignore = "takes a systemd"]
 fn properties_of_annotations_are_taken() {
     let (mut manager, unit) = (connect(), unit("asked"));
     let sleeper = Sleeper::new();

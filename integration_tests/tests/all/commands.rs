@@ -34,7 +34,7 @@ pub const TESTS: &[Test] = tests![
     list_leaves_foreign_files_alone,
     output_to_a_closed_pipe_is_no_panic,
     full_output_is_a_failure,
-    systemd_is_a_clear_error,
+    cgroup_manager_is_one,
     cgroups_may_be_disabled,
     criu_is_accepted,
     root_may_be_relative,
@@ -203,7 +203,7 @@ fn features_has_what_the_specification_asks_for() {
     let namespaces = ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"];
     assert_eq!(features["linux"]["namespaces"], json!(namespaces));
     let cgroup = json!({
-        "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true,
+        "v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true,
     });
     assert_eq!(features["linux"]["cgroup"], cgroup);
     let seccomp = &features["linux"]["seccomp"];
@@ -267,9 +267,12 @@ fn features_tells_of_annotations() {
         "org.opencontainers.runc.checkpoint.enabled": checkpoint.to_string(),
         "io.github.rind.version": word("rind version "),
         "io.github.rind.commit": word("commit: "),
+        "io.github.rind.cgroup-managers": "cgroupfs (the default), systemd (the default for a user \
+            on cgroup v2 who has a systemd, where the config has no cgroupsPath), disabled",
     });
     assert_eq!(features()["annotations"], expected);
-    assert_eq!(featured("/potentiallyUnsafeConfigAnnotations"), ["org.criu.config", "run.oci."]);
+    let unsafe_ones = ["org.criu.config", "org.systemd.property.", "run.oci."];
+    assert_eq!(featured("/potentiallyUnsafeConfigAnnotations"), unsafe_ones);
 }
 
 fn features_lists_are_sorted() {
@@ -575,17 +578,15 @@ fn full_output_is_a_failure() {
     assert_eq!(run(command).code, 1);
 }
 
-fn systemd_is_a_clear_error() {
-    for flags in [&["--systemd-cgroup"][..], &["--cgroup-manager", "systemd"]] {
-        let container = Container::new(Bundle::new());
-        let bundle = container.bundle().path();
-        let words = ["create", "--bundle", bundle.to_str().unwrap(), container.id()];
-        let output = run(container.command(&[flags, &words].concat()));
-        let _ = output.failed_with("systemd");
-        container.assert_no_trace();
-    }
-    // A caller that passes the switch by rote may turn it off.
+fn cgroup_manager_is_one() {
     let container = Container::new(Bundle::new());
+    let bundle = container.bundle().path();
+    let words = ["create", "--bundle", bundle.to_str().unwrap(), container.id()];
+    let create = |flags: &[&str]| run(container.command(&[flags, &words].concat()));
+    let _ = create(&["--systemd-cgroup", "--cgroup-manager", "cgroupfs"]).failed_with("exclude");
+    let _ = create(&["--cgroup-manager", "mine"]).failed_with("cgroupfs, systemd, disabled");
+    container.assert_no_trace();
+    // A caller that passes the switch by rote may turn it off.
     let _ = run(container.command(&["--systemd-cgroup=false", "list"])).succeeded();
 }
 

@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = tests![
     killed_create_without_a_mount_namespace_leaves_nothing,
     killed_create_with_the_hosts_pids_leaves_nothing,
     killed_create_with_a_user_namespace_leaves_nothing,
+    killed_create_leaves_no_cgroup_above_its_own,
     killed_run_leaves_nothing,
     killed_detached_run_leaves_nothing,
     killed_create_keeps_others_from_the_id_until_it_is_deleted,
@@ -113,6 +114,14 @@ fn killed_create_with_a_user_namespace_leaves_nothing() {
         config["linux"]["uidMappings"] = mapping.clone();
         config["linux"]["gidMappings"] = mapping;
     });
+    kill_at_all_moments(bundle, "create", &[]);
+}
+
+/// Those that it made for its own to be in.
+fn killed_create_leaves_no_cgroup_above_its_own() {
+    let bundle = Bundle::new();
+    let path = format!("/{}/a/b", bundle.id());
+    let bundle = bundle.config(|config| config["linux"]["cgroupsPath"] = json!(path));
     kill_at_all_moments(bundle, "create", &[]);
 }
 

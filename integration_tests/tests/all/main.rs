@@ -26,10 +26,12 @@ mod process;
 mod ps;
 mod rdt;
 mod rootless;
+mod rootless_systemd;
 mod seccomp;
 mod security;
 mod several;
 mod shells;
+mod systemd;
 mod terminal;
 mod tour;
 mod update;
@@ -77,10 +79,12 @@ fn main() -> ExitCode {
         ps::TESTS,
         rdt::TESTS,
         rootless::TESTS,
+        rootless_systemd::TESTS,
         seccomp::TESTS,
         security::TESTS,
         several::TESTS,
         shells::TESTS,
+        systemd::TESTS,
         terminal::TESTS,
         tour::TESTS,
         update::TESTS,

@@ -21,7 +21,7 @@ pub const TESTS: &[Test] = tests![
     subordinate_ids_are_mapped_by_newuidmap,
     subordinate_ids_of_others_are_refused,
     missing_newuidmap_is_named,
-    limit_without_a_cgroup_is_refused,
+    limit_without_a_cgroup_is_a_warning,
     cgroups_path_without_permission_is_refused,
     user_executes_programs,
     executions_in_parallel_lose_none,
@@ -232,15 +232,27 @@ fn missing_newuidmap_is_named() {
     container.assert_no_trace();
 }
 
-fn limit_without_a_cgroup_is_refused() {
+/// One message a limit, and the container runs; but where systemd was to see to it, it's an error.
+fn limit_without_a_cgroup_is_a_warning() {
     let bundle = bundle().config(|config| {
-        config["linux"]["resources"] = json!({ "pids": { "limit": 10 } });
+        config["linux"]["resources"] =
+            json!({ "pids": { "limit": 10 }, "memory": { "limit": 99_000_000 } });
     });
     let container = Container::new(bundle);
-    let _ = command::run(command_for(&container, "create", &[])).failed_with(
-        "linux.resources.pids.limit: cannot set pids limit: container could not join or create \
-         cgroup",
-    );
+    let run = command::run(command_for(&container, "run", &[]));
+    assert_eq!(run.code, 0, "{run:#?}");
+    for (property, controller) in [("pids", "pids"), ("memory", "memory")] {
+        let expected = format!(
+            "linux.resources.{property}.limit: cannot set {controller} limit: container could not \
+             join or create cgroup; the container goes without this limit"
+        );
+        assert_eq!(run.stderr.matches(&expected).count(), 1, "{run:#?}");
+    }
+    container.assert_no_trace();
+    let container = container.with_flags(&["--cgroup-manager", "systemd"]);
+    let mut create = command_for(&container, "create", &[]);
+    create.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/not/there");
+    let _ = command::run(create).failed_with("systemd");
     container.assert_no_trace();
 }
 

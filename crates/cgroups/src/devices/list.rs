@@ -93,16 +93,16 @@ fn write(path: &str, lines: impl IntoIterator<Item = String>) -> Result<()> {
 
 /// What rules come to: the fewest writes that make them so.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct List {
+pub(super) struct List {
     /// Whether what is no exception is allowed.
-    allow: bool,
+    pub(super) allow: bool,
     /// In the order of the rules that made them, which devices.list then shows.
-    exceptions: Vec<(Devices, Access)>,
+    pub(super) exceptions: Vec<(Devices, Access)>,
 }
 
 impl List {
     /// Applies `configured` rules and then the default ones to a list that denies everything.
-    fn of(configured: &[Rule]) -> Result<Self> {
+    pub(super) fn of(configured: &[Rule]) -> Result<Self> {
         let mut list = Self::default();
         for (index, rule) in configured.iter().enumerate() {
             list.apply(rule)

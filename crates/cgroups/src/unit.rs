@@ -1,0 +1,405 @@
+//! systemd's part: the scope that it makes a container's cgroup for, and keeps limits of.
+//!
+//! A scope is there for processes that somebody else has forked, and not before there is one. That
+//! one is a hop, which the container's init is forked by: so init is born in its cgroup, and nobody
+//! waits for it to be moved. Whatever of limits systemd knows it is told, so that what it writes to
+//! the cgroup's files later, as after `systemctl daemon-reload`, is the same; rind then writes them
+//! itself, to the byte, and those that systemd doesn't know.
+
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::make::{Note, make_directories, provide_cpuset, refuse_frozen, unmake};
+use crate::place::{Hierarchy, Place, join};
+use crate::{controllers, devices, file, limits, properties};
+use oci_spec::runtime::LinuxResources;
+use serde::{Deserialize, Serialize};
+use std::fmt::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+use sys::Errno;
+use systemd::{Bus, Manager, Property, Value};
+
+/// How long systemd may take for a start or a stop; a busy one takes seconds. It's what D-Bus's own
+/// libraries give a call.
+const DEADLINE: Duration = Duration::from_secs(25);
+
+/// The container's unit, as the state file keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Unit {
+    /// `docker-0123.scope`.
+    name: String,
+    /// The slice that it is in: `system.slice`.
+    slice: String,
+    /// Whose unit it is: the system's, or a user's.
+    bus: Bus,
+}
+
+/// A connection to the systemd that is asked.
+pub struct Systemd {
+    bus: Bus,
+    manager: Manager,
+    /// Properties that annotations ask for.
+    asked: Vec<Property>,
+}
+
+impl fmt::Debug for Systemd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Systemd").field("bus", &self.bus).finish_non_exhaustive()
+    }
+}
+
+impl Systemd {
+    /// Connects to the system's systemd, or to that of the user.
+    pub fn connect(of_user: bool) -> Result<Self> {
+        let bus = if of_user { Bus::User } else { Bus::System };
+        let manager = Manager::connect(bus, DEADLINE);
+        let manager = manager.map_err(|error| {
+            let step = format!("asking systemd for the container's cgroup: {error}");
+            Error::refused(step).with_remedy(Some(
+                "without systemd, leave out --systemd-cgroup, or have --cgroup-manager cgroupfs",
+            ))
+        })?;
+        Ok(Self { bus, manager, asked: Vec::new() })
+    }
+
+    /// Has the unit get the property `name`, with a value in `GVariant`'s text format.
+    pub fn ask(&mut self, name: &str, value: &str) -> Result<()> {
+        self.asked.push(systemd::annotation(name, value).map_err(Error::refused)?);
+        Ok(())
+    }
+
+    fn leave_out_newer(&mut self, all: &mut Vec<Property>) -> Result<()> {
+        properties::leave_out_newer(all, || {
+            self.manager.version().map_err(|error| Error::refused(error.to_string()))
+        })
+    }
+
+    /// The cgroup that all its units are in, without slashes around it.
+    fn top(&mut self) -> Result<String> {
+        match self.bus {
+            Bus::System => Ok(String::new()),
+            Bus::User => {
+                let group = self.manager.control_group();
+                let group = group.map_err(|error| Error::refused(error.to_string()))?;
+                Ok(group.trim_matches('/').to_owned())
+            }
+        }
+    }
+}
+
+/// Finds the place of container `id` as a scope of systemd's; nothing is made yet.
+///
+/// `linux.cgroupsPath` is `SLICE:PREFIX:NAME`, for `PREFIX-NAME.scope` in the slice; an empty slice
+/// is `system.slice`, or a user's `user.slice`. Without a path it is `rind-ID.scope` in that.
+pub fn locate_unit(
+    host: &Host,
+    cgroups_path: Option<&Path>,
+    id: &str,
+    systemd: &mut Systemd,
+) -> Result<Place> {
+    let unit = name_unit(cgroups_path, id, systemd.bus)?;
+    let slice = systemd::slice_path(&unit.slice)
+        .map_err(|why| Error::refused(format!("linux.cgroupsPath: {why}")))?;
+    let below = join(&slice, &unit.name);
+    let top = systemd.top()?;
+    let hierarchies = host.hierarchies.iter().map(|one| Hierarchy {
+        controllers: one.controllers.clone(),
+        mount: one.mount.clone(),
+        base: top.clone(),
+        below: below.clone(),
+        made: 0,
+        joined: false,
+    });
+    Ok(Place { hierarchies: hierarchies.collect(), unit: Some(unit), ..Place::default() })
+}
+
+fn name_unit(cgroups_path: Option<&Path>, id: &str, bus: Bus) -> Result<Unit> {
+    let text = cgroups_path.map_or(Some(""), Path::to_str);
+    let parts: Vec<&str> = match text {
+        Some("") => vec!["", "rind", id],
+        Some(text) => text.split(':').collect(),
+        None => Vec::new(),
+    };
+    let refuse = |why: &str| {
+        let path = cgroups_path.unwrap_or(Path::new("")).display().to_string();
+        Err(Error::refused(format!("linux.cgroupsPath: {path:?}: {why}")))
+    };
+    let [slice, prefix, name] = parts[..] else {
+        return refuse(
+            "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups \
+             (or leave out --systemd-cgroup)",
+        );
+    };
+    if name.is_empty() || name.contains('/') || prefix.contains('/') {
+        return refuse("the last part is to be a unit's name");
+    }
+    let slice = match (slice, bus) {
+        ("", Bus::System) => "system.slice",
+        ("", Bus::User) => "user.slice",
+        (slice, _) => slice,
+    };
+    let name = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}-{name}") };
+    let name = format!("{}.scope", escape(&name));
+    if let Err(why) = systemd::check_unit_name(&name) {
+        return refuse(&why);
+    }
+    Ok(Unit { name, slice: slice.to_owned(), bus })
+}
+
+/// What a unit's name can't have, as systemd-escape(1) writes it: an id may have a `+`.
+fn escape(name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":_.-\\@".contains(&byte);
+    let mut escaped = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if is_plain(byte) {
+            escaped.push(char::from(byte));
+        } else {
+            // A String takes everything.
+            let _ = write!(escaped, "\\x{byte:02x}");
+        }
+    }
+    escaped
+}
+
+/// Has systemd make the container's scope, of the process `pid`, which it moves into it, and makes
+/// what is missing in the hierarchies that systemd leaves alone.
+///
+/// `note` is called before there is anything. On an error the scope is left to [`destroy`].
+///
+/// [`destroy`]: crate::destroy
+pub fn make_unit(
+    place: &mut Place,
+    resources: Option<&LinuxResources>,
+    pid: i32,
+    systemd: &mut Systemd,
+    note: Note,
+) -> Result<()> {
+    let Some(unit) = place.unit.clone() else { return Ok(()) };
+    let needed = resources.map_or(Ok(Vec::new()), |all| limits::needed_controllers(place, all))?;
+    let mut all = basic_properties(&unit, pid);
+    if let Some(resources) = resources {
+        all.extend(properties::of(resources, place.is_pure_v2(), true)?);
+    }
+    all.extend(device_properties(&unit, resources)?);
+    systemd.leave_out_newer(&mut all)?;
+    // The last word is the annotations'.
+    all.retain(|one| !systemd.asked.iter().any(|other| other.name == one.name));
+    all.extend_from_slice(&systemd.asked);
+    note(&planned(place)).map_err(Error::refused)?;
+    if let Err(error) = systemd.manager.start_scope(&unit.name, &all) {
+        // Unless it's somebody else's, or systemd knows already that it is to stop it.
+        if !error.is_unit_exists() && !error.is_timeout() {
+            let _ = systemd.manager.stop(&unit.name);
+        }
+        place.unit = None;
+        return Err(failed("starting", &unit, &error));
+    }
+    // That a user's systemd hasn't got a controller to hand down shows when the limit is written.
+    let lenient = unit.bus == Bus::User;
+    let mut made = || {
+        check_path(place, pid)?;
+        take(place)?;
+        controllers::enable(place, &needed, lenient)?;
+        refuse_frozen(place)
+    };
+    made().inspect_err(|_| place.hierarchies.iter_mut().for_each(unmake))
+}
+
+/// What every scope of ours has.
+fn basic_properties(unit: &Unit, pid: i32) -> Vec<Property> {
+    let pids = vec![Value::U32(pid.cast_unsigned())];
+    let on = |name: &str| Property::new(name, Value::Bool(true));
+    vec![
+        Property::new("Description", Value::Text(format!("container {}", unit.name))),
+        Property::new("Slice", Value::Text(unit.slice.clone())),
+        Property::new("PIDs", Value::Array { element: "u".to_owned(), items: pids }),
+        on("Delegate"),
+        Property::new("DefaultDependencies", Value::Bool(false)),
+        // One that has failed, as by a kill for memory, goes by itself as well.
+        Property::new("CollectMode", Value::Text("inactive-or-failed".to_owned())),
+        on("CPUAccounting"),
+        on("MemoryAccounting"),
+        on("IOAccounting"),
+        on("TasksAccounting"),
+    ]
+}
+
+/// A user's systemd can't keep anybody from a device.
+fn device_properties(unit: &Unit, resources: Option<&LinuxResources>) -> Result<Vec<Property>> {
+    match unit.bus {
+        Bus::System => devices::properties(resources.and_then(|all| all.devices().as_deref())),
+        Bus::User => Ok(Vec::new()),
+    }
+}
+
+/// The place as it will be.
+fn planned(place: &Place) -> Place {
+    let mut planned = place.clone();
+    for one in &mut planned.hierarchies {
+        one.made = 1;
+    }
+    planned
+}
+
+/// An error if systemd has put the process elsewhere than where it was to be: what the container
+/// sees of its cgroup is planned by then.
+fn check_path(place: &Place, pid: i32) -> Result<()> {
+    let text = file::read_value(&format!("/proc/{pid}/cgroup"))?;
+    for one in &place.hierarchies {
+        let is_systemds =
+            if place.is_pure_v2() { one.is_unified() } else { one.has("name=systemd") };
+        if !is_systemds {
+            continue;
+        }
+        let name = one.controllers.join(",");
+        let expected = format!("/{}", join(&one.base, &one.below));
+        let line = text.lines().find_map(|line| {
+            let (_, rest) = line.split_once(':')?;
+            rest.split_once(':').filter(|(names, _)| *names == name)
+        });
+        match line {
+            Some((_, found)) if found == expected => {}
+            found => {
+                let found = found.map_or("nowhere", |(_, path)| path);
+                return Err(Error::refused(format!(
+                    "systemd has put the container's unit at {found}, not at {expected}"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes the cgroups that systemd has made, and makes those that it hasn't.
+fn take(place: &mut Place) -> Result<()> {
+    let pure = place.is_pure_v2();
+    for one in &mut place.hierarchies {
+        match make_directories(one, one.depth(), true) {
+            Ok(made) => one.made = made.max(1),
+            // One of several that is mounted nowhere, or isn't a user's to use.
+            Err(Errno::ENOENT | Errno::EACCES | Errno::EPERM) if !pure => continue,
+            Err(errno) => {
+                return Err(Error::kernel(format!("making the cgroup {}", one.directory()), errno));
+            }
+        }
+        if one.has("cpuset") {
+            provide_cpuset(one)?;
+        }
+        one.joined = true;
+    }
+    Ok(())
+}
+
+/// To be done once the hop is gone that init was forked by: a limit of one process kept its place.
+pub fn settle_unit(
+    place: &Place,
+    resources: Option<&LinuxResources>,
+    systemd: &mut Systemd,
+) -> Result<()> {
+    let Some(unit) = &place.unit else { return Ok(()) };
+    match resources.map(properties::left_over).unwrap_or_default() {
+        left if left.is_empty() => Ok(()),
+        left => {
+            let set = systemd.manager.set_properties(&unit.name, &left);
+            set.map_err(|error| failed("setting properties of", unit, &error))
+        }
+    }
+}
+
+/// Has systemd move the process `pid` into the container's unit, or the cgroup `below` it: for a
+/// user, who may not move one from one unit to another himself.
+pub fn attach(place: &Place, pid: i32) -> Result<()> {
+    let Some(unit) = &place.unit else {
+        let reason = "the container's cgroup can't be entered from rind's own: both would have to be \
+                      below one that is the user's";
+        return Err(Error::refused(reason).with_remedy(Some(
+            "start rind in such, by systemd-run --user --scope, or use --cgroup-manager systemd",
+        )));
+    };
+    let of_user = unit.bus == Bus::User;
+    let mut systemd = Systemd::connect(of_user)?;
+    let sub = place.unified().and_then(|one| {
+        let rest = one.below.split_once(unit.name.as_str())?.1;
+        Some(rest.trim_start_matches('/').to_owned())
+    });
+    let attached =
+        systemd.manager.attach(&unit.name, &sub.unwrap_or_default(), &[pid.cast_unsigned()]);
+    attached.map_err(|error| failed("moving a process into", unit, &error))
+}
+
+/// Tells systemd of new limits, those that it knows.
+pub(crate) fn update(place: &Place, resources: &LinuxResources) -> Result<()> {
+    let Some(unit) = &place.unit else { return Ok(()) };
+    let mut all = properties::of(resources, place.is_pure_v2(), false)?;
+    if resources.devices().is_some() {
+        all.extend(device_properties(unit, Some(resources))?);
+    }
+    if all.is_empty() {
+        return Ok(());
+    }
+    let mut systemd = Systemd::connect(unit.bus == Bus::User)?;
+    systemd.leave_out_newer(&mut all)?;
+    let set = systemd.manager.set_properties(&unit.name, &all);
+    set.map_err(|error| failed("setting properties of", unit, &error))
+}
+
+/// Stops the container's unit, if there is one, and waits until it is gone.
+pub(crate) fn stop(place: &Place) -> Result<()> {
+    let Some(unit) = &place.unit else { return Ok(()) };
+    // Without a systemd there are no units either.
+    let Ok(mut systemd) = Systemd::connect(unit.bus == Bus::User) else { return Ok(()) };
+    systemd.manager.stop(&unit.name).map_err(|error| failed("stopping", unit, &error))
+}
+
+fn failed(what: &str, unit: &Unit, error: &systemd::Error) -> Error {
+    let step = format!("{what} the unit {} of systemd: {error}", unit.name);
+    if error.is_unit_exists() {
+        return Error::refused(step).with_remedy(Some(format!(
+            "stop it, by `systemctl{} stop {}`, or use another name",
+            if unit.bus == Bus::User { " --user" } else { "" },
+            unit.name
+        )));
+    }
+    if error.is_no_such_unit() {
+        return Error::refused(step)
+            .with_remedy(Some("somebody else has stopped it: delete the container"));
+    }
+    Error::refused(step)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn name(path: Option<&str>, bus: Bus) -> std::result::Result<(String, String), String> {
+        let unit = name_unit(path.map(Path::new), "box", bus);
+        unit.map(|unit| (unit.slice, unit.name)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_path_names_slice_prefix_and_unit() {
+        let table = [
+            (None, Bus::System, ("system.slice", "rind-box.scope")),
+            (Some(""), Bus::User, ("user.slice", "rind-box.scope")),
+            (Some("system.slice:docker:0123"), Bus::System, ("system.slice", "docker-0123.scope")),
+            (Some(":libpod:0123"), Bus::User, ("user.slice", "libpod-0123.scope")),
+            (Some("a-b.slice::x"), Bus::System, ("a-b.slice", "x.scope")),
+            (Some(":p:a+b"), Bus::System, ("system.slice", "p-a\\x2bb.scope")),
+        ];
+        for (path, bus, (slice, unit)) in table {
+            assert_eq!(name(path, bus).unwrap(), (slice.to_owned(), unit.to_owned()), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn other_paths_are_refused() {
+        for path in ["/docker/0123", "a:b", "a:b:c:d", "a.slice:p:", "a.slice:p:x/y"] {
+            let refused = name(Some(path), Bus::System).unwrap_err();
+            assert!(refused.starts_with(&format!("linux.cgroupsPath: {path:?}: ")), "{refused}");
+        }
+        let long = format!(":p:{}", "x".repeat(300));
+        assert!(name(Some(&long), Bus::System).is_err());
+    }
+}
