@@ -13,6 +13,13 @@ pub fn is_systemds() -> bool {
     std::env::var("RIND_CGROUP_MANAGER").is_ok_and(|manager| manager == "systemd")
 }
 
+/// Skips the test where systemd makes cgroups, and says where.
+pub fn needs_cgroupfs() {
+    if is_systemds() {
+        skip("systemd makes the cgroups");
+    }
+}
+
 /// The flags of the runtime that [`is_systemds`] takes.
 #[must_use]
 pub fn manager_flags() -> Vec<String> {

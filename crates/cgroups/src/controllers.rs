@@ -49,20 +49,38 @@ pub(crate) fn enable(place: &Place, needed: &[String], lenient: bool) -> Result<
 fn hand_down(directory: &String, missing: &[&str], needed: &[String]) -> Result<()> {
     let path = format!("{directory}/cgroup.subtree_control");
     let all: Vec<_> = missing.iter().map(|name| format!("+{name}")).collect();
-    if file::write(&path, &all.join(" ")).is_ok() {
-        return Ok(());
+    let refused = |name: &str, errno| {
+        let remedy = match errno {
+            Errno::EBUSY => "a cgroup that has processes can't hand controllers down",
+            Errno::EACCES | Errno::EPERM => "the cgroup must be delegated to the user",
+            _ => "the controller isn't handed down to it",
+        };
+        let step = format!("linux.resources: writing +{name} to {path}");
+        Err(Error::kernel(step, errno).with_remedy(Some(remedy)))
+    };
+    match file::write(&path, &all.join(" ")) {
+        Ok(()) => return Ok(()),
+        // It has processes. One by one it would take the controllers that threads may have, and
+        // with them be the root of a threaded tree, in which the container's cgroup takes nobody.
+        Err(Errno::EBUSY) => {
+            let listed = file::read_value(&path)?;
+            let lacks = |name: &&String| !listed.split_ascii_whitespace().any(|one| one == *name);
+            let lacking = needed.iter().find(lacks);
+            return lacking.map_or(Ok(()), |name| refused(name, Errno::EBUSY));
+        }
+        Err(Errno::EOPNOTSUPP) => {
+            let threaded = format!(
+                "linux.cgroupsPath: no container can be below {directory}, which is threaded, or \
+                 the root of threaded cgroups"
+            );
+            let remedy = "a cgroup that has processes must not hand controllers down";
+            return Err(Error::refused(threaded).with_remedy(Some(remedy)));
+        }
+        Err(_) => {}
     }
     for (name, write) in missing.iter().zip(all) {
         match file::write(&path, &write) {
-            Err(errno) if needed.iter().any(|one| one == name) => {
-                let remedy = match errno {
-                    Errno::EBUSY => "a cgroup that has processes can't hand controllers down",
-                    Errno::EACCES | Errno::EPERM => "the cgroup must be delegated to the user",
-                    _ => "the controller isn't handed down to it",
-                };
-                let step = format!("linux.resources: writing {write} to {path}");
-                return Err(Error::kernel(step, errno).with_remedy(Some(remedy)));
-            }
+            Err(errno) if needed.iter().any(|one| one == name) => return refused(name, errno),
             _ => {}
         }
     }

@@ -30,7 +30,9 @@ pub use events::OomWatch;
 pub use freezer::{freeze, freezer_directory, is_frozen, thaw};
 pub use host::Host;
 pub use limits::{apply, update};
-pub use make::{Note, admit, delegate, entry_files, make, unified_directory, unified_directory_of};
+pub use make::{
+    Note, admit, delegate, entry_files, is_gone, make, unified_directory, unified_directory_of,
+};
 pub use place::{Hierarchy, Place, locate};
 pub use processes::{processes, signal_all};
 pub use stats::{Stats, stats};

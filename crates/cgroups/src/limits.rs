@@ -283,7 +283,10 @@ impl Write {
     fn perform(&self, writer: &mut Writer) -> Result<()> {
         let missing = |errno| matches!(errno, Errno::ENOENT | Errno::EOPNOTSUPP);
         let mut written = writer.write(&self.file, &self.value);
-        if let (Err((_, Errno::ENOENT)), Absent::Instead(file, value)) = (&written, &self.absent) {
+        // BFQ has a file once it is loaded, and refuses what disks it doesn't schedule are to have.
+        if let (Err((_, errno)), Absent::Instead(file, value)) = (&written, &self.absent)
+            && missing(*errno)
+        {
             written = writer.write(file, value);
         }
         match written {
@@ -292,6 +295,9 @@ impl Write {
                 let remedy = match errno {
                     Errno::ENOENT => Some("the kernel, or the cgroup above, has no such limit"),
                     Errno::EBUSY => Some("more than that is in use"),
+                    Errno::EOPNOTSUPP if self.value.contains(':') => {
+                        Some("the device's I/O scheduler has no weights: bfq has them")
+                    }
                     Errno::EINVAL if self.file == "memory.limit_in_bytes" => {
                         Some("memory and swap together may have less: memory.swap")
                     }

@@ -107,6 +107,15 @@ pub fn unified_directory(place: &Place) -> Result<Option<OwnedFd>> {
     found.transpose()
 }
 
+/// Whether the container's cgroups have been removed, or one of them: a process leaves its cgroups a
+/// moment before it is seen to have ended, and systemd removes those that are empty.
+#[must_use]
+pub fn is_gone(place: &Place) -> bool {
+    let is_missing =
+        |one: &Hierarchy| access(one.directory().as_str(), AccessFlags::F_OK) == Err(Errno::ENOENT);
+    place.hierarchies().any(is_missing)
+}
+
 /// The v2 cgroup that the process `pid` is in, for another to be born in.
 pub fn unified_directory_of(place: &Place, pid: i32) -> Result<Option<OwnedFd>> {
     let Some(unified) = place.hierarchies().find(|one| one.is_unified()) else { return Ok(None) };

@@ -46,7 +46,9 @@ fn authority(place: &Place) -> Option<&Hierarchy> {
 /// The pids of the cgroup at `directory` and all below it; none where there is no such cgroup.
 pub(crate) fn list(directory: &str) -> Result<Vec<i32>> {
     let mut found = Vec::new();
+    let mut is_top = true;
     let listed = tree::visit(directory, |cgroup| {
+        let is_top = std::mem::take(&mut is_top);
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         let read = openat(cgroup, "cgroup.procs", flags, Mode::empty());
         match read.and_then(sys::fs::read_to_end) {
@@ -55,8 +57,10 @@ pub(crate) fn list(directory: &str) -> Result<Vec<i32>> {
                 found.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
                 Ok(())
             }
-            // One that vanished, or is threaded: its processes are listed further up.
-            Err(Errno::ENOENT | Errno::ENODEV | Errno::EOPNOTSUPP) => Ok(()),
+            // One that vanished.
+            Err(Errno::ENOENT | Errno::ENODEV) => Ok(()),
+            // One that is threaded: its processes are listed further up.
+            Err(Errno::EOPNOTSUPP) if !is_top => Ok(()),
             Err(errno) => Err(errno),
         }
     });
@@ -66,7 +70,11 @@ pub(crate) fn list(directory: &str) -> Result<Vec<i32>> {
             found.retain(|pid| *pid > 0);
             Ok(found)
         }
-        Err(errno) => Err(Error::kernel(format!("listing the processes of {directory}"), errno)),
+        Err(errno) => {
+            let remedy = "it is a threaded cgroup, and a container's must be of the type domain";
+            let error = Error::kernel(format!("listing the processes of {directory}"), errno);
+            Err(error.with_remedy((errno == Errno::EOPNOTSUPP).then_some(remedy)))
+        }
     }
 }
 

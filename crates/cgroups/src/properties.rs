@@ -34,10 +34,10 @@ pub(crate) fn of(resources: &LinuxResources, pure: bool, new: bool) -> Result<Ve
         }
     }
     all.extend(lists.into_properties());
-    if new && wants_one_task(resources) {
-        // The hop that init is forked by is in the cgroup as well, for a moment.
+    if wants_one_task(resources) {
         all.retain(|one| one.name != "TasksMax");
-        all.push(number("TasksMax", 2));
+        // The hop that init is forked by is in the cgroup as well, for a moment.
+        all.push(number("TasksMax", if new { 2 } else { 1 }));
     }
     Ok(all)
 }
@@ -47,10 +47,12 @@ pub(crate) fn left_over(resources: &LinuxResources) -> Vec<Property> {
     if wants_one_task(resources) { vec![number("TasksMax", 1)] } else { Vec::new() }
 }
 
+/// No more than one, which is the least that systemd can be told.
 fn wants_one_task(resources: &LinuxResources) -> bool {
     let in_unified = resources.unified().as_ref().and_then(|all| all.get("pids.max"));
-    in_unified.is_some_and(|value| value.trim() == "1")
-        || in_unified.is_none() && resources.pids().is_some_and(|pids| pids.limit() == 1)
+    in_unified.is_some_and(|value| matches!(value.trim(), "0" | "1"))
+        || in_unified.is_none()
+            && resources.pids().is_some_and(|pids| matches!(pids.limit(), 0 | 1))
 }
 
 /// Of v1 and v2: nothing that v2 would refuse.
@@ -332,6 +334,7 @@ mod tests {
         let config = r#"{ "pids": { "limit": 1 } }"#;
         assert_eq!(shown(config, true, true), ["TasksMax=2"]);
         assert_eq!(shown(config, true, false), ["TasksMax=1"]);
+        assert_eq!(shown(r#"{ "pids": { "limit": 0 } }"#, true, false), ["TasksMax=1"]);
         assert_eq!(left_over(&serde_json::from_str(config).unwrap()).len(), 1);
         assert!(
             left_over(&serde_json::from_str(r#"{ "pids": { "limit": 2 } }"#).unwrap()).is_empty()

@@ -94,7 +94,8 @@ fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
     let container = find(runtime, &options.id)?;
     let executed = exec_found(runtime, options, &container);
     // Of a container that has ended meanwhile, what failed first is chance.
-    executed.map_err(|error| if container.init.is_alive() { error } else { not_running() })
+    let is_there = || container.init.is_alive() && !cgroups::is_gone(&container.record.cgroup);
+    executed.map_err(|error| if is_there() { error } else { not_running() })
 }
 
 fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -> Result<i32> {

@@ -117,6 +117,7 @@ fn sleeper() -> Running {
 }
 
 fn init_is_in_the_configured_cgroup_of_every_hierarchy() {
+    cgroup::needs_cgroupfs();
     let container = Container::created(Bundle::new());
     let table = fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
     for line in table.lines() {
@@ -366,6 +367,7 @@ fn value_of_the_wrong_kind_is_an_error() {
 }
 
 fn relative_path_is_always_the_same_place() {
+    cgroup::needs_cgroupfs();
     let place = || {
         let bundle = Bundle::new();
         let path = format!("relative-{}", bundle.id());
@@ -404,6 +406,7 @@ fn path_cannot_climb() {
 }
 
 fn parents_that_were_made_are_removed() {
+    cgroup::needs_cgroupfs();
     let bundle = Bundle::new();
     let parent = format!("parent-{}", bundle.id());
     let path = format!("/{parent}/middle/child");
@@ -416,6 +419,7 @@ fn parents_that_were_made_are_removed() {
 }
 
 fn parents_of_others_stay() {
+    cgroup::needs_cgroupfs();
     let bundle = Bundle::new();
     let name = format!("foreign{}", bundle.id().replace("it", "-"));
     let foreign = Foreign::make(&name);
@@ -457,6 +461,7 @@ fn processes_in_sub_cgroups_are_killed_by_force() {
 }
 
 fn cgroup_in_use_is_refused() {
+    cgroup::needs_cgroupfs();
     let bundle = Bundle::new();
     let foreign = Foreign::make(&format!("used{}", bundle.id().replace("it", "-")));
     let stray = sleeper();
@@ -472,6 +477,7 @@ fn cgroup_in_use_is_refused() {
 }
 
 fn frozen_cgroup_is_refused() {
+    cgroup::needs_cgroupfs();
     let freezer = controller("freezer");
     let bundle = Bundle::new();
     let foreign = Foreign::make(&format!("frozen{}", bundle.id().replace("it", "-")));
@@ -488,6 +494,7 @@ fn frozen_cgroup_is_refused() {
 
 /// One that an engine made before: it may be used, but goes only with the engine.
 fn empty_cgroup_is_taken_and_left() {
+    cgroup::needs_cgroupfs();
     let bundle = Bundle::new();
     let foreign = Foreign::make(&format!("empty{}", bundle.id().replace("it", "-")));
     let path = format!("/{}", foreign.0[0].file_name().unwrap().to_str().unwrap());
