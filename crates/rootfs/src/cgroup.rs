@@ -86,7 +86,7 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
 }
 
 /// A cgroup2 mount; where the kernel refuses one, as in a user namespace without a cgroup
-/// namespace, the container's own cgroup alone.
+/// namespace, the container's own cgroup alone; an empty folder, if that was not to be had.
 fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<Scratch> {
     match make::simple(c"cgroup2", &[], options.attributes.set) {
         Err(Errno::EPERM | Errno::EBUSY) => {}
@@ -95,7 +95,13 @@ fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<Scrat
     // Not the container's to write where it is not its own namespace: what is above would be too.
     let read_only = if in_namespace { 0 } else { ATTR_RDONLY };
     let attributes = options.on_clone(options.attributes.set | read_only);
-    mount::open_tree_with(AT_FDCWD, own, Depth::One, &attributes)
-        .map(Scratch::from)
-        .during(Step::Cgroup)
+    match mount::open_tree_with(AT_FDCWD, own, Depth::One, &attributes) {
+        // A user may not be allowed to make a cgroup; then there is none to be seen.
+        Err(Errno::ENOENT) => {
+            let parameters = [(c"mode", c"555")];
+            make::simple(c"tmpfs", &parameters, options.attributes.set | ATTR_RDONLY)
+        }
+        clone => clone.map(Scratch::from),
+    }
+    .during(Step::Cgroup)
 }

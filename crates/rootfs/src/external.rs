@@ -8,7 +8,7 @@ use crate::devices::DEFAULT_DEVICES;
 use crate::layout::normal;
 use crate::options::Options;
 use crate::target::{Kind, find_or_make};
-use oci_spec::runtime::{Mount, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use std::ffi::{CString, OsStr};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -36,6 +36,12 @@ pub fn external_mounts(
     user_namespace: bool,
 ) -> Result<Vec<ExternalMount>, Error> {
     let mut external = Vec::new();
+    let is_own = |kind| {
+        let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+        listed.into_iter().flatten().any(|namespace| namespace.typ() == kind)
+    };
+    // Else the file system itself can't be mounted, and the container's cgroup is bound.
+    let has_cgroup2 = !user_namespace || is_own(LinuxNamespaceType::Cgroup);
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
         let at =
             |why: &str| Error(format!("mounts[{index}] {}: {why}", mount.destination().display()));
@@ -47,13 +53,20 @@ pub fn external_mounts(
         }
         if let Some(source) = bound(mount, &options, bundle) {
             external.push(ExternalMount { destination, source });
-        } else if let (Some("cgroup"), CgroupView::Controllers(list)) =
-            (mount.typ().as_deref(), cgroups)
-        {
-            external.extend(list.iter().map(|view| ExternalMount {
-                destination: destination.join(OsStr::from_bytes(view.name.as_bytes())),
-                source: OsStr::from_bytes(view.source.as_bytes()).into(),
-            }));
+            continue;
+        }
+        match (mount.typ().as_deref(), cgroups) {
+            (Some("cgroup"), CgroupView::Controllers(list)) => {
+                external.extend(list.iter().map(|view| ExternalMount {
+                    destination: destination.join(OsStr::from_bytes(view.name.as_bytes())),
+                    source: OsStr::from_bytes(view.source.as_bytes()).into(),
+                }));
+            }
+            (Some("cgroup"), CgroupView::Unified(own)) if !has_cgroup2 => {
+                let source = OsStr::from_bytes(own.as_bytes()).into();
+                external.push(ExternalMount { destination, source });
+            }
+            _ => {}
         }
     }
     if user_namespace {

@@ -16,7 +16,7 @@ use procfs::process::MountInfos;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use sys::Errno;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::sys::stat::{Mode, SFlag, fstat};
@@ -122,7 +122,18 @@ fn check_parent(options: &CheckpointOptions) -> Result<()> {
     if parent.is_absolute() {
         return Err(Error::new("--parent-path: must be relative to --image-path"));
     }
-    let path = options.criu.images.join(parent);
+    let images = &options.criu.images;
+    let mut path = images.join(parent);
+    if !images.exists() {
+        // It will be made, and then its `..` is what is above.
+        path = std::path::absolute(images).unwrap_or_else(|_| images.clone());
+        for part in parent.components() {
+            match part {
+                Component::ParentDir => drop(path.pop()),
+                part => path.push(part),
+            }
+        }
+    }
     let found = fs::read_dir(&path);
     found.map(drop).map_err(|error| {
         Error::new(format!("--parent-path: {}: {}", path.display(), sys::answer(&error)))
