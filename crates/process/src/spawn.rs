@@ -9,6 +9,7 @@ use crate::task::Task;
 use crate::{Error, Plan};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::nix::sched::{CloneFlags, setns, unshare};
 use sys::nix::sys::resource::{getrlimit, setrlimit};
 use sys::process::{Ended, Fork};
@@ -139,6 +140,16 @@ impl Child {
                 (Kind::Failed, Some(fault)) => Err(Error(start_failed(plan, &fault))),
                 _ => Err(Error("talking to init: it sent what makes no sense here".into())),
             },
+        }
+    }
+
+    /// What it told before it ended, if it did: that something was not to be done for it then is no
+    /// wonder, as systemd removes the cgroup with it.
+    pub fn last_words(&self, plan: &impl Describe) -> Option<Error> {
+        let mut polled = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut polled, PollTimeout::ZERO) {
+            Ok(1..) => self.next(plan).err(),
+            _ => None,
         }
     }
 

@@ -312,15 +312,8 @@ fn bring_up(
     };
     let init = &*born.insert(init);
     runtime.debug(|| format!("init is process {}", init.pid));
-    // It makes mounts meanwhile.
-    limit(runtime, &record.cgroup, extras, &bundle.spec)?;
-    if let Some(groups) = &record.rdt {
-        groups.enter(init.pid)?;
-    }
-    network::hand_over(&extras.devices, init.pid)?;
-    let entries = cgroups::entry_files(&record.cgroup)?;
-    init.release(&entries.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
-    sys::fs::close_all(entries).map_err(|errno| Error::call("closing cgroup files", errno))?;
+    serve(runtime, extras, &record.cgroup, record.rdt.as_ref(), init, &bundle.spec)
+        .map_err(|error| init.last_words(plan).map_or(error, Error::from))?;
     container.init = match Identity::of(init.pid) {
         // One that has ended already tells why, over the channel.
         Err(Errno::ESRCH) => Identity::default(),
@@ -330,6 +323,25 @@ fn bring_up(
     attend(plan, container, init, &bundle.spec)?;
     runtime.debug(|| "init is ready".to_owned());
     born.take().ok_or_else(|| Error::new("init is gone"))
+}
+
+/// Does for init what the host's side has to, while it makes mounts, and lets it go on.
+fn serve(
+    runtime: &Runtime,
+    extras: &mut Extras,
+    place: &Place,
+    rdt: Option<&rdt::Groups>,
+    init: &Child,
+    spec: &Spec,
+) -> Result<()> {
+    limit(runtime, place, extras, spec)?;
+    if let Some(groups) = rdt {
+        groups.enter(init.pid)?;
+    }
+    network::hand_over(&extras.devices, init.pid)?;
+    let entries = cgroups::entry_files(place)?;
+    init.release(&entries.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
+    sys::fs::close_all(entries).map_err(|errno| Error::call("closing cgroup files", errno))
 }
 
 /// Limits the cgroups, now that a process is in them.

@@ -4,7 +4,7 @@ use integration_tests::command::{LIMIT, readable, run};
 use integration_tests::console::DescriptorSocket;
 use integration_tests::host::{needs_file, needs_program};
 use integration_tests::test::Test;
-use integration_tests::{Bundle, Container, Value, binary, bundle::push, json, tests};
+use integration_tests::{Bundle, Container, Value, binary, bundle::push, cgroup, json, tests};
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
@@ -45,6 +45,8 @@ fn annotated(bundle: Bundle, name: &str, value: &str) -> Bundle {
 }
 
 fn annotations_without_a_meaning_change_nothing() {
+    // systemd's have one there.
+    cgroup::needs_cgroupfs();
     let others = [
         ("org.systemd.property.TimeoutStopUSec", "uint64 123"),
         ("org.systemd.property.ExecStart", "no value of systemd's"),

@@ -522,7 +522,7 @@ fn what_spec_writes_runs() {
         written["process"]["terminal"] = json!(false);
         if flags.is_empty() {
             // For this test's cgroups to be told from others'.
-            written["linux"]["cgroupsPath"] = json!(format!("/{}", bundle.id()));
+            written["linux"]["cgroupsPath"] = json!(cgroup::path_for(bundle.id()));
         }
         let bundle = bundle.config(|config| *config = written);
         let seen = bundle.report();

@@ -4,7 +4,7 @@ use integration_tests::command::{Running, run, spawn};
 use integration_tests::host::{is_alive, needs_program, wait_for};
 use integration_tests::test::{Test, in_parallel};
 use integration_tests::traces::Trace;
-use integration_tests::{Bundle, Container, Value, bundle::push, json, tests};
+use integration_tests::{Bundle, Container, Value, bundle::push, cgroup, json, tests};
 use std::fs;
 use std::hint::spin_loop;
 use std::process::Command;
@@ -119,6 +119,7 @@ fn killed_create_with_a_user_namespace_leaves_nothing() {
 
 /// Those that it made for its own to be in.
 fn killed_create_leaves_no_cgroup_above_its_own() {
+    cgroup::needs_cgroupfs();
     let bundle = Bundle::new();
     let path = format!("/{}/a/b", bundle.id());
     let bundle = bundle.config(|config| config["linux"]["cgroupsPath"] = json!(path));
