@@ -22,7 +22,7 @@ try: build
     scripts/try "{{ rind }}"
 
 # Everything that must pass before a change goes in, quickest first
-test: lint unit integration validate (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "podman-5")
+test: lint unit integration validate (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "podman-5") vm
 
 # Formatting and clippy, warnings denied
 lint:
@@ -44,6 +44,14 @@ validate *options: build
 # Real engines on rind: Docker, containerd, CRI, Podman (root; --quick: every subject once): docs/engines
 engines *options: build
     integration_tests/engines/run "$@" "{{ rind }}"
+
+# Integration tests that depend on the machine, in a VM with systemd and cgroup v2: docs/testing-in-a-vm.md
+vm *options: build
+    integration_tests/vm/test --quick "$@" "{{ rind }}"
+
+# All integration tests, in a VM of each kind (about an hour where there is no KVM)
+vm-all: build
+    integration_tests/vm/test --all "{{ rind }}"
 
 # Write the manual pages to target/man
 man: build

@@ -35,6 +35,16 @@ pub fn needs_file(path: &str) {
     }
 }
 
+/// Skips the test on a kernel before `major.minor`, which can't do `what`.
+pub fn needs_kernel(major: u32, minor: u32, what: &str) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("osrelease");
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    let mut next = || numbers.next().and_then(Result::ok).unwrap_or(0);
+    if (next(), next()) < (major, minor) {
+        skip(format!("Linux before {major}.{minor} can't {what}"));
+    }
+}
+
 /// Whether this process is root in the first user namespace: nothing here works without.
 #[must_use]
 pub fn is_root() -> bool {

@@ -4,6 +4,7 @@
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::any::Any;
 use std::cell::RefCell;
+use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, set_hook};
 use std::process::ExitCode;
 use std::thread;
@@ -41,17 +42,23 @@ pub fn skip(reason: impl Into<String>) -> ! {
     panic_any(Skipped(reason.into()))
 }
 
-/// Runs `tests` as the command line asks, and prints what came of it as cargo test does.
+/// Runs `tests` as the command line asks, and prints what came of it as cargo test does. Where the
+/// environment has `RIND_TESTS`, only those whose name begins with one of its words.
 #[must_use]
 pub fn run(tests: impl IntoIterator<Item = Test>) -> ExitCode {
     set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(String::new, ToString::to_string);
         PANICKED_AT.replace(place);
     }));
-    let trials = tests.into_iter().map(|test| {
+    let words = env::var("RIND_TESTS").unwrap_or_default();
+    let is_wanted = |name: &str| {
+        words.trim().is_empty() || words.split_whitespace().any(|word| name.starts_with(word))
+    };
+    let trials = tests.into_iter().filter_map(|test| {
         // The crate's name stands before every module's and says nothing.
         let name = test.name.split_once("::").map_or(test.name, |(_, name)| name);
-        Trial::ignorable_test(name, move || conclude(catch_unwind(test.run)))
+        let trial = || Trial::ignorable_test(name, move || conclude(catch_unwind(test.run)));
+        is_wanted(name).then(trial)
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
 }
