@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::file;
-use crate::place::Place;
+use crate::place::{Hierarchy, Place};
 use sys::Errno;
 
 /// What a container gets on a pure v2 host though no limit asks for it: engines read its statistics
@@ -40,15 +40,22 @@ pub(crate) fn enable(place: &Place, needed: &[String], lenient: bool) -> Result<
         here = parent;
     }
     let vital = if lenient { &[] } else { needed };
-    let hand_down = |directory| hand_down(directory, &missing, vital);
+    let hand_down = |directory| hand_down(cgroup, directory, &missing, vital);
     if missing.is_empty() { Ok(()) } else { above.iter().rev().try_for_each(hand_down) }
 }
 
-/// Enables `missing` for the children of `directory`: all or, where that is refused, each that can
-/// be, and it's an error only for a needed one.
-fn hand_down(directory: &String, missing: &[&str], needed: &[String]) -> Result<()> {
+/// Enables `missing` for the children of `directory`, above `cgroup`: all or, where that is refused,
+/// each that can be, and it's an error only for a needed one.
+fn hand_down(
+    cgroup: &Hierarchy,
+    directory: &String,
+    missing: &[&str],
+    needed: &[String],
+) -> Result<()> {
     let path = format!("{directory}/cgroup.subtree_control");
     let all: Vec<_> = missing.iter().map(|name| format!("+{name}")).collect();
+    let Err(errno) = file::write(&path, &all.join(" ")) else { return Ok(()) };
+    refuse_threaded(cgroup)?;
     let refused = |name: &str, errno| {
         let remedy = match errno {
             Errno::EBUSY => "a cgroup that has processes can't hand controllers down",
@@ -58,25 +65,12 @@ fn hand_down(directory: &String, missing: &[&str], needed: &[String]) -> Result<
         let step = format!("linux.resources: writing +{name} to {path}");
         Err(Error::kernel(step, errno).with_remedy(Some(remedy)))
     };
-    match file::write(&path, &all.join(" ")) {
-        Ok(()) => return Ok(()),
+    if errno == Errno::EBUSY {
         // It has processes. One by one it would take the controllers that threads may have, and
-        // with them be the root of a threaded tree, in which the container's cgroup takes nobody.
-        Err(Errno::EBUSY) => {
-            let listed = file::read_value(&path)?;
-            let lacks = |name: &&String| !listed.split_ascii_whitespace().any(|one| one == *name);
-            let lacking = needed.iter().find(lacks);
-            return lacking.map_or(Ok(()), |name| refused(name, Errno::EBUSY));
-        }
-        Err(Errno::EOPNOTSUPP) => {
-            let threaded = format!(
-                "linux.cgroupsPath: no container can be below {directory}, which is threaded, or \
-                 the root of threaded cgroups"
-            );
-            let remedy = "a cgroup that has processes must not hand controllers down";
-            return Err(Error::refused(threaded).with_remedy(Some(remedy)));
-        }
-        Err(_) => {}
+        // with them be the root of threaded cgroups, of which the container's takes nobody.
+        let listed = file::read_value(&path)?;
+        let lacks = |name: &&String| !listed.split_ascii_whitespace().any(|one| one == *name);
+        return needed.iter().find(lacks).map_or(Ok(()), |name| refused(name, errno));
     }
     for (name, write) in missing.iter().zip(all) {
         match file::write(&path, &write) {
@@ -85,6 +79,21 @@ fn hand_down(directory: &String, missing: &[&str], needed: &[String]) -> Result<
         }
     }
     Ok(())
+}
+
+/// An error if `cgroup` is threaded, or would have to be to take a process, as it's below such.
+fn refuse_threaded(cgroup: &Hierarchy) -> Result<()> {
+    let path = cgroup.file("cgroup.type");
+    // One that can't be read says nothing.
+    match file::try_read_value(&path).as_deref().map(str::trim_end) {
+        Ok(kind @ ("threaded" | "domain invalid")) => {
+            let reason = format!("linux.cgroupsPath: {} is of type {kind}", cgroup.directory());
+            let remedy = "no container can be in a threaded cgroup, or below one, or below one \
+                          that has processes and hands controllers down";
+            Err(Error::refused(reason).with_remedy(Some(remedy)))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

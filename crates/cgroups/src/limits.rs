@@ -295,7 +295,7 @@ impl Write {
                 let remedy = match errno {
                     Errno::ENOENT => Some("the kernel, or the cgroup above, has no such limit"),
                     Errno::EBUSY => Some("more than that is in use"),
-                    Errno::EOPNOTSUPP if self.value.contains(':') => {
+                    Errno::EOPNOTSUPP if self.property == "blockIO.weightDevice" => {
                         Some("the device's I/O scheduler has no weights: bfq has them")
                     }
                     Errno::EINVAL if self.file == "memory.limit_in_bytes" => {

@@ -35,7 +35,7 @@ const F_REPLACE: u32 = 1 << 2;
 const PROGRAMS: usize = 64;
 
 /// A descriptor as it stands in an attribute of bpf(2).
-fn number(fd: impl AsFd) -> u32 {
+fn number(fd: &impl AsFd) -> u32 {
     fd.as_fd().as_raw_fd().cast_unsigned()
 }
 
@@ -87,11 +87,11 @@ pub fn attach_device_filter(
     replaced: Option<BorrowedFd>,
 ) -> Result<()> {
     let attributes = Attach {
-        target: number(cgroup),
-        program: number(program),
+        target: number(&cgroup),
+        program: number(&program),
         kind: ATTACH_TYPE_CGROUP_DEVICE,
         flags: if replaced.is_some() { F_ALLOW_MULTI | F_REPLACE } else { F_ALLOW_MULTI },
-        replaced: replaced.map_or(0, number),
+        replaced: replaced.as_ref().map_or(0, number),
     };
     let (pointer, size) = (&raw const attributes, size_of::<Attach>());
     // SAFETY: the attributes are those of the command, hold numbers only and outlive the call.
@@ -102,8 +102,8 @@ pub fn attach_device_filter(
 /// Detaches `program` from the v2 cgroup directory `cgroup`; `ENOENT` if it isn't attached there.
 pub fn detach_device_filter(cgroup: impl AsFd, program: impl AsFd) -> Result<()> {
     let attributes = Attach {
-        target: number(cgroup),
-        program: number(program),
+        target: number(&cgroup),
+        program: number(&program),
         kind: ATTACH_TYPE_CGROUP_DEVICE,
         flags: 0,
         replaced: 0,
@@ -130,7 +130,7 @@ pub fn attached_device_filters(cgroup: impl AsFd) -> Result<Vec<OwnedFd>> {
     }
     let mut ids = [0_u32; PROGRAMS];
     let mut attributes = Query {
-        target: number(cgroup),
+        target: number(&cgroup),
         kind: ATTACH_TYPE_CGROUP_DEVICE,
         flags: [0; 2],
         ids: ids.as_mut_ptr().expose_provenance() as u64,

@@ -35,6 +35,7 @@ mod systemd;
 mod terminal;
 mod tour;
 mod update;
+mod v2;
 
 use integration_tests::{binary, host, test};
 use std::fs;
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
         terminal::TESTS,
         tour::TESTS,
         update::TESTS,
+        v2::TESTS,
     ];
     let ended = test::run(modules.concat());
     // Only this run's copies of the programs are still in it.

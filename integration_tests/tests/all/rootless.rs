@@ -5,7 +5,7 @@ use integration_tests::bundle::push;
 use integration_tests::command;
 use integration_tests::host::{namespace, needs_program, own_namespace};
 use integration_tests::test::Test;
-use integration_tests::{Bundle, Container, Value, binary, json, tests};
+use integration_tests::{Bundle, Container, Value, binary, cgroup, json, tests};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
@@ -29,10 +29,12 @@ pub const TESTS: &[Test] = tests![
 ];
 
 /// No account of this machine has it.
-const USER: u32 = 12345;
+pub const USER: u32 = 12345;
 
 /// A bundle of the user's with what `spec --rootless` writes, and a copy of the runtime beside it.
-fn bundle() -> Bundle {
+pub fn bundle() -> Bundle {
+    // This user has no systemd.
+    cgroup::needs_cgroupfs();
     let bundle = Bundle::new();
     // By another process: what one of ours has open for writing, the child of another thread might
     // have too, and then it can't be run.
@@ -57,7 +59,7 @@ fn bundle() -> Bundle {
 }
 
 /// The runtime, where the user can reach it.
-fn rind(bundle: &Bundle) -> PathBuf {
+pub fn rind(bundle: &Bundle) -> PathBuf {
     bundle.folder().join("runtime")
 }
 
