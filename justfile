@@ -50,8 +50,12 @@ vm *options: build
     integration_tests/vm/test --quick "$@" "{{ rind }}"
 
 # All integration tests, in a VM of each kind (about an hour where there is no KVM)
-vm-all: build
+vm-all: build vm-engines
     integration_tests/vm/test --all "{{ rind }}"
+
+# Docker, containerd, CRI and Podman on rind in a VM, by systemd and cgroupfs: docs/engines
+vm-engines *options: build
+    integration_tests/vm/engines "$@" "{{ rind }}"
 
 # Write the manual pages to target/man
 man: build
