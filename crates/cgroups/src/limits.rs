@@ -47,14 +47,15 @@ pub fn update(place: &Place, resources: &LinuxResources, swap: Option<i64>) -> R
     controllers::enable(place, &needed_controllers(place, &resources)?, false)?;
     let mut undo = Undo::default();
     let updated = write_limits(place, &resources, Some(&mut undo), None);
-    let updated = updated.and_then(|()| match resources.devices() {
-        Some(rules) => devices::replace(place, rules),
-        None => Ok(()),
-    });
     let updated = updated.and_then(|()| {
         unit::update(place, &resources)?;
         // systemd has written them too, in its own units.
         if place.is_systemds() { write_limits(place, &resources, None, None) } else { Ok(()) }
+    });
+    // The last, as they are not set back.
+    let updated = updated.and_then(|()| match resources.devices() {
+        Some(rules) => devices::replace(place, rules),
+        None => Ok(()),
     });
     updated.map_err(|error| undo.take_back(error))
 }

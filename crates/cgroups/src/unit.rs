@@ -263,7 +263,7 @@ fn check_path(place: &Place, pid: i32) -> Result<()> {
             found => {
                 let found = found.map_or("nowhere", |(_, path)| path);
                 return Err(Error::refused(format!(
-                    "systemd has put the container's unit at {found}, not at {expected}"
+                    "systemd has put the container's process at {found}, not at {expected}"
                 )));
             }
         }
@@ -325,7 +325,9 @@ pub fn attach(place: &Place, pid: i32) -> Result<()> {
     });
     let attached =
         systemd.manager.attach(&unit.name, &sub.unwrap_or_default(), &[pid.cast_unsigned()]);
-    attached.map_err(|error| failed("moving a process into", unit, &error))
+    attached.map_err(|error| failed("moving a process into", unit, &error))?;
+    // Elsewhere it would be without the container's limits.
+    check_path(place, pid)
 }
 
 /// Tells systemd of new limits, those that it knows.

@@ -468,26 +468,28 @@ pub(crate) fn choose_place(
         CgroupManager::Disabled => return Ok((Place::disabled(), None)),
         _ => cgroups::Host::detect()?,
     };
-    let in_unit = || -> Result<(Place, Option<Systemd>)> {
+    let in_unit = || -> Result<(Place, Systemd)> {
         let mut systemd = Systemd::connect(*rootless)?;
-        for (name, value) in spec.annotations().iter().flatten() {
-            if let Some(property) = name.strip_prefix(annotations::SYSTEMD_PROPERTY) {
-                let about = |error| Error::from(error).within(&format!("annotation {name}"));
-                systemd.ask(property, value).map_err(about)?;
-            }
-        }
-        Ok((cgroups::locate_unit(&host, path, id, &mut systemd)?, Some(systemd)))
+        Ok((cgroups::locate_unit(&host, path, id, &mut systemd)?, systemd))
     };
-    match manager {
-        CgroupManager::Systemd => return in_unit(),
+    let found = match manager {
+        CgroupManager::Systemd => Some(in_unit()?),
         CgroupManager::Fitting if *rootless && path.is_none() && host.is_pure_v2() => {
-            if let Ok((place, systemd)) = in_unit() {
-                return Ok((place.leniently(), systemd));
-            }
+            in_unit().ok().map(|(place, systemd)| (place.leniently(), systemd))
         }
-        _ => {}
+        _ => None,
+    };
+    let Some((place, mut systemd)) = found else {
+        return Ok((cgroups::locate(&host, path, id, *rootless)?, None));
+    };
+    // Also for who has not asked for systemd a property that can't be is an error.
+    for (name, value) in spec.annotations().iter().flatten() {
+        if let Some(property) = name.strip_prefix(annotations::SYSTEMD_PROPERTY) {
+            let about = |error| Error::from(error).within(&format!("annotation {name}"));
+            systemd.ask(property, value).map_err(about)?;
+        }
     }
-    Ok((cgroups::locate(&host, path, id, *rootless)?, None))
+    Ok((place, Some(systemd)))
 }
 
 fn cgroups_path(spec: &Spec) -> Option<&Path> {

@@ -311,6 +311,7 @@ fn init_is_never_moved() {
     traced.arg(create.get_program()).args(create.get_args());
     let _ = run(traced).succeeded();
     let text = fs::read_to_string(trace).unwrap();
+    assert!(text.contains("clone3("), "nothing was traced: {text}");
     let written: Vec<_> = text
         .lines()
         .filter(|line| line.contains("write(") && line.contains("cgroup.procs>"))
