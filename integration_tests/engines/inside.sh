@@ -110,13 +110,31 @@ ten_at_once() {
 
 skip() { echo "skip: $*"; exit 77; }
 
+# What a row that is about to be stopped waits for: every process, where it is in the kernel, and who
+# is whose child.
+standing() {
+    ps -eo pid,ppid,stat,etimes,wchan:30,args --forest
+    local program
+    for program in $(pgrep -f "^$runtime |^${runtime##*/} " || true); do
+        printf '\n%s: %s\n' "$program" "$(tr '\0' ' ' < "/proc/$program/cmdline")"
+        cat "/proc/$program/syscall" "/proc/$program/stack"
+        ls -l "/proc/$program/fd"
+    done
+    dmesg | tail -n 20
+}
+
 run_row() {
     local row=$1 result=0 log=$logs/$1.log
+    exec 8> >(read -r -t $((seconds - 5)) || [ $? -lt 128 ] || standing > "$logs/$row.standing" 2>&1)
     timeout --kill-after=5 $seconds bash -c "
         set -euo pipefail
         . /work/inside.sh $suite ${runtime##*/} functions
         . /work/$suite.sh
-        row_$row" > "$log" 2>&1 < /dev/null || result=$?
+        PS4='+ \$EPOCHREALTIME ' BASH_XTRACEFD=9
+        set -x
+        row_$row" > "$log" 2>&1 9> "$logs/$row.trace" 8>&- < /dev/null || result=$?
+    exec 8>&-
+    wait $! || true
     case $result in
         0) printf 'ok\t%s\t\n' "$row" >&3 ;;
         77) printf 'skip\t%s\t%s\n' "$row" "$(sed -n 's/^skip: //p' "$log" | tail -n 1)" >&3 ;;
