@@ -29,6 +29,18 @@ pub fn has(feature: &str) -> bool {
     check(needs_criu(), &["--feature", feature])
 }
 
+/// Whether this is a criu that doesn't restore `no_new_privs`: one before 3.19.
+#[must_use]
+pub fn forgets_no_new_privs() -> bool {
+    let mut command = Command::new(needs_criu());
+    command.arg("--version");
+    let output = command::run(command).stdout;
+    let version = output.lines().find_map(|line| line.strip_prefix("Version: "));
+    let mut numbers = version.into_iter().flat_map(|version| version.split('.'));
+    let mut next = || numbers.next().and_then(|number| number.trim().parse::<u32>().ok());
+    (next(), next()) < (Some(3), Some(19))
+}
+
 fn check(criu: &Path, options: &[&str]) -> bool {
     let mut command = Command::new(criu);
     command.arg("check").args(options);

@@ -115,6 +115,14 @@ pub struct Version {
     pub minor: i32,
 }
 
+impl Version {
+    /// Whether what it restores has `no_new_privs` if it had it when it was written down.
+    #[must_use]
+    pub fn keeps_no_new_privs(self) -> bool {
+        self >= Self { major: 3, minor: 19 }
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)

@@ -9,8 +9,8 @@ use crate::create::view;
 use crate::image::{CriuOptions, Image};
 use crate::record::CONFIG;
 use crate::{Error, Result, Runtime, delete};
-use ::criu::{Criu, Feature, Input, Notice, Options, Request, Switch};
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use ::criu::{Criu, Feature, Input, Notice, Options, Request, Switch, Version};
+use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use procfs::FromBufRead;
 use procfs::process::MountInfos;
 use std::fs;
@@ -71,6 +71,7 @@ pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> 
     check_parent(options)?;
     let version = ::criu::check(&options.criu.program, &features(options))?;
     runtime.debug(|| format!("criu is version {version}"));
+    refuse_forgetful(version, &spec)?;
     let image = Image::open(&options.criu, true, "dump.log")?;
     let asked = describe(options, &image, &container, &spec)?;
     let criu = Criu::start(&options.criu.program, Input::Nothing, &[])?;
@@ -106,6 +107,20 @@ pub(crate) fn refuse_without_mounts(mounted_root: bool) -> Result<()> {
         return Err(Error::new(why));
     }
     Ok(())
+}
+
+/// A criu that would have the processes be less restricted than they are.
+pub(crate) fn refuse_forgetful(version: Version, spec: &Spec) -> Result<()> {
+    if version.keeps_no_new_privs() || !wants_no_new_privs(spec) {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "process.noNewPrivileges: criu {version} would forget it, as all before 3.19 do"
+    )))
+}
+
+pub(crate) fn wants_no_new_privs(spec: &Spec) -> bool {
+    spec.process().as_ref().and_then(Process::no_new_privileges).unwrap_or(false)
 }
 
 fn features(options: &CheckpointOptions) -> Vec<Feature> {

@@ -5,7 +5,9 @@
 //! as it wants one; the host's mounts don't change. It is in the container's cgroups before it makes
 //! anything, so that all it makes is too.
 
-use crate::checkpoint::{EXTERNAL_NAMESPACES, FILE, refuse_without_mounts};
+use crate::checkpoint::{
+    EXTERNAL_NAMESPACES, FILE, refuse_forgetful, refuse_without_mounts, wants_no_new_privs,
+};
 use crate::container::Container;
 use crate::create::{
     CreateOptions, Extras, choose_place, clear, limit, new_record, undo_started, view, words,
@@ -115,6 +117,7 @@ fn make(runtime: &Runtime, options: &RestoreOptions) -> Result<Restored> {
     refuse_without_mounts(record.mounted_root)?;
     let version = ::criu::check(&options.criu.program, &[])?;
     runtime.debug(|| format!("criu is version {version}"));
+    refuse_forgetful(version, &bundle.spec)?;
     let image = Image::open(&options.criu, false, LOG)?;
     check_reach(&options.criu.images, &namespaces)?;
     let (console, ours) = terminal::plan(process, create.console_socket.as_deref())?;
@@ -325,6 +328,9 @@ fn answer(
                 protect_root(container.init.pid)?;
             }
         }
+        ("pre-resume", _) if wants_no_new_privs(&prepared.bundle.spec) => {
+            check_no_new_privs(container.init.pid)?;
+        }
         ("orphan-pts-master", Some(master)) => {
             let Some(console) = &prepared.console else {
                 let why =
@@ -337,6 +343,20 @@ fn answer(
         _ => {}
     }
     Ok(())
+}
+
+/// An image that an old criu has made doesn't tell of it.
+fn check_no_new_privs(pid: i32) -> Result<()> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path)
+        .map_err(|error| Error::new(format!("reading {path}: {}", sys::answer(&error))))?;
+    if text.lines().any(|line| line.split_whitespace().eq(["NoNewPrivs:", "1"])) {
+        return Ok(());
+    }
+    Err(Error::new(
+        "process.noNewPrivileges: what criu restored doesn't have it (the image must be made by criu \
+         3.19 or newer, of a container that has it)",
+    ))
 }
 
 /// From here on it is known whose container this is.

@@ -44,6 +44,8 @@ pub const TESTS: &[Test] = tests![
     memory_can_be_fetched_once_the_status_says_so,
     status_must_be_running,
     criu_that_is_missing_is_told,
+    criu_that_forgets_no_new_privs_is_refused,
+    image_without_no_new_privs_is_refused,
     wrong_flags_are_refused,
     taken_id_is_refused_without_effect,
     container_with_mapped_mount_is_refused,
@@ -58,8 +60,11 @@ struct Box {
 }
 
 impl Box {
-    fn new(bundle: Bundle) -> Self {
+    fn new(mut bundle: Bundle) -> Self {
         let _ = needs_criu();
+        if criu::forgets_no_new_privs() {
+            bundle = bundle.config(|config| config["process"]["noNewPrivileges"] = json!(false));
+        }
         let images = bundle.folder().join("image");
         Self { container: Container::new(bundle), images }
     }
@@ -73,7 +78,10 @@ impl Box {
     }
 
     /// Another one that is made of the image of `other`.
-    fn beside(other: &Self, bundle: Bundle) -> Self {
+    fn beside(other: &Self, mut bundle: Bundle) -> Self {
+        if criu::forgets_no_new_privs() {
+            bundle = bundle.config(|config| config["process"]["noNewPrivileges"] = json!(false));
+        }
         let container = Container::beside(&other.container, bundle);
         Self { container, images: other.images.clone() }
     }
@@ -647,6 +655,37 @@ fn criu_that_is_missing_is_told() {
     let _ = call("/bin/false", "checkpoint").failed_with("without an answer");
     assert_eq!(container.status(), "running");
     assert_eq!(command::run(container.command(&["list", "--quiet"])).stdout.lines().count(), 1);
+}
+
+fn criu_that_forgets_no_new_privs_is_refused() {
+    let criu = needs_criu();
+    if !criu::forgets_no_new_privs() {
+        skip("this criu remembers it");
+    }
+    let container = Container::running(Bundle::new());
+    for (name, id) in [("checkpoint", container.id()), ("restore", "another")] {
+        let mut command = container.command(&["--criu", criu.to_str().unwrap(), name]);
+        command.current_dir(container.bundle().path()).args(["--image-path=.", id]);
+        let _ = command::run(command).failed_with("process.noNewPrivileges: criu ");
+    }
+    assert_eq!(container.status(), "running");
+    assert_eq!(command::run(container.command(&["list", "--quiet"])).stdout.lines().count(), 1);
+}
+
+/// As one made by such a criu is.
+fn image_without_no_new_privs_is_refused() {
+    let _ = needs_criu();
+    if criu::forgets_no_new_privs() {
+        skip("this criu restores none that has it");
+    }
+    let without = counting().config(|all| all["process"]["noNewPrivileges"] = json!(false));
+    let counter = Box::running(without);
+    counter.checkpoint(&[]);
+    let other = Box::beside(&counter, counting());
+    let refused = other.to_file("restore", &["--detach"]);
+    let _ = refused.failed_with("process.noNewPrivileges: what criu restored doesn't have it");
+    other.container.assert_no_trace();
+    counter.restore(&[]);
 }
 
 fn wrong_flags_are_refused() {
