@@ -14,6 +14,9 @@ use sys::nix::unistd::{AccessFlags, Uid, access, chown, mkdir};
 /// How often making a cgroup is tried again whose parent another runtime has removed meanwhile.
 const RACES: usize = 16;
 
+/// The controllers that a cgroup with processes can hand down.
+const OF_THREADS: [&str; 4] = ["cpu", "cpuset", "perf_event", "pids"];
+
 /// What is chowned where the kernel doesn't say what a delegated cgroup needs (cgroups(7)).
 const DELEGATED: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
 
@@ -253,13 +256,28 @@ fn may_be_entered(cgroup: &Hierarchy) -> bool {
     access(common.as_str(), AccessFlags::W_OK).is_ok()
 }
 
+/// A cgroup that was there is nobody else's if it has no processes, and takes some if it doesn't hand
+/// down controllers: those that threads may have aside (cgroups(7), no internal processes).
 fn refuse_used(cgroup: &Hierarchy) -> Result<()> {
     let directory = cgroup.directory();
-    match processes::list(&directory)?.len() {
-        0 => Ok(()),
-        count => Err(Error::refused(format!(
+    let count = processes::list(&directory)?.len();
+    if count > 0 {
+        return Err(Error::refused(format!(
             "container's cgroup is not empty: {count} process(es) found in {directory}"
-        ))),
+        )));
+    }
+    if !cgroup.is_unified() || directory == cgroup.mount {
+        return Ok(());
+    }
+    let handed = file::read_value(&cgroup.file("cgroup.subtree_control"))?;
+    let of_domains = |name: &&str| !OF_THREADS.contains(name);
+    match handed.split_ascii_whitespace().find(of_domains) {
+        None => Ok(()),
+        Some(_) => Err(Error::refused(format!(
+            "linux.cgroupsPath: {directory} hands controllers down ({}), so it takes no processes",
+            handed.trim_end()
+        ))
+        .with_remedy(Some("name a cgroup below it"))),
     }
 }
 

@@ -41,6 +41,7 @@ pub const TESTS: &[Test] = tests![
     frozen_processes_are_killed,
     threaded_cgroups_of_the_container,
     cgroup_that_is_no_valid_domain_is_refused,
+    cgroup_that_hands_controllers_down_is_refused,
     below_a_cgroup_with_processes,
     below_a_threaded_cgroup_is_refused,
     process_joins_init_where_only_cgroups_are,
@@ -655,6 +656,22 @@ fn cgroup_that_is_no_valid_domain_is_refused() {
     let bundle = bundle.config(|config| config["linux"]["cgroupsPath"] = json!(path));
     bundle.refused("it is a threaded cgroup, and a container's must be of the type domain");
     assert!(parent.0.exists());
+}
+
+/// The kernel would not let init in: it takes none where controllers for whole processes go further down.
+fn cgroup_that_hands_controllers_down_is_refused() {
+    let bundle = with_resources(json!({}));
+    let parent = Parent::make(&bundle);
+    let path = format!("/{}", parent.name());
+    let there = |bundle: Bundle| bundle.config(|all| all["linux"]["cgroupsPath"] = json!(path));
+    let control = parent.0.join("cgroup.subtree_control");
+    fs::write(&control, "+pids +memory").unwrap();
+    there(bundle).refused("hands controllers down (memory pids), so it takes no processes (name ");
+    assert_eq!(value(&parent.0, "cgroup.subtree_control"), "memory pids");
+    fs::write(&control, "-memory").unwrap();
+    let container = Container::running(there(with_resources(json!({}))));
+    container.stop();
+    container.delete();
 }
 
 /// A process of the test's own.
