@@ -82,6 +82,15 @@ impl OomWatch {
     }
 }
 
+/// How many processes in the container's memory cgroup the kernel has killed for lack of memory; `None`
+/// where it has none, or that is gone.
+#[must_use]
+pub fn oom_kills(place: &Place) -> Option<u64> {
+    let memory = place.controlling("memory").filter(|found| found.joined)?;
+    let name = if memory.is_unified() { "memory.events" } else { "memory.oom_control" };
+    value_of(&file::try_read_value(&memory.file(name)).ok()?, "oom_kill")
+}
+
 /// Has the kernel signal what happens to `file` of the v1 cgroup `memory` (the kernel's
 /// cgroup-v1/memory.rst, OOM Control).
 fn signal(memory: &Hierarchy, file: &OwnedFd) -> sys::Result<EventFd> {

@@ -26,7 +26,7 @@ mod unit;
 
 pub use destroy::{destroy, remove_unused};
 pub use error::{Error, Result};
-pub use events::OomWatch;
+pub use events::{OomWatch, oom_kills};
 pub use freezer::{freeze, freezer_directory, is_frozen, thaw};
 pub use host::Host;
 pub use limits::{apply, update};

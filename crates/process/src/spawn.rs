@@ -158,10 +158,9 @@ impl Child {
     pub fn explain_death(&self, name: &str) -> Error {
         self.abandon();
         Error(match process::wait(&self.pidfd) {
-            Ok(Ended::Killed(9)) => format!(
-                "{name} was killed by SIGKILL before it could run the program (when memory is \
-                 short that is the kernel: see linux.resources.memory.limit)"
-            ),
+            Ok(Ended::Killed(9)) => {
+                format!("{name} was killed by SIGKILL before it could run the program")
+            }
             Ok(Ended::Killed(signal)) => format!("{name} was killed by signal {signal}"),
             Ok(Ended::Exited(status)) => format!("{name} exited with status {status}"),
             Err(errno) => format!("{name} is gone, and waiting for it failed: {}", errno.desc()),

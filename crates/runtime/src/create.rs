@@ -370,7 +370,7 @@ fn attend(plan: &Plan, container: &Container, init: &Child, spec: &Spec) -> Resu
     loop {
         match init.next(plan)? {
             Event::Ready => return Ok(()),
-            Event::Closed => return Err(init.explain_death("init").into()),
+            Event::Closed => return Err(explain_death(init, "init", &container.record.cgroup)),
             Event::Hooks => {
                 run_create_hooks(spec, &container.hook_state("created"))?;
                 init.proceed()?;
@@ -384,6 +384,18 @@ fn attend(plan: &Plan, container: &Container, init: &Child, spec: &Spec) -> Resu
                 init.proceed()?;
             }
         }
+    }
+}
+
+/// Why `child`, which is to be called `name`, has ended without a word: it may be the kernel that has
+/// killed it. Reaps it.
+pub(crate) fn explain_death(child: &Child, name: &str, place: &Place) -> Error {
+    let error = Error::from(child.explain_death(name));
+    match cgroups::oom_kills(place) {
+        None | Some(0) => error,
+        Some(_) => Error::new(format!(
+            "{error}: OOM-killed (memory limit too low?): see linux.resources.memory.limit"
+        )),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::annotations::Requests;
 use crate::container::{Container, Status, find};
-use crate::create::filter;
+use crate::create::{explain_death, filter};
 use crate::record::CONFIG;
 use crate::supervise::Supervisor;
 use crate::terminal::{self, User};
@@ -309,7 +309,9 @@ fn begin(container: &Container, options: &ExecOptions, exec: &Exec, child: &Chil
             Event::Ready if options.exec_fifo.is_some() => return Ok(()),
             Event::Ready => is_ready = true,
             Event::Closed if is_ready => return Ok(()),
-            Event::Closed => return Err(child.explain_death("the process").into()),
+            Event::Closed => {
+                return Err(explain_death(child, "the process", &container.record.cgroup));
+            }
             Event::Listener(number) => {
                 let descriptor = child.descriptor(number)?;
                 if let Some(to) = exec.listener() {
