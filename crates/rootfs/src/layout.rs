@@ -182,8 +182,16 @@ impl Layout {
         };
         let read_only_root =
             spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false);
-        let destinations: Vec<PathBuf> =
-            spec.mounts().iter().flatten().map(|mount| normal(mount.destination())).collect();
+        let is_bind = |index| {
+            mounts.iter().any(|plan| plan.index == index && matches!(plan.what, What::Bind { .. }))
+        };
+        let all = spec.mounts().iter().flatten().enumerate();
+        let destinations: Vec<(PathBuf, bool)> = all
+            .map(|(index, mount)| {
+                let is_kernels = matches!(mount.typ().as_deref(), Some("proc" | "sysfs"));
+                (normal(mount.destination()), is_kernels && !is_bind(index))
+            })
+            .collect();
         let paths = |list: Option<&Vec<String>>, name: &str| -> Result<Vec<CString>, Error> {
             let mut paths: Vec<CString> = Vec::new();
             for path in list.into_iter().flatten() {
@@ -429,12 +437,14 @@ fn working_directory(spec: &Spec) -> Option<CString> {
     (cwd.as_c_str() != c"/").then_some(cwd)
 }
 
-/// Whether certainly nothing is mounted below a path: one of the kernel's own, where no link of the
-/// image leads elsewhere, with no mount configured below it.
-fn is_alone(path: &CStr, destinations: &[PathBuf]) -> bool {
+/// Whether certainly nothing is mounted below a path: it is in a new file system of the kernel's own,
+/// where no link of the image leads elsewhere, with no mount configured below it. Of the mounts, which
+/// are in order, each has its destination, and whether it is such a file system.
+fn is_alone(path: &CStr, mounts: &[(PathBuf, bool)]) -> bool {
     let path = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
-    let kernels = path.starts_with("/proc") || path.starts_with("/sys");
-    kernels && destinations.iter().all(|place| place == path || !place.starts_with(path))
+    let around = mounts.iter().rfind(|(place, _)| path.starts_with(place));
+    around.is_some_and(|(_, is_kernels)| *is_kernels)
+        && mounts.iter().all(|(place, _)| place == path || !place.starts_with(path))
 }
 
 /// The path without `.`, `..` and doubled slashes, as it is where no links are.
@@ -474,8 +484,15 @@ mod tests {
 
     #[test]
     fn a_path_of_the_kernels_with_no_mount_below_is_alone() {
-        let mounts = ["/proc", "/sys", "/sys/fs/cgroup"].map(PathBuf::from);
-        assert!(is_alone(c"/proc/sys", &mounts) && is_alone(c"/sys/firmware", &mounts));
-        assert!(!is_alone(c"/sys/fs", &mounts) && !is_alone(c"/etc", &mounts));
+        let mounts = |proc_is_new| {
+            [("/proc", proc_is_new), ("/sys", true), ("/sys/fs/cgroup", false)]
+                .map(|(place, is_new)| (PathBuf::from(place), is_new))
+        };
+        let all = mounts(true);
+        assert!(is_alone(c"/proc/sys", &all) && is_alone(c"/sys/firmware", &all));
+        assert!(!is_alone(c"/sys/fs", &all) && !is_alone(c"/etc", &all));
+        assert!(!is_alone(c"/sys/fs/cgroup/x", &all));
+        // The host's has more mounted in it.
+        assert!(!is_alone(c"/proc/sys", &mounts(false)));
     }
 }

@@ -1,6 +1,7 @@
 //! Mounts, the root, masked and read-only paths, and sysctl: what the container's mount table says,
 //! and what one can do there.
 
+use crate::rootless::{self, USER};
 use integration_tests::command::run;
 use integration_tests::host::{needs_kernel, needs_program};
 use integration_tests::test::{Test, in_parallel, skip};
@@ -73,6 +74,7 @@ pub const TESTS: &[Test] = tests![
     unknown_root_propagation_is_refused,
     masked_paths,
     read_only_paths,
+    read_only_path_of_the_hosts_proc_keeps_what_is_mounted_below,
     proc_must_be_an_ordinary_folder,
     proc_only_takes_a_proc,
     links_in_destinations_stay_in_the_root,
@@ -1109,6 +1111,33 @@ fn read_only_paths() {
     }
     assert_eq!(seen[5]["writable"], "yes", "only what is listed");
     assert_eq!(seen[6]["error"], "ENOENT");
+}
+
+/// As a user's container has it that is in the host's pid namespace. What is mounted there is locked
+/// for it: the kernel clones it with what is above it, or not at all.
+fn read_only_path_of_the_hosts_proc_keeps_what_is_mounted_below() {
+    let bundle = rootless::bundle().without_namespace("pid").without_mount("/proc");
+    let bundle = bundle.config(|config| {
+        let proc = json!({
+            "destination": "/proc", "type": "bind", "source": "/proc", "options": ["rbind"],
+        });
+        config["mounts"].as_array_mut().unwrap().insert(0, proc);
+        config["linux"]["readonlyPaths"] = json!(["/proc/sys"]);
+        config["linux"]["maskedPaths"] = json!([]);
+    });
+    let [unshare, _] = ["unshare", "setpriv"].map(needs_program);
+    let container = Container::new(bundle);
+    let script = format!(
+        "mount -t tmpfs none /proc/sys/fs && \
+         exec setpriv --reuid {USER} --regid {USER} --clear-groups \"$@\""
+    );
+    let mut command = Command::new(unshare);
+    command.args(["--mount", "--propagation", "private", "/bin/sh", "-c", &script, "sh"]);
+    command.arg(rootless::rind(container.bundle()));
+    command.args(container.command_for("run", &[]).get_args());
+    let seen: Value = serde_json::from_str(&run(command).succeeded().stdout).unwrap();
+    assert!(has(&mount_on(&seen, "/proc/sys")["options"], "ro"), "{seen}");
+    assert_eq!(mount_on(&seen, "/proc/sys/fs")["type"], "tmpfs", "{seen}");
 }
 
 fn proc_must_be_an_ordinary_folder() {
