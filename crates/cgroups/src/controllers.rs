@@ -12,45 +12,46 @@ const EXPECTED: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 /// Makes `needed` controllers, and on a pure v2 host those that every container has, available in
 /// the container's v2 cgroup.
 ///
-/// Only what is missing there is asked for, and only from the lowest cgroups that it takes. That a
-/// needed controller isn't to be had on the host shows when its limit is written; so does, with
+/// Each is asked for only if it is missing there, and only from the lowest cgroup that has it on. That
+/// a needed controller isn't to be had on the host shows when its limit is written; so does, with
 /// `lenient`, whatever else keeps it from us.
 pub(crate) fn enable(place: &Place, needed: &[String], lenient: bool) -> Result<()> {
     let Some(cgroup) = place.unified().filter(|found| found.joined) else { return Ok(()) };
     let expected: &[&str] = if place.is_pure_v2() { &EXPECTED } else { &[] };
     let mut missing: Vec<&str> = needed.iter().map(String::as_str).collect();
     missing.extend(expected.iter().filter(|name| !needed.iter().any(|one| one == *name)));
-    if missing.is_empty() {
-        return Ok(());
-    }
     let mut here = cgroup.directory();
+    // Each cgroup above, and what the next below it lacks.
     let mut above = Vec::new();
-    loop {
+    while !missing.is_empty() {
         let path = format!("{here}/cgroup.controllers");
         let listed = file::read_value(&path)?;
-        let has = |name: &str| listed.split_ascii_whitespace().any(|one| one == name);
-        let complete = missing.iter().all(|name| has(name));
-        let parent = here.rsplit_once('/').map(|(parent, _)| parent.to_owned());
-        let Some(parent) = parent.filter(|_| !complete && here != cgroup.mount) else {
-            // At the top, what the host doesn't have can't be missing.
-            missing.retain(|name| has(name));
+        missing.retain(|name| !listed.split_ascii_whitespace().any(|one| one == *name));
+        let Some((parent, _)) = here.rsplit_once('/').filter(|_| here != cgroup.mount) else {
             break;
         };
-        above.push(parent.clone());
+        let parent = parent.to_owned();
+        above.push((parent.clone(), missing.clone()));
         here = parent;
     }
-    let vital = if lenient { &[] } else { needed };
-    let hand_down = |directory| hand_down(cgroup, directory, &missing, vital);
-    if missing.is_empty() { Ok(()) } else { above.iter().rev().try_for_each(hand_down) }
+    // At the top, what the host doesn't have can't be handed down.
+    for (directory, lacking) in above.iter_mut().rev() {
+        lacking.retain(|name| !missing.contains(name));
+        let vital = |name: &str| !lenient && needed.iter().any(|one| one == name);
+        if !lacking.is_empty() {
+            hand_down(cgroup, directory, lacking, vital)?;
+        }
+    }
+    Ok(())
 }
 
 /// Enables `missing` for the children of `directory`, above `cgroup`: all or, where that is refused,
-/// each that can be, and it's an error only for a needed one.
+/// each that can be, and it's an error only for a vital one.
 fn hand_down(
     cgroup: &Hierarchy,
-    directory: &String,
+    directory: &str,
     missing: &[&str],
-    needed: &[String],
+    vital: impl Fn(&str) -> bool,
 ) -> Result<()> {
     let path = format!("{directory}/cgroup.subtree_control");
     let all: Vec<_> = missing.iter().map(|name| format!("+{name}")).collect();
@@ -68,13 +69,11 @@ fn hand_down(
     if errno == Errno::EBUSY {
         // It has processes. One by one it would take the controllers that threads may have, and
         // with them be the root of threaded cgroups, of which the container's takes nobody.
-        let listed = file::read_value(&path)?;
-        let lacks = |name: &&String| !listed.split_ascii_whitespace().any(|one| one == *name);
-        return needed.iter().find(lacks).map_or(Ok(()), |name| refused(name, errno));
+        return missing.iter().find(|name| vital(name)).map_or(Ok(()), |name| refused(name, errno));
     }
     for (name, write) in missing.iter().zip(all) {
         match file::write(&path, &write) {
-            Err(errno) if needed.iter().any(|one| one == name) => return refused(name, errno),
+            Err(errno) if vital(name) => return refused(name, errno),
             _ => {}
         }
     }
@@ -127,9 +126,9 @@ mod tests {
         let (root, place) = host("missing", [all, "cpuset cpu io memory pids\n", "cpu\n"]);
         enable(&place, &["pids".to_owned()], false).unwrap();
         assert_eq!(written(&root), "");
-        assert_eq!(written(&root.join("slice")), "+pids +cpu +cpuset +io +memory");
+        assert_eq!(written(&root.join("slice")), "+pids +cpuset +io +memory");
         enable(&place, &["rdma".to_owned()], false).unwrap();
-        assert_eq!(written(&root), "+rdma +cpu +cpuset +io +memory +pids");
+        assert_eq!(written(&root), "+rdma");
         fs::remove_dir_all(root).unwrap();
     }
 
@@ -139,6 +138,19 @@ mod tests {
         let (root, place) = host("complete", ["", "", all]);
         enable(&place, &["pids".to_owned()], false).unwrap();
         assert_eq!((written(&root), written(&root.join("slice"))), (String::new(), String::new()));
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    /// As with a user's systemd by Debian's default: what isn't delegated is none of his business.
+    #[test]
+    fn what_is_there_is_not_asked_for_again() {
+        let (root, place) = host("there", ["cpuset cpu io memory pids\n", "memory\n", "memory\n"]);
+        fs::remove_file(root.join("cgroup.subtree_control")).unwrap();
+        fs::create_dir(root.join("cgroup.subtree_control")).unwrap();
+        enable(&place, &["memory".to_owned()], false).unwrap();
+        assert_eq!(written(&root.join("slice")), "+cpu +cpuset +io +pids");
+        assert!(enable(&place, &["memory".to_owned(), "pids".to_owned()], false).is_err());
+        enable(&place, &["memory".to_owned(), "pids".to_owned()], true).unwrap();
         fs::remove_dir_all(root).unwrap();
     }
 
