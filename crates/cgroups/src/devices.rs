@@ -7,6 +7,7 @@ mod list;
 
 use crate::error::{Error, Result};
 use crate::file;
+use crate::host::Host;
 use crate::place::{Hierarchy, Place};
 use crate::properties;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
@@ -29,10 +30,16 @@ pub(crate) fn replace(place: &Place, configured: &[LinuxDeviceCgroup]) -> Result
     set(place, configured, list::replace)
 }
 
+/// The container's v1 list, if it has one.
+pub(crate) fn list_of(place: &Place) -> Result<Option<list::List>> {
+    let found = place.controlling("devices").filter(|one| one.joined && !one.is_unified());
+    found.map(list::current).transpose()
+}
+
 /// What a unit of systemd's is told of the rules.
 pub(crate) fn properties(configured: Option<&[LinuxDeviceCgroup]>) -> Result<Vec<Property>> {
     let rules = rules(configured.unwrap_or_default())?;
-    Ok(properties::devices(allowed::entries(&rules)))
+    Ok(properties::devices(allowed::entries(&rules, Host::detect()?.is_pure_v2())?))
 }
 
 /// Sets the rules, those of v1 by `set_list`; a filter of v2 is replaced by one call.

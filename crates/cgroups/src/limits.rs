@@ -3,6 +3,7 @@
 mod cpu;
 mod current;
 mod io;
+mod kept;
 mod memory;
 mod other;
 mod undo;
@@ -10,7 +11,7 @@ mod undo;
 use crate::error::{Error, Result};
 use crate::place::{Hierarchy, Place};
 use crate::{controllers, devices, file, unit};
-use oci_spec::runtime::LinuxResources;
+use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::os::fd::OwnedFd;
@@ -38,8 +39,13 @@ pub fn apply(place: &Place, resources: Option<&LinuxResources>) -> Result<Vec<St
 /// what `resources` don't set stays as it is. On an error everything is set back.
 ///
 /// `swap` is what `memory.swap` was last set to, by the configuration or an update: v2 keeps a limit
-/// on swap alone.
-pub fn update(place: &Place, resources: &LinuxResources, swap: Option<i64>) -> Result<()> {
+/// on swap alone. `devices` are the rules in force until then, likewise.
+pub fn update(
+    place: &Place,
+    resources: &LinuxResources,
+    swap: Option<i64>,
+    devices: Option<&[LinuxDeviceCgroup]>,
+) -> Result<()> {
     if place.disabled {
         return Err(Error::refused("the container was made without cgroups, so it has no limits"));
     }
@@ -47,11 +53,8 @@ pub fn update(place: &Place, resources: &LinuxResources, swap: Option<i64>) -> R
     controllers::enable(place, &needed_controllers(place, &resources)?, false)?;
     let mut undo = Undo::default();
     let updated = write_limits(place, &resources, Some(&mut undo), None);
-    let updated = updated.and_then(|()| {
-        unit::update(place, &resources)?;
-        // systemd has written them too, in its own units.
-        if place.is_systemds() { write_limits(place, &resources, None, None) } else { Ok(()) }
-    });
+    let updated =
+        updated.and_then(|()| kept::keep(place, devices, || unit::update(place, &resources)));
     // The last, as they are not set back.
     let updated = updated.and_then(|()| match resources.devices() {
         Some(rules) => devices::replace(place, rules),
@@ -422,7 +425,7 @@ mod tests {
                 "pids": { "limit": 5 } }"#,
         );
         // There is no pids.max.
-        let refused = update(&folder.place(), &asked, None).unwrap_err().to_string();
+        let refused = update(&folder.place(), &asked, None, None).unwrap_err().to_string();
         assert!(refused.starts_with("linux.resources.pids.limit: writing 5 to "), "{refused}");
         assert!(refused.ends_with("(the kernel, or the cgroup above, has no such limit)"));
         for (file, before) in
@@ -503,7 +506,7 @@ mod tests {
         let unset = r#"{ "memory": { "limit": 0 }, "cpu": { "shares": 0 }, "network": {},
             "hugepageLimits": [], "unified": {}, "rdma": {} }"#;
         write_limits(&none, &resources(unset), None, None).unwrap();
-        let disabled = update(&Place::disabled(), &resources("{}"), None).unwrap_err();
+        let disabled = update(&Place::disabled(), &resources("{}"), None, None).unwrap_err();
         assert!(disabled.to_string().contains("without cgroups"));
     }
 

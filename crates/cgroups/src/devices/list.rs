@@ -1,9 +1,10 @@
 //! v1's lists: a default, and exceptions to it.
 
-use super::{Access, DEFAULTS, Devices, Kind, Rule, refused};
+use super::{Access, DEFAULTS, Devices, Kind, Rule, refused, rules};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::place::Hierarchy;
+use crate::place::{Hierarchy, Place};
+use oci_spec::runtime::LinuxDeviceCgroup;
 use sys::nix::fcntl::OFlag;
 
 /// Sets the lists of the v1 cgroup `cgroup`.
@@ -35,6 +36,28 @@ pub(super) fn replace(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
     })
 }
 
+impl List {
+    /// Sets the list of a container that is stopped back to this one, after somebody else has changed
+    /// it; `configured` are the rules that it was made by.
+    pub(crate) fn set_back(
+        &self,
+        place: &Place,
+        configured: Option<&[LinuxDeviceCgroup]>,
+    ) -> Result<()> {
+        let Some(cgroup) = place.controlling("devices") else { return Ok(()) };
+        let now = current(cgroup)?;
+        match (self.allow, now.allow) {
+            (false, false) => change(cgroup, &now, self),
+            // With all allowed the kernel doesn't tell what is not.
+            (true, _) => apply(cgroup, &rules(configured.unwrap_or_default())?),
+            (false, true) => {
+                write(&cgroup.file("devices.deny"), ["a".to_owned()])?;
+                change(cgroup, &List::default(), self)
+            }
+        }
+    }
+}
+
 /// Has a list that denies all but its exceptions go from those of one to those of another.
 fn change(cgroup: &Hierarchy, from: &List, to: &List) -> Result<()> {
     let lines = |list: &List, other: &List| -> Vec<String> {
@@ -50,7 +73,7 @@ fn change(cgroup: &Hierarchy, from: &List, to: &List) -> Result<()> {
 }
 
 /// The lists as they are.
-fn current(cgroup: &Hierarchy) -> Result<List> {
+pub(super) fn current(cgroup: &Hierarchy) -> Result<List> {
     let path = cgroup.file("devices.list");
     let text = file::read(&path)?;
     let exceptions = text.lines().filter(|line| !line.starts_with('a')).map(exception);
@@ -93,7 +116,7 @@ fn write(path: &str, lines: impl IntoIterator<Item = String>) -> Result<()> {
 
 /// What rules come to: the fewest writes that make them so.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct List {
+pub(crate) struct List {
     /// Whether what is no exception is allowed.
     pub(super) allow: bool,
     /// In the order of the rules that made them, which devices.list then shows.

@@ -1,0 +1,138 @@
+//! What systemd writes over: told of one property, it writes all that its unit has to the cgroup's
+//! files, in its own units, and the defaults where it knows of nothing.
+
+use crate::devices;
+use crate::error::{Error, Result};
+use crate::file;
+use crate::freezer;
+use crate::place::{Hierarchy, Place};
+use oci_spec::runtime::LinuxDeviceCgroup;
+use sys::Errno;
+
+/// The files that it knows, by the controller, on v2. Those of the same controller in an order in
+/// which each can be written.
+const V2: [(&str, &[&str]); 5] = [
+    ("cpu", &["cpu.idle", "cpu.weight", "cpu.max"]),
+    ("cpuset", &["cpuset.cpus", "cpuset.mems"]),
+    ("io", &["io.weight", "io.bfq.weight", "io.max", "io.latency"]),
+    (
+        "memory",
+        &[
+            "memory.min",
+            "memory.low",
+            "memory.high",
+            "memory.max",
+            "memory.swap.max",
+            "memory.zswap.max",
+            "memory.zswap.writeback",
+            "memory.oom.group",
+        ],
+    ),
+    ("pids", &["pids.max"]),
+];
+
+/// And on v1.
+const V1: [(&str, &[&str]); 4] = [
+    ("cpu", &["cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us"]),
+    (
+        "blkio",
+        &[
+            "blkio.weight",
+            "blkio.bfq.weight",
+            "blkio.throttle.read_bps_device",
+            "blkio.throttle.write_bps_device",
+        ],
+    ),
+    ("memory", &["memory.limit_in_bytes"]),
+    ("pids", &["pids.max"]),
+];
+
+/// Does what has systemd write them, and has the files of the container's cgroups, and its v1 list of
+/// devices, say again what they say now.
+///
+/// `devices` are the rules in force, for where the kernel doesn't tell them all.
+pub(super) fn keep(
+    place: &Place,
+    devices: Option<&[LinuxDeviceCgroup]>,
+    change: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    if !place.is_systemds() {
+        return change();
+    }
+    let files: Vec<(String, String)> = place.hierarchies().flat_map(read).collect();
+    let list = devices::list_of(place)?;
+    // systemd denies all devices and then allows them one by one, of which nobody is to see anything.
+    let stopped = list.is_some() && !freezer::is_frozen(place)?;
+    if stopped {
+        freezer::freeze(place, None)?;
+    }
+    let changed = change().and_then(|()| {
+        files.iter().try_for_each(|(path, value)| set_back(path, value))?;
+        list.as_ref().map_or(Ok(()), |list| list.set_back(place, devices))
+    });
+    let thawed = if stopped { freezer::thaw(place) } else { Ok(()) };
+    changed.and(thawed)
+}
+
+/// The files that there are, and what they say.
+fn read(cgroup: &Hierarchy) -> Vec<(String, String)> {
+    let known: Vec<_> = if cgroup.is_unified() {
+        V2.iter().collect()
+    } else {
+        V1.iter().filter(|(controller, _)| cgroup.has(controller)).collect()
+    };
+    let value = |name: &&str| {
+        let path = cgroup.file(name);
+        file::try_read_value(&path).ok().map(|value| (path, value))
+    };
+    known.iter().flat_map(|(_, files)| files.iter()).filter_map(value).collect()
+}
+
+/// Writes what of `before` the file doesn't say any more: a line each.
+fn set_back(path: &str, before: &str) -> Result<()> {
+    let failed = |errno| Error::kernel(format!("setting {path} back after systemd"), errno);
+    let now = file::try_read_value(path).map_err(failed)?;
+    if now == before {
+        return Ok(());
+    }
+    let lost = before.lines().filter(|line| !now.lines().any(|other| other == *line));
+    // The line's end is for a value that is nothing, as a cpuset's.
+    let mut lost: Vec<String> = lost.map(|line| format!("{line}\n")).collect();
+    if before.trim().is_empty() {
+        lost.push("\n".to_owned());
+    }
+    for line in lost {
+        match file::write(path, &line) {
+            // An idle cgroup has no weight, and its file says 0, which nobody can write.
+            Err(Errno::ERANGE) if path.ends_with("/cpu.weight") => {}
+            written => written.map_err(failed)?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_is_lost_is_written_again() {
+        let path = std::env::temp_dir().join(format!("rind-kept-{}", std::process::id()));
+        let name = path.to_str().unwrap();
+        let table = [
+            ("5\n", "5\n", "5\n"),
+            ("max\n", "5\n", "5\n"),
+            ("8:0 rbps=1 wbps=max\n", "8:0 rbps=2 wbps=max\n8:16 rbps=1\n", "8:16 rbps=1\n"),
+            ("default 100\n", "default 100\n8:0 300\n", "8:0 300\n"),
+        ];
+        for (now, before, written) in table {
+            fs::write(&path, now).unwrap();
+            set_back(name, before).unwrap();
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.starts_with(written), "{now:?} {before:?}: {text:?}");
+        }
+        fs::remove_file(path).unwrap();
+    }
+}
