@@ -36,4 +36,4 @@ pub use make::{
 pub use place::{Hierarchy, Place, locate};
 pub use processes::{processes, signal_all};
 pub use stats::{Stats, stats};
-pub use unit::{Systemd, attach, locate_unit, make_unit, settle_unit};
+pub use unit::{Systemd, attach, attach_beside, locate_unit, make_unit, settle_unit};

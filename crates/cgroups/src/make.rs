@@ -28,7 +28,7 @@ pub type Note<'a> = &'a mut dyn FnMut(&Place) -> std::result::Result<(), String>
 ///
 /// One that exists is taken if it has no processes and isn't frozen. The controllers that
 /// `resources` need are enabled. On an error everything that was made is removed. `note` is called
-/// before any parent is made.
+/// before any parent is made, and anything below rind's own cgroup.
 pub fn make(place: &mut Place, resources: Option<&LinuxResources>, note: Note) -> Result<()> {
     if place.disabled {
         return Ok(());
@@ -43,10 +43,19 @@ pub fn make(place: &mut Place, resources: Option<&LinuxResources>, note: Note) -
     result
 }
 
-fn enter_all(place: &mut Place, note: Note) -> Result<()> {
+fn enter_all(place: &mut Place, mut note: Note) -> Result<()> {
     let (pure, lenient) = (place.is_pure_v2(), place.lenient);
     // How many directories each hierarchy lacks, once one is known to lack a parent.
     let mut missing: Option<Vec<usize>> = None;
+    let plan = |place: &Place, note: &mut Note| {
+        let planned = with_parents(place);
+        note(&planned).map_err(Error::refused)?;
+        Ok(Some(planned.hierarchies.iter().map(|one| one.made).collect()))
+    };
+    // Below our own cgroup nobody else would find it.
+    if place.hierarchies.iter().any(|one| !one.base.is_empty()) {
+        missing = plan(place, &mut note)?;
+    }
     for index in 0..place.hierarchies.len() {
         let try_to_make = |missing: &Option<Vec<usize>>| {
             let count = missing.as_ref().and_then(|all| all.get(index)).copied();
@@ -55,9 +64,7 @@ fn enter_all(place: &mut Place, note: Note) -> Result<()> {
         };
         let mut made = try_to_make(&missing);
         if made == Err(Errno::ENOENT) && missing.is_none() {
-            let planned = with_parents(place);
-            note(&planned).map_err(Error::refused)?;
-            missing = Some(planned.hierarchies.iter().map(|one| one.made).collect());
+            missing = plan(place, &mut note)?;
             made = try_to_make(&missing);
         }
         if let Some(one) = place.hierarchies.get_mut(index) {

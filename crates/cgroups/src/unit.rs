@@ -8,7 +8,7 @@
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::make::{Note, make_directories, provide_cpuset, refuse_frozen, unmake};
+use crate::make::{Note, make_directories, provide_cpuset, refuse_frozen, unmake, with_parents};
 use crate::place::{Hierarchy, Place, join};
 use crate::{controllers, devices, file, limits, properties};
 use oci_spec::runtime::LinuxResources;
@@ -99,6 +99,12 @@ pub fn locate_unit(
     systemd: &mut Systemd,
 ) -> Result<Place> {
     let unit = name_unit(cgroups_path, id, systemd.bus)?;
+    if systemd.bus == Bus::User && !host.is_pure_v2() {
+        let reason = "a user's systemd limits by cgroup v2, and this host has controllers on v1";
+        return Err(
+            Error::refused(reason).with_remedy(Some("use --cgroup-manager cgroupfs, or disabled"))
+        );
+    }
     let slice = systemd::slice_path(&unit.slice)
         .map_err(|why| Error::refused(format!("linux.cgroupsPath: {why}")))?;
     let below = join(&slice, &unit.name);
@@ -186,7 +192,7 @@ pub fn make_unit(
     // The last word is the annotations'.
     all.retain(|one| !systemd.asked.iter().any(|other| other.name == one.name));
     all.extend_from_slice(&systemd.asked);
-    note(&planned(place)).map_err(Error::refused)?;
+    note(&with_parents(place)).map_err(Error::refused)?;
     if let Err(error) = systemd.manager.start_scope(&unit.name, &all) {
         // Unless it's somebody else's, or systemd knows already that it is to stop it.
         if !error.is_unit_exists() && !error.is_timeout() {
@@ -231,15 +237,6 @@ fn device_properties(unit: &Unit, resources: Option<&LinuxResources>) -> Result<
         Bus::System => devices::properties(resources.and_then(|all| all.devices().as_deref())),
         Bus::User => Ok(Vec::new()),
     }
-}
-
-/// The place as it will be.
-fn planned(place: &Place) -> Place {
-    let mut planned = place.clone();
-    for one in &mut planned.hierarchies {
-        one.made = 1;
-    }
-    planned
 }
 
 /// An error if systemd has put the process elsewhere than where it was to be: what the container
@@ -317,17 +314,36 @@ pub fn attach(place: &Place, pid: i32) -> Result<()> {
             "start rind in such, by systemd-run --user --scope, or use --cgroup-manager systemd",
         )));
     };
-    let of_user = unit.bus == Bus::User;
-    let mut systemd = Systemd::connect(of_user)?;
-    let sub = place.unified().and_then(|one| {
-        let rest = one.below.split_once(unit.name.as_str())?.1;
-        Some(rest.trim_start_matches('/').to_owned())
-    });
-    let attached =
-        systemd.manager.attach(&unit.name, &sub.unwrap_or_default(), &[pid.cast_unsigned()]);
-    attached.map_err(|error| failed("moving a process into", unit, &error))?;
+    let below = place.unified().and_then(|one| below_unit(&one.below, unit)).unwrap_or_default();
+    attach_below(unit, below, pid)?;
     // Elsewhere it would be without the container's limits.
     check_path(place, pid)
+}
+
+/// The same, into the cgroup below the unit that `init` is in; `false` if init isn't below it.
+pub fn attach_beside(place: &Place, pid: i32, init: i32) -> Result<bool> {
+    let Some((unit, top)) = place.unit.as_ref().zip(place.unified()) else { return Ok(false) };
+    let of = |pid| -> Result<String> {
+        let text = file::read_value(&format!("/proc/{pid}/cgroup"))?;
+        let found = text.lines().find_map(|line| line.strip_prefix("0::"));
+        Ok(found.unwrap_or_default().trim_matches('/').to_owned())
+    };
+    let there = of(init)?;
+    let inside = there.strip_prefix(&format!("{}/", join(&top.base, &top.below)));
+    let Some(below) = inside.and_then(|_| below_unit(&there, unit)) else { return Ok(false) };
+    attach_below(unit, below, pid)?;
+    Ok(of(pid)? == there)
+}
+
+/// What of a path is below the unit's own cgroup.
+fn below_unit<'a>(path: &'a str, unit: &Unit) -> Option<&'a str> {
+    Some(path.split_once(unit.name.as_str())?.1.trim_start_matches('/'))
+}
+
+fn attach_below(unit: &Unit, below: &str, pid: i32) -> Result<()> {
+    let mut systemd = Systemd::connect(unit.bus == Bus::User)?;
+    let attached = systemd.manager.attach(&unit.name, below, &[pid.cast_unsigned()]);
+    attached.map_err(|error| failed("moving a process into", unit, &error))
 }
 
 /// Tells systemd of new limits, those that it knows.

@@ -19,7 +19,7 @@ use crate::task::{Given, Task};
 use oci_spec::runtime::{ExecCPUAffinity, Linux, Process};
 use seccomp::Filter;
 use std::convert::Infallible;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::fs::Scratch;
 use sys::nix::fcntl::{AT_FDCWD, OFlag, ResolveFlag, open};
 use sys::nix::libc::c_ulong;
@@ -101,13 +101,19 @@ impl Exec {
         }
         spawn::raise_hard_limits(&self.task);
         let chosen = matches!(cradle, Cradle::Cgroup(_));
+        let moved = matches!(cradle, Cradle::Hops(_));
         let child = if matches!(cradle, Cradle::Hops(_)) || !self.joins_pids()? {
             spawn::fork_through_hop(self, cradle, &HOP)?.map(|child| (child, true))
         } else {
             self.fork(&cradle)?.map(|child| (child, false))
         };
         match child {
-            Ok((child, through_hop)) => {
+            Ok((mut child, through_hop)) => {
+                if moved {
+                    // The hop may have told the number that it has in the container: a try before may
+                    // have joined the pid namespace for children of ours, as this one is.
+                    child.pid = host_pid(&child.pidfd)?;
+                }
                 if through_hop {
                     child.release(&[])?;
                 }
@@ -163,12 +169,25 @@ impl Exec {
     }
 }
 
+/// The number of a process in our own pid namespace, which `/proc` tells of its pidfd.
+fn host_pid(pidfd: &OwnedFd) -> Result<i32, Error> {
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Error(format!("reading {path}: {}", sys::answer(&error))))?;
+    let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    number.ok_or_else(|| Error(format!("{path} has no pid: {text:?}")))
+}
+
 impl Describe for Exec {
     fn describe(&self, fault: &Fault) -> String {
         match (fault.stage, fault.errno) {
             // The kernel's answers to whoever comes too late.
             (Stage::EnterContainer | Stage::EnterCgroup, Errno::ESRCH | Errno::ENODEV)
-            | (Stage::Fork, Errno::ENOMEM | Errno::ENODEV) => "container not running".to_owned(),
+            | (Stage::Fork, Errno::ENODEV) => "container not running".to_owned(),
+            // The kernel has one answer for a pid namespace that ends, and for the end of its memory.
+            (Stage::Fork, Errno::ENOMEM) => {
+                "container not running (or out of memory to fork in it)".to_owned()
+            }
             (Stage::Fork, errno) => {
                 let remedy = match errno {
                     Errno::EAGAIN => {

@@ -153,13 +153,19 @@ impl Child {
         }
     }
 
-    /// Why it, which is to be called `name`, is gone though it has told nothing. Reaps it.
+    /// Why it, which is to be called `name`, is gone though it has told nothing. Reaps it. Should it
+    /// have been killed by SIGKILL, `killer` may say by whom.
     #[must_use]
-    pub fn explain_death(&self, name: &str) -> Error {
+    pub fn explain_death(
+        &self,
+        name: &str,
+        killer: impl FnOnce() -> Option<&'static str>,
+    ) -> Error {
         self.abandon();
         Error(match process::wait(&self.pidfd) {
             Ok(Ended::Killed(9)) => {
-                format!("{name} was killed by SIGKILL before it could run the program")
+                let told = format!("{name} was killed by SIGKILL before it could run the program");
+                killer().map_or(told.clone(), |killer| format!("{told}: {killer}"))
             }
             Ok(Ended::Killed(signal)) => format!("{name} was killed by signal {signal}"),
             Ok(Ended::Exited(status)) => format!("{name} exited with status {status}"),

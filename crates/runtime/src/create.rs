@@ -370,7 +370,9 @@ fn attend(plan: &Plan, container: &Container, init: &Child, spec: &Spec) -> Resu
     loop {
         match init.next(plan)? {
             Event::Ready => return Ok(()),
-            Event::Closed => return Err(explain_death(init, "init", &container.record.cgroup)),
+            Event::Closed => {
+                return Err(init.explain_death("init", || killer(&container.record.cgroup)).into());
+            }
             Event::Hooks => {
                 run_create_hooks(spec, &container.hook_state("created"))?;
                 init.proceed()?;
@@ -387,16 +389,10 @@ fn attend(plan: &Plan, container: &Container, init: &Child, spec: &Spec) -> Resu
     }
 }
 
-/// Why `child`, which is to be called `name`, has ended without a word: it may be the kernel that has
-/// killed it. Reaps it.
-pub(crate) fn explain_death(child: &Child, name: &str, place: &Place) -> Error {
-    let error = Error::from(child.explain_death(name));
-    match cgroups::oom_kills(place) {
-        None | Some(0) => error,
-        Some(_) => Error::new(format!(
-            "{error}: OOM-killed (memory limit too low?): see linux.resources.memory.limit"
-        )),
-    }
+/// What may have killed init: its cgroup is new, so that kills in it are init's.
+fn killer(place: &Place) -> Option<&'static str> {
+    let kills = cgroups::oom_kills(place).filter(|&kills| kills > 0);
+    kills.map(|_| "OOM-killed (memory limit too low?): see linux.resources.memory.limit")
 }
 
 /// Takes back what was made of a container, as far as it was: errors here would only hide the one

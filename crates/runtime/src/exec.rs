@@ -2,7 +2,7 @@
 
 use crate::annotations::Requests;
 use crate::container::{Container, Status, find};
-use crate::create::{explain_death, filter};
+use crate::create::filter;
 use crate::record::CONFIG;
 use crate::supervise::Supervisor;
 use crate::terminal::{self, User};
@@ -296,7 +296,16 @@ fn spawn(container: &Container, options: &ExecOptions, exec: &mut Exec) -> Resul
             Err(errno) => errno,
         };
     }
-    let mut attach = |hop| cgroups::attach(&place, hop).map_err(|error| error.to_string());
+    let mut attach = |hop| {
+        let attached = cgroups::attach(&place, hop);
+        // That there are only cgroups in it is told by systemd as that it couldn't.
+        let attached = attached.or_else(|error| {
+            let sub = if options.cgroups.is_empty() { Some(container.init.pid) } else { None };
+            let beside = sub.map(|init| cgroups::attach_beside(&place, hop, init));
+            beside.transpose().ok().flatten().filter(|&done| done).map(drop).ok_or(error)
+        });
+        attached.map_err(|error| error.to_string())
+    };
     exec.spawn(Cradle::Hops(&mut attach))?
         .map_err(|_| Error::call("forking into the container's cgroup", denied))
 }
@@ -310,7 +319,7 @@ fn begin(container: &Container, options: &ExecOptions, exec: &Exec, child: &Chil
             Event::Ready => is_ready = true,
             Event::Closed if is_ready => return Ok(()),
             Event::Closed => {
-                return Err(explain_death(child, "the process", &container.record.cgroup));
+                return Err(child.explain_death("the process", || killer(container)).into());
             }
             Event::Listener(number) => {
                 let descriptor = child.descriptor(number)?;
@@ -323,6 +332,14 @@ fn begin(container: &Container, options: &ExecOptions, exec: &Exec, child: &Chil
             Event::Hooks => return Err(Error::new("talking to the process: it has no hooks")),
         }
     }
+}
+
+/// What may have killed it: the kernel, if the container has come to the end of its memory before.
+fn killer(container: &Container) -> Option<&'static str> {
+    let kills = cgroups::oom_kills(&container.record.cgroup).filter(|&kills| kills > 0);
+    kills.map(|_| {
+        "possibly OOM-killed, as others in the container were: see linux.resources.memory.limit"
+    })
 }
 
 /// Gives out what the caller asked for of the new process.
