@@ -49,7 +49,7 @@ engines *options: build
 vm *options: build
     integration_tests/vm/test --quick "$@" "{{ rind }}"
 
-# All integration tests, in a VM of each kind (about an hour where there is no KVM)
+# All integration tests, in VMs of five kinds, and engines (some hours where there is no KVM)
 vm-all: build vm-engines
     integration_tests/vm/test --all "{{ rind }}"
 

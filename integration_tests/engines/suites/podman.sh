@@ -114,7 +114,7 @@ row_detached() {
     box busybox sh -c 'echo out; echo err >&2; exit 7'
     same status 7 "$(podman wait box)"
     same state "exited 7 false" "$(inspect '.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled')"
-    same event 7 "$(podman events --stream=false --filter event=died --filter container=box --format '{{.ContainerExitCode}}')"
+    same event 7 "$(podman events --stream=false --filter event=died --filter "container=$(inspect .Id)" --format '{{.ContainerExitCode}}')"
 }
 
 row_terminal() { # quick

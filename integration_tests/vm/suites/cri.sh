@@ -4,8 +4,8 @@
 . /work/base/cri.sh
 . /work/common.sh
 
-# A pod's parent is a slice, as a kubelet has it whose cgroupDriver is `systemd`.
-in_place_of pod 's|/kubepods/$name|kubepods-$name.slice|'
+# A pod's parent is a slice, by its whole path, as a kubelet has it whose cgroupDriver is `systemd`.
+in_place_of pod 's|/kubepods/$name|/kubepods.slice/kubepods-$name.slice|'
 in_place_of write_config '/sed/s/sed "/sed "s|SystemdCgroup = false.*|SystemdCgroup = true|; /'
 # v2's weight for 512 shares, by the formula that newer runtimes have.
 in_place_of row_limits 's/ 512 20 / 512 20 59 /'
