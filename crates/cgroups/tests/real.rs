@@ -210,11 +210,15 @@ fn limits_of_v2_are_in_the_kernels_files() {
     assert!(!container.directory("").join("rdma.max").exists(), "only what is needed");
     let raised = json!({ "memory": { "limit": 512 << 20, "swap": 512 << 20 },
         "cpu": { "quota": 5_000, "burst": 2_000 }, "rdma": {} });
-    cgroups::update(&container.place, &of(&raised), None).unwrap();
+    cgroups::update(&container.place, &of(&raised), None, None).unwrap();
     assert_eq!(container.value("", "memory.swap.max"), "0");
     assert_eq!(container.value("", "cpu.max"), "5000 50000", "the period stays");
-    let refused =
-        cgroups::update(&container.place, &of(&json!({ "unified": { "no.such": "1" } })), None);
+    let refused = cgroups::update(
+        &container.place,
+        &of(&json!({ "unified": { "no.such": "1" } })),
+        None,
+        None,
+    );
     let refused = refused.unwrap_err().to_string();
     assert!(refused.starts_with("linux.resources.unified.no.such: writing 1 to /"), "{refused}");
     let child = container.run("", "exec sleep 1000");
@@ -240,7 +244,7 @@ fn limits_can_be_raised_and_lowered_whatever_they_bound() {
             "memory": { "limit": limit << 20, "swap": limit << 20 },
             "cpu": { "quota": quota, "period": 100_000, "burst": quota / 2 },
         });
-        cgroups::update(&container.place, &of(&resources), None).unwrap();
+        cgroups::update(&container.place, &of(&resources), None, None).unwrap();
         let bytes = (limit << 20).to_string();
         assert_eq!(container.value("memory", "memory.limit_in_bytes"), bytes);
         assert_eq!(container.value("memory", "memory.memsw.limit_in_bytes"), bytes);
@@ -248,7 +252,7 @@ fn limits_can_be_raised_and_lowered_whatever_they_bound() {
         assert_eq!(container.value("cpu", "cpu.cfs_burst_us"), (quota / 2).to_string());
     }
     let unlimited = json!({ "memory": { "limit": -1 } });
-    cgroups::update(&container.place, &of(&unlimited), None).unwrap();
+    cgroups::update(&container.place, &of(&unlimited), None, None).unwrap();
     let lines = container.value("devices", "devices.list").lines().count();
     assert_eq!(lines, 10, "an update leaves the device rules");
 }
@@ -280,7 +284,7 @@ fn a_refused_update_changes_nothing() {
         for limit in [8 << 20, 512 << 20] {
             let mut asked = last.clone();
             asked["memory"] = json!({ "limit": limit, "swap": limit, "disableOOMKiller": true });
-            let refused = cgroups::update(&container.place, &of(&asked), None);
+            let refused = cgroups::update(&container.place, &of(&asked), None, None);
             let refused = refused.unwrap_err().to_string();
             assert!(!refused.contains("not set back"), "{refused}");
             for (controller, file, value) in &files {
@@ -309,16 +313,16 @@ fn device_rules_are_replaced_while_devices_are_used() {
     for round in 0..50 {
         let access = if round % 2 == 0 { "r" } else { "wm" };
         let asked = json!({ "devices": [rule(237, access), rule(8, "rwm")] });
-        cgroups::update(&container.place, &of(&asked), None).unwrap();
+        cgroups::update(&container.place, &of(&asked), None, None).unwrap();
         assert_eq!(lines(&container), [format!("c 10:237 {access}"), "c 10:8 rwm".to_owned()]);
     }
     assert!(child.try_wait().unwrap().is_none(), "it was denied /dev/null");
     cgroups::signal_all(&container.place, SIGKILL).unwrap();
     assert_eq!(ended_by(child), Some(SIGKILL));
     let all = json!({ "devices": [{ "allow": true }] });
-    cgroups::update(&container.place, &of(&all), None).unwrap();
+    cgroups::update(&container.place, &of(&all), None, None).unwrap();
     assert_eq!(container.value("devices", "devices.list"), "a *:* rwm");
-    cgroups::update(&container.place, &of(&json!({ "devices": [] })), None).unwrap();
+    cgroups::update(&container.place, &of(&json!({ "devices": [] })), None, None).unwrap();
     assert_eq!(container.value("devices", "devices.list").lines().count(), 10);
 }
 
@@ -376,7 +380,7 @@ fn what_the_kernel_refuses_names_file_and_value() {
             ["linux.resources.rdma.x: ", "", "rdma.max"],
         ),
     ] {
-        match cgroups::update(&container.place, &of(&resources), None) {
+        match cgroups::update(&container.place, &of(&resources), None, None) {
             Err(error) => {
                 let text = error.to_string();
                 assert!(parts.iter().all(|part| text.contains(part)), "{text}");
@@ -402,10 +406,12 @@ fn a_limit_below_what_is_used_is_rejected() {
         std::thread::yield_now();
     }
     let resources = json!({ "memory": { "limit": 4096, "checkBeforeUpdate": true } });
-    let error = cgroups::update(&container.place, &of(&resources), None).unwrap_err().to_string();
+    let error =
+        cgroups::update(&container.place, &of(&resources), None, None).unwrap_err().to_string();
     assert!(error.contains("rejecting memory limit 4096 <= usage"), "{error}");
     let resources = json!({ "memory": { "limit": 4096, "swap": 8192, "checkBeforeUpdate": true } });
-    let error = cgroups::update(&container.place, &of(&resources), None).unwrap_err().to_string();
+    let error =
+        cgroups::update(&container.place, &of(&resources), None, None).unwrap_err().to_string();
     assert!(error.contains("rejecting memory+swap limit 8192 <= usage"), "{error}");
     cgroups::destroy(&container.place).unwrap();
     assert_eq!(ended_by(child), Some(SIGKILL));
@@ -462,7 +468,7 @@ fn a_device_filter_is_kept_to_and_can_be_replaced() {
     assert_eq!(answer(), "made\nwritten\n", "replaced");
     cgroups::apply(&container.place, None).unwrap();
     assert_eq!(answer(), "made\n");
-    let update = |resources| cgroups::update(&container.place, &of(&resources), None);
+    let update = |resources| cgroups::update(&container.place, &of(&resources), None, None);
     update(json!({ "devices": [rule(true, "r")] })).unwrap();
     assert_eq!(answer(), "made\nread\n", "updated");
     update(json!({})).unwrap();
