@@ -147,6 +147,13 @@ fn mount_remedy(fault: &Fault, plan: &MountPlan) -> &'static str {
             ": from within a user namespace a flag that the mount had outside can't be cleared, \
              nor its access times changed"
         }
+        (Step::Make, What::FileSystem { name, .. })
+            if name.as_c_str() == c"proc" && fault.errno == sys::Errno::EPERM =>
+        {
+            ": in a user namespace the kernel makes a proc only for a pid namespace that is its own \
+             (for the host's, bind /proc), and where nothing covers parts of the proc outside (a \
+             container that this is run in needs an unmasked /proc)"
+        }
         (Step::FileSystem, _) if fault.errno == sys::Errno::ENODEV => {
             ": the kernel has no such file system (is a module missing?)"
         }

@@ -1,10 +1,11 @@
 //! Nothing is leaked, whatever is killed when: after every fault `delete --force` clears all.
 
-use integration_tests::command::{Running, run, spawn};
+use integration_tests::command::{Output, Running, run, spawn};
 use integration_tests::host::{is_alive, needs_program, wait_for};
 use integration_tests::test::{Test, in_parallel};
 use integration_tests::traces::Trace;
 use integration_tests::{Bundle, Container, Value, bundle::push, cgroup, json, tests};
+use std::fmt::Debug;
 use std::fs;
 use std::hint::spin_loop;
 use std::process::Command;
@@ -59,14 +60,20 @@ fn kill_after(command: Command, after: Duration) {
 /// Has `delete --force` clear what a killed command left.
 #[track_caller]
 fn clear(container: &Container, when: Duration) {
-    let output = container.call("delete", &["--force"]);
-    assert!(output.code == 0 && output.stderr.is_empty(), "killed after {when:?}: {output:#?}");
+    clear_by(container, when, || container.call("delete", &["--force"]));
+}
+
+/// As [`clear`], of a command that was killed at `when`, by a `delete --force` of the caller's.
+#[track_caller]
+pub(crate) fn clear_by(container: &Container, when: impl Debug, delete: impl FnOnce() -> Output) {
+    let output = delete();
+    assert!(output.code == 0 && output.stderr.is_empty(), "killed at {when:?}: {output:#?}");
     // An init that nobody knew of ends when it next looks at its parent; the rest must be gone.
     let is_process = |trace: &Trace| matches!(trace, Trace::Process(..));
     let left: Vec<Trace> =
         container.traces().into_iter().filter(|trace| !is_process(trace)).collect();
-    assert!(left.is_empty(), "killed after {when:?}, delete --force has left {left:#?}");
-    wait_for(&format!("all to end of what was killed after {when:?}"), || {
+    assert!(left.is_empty(), "killed at {when:?}, delete --force has left {left:#?}");
+    wait_for(&format!("all to end of what was killed at {when:?}"), || {
         !container.traces().iter().any(is_process)
     });
     container.assert_no_trace();

@@ -16,6 +16,7 @@ mod events;
 mod exec;
 mod faults;
 mod hooks;
+mod killed;
 mod lifecycle;
 mod memory_policy;
 mod mounts;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         events::TESTS,
         faults::TESTS,
         hooks::TESTS,
+        killed::TESTS,
         lifecycle::TESTS,
         memory_policy::TESTS,
         mounts::TESTS,

@@ -2,9 +2,9 @@
 //! such a user can't have.
 
 use integration_tests::bundle::push;
-use integration_tests::command;
+use integration_tests::command::{self, Output};
 use integration_tests::host::{namespace, needs_program, own_namespace};
-use integration_tests::test::Test;
+use integration_tests::test::{Test, skip};
 use integration_tests::{Bundle, Container, Value, binary, cgroup, json, tests};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
@@ -22,7 +22,15 @@ pub const TESTS: &[Test] = tests![
     subordinate_ids_of_others_are_refused,
     missing_newuidmap_is_named,
     limit_without_a_cgroup_is_a_warning,
+    user_may_insist_on_cgroups,
+    root_may_do_without_cgroups,
+    root_as_a_user_has_what_there_is,
     cgroups_path_without_permission_is_refused,
+    commands_without_a_cgroup_say_so,
+    signals_without_a_cgroup_reach_init,
+    covered_parts_of_proc_are_named,
+    hosts_processes_take_a_bound_proc,
+    own_cgroup_is_bound_read_only_without_a_cgroup_namespace,
     user_executes_programs,
     executions_in_parallel_lose_none,
     user_executes_programs_with_subordinate_ids,
@@ -258,6 +266,82 @@ fn limit_without_a_cgroup_is_a_warning() {
     container.assert_no_trace();
 }
 
+const ONE_LIMIT: &str = "linux.resources.pids.limit";
+
+fn with_one_limit(bundle: Bundle) -> Bundle {
+    bundle.config(|config| {
+        let linux = config["linux"].as_object_mut().unwrap();
+        linux.remove("cgroupsPath");
+        linux.insert("resources".to_owned(), json!({ "pids": { "limit": 10 } }));
+    })
+}
+
+/// It ran, and one line is all there is to say: that the limit doesn't hold.
+#[track_caller]
+fn assert_one_warning(output: &Output) {
+    assert_eq!(output.code, 0, "{output:#?}");
+    let lines: Vec<&str> = output.stderr.lines().collect();
+    assert_eq!(lines.len(), 1, "{output:#?}");
+    assert!(lines[0].contains(ONE_LIMIT), "{output:#?}");
+    assert!(lines[0].contains("the container goes without this limit"), "{output:#?}");
+}
+
+fn user_may_insist_on_cgroups() {
+    let mut container = Container::new(with_one_limit(bundle()));
+    for flags in [&[][..], &["--rootless", "auto"], &["--rootless", "true"]] {
+        container = container.with_flags(flags);
+        assert_one_warning(&command::run(command_for(&container, "run", &[])));
+        container.assert_no_trace();
+    }
+    container = container.with_flags(&["--rootless", "false"]);
+    let refused = command::run(command_for(&container, "run", &[]));
+    let _ = refused.failed_with("needs root, or a cgroup that is delegated");
+    container.assert_no_trace();
+}
+
+/// `run` by root, to whom this machine's cgroups can only be read.
+fn run_with_cgroups_read_only(container: &Container) -> Output {
+    let script = "while [ \"$1\" != -- ]; do mount -o remount,bind,ro \"$1\"; shift; done; \
+                  shift; exec \"$@\"";
+    let mut command = Command::new(needs_program("unshare"));
+    command.args(["--mount", "--propagation", "private", "sh", "-euc", script, "-"]);
+    command.args(cgroup::hierarchies().iter().map(|one| &one.mount)).arg("--");
+    let run = container.command_for("run", &[]);
+    command.arg(run.get_program()).args(run.get_args());
+    command::run(without_systemd(command))
+}
+
+/// Nobody's own systemd is in reach of the command.
+fn without_systemd(mut command: Command) -> Command {
+    command.env_remove("XDG_RUNTIME_DIR").env_remove("DBUS_SESSION_BUS_ADDRESS");
+    command
+}
+
+fn root_may_do_without_cgroups() {
+    cgroup::needs_cgroupfs();
+    let mut container = Container::new(with_one_limit(Bundle::new()));
+    for flags in [&[][..], &["--rootless", "auto"], &["--rootless", "false"]] {
+        container = container.with_flags(flags);
+        let refused = run_with_cgroups_read_only(&container);
+        let _ = refused.failed_with("the cgroup file system is mounted read-only");
+        container.assert_no_trace();
+    }
+    container = container.with_flags(&["--rootless", "true"]);
+    assert_one_warning(&run_with_cgroups_read_only(&container));
+    container.assert_no_trace();
+}
+
+fn root_as_a_user_has_what_there_is() {
+    cgroup::needs_cgroupfs();
+    let bundle = with_one_limit(Bundle::new().probing(&["sleep"]));
+    let mut container = Container::new(bundle).with_flags(&["--rootless", "true"]);
+    container.make_by(without_systemd(container.command_for("create", &[])));
+    let folder = cgroup::folder_of(container.pid(), "pids");
+    assert!(folder.ends_with(container.id()), "{}", folder.display());
+    assert_eq!(cgroup::value(&folder, "pids.max"), "10");
+    container.delete();
+}
+
 fn cgroups_path_without_permission_is_refused() {
     let bundle = bundle();
     let path = format!("/{}", bundle.id());
@@ -266,6 +350,144 @@ fn cgroups_path_without_permission_is_refused() {
     let output = command::run(command_for(&container, "create", &[]));
     let _ = output.failed_with("needs root, or a cgroup that is delegated");
     container.assert_no_trace();
+}
+
+/// It shares the host's processes, and so takes the host's proc.
+pub fn among_the_hosts_processes(bundle: Bundle) -> Bundle {
+    bundle.without_namespace("pid").without_mount("/proc").config(|config| {
+        let proc = json!({
+            "destination": "/proc", "type": "bind", "source": "/proc", "options": ["rbind"],
+        });
+        config["mounts"].as_array_mut().unwrap().insert(0, proc);
+    })
+}
+
+/// A container that has been started by the user, who has no cgroup for it.
+fn started_without_a_cgroup(bundle: Bundle) -> Container {
+    let mut container = Container::new(bundle.probing(&["sleep"]));
+    container.make_by(command_for(&container, "run", &["--detach"]));
+    container.wait_line("ready");
+    assert_eq!(cgroup::named(container.id()), Vec::<PathBuf>::new());
+    container
+}
+
+fn commands_without_a_cgroup_say_so() {
+    let container = started_without_a_cgroup(bundle());
+    let call = |name, flags: &[&str]| command::run(command_for(&container, name, flags));
+    let no_limit = "cannot set pids limit: container could not join or create cgroup";
+    for (name, flags, expected) in [
+        ("update", &["--pids-limit", "5"][..], no_limit),
+        ("pause", &[], "no freezer: container could not join or create cgroup"),
+        ("resume", &[], "container not paused: running"),
+        ("ps", &[], "the container has no cgroup"),
+        ("ps", &["--format", "json"], "the container has no cgroup"),
+        ("events", &["--stats"], "the container has no cgroup"),
+        ("events", &[], "the container has no cgroup"),
+        ("delete", &[], "is not stopped: running"),
+    ] {
+        let output = call(name, flags).failed_with(expected);
+        assert_eq!((output.stderr.lines().count(), output.stdout.as_str()), (1, ""), "{output:#?}");
+        assert_eq!(container.status(), "running", "{name}");
+    }
+    let _ = call("delete", &["--force"]).succeeded();
+    container.assert_no_trace();
+}
+
+/// In a pid namespace of its own that is all it takes.
+fn signals_without_a_cgroup_reach_init() {
+    let warning = "only init gets the signal: without a cgroup the others aren't known";
+    for (bundle, warned) in [(bundle(), false), (among_the_hosts_processes(bundle()), true)] {
+        let container = started_without_a_cgroup(bundle);
+        let kill = |flags: &[&str], signal: &str| {
+            let mut command = command_for(&container, "kill", flags);
+            command.arg(signal);
+            command::run(command)
+        };
+        let _ = kill(&[], "WINCH").succeeded();
+        container.wait_line("SIGWINCH");
+        let all = kill(&["--all"], "USR1");
+        assert_eq!((all.code, all.stderr.contains(warning)), (0, warned), "{all:#?}");
+        container.wait_line("SIGUSR1");
+        let _ = kill(&[], "TERM").succeeded();
+        container.wait_stopped();
+        let _ = command::run(command_for(&container, "delete", &["--force"])).succeeded();
+        container.assert_no_trace();
+    }
+}
+
+/// As in a container: the kernel gives no user a proc that shows more than the one that he sees.
+fn covered_parts_of_proc_are_named() {
+    let [unshare, _] = ["unshare", "setpriv"].map(needs_program);
+    let container = Container::new(bundle());
+    let script = format!(
+        "mount -t tmpfs none /proc/fs && \
+         exec setpriv --reuid {USER} --regid {USER} --clear-groups \"$@\""
+    );
+    let run = command_for(&container, "run", &[]);
+    let mut command = Command::new(unshare);
+    command.args(["--mount", "--propagation", "private", "sh", "-euc", &script, "-"]);
+    command.arg(run.get_program()).args(run.get_args());
+    let output = command::run(command).failed_with("mounts[0]: making the proc file system: ");
+    let _ = output.failed_with("nothing covers parts of the proc outside");
+    container.assert_no_trace();
+}
+
+fn hosts_processes_take_a_bound_proc() {
+    let container = Container::new(bundle().without_namespace("pid"));
+    let output = command::run(command_for(&container, "run", &[]));
+    let _ = output.failed_with("making the proc file system: ").failed_with("bind /proc");
+    container.assert_no_trace();
+    // So it says, and so it is.
+    let container = Container::new(among_the_hosts_processes(bundle()));
+    let output = command::run(command_for(&container, "run", &[])).succeeded();
+    let seen: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(seen["namespaces"]["pid"], own_namespace("pid"));
+    assert_ne!(seen["namespaces"]["user"], own_namespace("user"));
+}
+
+/// What `/sys/fs/cgroup` is to root of a container on cgroup v2 who owns its cgroup, so that nothing
+/// but the mount is in the way of a write.
+pub fn cgroup_mount(bundle: Bundle, has_namespace: bool) -> Bundle {
+    let bundle = bundle.without_namespace("cgroup").without_mount("/sys/fs/cgroup");
+    let bundle = if has_namespace { bundle.namespace("cgroup", None) } else { bundle };
+    let mounted = bundle.mount(json!({
+        "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+        "options": ["nosuid", "noexec", "nodev", "rw"],
+    }));
+    mounted.probing(&["stat", "/sys/fs/cgroup/cgroup.procs", "/proc/self/mountinfo"])
+}
+
+/// With a namespace it's a cgroup2 mount, to be written to; without, the container's own cgroup
+/// `name` is bound, and can only be read.
+#[track_caller]
+pub fn assert_cgroup_mount(seen: &Value, has_namespace: bool, name: &str) {
+    let [procs, table] = [&seen[0], &seen[1]];
+    assert_eq!(procs["content"], "1\n", "no processes but its own: {procs}");
+    assert_eq!(procs["writable"], if has_namespace { "yes" } else { "EROFS" }, "{procs}");
+    let table = table["content"].as_str().unwrap();
+    let line = table.lines().find(|line| line.contains(" /sys/fs/cgroup ")).unwrap();
+    let fields: Vec<&str> = line.split(' ').collect();
+    let is_read_only = fields[5].split(',').any(|option| option == "ro");
+    assert_eq!(is_read_only, !has_namespace, "{line}");
+    let root = if has_namespace { "/" } else { name };
+    assert!(fields[3].ends_with(root), "{line}");
+}
+
+fn own_cgroup_is_bound_read_only_without_a_cgroup_namespace() {
+    if !cgroup::is_unified() {
+        skip("cgroup v2 is not the only version here");
+    }
+    for has_namespace in [false, true] {
+        let mapping = json!([{ "containerID": 0, "hostID": 0, "size": 65536 }]);
+        let bundle = cgroup_mount(Bundle::new(), has_namespace).namespace("user", None);
+        let bundle = bundle.config(|config| {
+            config["linux"]["uidMappings"] = mapping.clone();
+            config["linux"]["gidMappings"] = mapping;
+        });
+        let id = bundle.id().to_owned();
+        let name = if cgroup::is_systemds() { format!("it-{id}.scope") } else { id };
+        assert_cgroup_mount(&bundle.run().succeeded().json(), has_namespace, &name);
+    }
 }
 
 /// `exec FLAGS ID probe report` by the user: what the probe sees.
