@@ -2,11 +2,14 @@
 //!
 //! They are made of what would be written to v2's files, so that `linux.resources` and its `unified`
 //! are one, and the rules that both follow are in one place. systemd has no properties for hugetlb,
-//! rdma, misc and the like, and leaves their files alone.
+//! rdma, misc and the like, and leaves their files alone. Of v1 it knows some by names of their own.
+
+mod v1;
 
 use crate::error::Result;
 use crate::limits;
 use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxResources};
+use std::ops::Range;
 use systemd::{Property, Value};
 
 /// No limit.
@@ -15,25 +18,35 @@ const INFINITY: u64 = u64::MAX;
 /// systemd keeps a quota in whole percents of a processor, in microseconds a second.
 const PERCENT: u64 = 10_000;
 
-/// What `resources` come to; those that a unit of a `new` container has.
+/// The weight of a cgroup that nobody has given one (cgroup v2's `cpu.weight`), also of one that was
+/// idle.
+const WEIGHT: u64 = 100;
+
+/// What `resources` come to: of a `new` container, or as an update of one that runs.
 ///
-/// On a host with v1 it's what both versions have in common.
-pub(crate) fn of(resources: &LinuxResources, pure: bool, new: bool) -> Result<Vec<Property>> {
+/// On a host with v1 it's what both versions have in common, and what only v1 has.
+pub(crate) fn of(asked: &LinuxResources, pure: bool, new: bool) -> Result<Vec<Property>> {
     let common;
     let resources = if pure {
-        resources
+        asked
     } else {
-        common = in_common(resources);
+        common = in_common(asked);
         &common
     };
     let mut all = Vec::new();
     let mut lists = Lists::default();
     for (file, value) in limits::v2_values(resources)? {
-        for line in value.lines() {
-            add(&file, line.trim(), &mut all, &mut lists);
-        }
+        // Each is a line already, and may be empty: no processors but those of the cgroup above.
+        add(&file, value.trim(), &mut all, &mut lists);
     }
     all.extend(lists.into_properties());
+    if !pure {
+        all.extend(v1::of(asked));
+    }
+    if !new {
+        // systemd takes it from a unit that starts only.
+        all.retain(|one| one.name != "OOMPolicy");
+    }
     if wants_one_task(resources) {
         all.retain(|one| one.name != "TasksMax");
         // The hop that init is forked by is in the cgroup as well, for a moment.
@@ -55,7 +68,7 @@ fn wants_one_task(resources: &LinuxResources) -> bool {
             && resources.pids().is_some_and(|pids| matches!(pids.limit(), 0 | 1))
 }
 
-/// Of v1 and v2: nothing that v2 would refuse.
+/// Of v1 and v2: nothing that v2 would refuse, or that systemd would have v1 get in other numbers.
 fn in_common(resources: &LinuxResources) -> LinuxResources {
     let mut common = LinuxResources::default();
     common.set_pids(*resources.pids());
@@ -66,7 +79,7 @@ fn in_common(resources: &LinuxResources) -> LinuxResources {
     }
     if let Some(cpu) = resources.cpu() {
         let mut kept = LinuxCpu::default();
-        kept.set_shares(cpu.shares()).set_quota(cpu.quota()).set_period(cpu.period());
+        kept.set_quota(cpu.quota()).set_period(cpu.period());
         kept.set_cpus(cpu.cpus().clone()).set_mems(cpu.mems().clone());
         common.set_cpu(Some(kept));
     }
@@ -106,6 +119,7 @@ fn add(file: &str, line: &str, all: &mut Vec<Property>, lists: &mut Lists) {
         "memory.high" => "MemoryHigh",
         "memory.max" => "MemoryMax",
         "memory.swap.max" => "MemorySwapMax",
+        "memory.zswap.max" => "MemoryZSwapMax",
         "pids.max" => "TasksMax",
         "cpu.weight" => "CPUWeight",
         "cpu.max" => return add_quota(line, all),
@@ -114,9 +128,22 @@ fn add(file: &str, line: &str, all: &mut Vec<Property>, lists: &mut Lists) {
             all.retain(|one| one.name != "CPUWeight");
             return all.push(number("CPUWeight", 0));
         }
+        "cpu.idle" if line == "0" => {
+            let has_weight =
+                |one: &Property| one.name == "CPUWeight" && !matches!(one.value, Value::U64(0));
+            if !all.iter().any(has_weight) {
+                all.retain(|one| one.name != "CPUWeight");
+                all.push(number("CPUWeight", WEIGHT));
+            }
+            return;
+        }
         // systemd sets it by what the unit is to do when that happens.
-        "memory.oom.group" if line == "1" => {
-            return all.push(Property::new("OOMPolicy", Value::Text("kill".to_owned())));
+        "memory.oom.group" if matches!(line, "0" | "1") => {
+            let policy = if line == "1" { "kill" } else { "continue" };
+            return all.push(Property::new("OOMPolicy", Value::Text(policy.to_owned())));
+        }
+        "memory.zswap.writeback" if matches!(line, "0" | "1") => {
+            return all.push(Property::new("MemoryZSwapWriteback", Value::Bool(line == "1")));
         }
         "cpuset.cpus" => return all.extend(mask("AllowedCPUs", line)),
         "cpuset.mems" => return all.extend(mask("AllowedMemoryNodes", line)),
@@ -200,17 +227,11 @@ fn add_io_rates(line: &str, lists: &mut Lists) {
     }
 }
 
-/// A list such as `0-3,7` as bytes with a bit for each.
+/// A list of processors or nodes (cpuset(7)) as bytes with a bit for each.
 fn mask(name: &str, list: &str) -> Option<Property> {
     let mut bytes: Vec<u8> = Vec::new();
-    for range in list.split(',').map(str::trim).filter(|range| !range.is_empty()) {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        // More than any machine has; the kernel says no to it.
-        if last > 1 << 16 {
-            return None;
-        }
-        for bit in first..=last {
+    for part in list.split([',', ' ']).filter(|part| !part.is_empty()) {
+        for bit in numbers(part)? {
             let byte = bit / 8;
             if bytes.len() <= byte {
                 bytes.resize(byte + 1, 0);
@@ -224,25 +245,47 @@ fn mask(name: &str, list: &str) -> Option<Property> {
     Some(Property::new(name, Value::Array { element: "y".to_owned(), items }))
 }
 
-/// Takes out what a systemd of the version that `version` asks for doesn't know yet.
+/// The numbers of `7`, `0-3`, or `0-63:2/16`, the first two of each sixteen. `None` for what the kernel
+/// refuses, or counts by what the machine has (`all`, `N`).
+fn numbers(part: &str) -> Option<impl Iterator<Item = usize>> {
+    let (range, (used, group)) = match part.split_once(':') {
+        Some((range, stride)) => (range, stride.split_once('/')?),
+        None => (part, ("1", "1")),
+    };
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let number = |text: &str| text.parse::<usize>().ok();
+    let (first, last, used, group) = (number(first)?, number(last)?, number(used)?, number(group)?);
+    // More than any machine has; the kernel says no to it.
+    let valid = first <= last && last <= 1 << 16 && (1..=group).contains(&used);
+    valid.then(|| (first..=last).filter(move |number| (number - first) % group < used))
+}
+
+/// Takes out what a systemd of the version that `version` asks for doesn't know yet, or any more.
 pub(crate) fn leave_out_newer(
     all: &mut Vec<Property>,
     version: impl FnOnce() -> Result<u32>,
 ) -> Result<()> {
-    let since = |one: &Property| match (one.name.as_str(), &one.value) {
-        ("CPUWeight", Value::U64(0)) => 252,
-        ("OOMPolicy", _) => 253,
-        _ => 0,
-    };
-    if all.iter().any(|one| since(one) > 0) {
+    if all.iter().any(|one| versions(one).is_some()) {
         let version = version()?;
-        all.retain(|one| since(one) <= version);
+        all.retain(|one| versions(one).is_none_or(|known| known.contains(&version)));
     }
     Ok(())
 }
 
-/// What devices a unit may use: all as they are asked for, or, where systemd has no words for it,
-/// none that it knows of.
+/// The versions of systemd that know a property; `None` if it's all.
+fn versions(one: &Property) -> Option<Range<u32>> {
+    match (one.name.as_str(), &one.value) {
+        ("CPUWeight", Value::U64(0)) => Some(252..u32::MAX),
+        ("MemoryZSwapMax" | "OOMPolicy", _) => Some(253..u32::MAX),
+        ("MemoryZSwapWriteback", _) => Some(256..u32::MAX),
+        // They went with v1.
+        ("CPUShares", _) => Some(0..258),
+        (name, _) if name.starts_with("BlockIO") => Some(0..258),
+        _ => None,
+    }
+}
+
+/// What devices a unit may use: these and no other, or all of them.
 pub(crate) fn devices(allowed: Option<Vec<(String, String)>>) -> Vec<Property> {
     let list = |items| Value::Array { element: "(ss)".to_owned(), items };
     let policy = if allowed.is_some() { "strict" } else { "auto" };
@@ -277,6 +320,7 @@ mod tests {
         match value {
             Value::U64(INFINITY) => "max".to_owned(),
             Value::U64(number) => number.to_string(),
+            Value::Bool(yes) => yes.to_string(),
             Value::Byte(byte) => format!("{byte:02x}"),
             Value::Text(text) => text.clone(),
             Value::Array { items, .. } => format!("[{}]", list(items)),
@@ -287,7 +331,7 @@ mod tests {
 
     #[test]
     fn limits_are_properties() {
-        let table: [(&str, &[&str]); 9] = [
+        let table: [(&str, &[&str]); 14] = [
             (
                 r#"{ "memory": { "limit": 4096, "swap": 8192, "reservation": 100 } }"#,
                 &["MemorySwapMax=4096", "MemoryMax=4096", "MemoryLow=100"],
@@ -319,9 +363,23 @@ mod tests {
                 r#"{ "cpu": { "idle": 1 }, "unified": { "memory.oom.group": "1" } }"#,
                 &["CPUWeight=0", "OOMPolicy=kill"],
             ),
+            (
+                r#"{ "unified": { "cpu.idle": "0", "cpu.weight": "7", "memory.oom.group": "0" } }"#,
+                &["CPUWeight=7", "OOMPolicy=continue"],
+            ),
+            (r#"{ "cpu": { "idle": 0 } }"#, &["CPUWeight=100"]),
+            (r#"{ "cpu": { "idle": 0, "shares": 512 } }"#, &["CPUWeight=59"]),
+            (
+                r#"{ "unified": { "memory.zswap.max": "max", "memory.zswap.writeback": "0" } }"#,
+                &["MemoryZSwapMax=max", "MemoryZSwapWriteback=false"],
+            ),
+            (
+                r#"{ "unified": { "cpuset.cpus": "0-8:2/4", "cpuset.mems": "" } }"#,
+                &["AllowedCPUs=[33 01]", "AllowedMemoryNodes=[]"],
+            ),
         ];
         for (config, expected) in table {
-            let mut found = shown(config, true, false);
+            let mut found = shown(config, true, true);
             let mut expected: Vec<String> = expected.iter().map(|&one| one.to_owned()).collect();
             found.sort();
             expected.sort();
@@ -342,21 +400,93 @@ mod tests {
     }
 
     #[test]
-    fn what_an_older_systemd_lacks_is_left_to_the_files() {
-        let config = r#"{ "cpu": { "idle": 1 }, "pids": { "limit": 5 } }"#;
-        let left = |version| {
-            let mut all = of(&serde_json::from_str(config).unwrap(), true, false).unwrap();
+    fn lists_of_processors_are_those_of_the_kernel() {
+        let table = [
+            ("0-3,7", Some(vec![0, 1, 2, 3, 7])),
+            ("7", Some(vec![7])),
+            ("0-8:2/4", Some(vec![0, 1, 4, 5, 8])),
+            ("1-9:1/4, 3", Some(vec![1, 5, 9, 3])),
+            ("2-5:4/4", Some(vec![2, 3, 4, 5])),
+            ("", Some(vec![])),
+            ("3-1", None),
+            ("0-8:0/4", None),
+            ("0-8:5/4", None),
+            ("0-8:2", None),
+            ("0-70000", None),
+            ("all", None),
+            ("0-N", None),
+        ];
+        for (list, expected) in table {
+            let parts = list.split([',', ' ']).filter(|part| !part.is_empty());
+            let found: Option<Vec<Vec<usize>>> =
+                parts.map(|part| numbers(part).map(Iterator::collect)).collect();
+            assert_eq!(found.map(|all| all.concat()), expected, "{list}");
+            assert_eq!(mask("AllowedCPUs", list).is_some(), expected.is_some(), "{list}");
+        }
+    }
+
+    #[test]
+    fn what_a_running_unit_cannot_get_is_left_out() {
+        let config = r#"{ "unified": { "memory.oom.group": "1", "memory.high": "5" } }"#;
+        assert_eq!(shown(config, true, true), ["MemoryHigh=5", "OOMPolicy=kill"]);
+        assert_eq!(shown(config, true, false), ["MemoryHigh=5"]);
+    }
+
+    #[test]
+    fn what_another_systemd_lacks_is_left_to_the_files() {
+        let left = |config: &str, pure, version| {
+            let mut all = of(&serde_json::from_str(config).unwrap(), pure, true).unwrap();
             leave_out_newer(&mut all, || Ok(version)).unwrap();
-            all.len()
+            all.iter().map(|one| one.name.clone()).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!((left(251), left(252)), (1, 2));
+        let idle = r#"{ "cpu": { "idle": 1 }, "pids": { "limit": 5 } }"#;
+        assert_eq!(left(idle, true, 251), "TasksMax");
+        assert_eq!(left(idle, true, 252), "CPUWeight TasksMax");
+        let zswap = r#"{ "unified": { "memory.zswap.max": "0", "memory.zswap.writeback": "1" } }"#;
+        assert_eq!(left(zswap, true, 252), "");
+        assert_eq!(left(zswap, true, 253), "MemoryZSwapMax");
+        assert_eq!(left(zswap, true, 256), "MemoryZSwapMax MemoryZSwapWriteback");
+        let old = r#"{ "cpu": { "shares": 5 }, "blockIO": { "weight": 500 } }"#;
+        let names = "CPUShares IOAccounting BlockIOAccounting BlockIOWeight";
+        assert_eq!(left(old, false, 257), names);
+        assert_eq!(left(old, false, 258), "IOAccounting");
         leave_out_newer(&mut vec![number("TasksMax", 5)], || panic!("nobody asks")).unwrap();
     }
 
     #[test]
-    fn with_v1_it_is_what_both_have() {
-        let config = r#"{ "cpu": { "realtimeRuntime": 5, "shares": 2 }, "memory": { "swap": -1 },
-            "pids": { "limit": 5 } }"#;
-        assert_eq!(shown(config, false, false), ["CPUWeight=1", "TasksMax=5"]);
+    fn with_v1_it_is_what_both_have_and_what_v1_has() {
+        let table: [(&str, &[&str]); 4] = [
+            (
+                r#"{ "cpu": { "realtimeRuntime": 5, "shares": 512, "idle": 1, "quota": 5000 },
+                    "memory": { "swap": -1, "limit": 4096 }, "pids": { "limit": 5 } }"#,
+                &[
+                    "MemoryMax=4096",
+                    "CPUQuotaPeriodUSec=100000",
+                    "CPUQuotaPerSecUSec=50000",
+                    "TasksMax=5",
+                    "CPUShares=512",
+                ],
+            ),
+            (r#"{ "cpu": { "shares": 1 } }"#, &["CPUShares=2"]),
+            (
+                r#"{ "blockIO": { "weight": 300, "leafWeight": 10,
+                    "weightDevice": [{ "major": 8, "minor": 0, "weight": 2000 }],
+                    "throttleReadBpsDevice": [{ "major": 8, "minor": 0, "rate": 7 }],
+                    "throttleWriteBpsDevice": [{ "major": 8, "minor": 0, "rate": 0 }],
+                    "throttleReadIOPSDevice": [{ "major": 8, "minor": 0, "rate": 9 }] } }"#,
+                &[
+                    "IOAccounting=false",
+                    "BlockIOAccounting=true",
+                    "BlockIOWeight=300",
+                    "BlockIODeviceWeight=[(/dev/block/8:0 1000)]",
+                    "BlockIOReadBandwidth=[(/dev/block/8:0 7)]",
+                    "BlockIOWriteBandwidth=[(/dev/block/8:0 max)]",
+                ],
+            ),
+            (r#"{ "blockIO": { "weight": 0, "weightDevice": [] }, "cpu": { "shares": 0 } }"#, &[]),
+        ];
+        for (config, expected) in table {
+            assert_eq!(shown(config, false, false), expected, "{config}");
+        }
     }
 }

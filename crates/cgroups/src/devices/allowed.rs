@@ -2,44 +2,61 @@
 
 use super::list::List;
 use super::{Access, Devices, Kind, Rule};
-use crate::file;
+use crate::error::Result;
 
-/// What rules allow, as entries of `DeviceAllow=`; `None` where they can't be put so: all is allowed
-/// but for some, or a minor number of every major one is.
-pub(super) fn entries(configured: &[Rule]) -> Option<Vec<(String, String)>> {
-    let list = List::of(configured).ok().filter(|list| !list.allow)?;
-    // systemd knows majors by the names that drivers have registered.
-    let drivers = file::try_read_value("/proc/devices").unwrap_or_default();
-    list.exceptions.iter().map(|(devices, access)| entry(devices, *access, &drivers)).collect()
+/// What rules allow, as entries of `DeviceAllow=` (systemd.resource-control(5)); `None` if it is
+/// everything.
+///
+/// Not all can be said: everything but some, exceptions to exceptions, a minor number of every major
+/// one. Then the entries allow more where v2 is `pure`, and the kernel asks rind's own filter as well;
+/// and less where systemd writes them to v1's list, which it shares with rind.
+pub(super) fn entries(configured: &[Rule], pure: bool) -> Result<Option<Vec<(String, String)>>> {
+    let list = match List::of(configured) {
+        Ok(list) if list.allow && list.exceptions.is_empty() => return Ok(None),
+        Ok(list) if !list.allow => list,
+        _ if pure => List::of(&without_exceptions(configured))?,
+        _ => List::of(&[])?,
+    };
+    let allowed = if list.allow { EVERYTHING.to_vec() } else { list.exceptions };
+    // Of two entries with one name systemd knows the last.
+    let mut entries: Vec<(String, Access)> = Vec::new();
+    for (devices, access) in allowed {
+        let Some(name) = name(&devices, pure) else { continue };
+        match entries.iter_mut().find(|(same, _)| *same == name) {
+            Some((_, has)) => *has = has.with(access),
+            None => entries.push((name, access)),
+        }
+    }
+    Ok(Some(entries.into_iter().map(|(name, access)| (name, access.to_string())).collect()))
 }
 
-fn entry(devices: &Devices, access: Access, drivers: &str) -> Option<(String, String)> {
+const EVERYTHING: [(Devices, Access); 2] =
+    [(all_of(Kind::Character), Access::ALL), (all_of(Kind::Block), Access::ALL)];
+
+const fn all_of(kind: Kind) -> Devices {
+    Devices { kind: Some(kind), ..Devices::ANY }
+}
+
+/// Rules that allow all that these do, and can be put as a list.
+fn without_exceptions(rules: &[Rule]) -> Vec<Rule> {
+    let is_plain =
+        |rule: &&Rule| rule.allow || rule.devices == Devices::ANY && rule.access == Access::ALL;
+    rules.iter().filter(is_plain).copied().collect()
+}
+
+/// What systemd calls such devices. It takes numbers for what needs no node, and no driver, to be
+/// there (since 240).
+fn name(devices: &Devices, pure: bool) -> Option<String> {
     let kind = match devices.kind? {
         Kind::Character => "char",
         Kind::Block => "block",
     };
-    let device = match (devices.major, devices.minor) {
-        (None, None) => format!("{kind}-*"),
-        (Some(major), Some(minor)) => format!("/dev/{kind}/{major}:{minor}"),
-        (Some(major), None) => format!("{kind}-{}", driver(drivers, devices.kind?, major)?),
-        (None, Some(_)) => return None,
-    };
-    Some((device, access.to_string()))
-}
-
-/// The name of a major number in /proc/devices, if it is no pattern. Another number may have it too:
-/// rind's own rules are exact, and both are asked.
-fn driver(drivers: &str, kind: Kind, major: u32) -> Option<&str> {
-    let (characters, blocks) = drivers.split_once("Block devices:")?;
-    let lines = match kind {
-        Kind::Character => characters.lines(),
-        Kind::Block => blocks.lines(),
-    };
-    let mut named = lines
-        .filter_map(|line| line.trim().split_once(' '))
-        .filter_map(|(number, name)| Some((number.parse::<u32>().ok()?, name.trim())));
-    let (_, name) = named.find(|(number, _)| *number == major)?;
-    (!name.contains(['*', '?', '[', '/'])).then_some(name)
+    match (devices.major, devices.minor) {
+        (None, None) => Some(format!("{kind}-*")),
+        (Some(major), Some(minor)) => Some(format!("/dev/{kind}/{major}:{minor}")),
+        (Some(major), None) => Some(format!("{kind}-{major}")),
+        (None, Some(_)) => pure.then(|| format!("{kind}-*")),
+    }
 }
 
 #[cfg(test)]
@@ -48,32 +65,63 @@ mod tests {
     use super::super::tests::configured;
     use super::*;
 
-    const DRIVERS: &str =
-        "Character devices:\n  1 mem\n  4 tty\n  4 ttyS\n136 pts\n\nBlock devices:\n  7 loop\n";
+    /// What every container has; `char-*` may be more before it.
+    const DEFAULTS: &str = "char-* m, block-* m, /dev/char/1:3 rwm, /dev/char/1:5 rwm, \
+                            /dev/char/1:7 rwm, /dev/char/1:8 rwm, /dev/char/1:9 rwm, \
+                            /dev/char/5:0 rwm, /dev/char/5:2 rwm, char-136 rwm";
+
+    fn said(config: &str, pure: bool) -> String {
+        let entries = entries(&configured(config), pure).unwrap();
+        let Some(entries) = entries else { return "everything".to_owned() };
+        let entries: Vec<_> =
+            entries.iter().map(|(name, access)| format!("{name} {access}")).collect();
+        entries.join(", ")
+    }
 
     #[test]
     fn devices_have_systemds_names() {
         let config = r#"[{ "allow": false }, { "allow": true, "type": "b", "major": 7, "access": "rw" },
-            { "allow": true, "type": "c", "major": 10, "minor": 229, "access": "rwm" }]"#;
-        let list = List::of(&configured(config)).unwrap();
-        let entries: Vec<_> = list
-            .exceptions
-            .iter()
-            .map(|(devices, access)| entry(devices, *access, DRIVERS).unwrap())
-            .map(|(device, access)| format!("{device} {access}"))
-            .collect();
-        assert_eq!(
-            entries[..4],
-            ["block-loop rw", "/dev/char/10:229 rwm", "char-* m", "block-* m"]
-        );
-        assert!(entries.contains(&"char-pts rwm".to_owned()), "{entries:?}");
-        assert!(entries.contains(&"/dev/char/1:3 rwm".to_owned()), "{entries:?}");
+            { "allow": true, "type": "c", "major": 10, "minor": 229, "access": "rwm" },
+            { "allow": true, "type": "c", "major": 4 }, { "allow": true, "type": "c", "major": 511 }]"#;
+        let own = "block-7 rw, /dev/char/10:229 rwm, char-4 rwm, char-511 rwm";
+        for pure in [true, false] {
+            assert_eq!(said(config, pure), format!("{own}, {DEFAULTS}"));
+            assert_eq!(said("[]", pure), DEFAULTS);
+        }
     }
 
     #[test]
-    fn what_systemd_has_no_words_for_is_not_said() {
-        assert_eq!(entries(&configured(r#"[{ "allow": true }]"#)), None);
-        let one_minor = r#"[{ "allow": false }, { "allow": true, "type": "c", "minor": 3 }]"#;
-        assert_eq!(entries(&configured(one_minor)), None);
+    fn everything_is_that_without_exceptions() {
+        let exceptions = r#"[{ "allow": true }, { "allow": false, "type": "c", "major": 10 }]"#;
+        for pure in [true, false] {
+            assert_eq!(said(r#"[{ "allow": true }]"#, pure), "everything");
+        }
+        assert_eq!(said(exceptions, true), "char-* rwm, block-* rwm");
+        assert_eq!(said(exceptions, false), DEFAULTS);
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_more_on_v2_and_less_on_v1() {
+        let one_minor = r#"[{ "allow": false }, { "allow": true, "type": "c", "major": 10 },
+            { "allow": true, "type": "c", "minor": 3, "access": "rw" }]"#;
+        let rest = DEFAULTS.strip_prefix("char-* m, ").unwrap();
+        assert_eq!(said(one_minor, true), format!("char-10 rwm, char-* rwm, {rest}"));
+        assert_eq!(said(one_minor, false), format!("char-10 rwm, {DEFAULTS}"));
+        // v1 refuses these itself.
+        let part = r#"[{ "allow": false }, { "allow": true, "type": "c", "major": 10 },
+            { "allow": false, "type": "c", "major": 10, "minor": 229 }]"#;
+        assert_eq!(said(part, true), format!("char-10 rwm, {DEFAULTS}"));
+        assert_eq!(said(part, false), DEFAULTS);
+        let default = r#"[{ "allow": true }, { "allow": false, "type": "c", "major": 1 }]"#;
+        assert_eq!(said(default, true), "char-* rwm, block-* rwm");
+        assert_eq!(said(default, false), DEFAULTS);
+    }
+
+    /// They are one property, and the last would be all of it.
+    #[test]
+    fn entries_of_one_name_are_one() {
+        let config = r#"[{ "allow": true, "type": "c", "minor": 1, "access": "r" },
+            { "allow": true, "type": "c", "minor": 2, "access": "w" }]"#;
+        assert!(said(config, true).starts_with("char-* rwm, block-* m, /dev/char/1:3 rwm"));
     }
 }
