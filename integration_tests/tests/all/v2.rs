@@ -10,12 +10,13 @@ use integration_tests::test::{Test, skip};
 use integration_tests::{Bundle, Container, Value, json, tests};
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use sys::bpf::attached_device_filters;
+use sys::nix::sys::stat::{major, minor};
 
 pub const TESTS: &[Test] = tests![
     memory_and_swap_are_limited_apart,
@@ -30,6 +31,7 @@ pub const TESTS: &[Test] = tests![
     rates_of_devices_are_kept_to,
     rates_by_unified_are_set,
     weights_of_devices_are_set,
+    weights_of_a_disk_that_bfq_schedules_are_set,
     latency_is_set_or_refused,
     huge_pages_are_limited,
     huge_pages_are_limited_when_reserved,
@@ -274,7 +276,7 @@ fn processors_are_kept_to() {
 }
 
 /// A disk of this machine: its numbers.
-fn disk() -> (u64, u64) {
+pub fn disk() -> (u64, u64) {
     let names = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let found = names.filter(|entry| entry.path().join("device").exists()).find_map(|entry| {
         let numbers = fs::read_to_string(entry.path().join("dev")).ok()?;
@@ -343,6 +345,56 @@ fn weights_of_devices_are_set() {
         let text = "the device's I/O scheduler has no weights: bfq has them";
         let _ = updated.failed_with(text);
     }
+}
+
+/// A file as a disk, by its numbers.
+struct LoopDevice {
+    path: String,
+    numbers: (u64, u64),
+}
+
+impl LoopDevice {
+    fn of(file: &Path) -> Self {
+        let losetup = needs_program("losetup");
+        File::create(file).unwrap().set_len(1 << 20).unwrap();
+        let mut attach = Command::new(losetup);
+        attach.args(["--find", "--show"]).arg(file);
+        let path = command::run(attach).succeeded().stdout.trim().to_owned();
+        let device = fs::metadata(&path).unwrap().rdev();
+        Self { path, numbers: (major(device), minor(device)) }
+    }
+
+    /// Has it scheduled by BFQ, if this kernel has that now.
+    fn schedule_by_bfq(&self) {
+        let name = self.path.trim_start_matches("/dev/");
+        let scheduler = Path::new("/sys/block").join(name).join("queue/scheduler");
+        if !fs::read_to_string(&scheduler).unwrap().contains("bfq") {
+            skip("BFQ is not loaded");
+        }
+        fs::write(scheduler, "bfq").unwrap();
+    }
+}
+
+impl Drop for LoopDevice {
+    fn drop(&mut self) {
+        let mut detach = Command::new("losetup");
+        detach.args(["--detach", &self.path]);
+        let _ = detach.status();
+    }
+}
+
+fn weights_of_a_disk_that_bfq_schedules_are_set() {
+    let bundle = with_resources(json!({ "blockIO": { "weight": 500 } }));
+    let disk = LoopDevice::of(&bundle.folder().join("disk"));
+    disk.schedule_by_bfq();
+    let (major, minor) = disk.numbers;
+    let container = Container::created(bundle);
+    let file = || value(&folder(&container), "io.bfq.weight");
+    assert_eq!(file(), "default 500");
+    let weight = json!([{ "major": major, "minor": minor, "weight": 300 }]);
+    let resources = json!({ "blockIO": { "weight": 400, "weightDevice": weight } });
+    let _ = update_by(&container, &resources).succeeded();
+    assert_eq!(file(), format!("default 400\n{major}:{minor} 300"));
 }
 
 /// Files that may not be there: each value, and what the error says where it can't be.
