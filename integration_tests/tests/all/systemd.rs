@@ -11,6 +11,7 @@ use std::fs;
 use std::hint::spin_loop;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 pub const TESTS: &[Test] = tests![
@@ -107,6 +108,18 @@ fn systemctl(args: &[&str]) -> Output {
     let mut command = Command::new("systemctl");
     command.args(args);
     run(command)
+}
+
+/// Held while nobody is to have systemd write all files of all units again.
+static RELOADS: RwLock<()> = RwLock::new(());
+
+fn no_reloads() -> RwLockReadGuard<'static, ()> {
+    RELOADS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn reload() {
+    let _alone = RELOADS.write().unwrap_or_else(PoisonError::into_inner);
+    let _ = systemctl(&["daemon-reload"]).succeeded();
 }
 
 fn assert_no_unit(container: &Container) {
@@ -233,6 +246,7 @@ fn needs_unified() {
 
 fn limits_are_properties_and_files() {
     needs_unified();
+    let _calm = no_reloads();
     let (resources, shown, files) = limits();
     let container = running(with_resources(resources));
     let properties = properties(&unit(&container));
@@ -254,7 +268,7 @@ fn limits_survive_a_reload() {
     let (resources, _, files) = limits();
     let container = running(with_resources(resources));
     let folder = folder_of(container.pid(), "pids");
-    let _ = systemctl(&["daemon-reload"]).succeeded();
+    reload();
     // Something that makes systemd look at every file of the unit again.
     let unit = unit(&container);
     let _ = systemctl(&["set-property", "--runtime", &unit, "CPUWeight=77"]).succeeded();
@@ -312,7 +326,6 @@ fn rarer_limits_survive_reloads_and_updates() {
             assert!(shown[name].ends_with(&expected), "{name}, {when}: {}", shown[name]);
         }
     };
-    let reload = || drop(systemctl(&["daemon-reload"]).succeeded());
     holds(1 << 20, "174", "after create");
     reload();
     holds(1 << 20, "174", "after a reload");
@@ -351,7 +364,7 @@ fn devices_are_properties_and_a_filter() {
         report[0]["readable"].as_str().unwrap_or_default().to_owned()
     };
     assert_eq!((answer("/dev/fuse"), answer("/dev/null")), ("EPERM".to_owned(), "yes".to_owned()));
-    let _ = systemctl(&["daemon-reload"]).succeeded();
+    reload();
     assert_eq!((answer("/dev/fuse"), answer("/dev/null")), ("EPERM".to_owned(), "yes".to_owned()));
     // And new rules reach both.
     let file = container.bundle().folder().join("more.json");
@@ -412,6 +425,7 @@ fn executed_processes_are_in_the_scope() {
 
 fn update_changes_properties_and_files() {
     needs_unified();
+    let _calm = no_reloads();
     let container = running(with_resources(json!({ "memory": { "limit": 67_108_864 } })));
     let flags = ["--memory", "128M", "--pids-limit", "9", "--cpu-quota", "33333"];
     let _ = container.call("update", &flags).succeeded();
@@ -435,6 +449,7 @@ fn update_changes_properties_and_files() {
 /// systemd writes all that its unit has when it is told of one thing, in its own units.
 fn update_of_one_limit_leaves_the_others() {
     needs_unified();
+    let _calm = no_reloads();
     let (mut resources, _, files) = limits();
     resources["unified"]["memory.oom.group"] = json!("1");
     let container = running(with_resources(resources));
@@ -474,11 +489,13 @@ fn update_leaves_v1_devices() {
             lines.sort();
             lines
         };
+        let calm = no_reloads();
         let before = list();
         let _ = container.call("update", &["--pids-limit", "9"]).succeeded();
         assert_eq!(list(), before);
+        drop(calm);
         assert_eq!(container.status(), "running");
-        let _ = systemctl(&["daemon-reload"]).succeeded();
+        reload();
         let allows_all = |lines: &[String]| lines.iter().any(|line| line.starts_with('a'));
         assert_eq!(allows_all(&list()), allows_all(&before), "{before:?}");
     }
@@ -719,7 +736,7 @@ fn without_systemd_it_says_so() {
 
 /// Has systemd look at every file of the container's unit again.
 fn rewrite(container: &Container) {
-    let _ = systemctl(&["daemon-reload"]).succeeded();
+    reload();
     let unit = unit(container);
     let _ = systemctl(&["set-property", "--runtime", &unit, "TasksMax=99"]).succeeded();
 }
@@ -796,6 +813,7 @@ fn lists_and_idleness_outlast_systemd() {
 /// A running unit gets no other `OOMPolicy`, but the file does.
 fn what_kills_together_is_updated() {
     needs_unified();
+    let _calm = no_reloads();
     let container = running(with_resources(json!({ "unified": { "memory.oom.group": "0" } })));
     let file = container.bundle().folder().join("more.json");
     fs::write(&file, json!({ "unified": { "memory.oom.group": "1" } }).to_string()).unwrap();
