@@ -7,7 +7,6 @@ mod list;
 
 use crate::error::{Error, Result};
 use crate::file;
-use crate::host::Host;
 use crate::place::{Hierarchy, Place};
 use crate::properties;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
@@ -37,9 +36,12 @@ pub(crate) fn list_of(place: &Place) -> Result<Option<list::List>> {
 }
 
 /// What a unit of systemd's is told of the rules.
-pub(crate) fn properties(configured: Option<&[LinuxDeviceCgroup]>) -> Result<Vec<Property>> {
+pub(crate) fn properties(
+    place: &Place,
+    configured: Option<&[LinuxDeviceCgroup]>,
+) -> Result<Vec<Property>> {
     let rules = rules(configured.unwrap_or_default())?;
-    Ok(properties::devices(allowed::entries(&rules, Host::detect()?.is_pure_v2())?))
+    Ok(properties::devices(allowed::entries(&rules, place.is_pure_v2())?))
 }
 
 /// Sets the rules, those of v1 by `set_list`; a filter of v2 is replaced by one call.

@@ -187,7 +187,7 @@ pub fn make_unit(
     if let Some(resources) = resources {
         all.extend(properties::of(resources, place.is_pure_v2(), true)?);
     }
-    all.extend(device_properties(&unit, resources)?);
+    all.extend(device_properties(place, &unit, resources)?);
     systemd.leave_out_newer(&mut all)?;
     // The last word is the annotations'.
     all.retain(|one| !systemd.asked.iter().any(|other| other.name == one.name));
@@ -232,9 +232,15 @@ fn basic_properties(unit: &Unit, pid: i32) -> Vec<Property> {
 }
 
 /// A user's systemd can't keep anybody from a device.
-fn device_properties(unit: &Unit, resources: Option<&LinuxResources>) -> Result<Vec<Property>> {
+fn device_properties(
+    place: &Place,
+    unit: &Unit,
+    resources: Option<&LinuxResources>,
+) -> Result<Vec<Property>> {
     match unit.bus {
-        Bus::System => devices::properties(resources.and_then(|all| all.devices().as_deref())),
+        Bus::System => {
+            devices::properties(place, resources.and_then(|all| all.devices().as_deref()))
+        }
         Bus::User => Ok(Vec::new()),
     }
 }
@@ -351,7 +357,7 @@ pub(crate) fn update(place: &Place, resources: &LinuxResources) -> Result<()> {
     let Some(unit) = &place.unit else { return Ok(()) };
     let mut all = properties::of(resources, place.is_pure_v2(), false)?;
     if resources.devices().is_some() {
-        all.extend(device_properties(unit, Some(resources))?);
+        all.extend(device_properties(place, unit, Some(resources))?);
     }
     if all.is_empty() {
         return Ok(());

@@ -165,7 +165,10 @@ impl Child {
         Error(match process::wait(&self.pidfd) {
             Ok(Ended::Killed(9)) => {
                 let told = format!("{name} was killed by SIGKILL before it could run the program");
-                killer().map_or(told.clone(), |killer| format!("{told}: {killer}"))
+                match killer() {
+                    Some(killer) => format!("{told}: {killer}"),
+                    None => told,
+                }
             }
             Ok(Ended::Killed(signal)) => format!("{name} was killed by signal {signal}"),
             Ok(Ended::Exited(status)) => format!("{name} exited with status {status}"),

@@ -27,20 +27,17 @@ pub(crate) fn make_read_only(layout: &Layout, built: &Built) -> Result<()> {
     for (index, path) in layout.readonly_paths.iter().enumerate() {
         let cover = || -> sys::Result<()> {
             let target = find(built.root(), &path.path)?;
-            let alone = if path.alone {
-                mount::open_tree_with(&target, c"", Depth::One, &read_only)
-            } else {
-                Err(Errno::EINVAL)
-            };
+            let alone =
+                path.alone.then(|| mount::open_tree_with(&target, c"", Depth::One, &read_only));
             let clone = match alone {
                 // What is mounted below it stays visible, and as it is. There can be something even
                 // so: in place of a new /sys that the kernel denies, there is the host's.
-                Err(Errno::EINVAL) => {
+                None | Some(Err(Errno::EINVAL)) => {
                     let tree = Scratch::from(mount::open_tree(&target, c"", Depth::Tree, false)?);
                     mount::mount_setattr(&tree, Depth::One, &read_only)?;
                     tree
                 }
-                clone => Scratch::from(clone?),
+                Some(clone) => Scratch::from(clone?),
             };
             mount::move_mount(&clone, &target, c"")
         };

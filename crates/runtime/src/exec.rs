@@ -297,13 +297,16 @@ fn spawn(container: &Container, options: &ExecOptions, exec: &mut Exec) -> Resul
         };
     }
     let mut attach = |hop| {
-        let attached = cgroups::attach(&place, hop);
-        // That there are only cgroups in it is told by systemd as that it couldn't.
-        let attached = attached.or_else(|error| {
-            let sub = if options.cgroups.is_empty() { Some(container.init.pid) } else { None };
-            let beside = sub.map(|init| cgroups::attach_beside(&place, hop, init));
-            beside.transpose().ok().flatten().filter(|&done| done).map(drop).ok_or(error)
-        });
+        let attached = match cgroups::attach(&place, hop) {
+            // That there are only cgroups in it is told by systemd as that it couldn't.
+            Err(error) if options.cgroups.is_empty() => {
+                match cgroups::attach_beside(&place, hop, container.init.pid) {
+                    Ok(true) => Ok(()),
+                    _ => Err(error),
+                }
+            }
+            attached => attached,
+        };
         attached.map_err(|error| error.to_string())
     };
     exec.spawn(Cradle::Hops(&mut attach))?

@@ -66,12 +66,12 @@ pub(super) fn keep(
     if stopped {
         freezer::freeze(place, None)?;
     }
-    let changed = change().and_then(|()| {
-        files.iter().try_for_each(|(path, value)| set_back(path, value))?;
-        list.as_ref().map_or(Ok(()), |list| list.set_back(place, devices))
-    });
+    // One that fails may have come as far as that, too; and the devices don't wait for the limits.
+    let changed = change();
+    let devices_back = list.as_ref().map_or(Ok(()), |list| list.set_back(place, devices));
+    let files_back = files.iter().try_for_each(|(path, value)| set_back(path, value));
     let thawed = if stopped { freezer::thaw(place) } else { Ok(()) };
-    changed.and(thawed)
+    changed.and(devices_back).and(files_back).and(thawed)
 }
 
 /// The files that there are, and what they say.
