@@ -39,12 +39,17 @@ pub(crate) fn make(
     Ok(slave)
 }
 
-/// Makes `slave` the controlling terminal and stdin, stdout and stderr.
+/// Makes `slave` stdin, stdout and stderr.
 pub(crate) fn take(slave: &OwnedFd) -> Result<(), Fault> {
-    terminal::set_controlling(slave).during(Stage::Terminal)?;
     dup2_stdin(slave).during(Stage::Terminal)?;
     dup2_stdout(slave).during(Stage::Terminal)?;
     dup2_stderr(slave).during(Stage::Terminal)
+}
+
+/// Makes the terminal that stdin is the controlling one of our session.
+pub(crate) fn control() -> Result<(), Fault> {
+    let [stdin, ..] = sys::process::stdio();
+    terminal::set_controlling(stdin).during(Stage::Terminal)
 }
 
 fn open_ptmx(root: BorrowedFd) -> sys::Result<OwnedFd> {

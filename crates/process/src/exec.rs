@@ -1,33 +1,30 @@
-//! Another process in a container that is there: what is known of it before the fork, the fork, and
+//! Another process in a container that is there: what is known of it before the fork, the forks, and
 //! the way in.
 //!
-//! The pid namespace is joined by the parent, which that concerns in its children only; so one
-//! clone is enough, straight into the container's v2 cgroup. Where that is not permitted, to a user
-//! who only has rights inside the container's user namespace, a hop joins everything and forks
-//! again.
+//! The first fork is born in the container's cgroup and stays out of its pid namespace, where nobody
+//! of the container sees it. It joins everything and takes on all that `process` says, and only then
+//! forks the process itself ([`settle::fork_last`]).
 
 use crate::Error;
 use crate::console;
 use crate::fault::{During, Fault, Stage};
-use crate::init::{become_root, expect};
+use crate::init::become_root;
 use crate::list::bits;
-use crate::message::Kind;
 use crate::namespaces;
 use crate::settle::{self, Place, Reporter};
-use crate::spawn::{self, Child, Cradle, Describe, Hop};
+use crate::spawn::{self, Child, Cradle, Describe};
 use crate::task::{Given, Task};
 use oci_spec::runtime::{ExecCPUAffinity, Linux, Process};
 use seccomp::Filter;
 use std::convert::Infallible;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::fs::Scratch;
-use sys::nix::fcntl::{AT_FDCWD, OFlag, ResolveFlag, open};
+use sys::nix::fcntl::{OFlag, open};
 use sys::nix::libc::c_ulong;
 use sys::nix::sched::{CloneFlags, setns};
 use sys::nix::sys::stat::{Mode, stat, umask};
-use sys::nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use sys::nix::unistd::{chroot, fchdir, geteuid};
-use sys::process::Fork;
+use sys::schedule::Attributes;
 use sys::{Errno, process, schedule};
 
 /// The container that a process is to come into.
@@ -50,8 +47,6 @@ pub struct Exec {
     namespaces: CloneFlags,
     /// The container's root, where that has no mount namespace.
     root: Option<OwnedFd>,
-    /// The host's procfs, where something is to be written in it later.
-    proc: Option<OwnedFd>,
     affinity: Affinity,
 }
 
@@ -78,10 +73,10 @@ impl Exec {
             namespaces.remove(CloneFlags::CLONE_NEWUSER);
         }
         let in_user_namespace = namespaces.contains(CloneFlags::CLONE_NEWUSER);
-        let task = Task::plan(Some(process), Some(linux), given, in_user_namespace, warnings)?;
+        let mut task = Task::plan(Some(process), Some(linux), given, in_user_namespace, warnings)?;
+        task.forks_last = true;
         let root = (!namespaces.contains(CloneFlags::CLONE_NEWNS)).then(|| root_of(target.pid));
         Ok(Self {
-            proc: task.label.is_some().then(host_proc).transpose()?,
             root: root.transpose()?,
             affinity: Affinity::plan(process.exec_cpu_affinity().as_ref())?,
             namespaces,
@@ -90,7 +85,8 @@ impl Exec {
         })
     }
 
-    /// Forks the process, born in the v2 cgroup that `cradle` says.
+    /// Forks it, born in the v2 cgroup that `cradle` says: at first what goes before the process, which
+    /// tells of it ([`Event::Born`](crate::Event::Born)).
     ///
     /// That this can't be is the inner error: `EBUSY`, of a cgroup that has only other cgroups in
     /// it, or `EACCES`; then nothing has been done, and another cradle may do.
@@ -100,45 +96,21 @@ impl Exec {
                 .map_err(|errno| Error::call("setting process.execCPUAffinity.initial", errno))?;
         }
         spawn::raise_hard_limits(&self.task);
+        if geteuid().is_root() {
+            // From its birth on, as it comes into a user namespace where others have all rights.
+            process::set_dumpable(false)
+                .map_err(|errno| Error::call("closing our own memory to others", errno))?;
+        }
         let chosen = matches!(cradle, Cradle::Cgroup(_));
-        let moved = matches!(cradle, Cradle::Hops(_));
-        let child = if matches!(cradle, Cradle::Hops(_)) || !self.joins_pids()? {
-            spawn::fork_through_hop(self, cradle, &HOP)?.map(|child| (child, true))
-        } else {
-            self.fork(&cradle)?.map(|child| (child, false))
-        };
-        match child {
-            Ok((mut child, through_hop)) => {
-                if moved {
-                    // The hop may have told the number that it has in the container: a try before may
-                    // have joined the pid namespace for children of ours, as this one is.
-                    child.pid = host_pid(&child.pidfd)?;
-                }
-                if through_hop {
-                    child.release(&[])?;
-                }
+        match spawn::fork_first(self, cradle, way_in)? {
+            Ok(child) => {
+                // They are the child's, and we may stay as long as that does. One that can't be
+                // closed harms nobody.
+                let _ = sys::fs::close_all(std::mem::take(&mut self.target.entries));
                 Ok(Ok(child))
             }
             Err(errno @ (Errno::EBUSY | Errno::EACCES)) if chosen => Ok(Err(errno)),
             Err(errno) => Err(spawn::cannot_fork(self, errno)),
-        }
-    }
-
-    /// Forks the process itself.
-    fn fork(&mut self, cradle: &Cradle) -> Result<Result<Child, Errno>, Error> {
-        let (ours, theirs) = spawn::channel()?;
-        match process::fork(CloneFlags::empty(), cradle.cgroup()) {
-            Ok(Fork::Parent { pid, pidfd }) => {
-                // They are the child's, and we may stay as long as that does. One that can't be
-                // closed harms nobody.
-                let _ = sys::fs::close_all(std::mem::take(&mut self.target.entries));
-                Ok(Ok(Child { pid, pidfd, channel: ours }))
-            }
-            Ok(Fork::Child) => {
-                drop(ours);
-                settle::run(self, &theirs, direct, fifo)
-            }
-            Err(errno) => Ok(Err(errno)),
         }
     }
 
@@ -147,35 +119,6 @@ impl Exec {
     pub fn listener(&self) -> Option<&seccomp::Listener> {
         self.task.given.filter.as_ref().and_then(Filter::listener)
     }
-
-    /// Joins the pid namespace for our children, if we may; `false` if not.
-    ///
-    /// From then on a child of ours is in the container's sight, so it must not be one that can be
-    /// looked into.
-    fn joins_pids(&self) -> Result<bool, Error> {
-        let failed = |errno| Error(self.describe(&Fault::new(Stage::EnterContainer, errno)));
-        if !geteuid().is_root() {
-            return Ok(false);
-        }
-        process::set_dumpable(false).map_err(failed)?;
-        if !self.namespaces.contains(CloneFlags::CLONE_NEWPID) {
-            return Ok(true);
-        }
-        match setns(&self.target.pidfd, CloneFlags::CLONE_NEWPID) {
-            Ok(()) => Ok(true),
-            Err(Errno::EPERM) => Ok(false),
-            Err(errno) => Err(failed(errno)),
-        }
-    }
-}
-
-/// The number of a process in our own pid namespace, which `/proc` tells of its pidfd.
-fn host_pid(pidfd: &OwnedFd) -> Result<i32, Error> {
-    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| Error(format!("reading {path}: {}", sys::answer(&error))))?;
-    let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
-    number.ok_or_else(|| Error(format!("{path} has no pid: {text:?}")))
 }
 
 impl Describe for Exec {
@@ -201,47 +144,35 @@ impl Describe for Exec {
             _ => self.task.describe(fault),
         }
     }
-}
 
-const HOP: Hop<Exec> =
-    Hop { run: hop, map: |_, _| Err(Error("no mappings are to be written".into())) };
+    fn scheduler(&self) -> Option<&Attributes> {
+        self.task.scheduler_lost_by_fork()
+    }
+}
 
 fn fifo(exec: &Exec) -> Option<&OwnedFd> {
     exec.task.given.exec_fifo.as_ref()
 }
 
-/// The process, forked by the parent itself.
-fn direct(
+/// Carries the plan out; does not come back.
+fn way_in(exec: &mut Exec, channel: &OwnedFd) -> Result<(), Fault> {
+    settle::run(exec, channel, stages, fifo)
+}
+
+fn stages(
     exec: &mut Exec,
     channel: BorrowedFd,
     reporter: &mut Reporter,
 ) -> Result<Infallible, Fault> {
     let umask = umask(Mode::empty());
-    enter(exec, exec.namespaces - CloneFlags::CLONE_NEWPID)?;
-    stay(exec, umask, channel, reporter)
+    enter(exec)?;
+    become_task(exec, umask)?;
+    settle::fork_last(&mut exec.task, channel)?;
+    settle::launch(&exec.task, None, channel, reporter)
 }
 
-/// In the hop: joins everything, and forks the process.
-fn hop(exec: &mut Exec, channel: &OwnedFd) -> Result<(), Fault> {
-    enter(exec, exec.namespaces)?;
-    match spawn::fork_from_hop(CloneFlags::empty(), channel)? {
-        Some(_) => Ok(()),
-        None => settle::run(
-            exec,
-            channel,
-            |exec, channel, reporter| {
-                // The hop has to tell of us before we say anything ourselves.
-                expect(channel, Kind::Go)?;
-                let umask = umask(Mode::empty());
-                stay(exec, umask, channel, reporter)
-            },
-            fifo,
-        ),
-    }
-}
-
-/// From the host into the container, by one setns(2) on its init.
-fn enter(exec: &Exec, namespaces: CloneFlags) -> Result<(), Fault> {
+/// From the host into the container.
+fn enter(exec: &Exec) -> Result<(), Fault> {
     settle::enter_cgroups(exec.target.entries.iter())?;
     if !exec.affinity.is_given {
         settle::reset_affinity()?;
@@ -249,48 +180,46 @@ fn enter(exec: &Exec, namespaces: CloneFlags) -> Result<(), Fault> {
         schedule::set_affinity(&exec.affinity.last).during(Stage::Affinity)?;
     }
     settle::adjust_oom_score(&exec.task)?;
+    // Of a user, who is not before: then only root could write to its files in /proc.
     process::set_dumpable(false).during(Stage::Session)?;
-    if !namespaces.is_empty() {
-        setns(&exec.target.pidfd, namespaces).during(Stage::EnterContainer)?;
-    }
+    join(exec)?;
     if let Some(root) = &exec.root {
         fchdir(root).and_then(|()| chroot(".")).during(Stage::EnterRoot)?;
     }
-    if namespaces.contains(CloneFlags::CLONE_NEWUSER) {
+    if exec.namespaces.contains(CloneFlags::CLONE_NEWUSER) {
         become_root(exec.task.given.keep_groups)?;
+        process::set_dumpable(false).during(Stage::Session)?;
     }
     Ok(())
 }
 
-/// In the container: takes on what `process` asks for, and becomes the program.
-fn stay(
-    exec: &mut Exec,
-    umask: Mode,
-    channel: BorrowedFd,
-    reporter: &mut Reporter,
-) -> Result<Infallible, Fault> {
-    settle::start_session(&exec.task)?;
+/// Joins the namespaces, by setns(2) on init; the pid namespace is for our children.
+///
+/// Who may do so on the host joins the user namespace last, as the others may not be its own. Others
+/// have the right only in it.
+fn join(exec: &Exec) -> Result<(), Fault> {
+    let (all, user) = (exec.namespaces, CloneFlags::CLONE_NEWUSER);
+    let set = |kinds: CloneFlags| {
+        if kinds.is_empty() { Ok(()) } else { setns(&exec.target.pidfd, kinds) }
+    };
+    match set(all - user) {
+        Ok(()) => set(all & user),
+        Err(Errno::EPERM) if all.contains(user) => set(all),
+        failed => failed,
+    }
+    .during(Stage::EnterContainer)
+}
+
+/// In the container: takes on what `process` asks for.
+fn become_task(exec: &mut Exec, umask: Mode) -> Result<(), Fault> {
+    settle::join_keyring(&exec.task)?;
     let root = open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
     let root = root.map(Scratch::from).during(Stage::EnterRoot)?;
     if let Some(console) = &exec.task.given.console {
         let slave = console::make(console, root.as_fd(), &exec.task.identity)?;
         console::take(&slave)?;
     }
-    let proc = exec.proc.as_ref();
-    let open_own_proc = |file: &str| {
-        let proc = proc.ok_or(Errno::ENOENT)?;
-        let resolve = ResolveFlag::RESOLVE_BENEATH
-            | ResolveFlag::RESOLVE_NO_XDEV
-            | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-        let path = format!("self/{file}");
-        sys::fs::openat2(proc, path.as_str(), OFlag::O_WRONLY, Mode::empty(), resolve)
-            .map(Scratch::from)
-    };
-    let place =
-        Place { root: root.as_fd(), makes_cwd: false, open_own_proc: &open_own_proc, umask };
-    settle::settle(&mut exec.task, &place)?;
-    drop(root);
-    settle::launch(&exec.task, None, channel, reporter)
+    settle::settle(&mut exec.task, &Place { root: root.as_fd(), makes_cwd: false, umask })
 }
 
 impl Affinity {
@@ -322,15 +251,4 @@ fn root_of(pid: i32) -> Result<OwnedFd, Error> {
     let path = format!("/proc/{pid}/root");
     open(path.as_str(), OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(|errno| Error::call(format!("opening {path}"), errno))
-}
-
-/// The host's procfs, seen to be one.
-fn host_proc() -> Result<OwnedFd, Error> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let opened = sys::nix::fcntl::openat(AT_FDCWD, "/proc", flags, Mode::empty());
-    let checked = opened.and_then(|proc| match fstatfs(&proc)?.filesystem_type() {
-        PROC_SUPER_MAGIC => Ok(proc),
-        _ => Err(Errno::ENODEV),
-    });
-    checked.map_err(|errno| Error::call("opening the host's /proc", errno))
 }

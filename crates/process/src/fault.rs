@@ -23,6 +23,8 @@ pub enum Stage {
     TimeNamespace,
     /// Making a user namespace before the others.
     UserNamespace,
+    /// Making the other new namespaces, where init isn't born in them.
+    MakeNamespaces,
     /// The second fork.
     Fork,
     /// Becoming root of the user namespace.
@@ -96,7 +98,7 @@ pub enum Stage {
 }
 
 /// The stages in the order of their numbers on the wire; steps of the rootfs follow after them.
-const NUMBERED: [Stage; 41] = [
+const NUMBERED: [Stage; 42] = [
     Stage::Channel,
     Stage::JoinNamespace,
     Stage::EnterContainer,
@@ -104,6 +106,7 @@ const NUMBERED: [Stage; 41] = [
     Stage::Affinity,
     Stage::TimeNamespace,
     Stage::UserNamespace,
+    Stage::MakeNamespaces,
     Stage::Fork,
     Stage::MappedRoot,
     Stage::OomScore,

@@ -5,6 +5,7 @@ use crate::fault::{During, Fault, Stage};
 use crate::task::{Identity, Task};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use sys::credentials::{self, Capabilities, CapabilitySet};
+use sys::nix::libc;
 use sys::nix::sys::stat::{FileStat, SFlag, fstat, major, minor};
 use sys::nix::unistd::{Gid, Uid, fchown};
 use sys::{Errno, process, seccomp};
@@ -17,14 +18,15 @@ const CAP_SYS_ADMIN: CapabilitySet = 1 << 21;
 /// Dropping from the bounding set needs `CAP_SETPCAP`, so it comes first; changing the user needs
 /// `CAP_SETUID`, so it comes before the sets; `keep_capabilities` bridges the two.
 pub(crate) fn assume(task: &Task) -> Result<(), Fault> {
-    let Sets { bounding, effective, permitted, inheritable, ambient } = task.capabilities;
+    let Sets { bounding, ambient, .. } = task.capabilities;
     drop_bounding(bounding)?;
     credentials::set_keep_capabilities(true).during(Stage::Capabilities)?;
     set_user(&task.identity)?;
-    let kept = kept_for_filter(task);
-    let sets =
-        Capabilities { effective: effective | kept, permitted: permitted | kept, inheritable };
-    credentials::capset(&sets).during(Stage::Capabilities)?;
+    if task.identity.uid != 0 || task.identity.gid != 0 {
+        // With fs.suid_dumpable=1 a change of user has made us so (proc(5)).
+        process::set_dumpable(false).during(Stage::User)?;
+    }
+    set_capabilities(task, kept_for_filter(task))?;
     for capability in numbers(ambient) {
         let raised = credentials::raise_ambient(capability);
         raised.map_err(|errno| Fault::at(Stage::Ambient, capability.into(), errno))?;
@@ -35,11 +37,19 @@ pub(crate) fn assume(task: &Task) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Sets the configured sets, and `kept` with them.
+fn set_capabilities(task: &Task, kept: CapabilitySet) -> Result<(), Fault> {
+    let Sets { effective, permitted, inheritable, .. } = task.capabilities;
+    let sets =
+        Capabilities { effective: effective | kept, permitted: permitted | kept, inheritable };
+    credentials::capset(&sets).during(Stage::Capabilities)
+}
+
 /// What must stay permitted so that a filter can be installed without `no_new_privs`.
 ///
-/// It is not given up after the filter is in, as that would need a call that the filter may
-/// forbid, and need not be: execve computes the new sets from the bounding, inheritable and
-/// ambient ones and the file's, never from what was permitted (capabilities(7)).
+/// The program does not have it: execve computes the new sets from the bounding, inheritable and
+/// ambient ones and the file's, never from what was permitted (capabilities(7)). Where others may see
+/// the process before that, it is given up as soon as the filter is in, if that allows it.
 fn kept_for_filter(task: &Task) -> CapabilitySet {
     if task.given.filter.is_some() && !task.no_new_privileges { CAP_SYS_ADMIN } else { 0 }
 }
@@ -107,5 +117,10 @@ fn is_null(stat: &FileStat) -> bool {
 /// Gives its listener, where the filter asks somebody.
 pub(crate) fn install_filter(task: &Task) -> Result<Option<OwnedFd>, Fault> {
     let Some(filter) = &task.given.filter else { return Ok(None) };
-    seccomp::set_filter(filter.program(), filter.flags()).during(Stage::Seccomp)
+    let listener = seccomp::set_filter(filter.program(), filter.flags()).during(Stage::Seccomp)?;
+    let is_seen = task.forks_last || task.given.exec_fifo.is_some();
+    if is_seen && kept_for_filter(task) != 0 && filter.allows(libc::SYS_capset, [0; 6]) {
+        set_capabilities(task, 0)?;
+    }
+    Ok(listener)
 }

@@ -1,4 +1,5 @@
-//! The stages of a container's init, in the child: from the clone to the execve.
+//! The stages of a container's init, in the child: from the clone to the execve. Where it joins a pid
+//! namespace, all but the last of them are gone through by the process that goes before it.
 //!
 //! Nothing is formatted and little is allocated here; a failure leaves as a [`Fault`].
 
@@ -30,14 +31,10 @@ fn stages(
     enter(plan, channel)?;
     let umask = umask(Mode::empty());
     let built = make_root(plan, channel)?;
-    let place = Place {
-        root: built.root(),
-        makes_cwd: true,
-        open_own_proc: &|file| built.open_proc(&format!("{}/{file}", getpid())),
-        umask,
-    };
+    let place = Place { root: built.root(), makes_cwd: true, umask };
     settle::settle(&mut plan.task, &place)?;
     drop(built);
+    settle::fork_last(&mut plan.task, channel)?;
     let hooks = &plan.hooks.start;
     let run = || run_hooks(plan, hooks, Stage::StartContainerHook);
     let run: Option<&dyn Fn() -> _> = if hooks.is_empty() { None } else { Some(&run) };
@@ -46,15 +43,21 @@ fn stages(
 
 /// What a process does in fresh namespaces before it looks at any file.
 fn enter(plan: &Plan, channel: BorrowedFd) -> Result<(), Fault> {
-    settle::adjust_oom_score(&plan.task)?;
     let namespaces = &plan.inputs.namespaces;
-    if namespaces.new.contains(CloneFlags::CLONE_NEWUSER) {
+    if namespaces.new_user() {
+        // The parent adjusts the score too.
         expect(channel, Kind::Mapped)?;
         become_root(plan.task.given.keep_groups)?;
+    } else if !namespaces.needs_hop() {
+        settle::adjust_oom_score(&plan.task)?;
     }
-    // Not before: then only root could write the mappings.
+    // It is already, if its parent is root. A user's was not before, as then only root could have
+    // written the mappings; and becoming another user may have changed it.
     process::set_dumpable(false).during(Stage::Session)?;
-    settle::start_session(&plan.task)?;
+    if !plan.task.forks_last {
+        settle::start_session()?;
+    }
+    settle::join_keyring(&plan.task)?;
     if namespaces.new.contains(CloneFlags::CLONE_NEWNET) {
         sys::net::loopback_up().during(Stage::Loopback)?;
     }
@@ -95,6 +98,9 @@ fn make_root(plan: &Plan, channel: BorrowedFd) -> Result<Built, Fault> {
         let slave = console::make(console, built.root(), &plan.task.identity)?;
         layout.bind_console(&built, slave.as_fd())?;
         console::take(&slave)?;
+        if !plan.task.forks_last {
+            console::control()?;
+        }
     }
     layout.finish(&built)?;
     Ok(built)

@@ -18,6 +18,7 @@ pub mod memory;
 mod message;
 mod namespaces;
 mod plan;
+mod procfs;
 mod program;
 pub mod seal;
 mod settle;
@@ -27,7 +28,7 @@ mod task;
 pub use exec::{Exec, Target};
 pub use fault::{Fault, Stage};
 pub use namespaces::{IdMap, Namespaces};
-pub use plan::{HookState, Inputs, Plan};
+pub use plan::{HookState, Inputs, Plan, forks_last};
 /// What goes wrong on the host's side is in words here too.
 pub use rootfs::Error;
 pub use spawn::{Child, Cradle, Describe, Event, Keeper, spawn};

@@ -13,9 +13,13 @@ use sys::{Errno, socket};
 pub enum Kind {
     /// Hop: it is in a new user namespace, whose mappings it waits for.
     Map,
+    /// Hop: it has made a time namespace, whose offsets it waits for.
+    Clocks,
+    /// Hop: it is in all namespaces but that of pids, and goes on to be what init will be.
+    Here,
     /// Child: it failed; stage, index and errno say how.
     Failed,
-    /// Child: the second fork is done; the index is the pid, the descriptor its pidfd.
+    /// Hop: it has forked the process; the index is the pid.
     Born,
     /// Child: the environment is made but for the change of root; runtime hooks may run.
     Hooks,
@@ -24,16 +28,18 @@ pub enum Kind {
     Listener,
     /// Child: all is done but the wait for `start`.
     Ready,
-    /// Parent: the id mappings are written.
+    /// Parent: the id mappings, or the offsets of clocks, are written.
     Mapped,
     /// Parent: cgroups and limits are made; the descriptors are the files to enter them by.
     Go,
-    /// Parent: the runtime hooks have run, or the listener is fetched.
+    /// Parent: the runtime hooks have run, the listener is fetched, or the scheduling is set.
     Continue,
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 11] = [
     Kind::Map,
+    Kind::Clocks,
+    Kind::Here,
     Kind::Failed,
     Kind::Born,
     Kind::Hooks,
@@ -60,6 +66,14 @@ pub struct Message {
     pub fault: Option<Fault>,
     /// Descriptors.
     pub descriptors: Vec<OwnedFd>,
+}
+
+impl Message {
+    /// Whether it can only be from the process itself, or from what goes before it if that has failed
+    /// or is not to fork any more.
+    pub(crate) fn is_of_the_last(&self) -> bool {
+        matches!(self.kind, Kind::Listener | Kind::Ready)
+    }
 }
 
 /// Sends a message without a failure.

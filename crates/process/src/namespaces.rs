@@ -149,6 +149,11 @@ impl Namespaces {
         !self.joined.is_empty() || self.new_time.is_some()
     }
 
+    /// Whether a user namespace is still to be made.
+    pub(crate) fn new_user(&self) -> bool {
+        self.new.contains(CloneFlags::CLONE_NEWUSER)
+    }
+
     /// Whether the container has a namespace of this kind that is not the caller's.
     #[must_use]
     pub fn has(&self, kind: CloneFlags) -> bool {

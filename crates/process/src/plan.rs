@@ -3,6 +3,7 @@
 
 use crate::hooks::Output;
 use crate::namespaces::Namespaces;
+use crate::procfs::Procfs;
 use crate::spawn::Describe;
 use crate::task::{Given, Task};
 use crate::{Error, Fault, Stage};
@@ -10,8 +11,10 @@ use oci_spec::runtime::{Hook, Spec};
 use rootfs::Layout;
 use seccomp::Filter;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use sys::nix::sched::CloneFlags;
+use sys::schedule::Attributes;
 
 /// Gives the state that a container's hook is told: of a pid, in a status.
 pub type HookState = Box<dyn Fn(i32, &str) -> Vec<u8>>;
@@ -28,6 +31,30 @@ pub struct Inputs {
     pub hook_state: HookState,
     /// Where the output of createContainer hooks goes.
     pub hook_output: Output,
+    /// Whether init is forked only when it has settled down ([`forks_last`]).
+    pub forks_last: bool,
+}
+
+/// Whether an init is forked only when it has settled down, as it comes into a pid namespace in which
+/// others see it; the kernel must be able to make its procfs without it (`makes_procfs`). Not with
+/// hooks before the change of root: they are told init's pid, so there it has to be by then.
+#[must_use]
+pub fn forks_last(
+    spec: &Spec,
+    namespaces: &Namespaces,
+    makes_procfs: impl FnOnce(&OwnedFd) -> bool,
+) -> bool {
+    let Some(pids) = namespaces.joined.iter().find(|one| one.kind == CloneFlags::CLONE_NEWPID)
+    else {
+        return false;
+    };
+    let is_empty = |hooks: Option<&Vec<Hook>>| hooks.is_none_or(Vec::is_empty);
+    let has_early_hooks = spec.hooks().as_ref().is_some_and(|hooks| {
+        !is_empty(hooks.prestart().as_ref())
+            || !is_empty(hooks.create_runtime().as_ref())
+            || !is_empty(hooks.create_container().as_ref())
+    });
+    !has_early_hooks && makes_procfs(&pids.file)
 }
 
 impl fmt::Debug for Inputs {
@@ -70,8 +97,14 @@ impl Plan {
         let has = |hooks: Option<&Vec<Hook>>| hooks.is_some_and(|hooks| !hooks.is_empty());
         let has_runtime_hooks = has(hooks.and_then(|h| h.prestart().as_ref()))
             || has(hooks.and_then(|h| h.create_runtime().as_ref()));
+        let mut task = Task::plan(process, linux, given, user_namespace, warnings)?;
+        let offsets = inputs.namespaces.new_time.as_ref().filter(|offsets| !offsets.is_empty());
+        if offsets.is_some() && task.procfs.is_none() {
+            task.procfs = Some(Procfs::open()?);
+        }
+        task.forks_last = inputs.forks_last;
         Ok(Self {
-            task: Task::plan(process, linux, given, user_namespace, warnings)?,
+            task,
             hostname: spec.hostname().clone().filter(|name| !name.is_empty()),
             domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
             hooks: ContainerHooks {
@@ -111,5 +144,9 @@ impl Describe for Plan {
             }
             _ => self.task.describe(fault),
         }
+    }
+
+    fn scheduler(&self) -> Option<&Attributes> {
+        self.task.scheduler_lost_by_fork().filter(|_| self.task.forks_last)
     }
 }

@@ -102,6 +102,15 @@ impl Program {
         entries.map(|entry| entry.to_string_lossy().into_owned()).collect()
     }
 
+    /// Whether its file or its working directory may be one that only it itself leads to, below
+    /// /proc/self.
+    pub fn is_its_own(&self) -> bool {
+        let leads = |path: &CString| {
+            [&b"/proc/"[..], b"/dev/"].iter().any(|folder| path.to_bytes().starts_with(folder))
+        };
+        leads(&self.cwd) || self.candidates.iter().any(leads)
+    }
+
     /// Executes what [`Program::find`] found; returns only on failure.
     pub fn execute(&self) -> Fault {
         let errno = match self.found.and_then(|index| self.candidates.get(index)) {

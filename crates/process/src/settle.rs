@@ -7,11 +7,11 @@ use crate::fault::{During, Fault, Stage};
 use crate::message::{self, Kind};
 use crate::spawn::Describe;
 use crate::task::Task;
-use crate::{identity, program};
+use crate::{console, identity, program};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use sys::fs::{CloseRange, Scratch};
-use sys::nix::sys::resource::setrlimit;
+use sys::fs::CloseRange;
+use sys::nix::sys::resource::{getrlimit, setrlimit};
 use sys::nix::sys::signal::SigSet;
 use sys::nix::sys::stat::{Mode, umask};
 use sys::nix::unistd::setsid;
@@ -58,14 +58,22 @@ pub(crate) fn abandoned() -> ! {
     process::exit_now(NOT_RUN)
 }
 
-/// Adjusts how soon the OOM killer takes this process. While paths still are the host's: its /proc
-/// is one.
+/// Adjusts how soon the OOM killer takes this process, and those that it forks. Before a user
+/// namespace is joined, as lowering it takes a privilege on the host.
 pub(crate) fn adjust_oom_score(task: &Task) -> Result<(), Fault> {
     match &task.oom_score {
-        Some(score) => sys::fs::write_file(c"/proc/self/oom_score_adj", score.as_bytes())
-            .during(Stage::OomScore),
+        Some(score) => write_own(task, OOM_SCORE, score).during(Stage::OomScore),
         None => Ok(()),
     }
+}
+
+/// Below /proc/PID.
+pub(crate) const OOM_SCORE: &str = "oom_score_adj";
+
+/// Writes to a file below our own folder in the host's procfs.
+fn write_own(task: &Task, file: &str, text: &str) -> sys::Result<()> {
+    let procfs = task.procfs.as_ref().ok_or(Errno::ENOENT)?;
+    procfs.write(&format!("self/{file}"), text.as_bytes())
 }
 
 /// Enters cgroups by their v1 `tasks` files; a v2 one we were born in.
@@ -89,9 +97,13 @@ pub(crate) fn reset_affinity() -> Result<(), Fault> {
     }
 }
 
-/// Starts a session of the process's own, with the container's keyring.
-pub(crate) fn start_session(task: &Task) -> Result<(), Fault> {
-    setsid().map(drop).during(Stage::Session)?;
+/// Starts a session of the process's own.
+pub(crate) fn start_session() -> Result<(), Fault> {
+    setsid().map(drop).during(Stage::Session)
+}
+
+/// Joins the container's session keyring, which has nothing to do with sessions of processes.
+pub(crate) fn join_keyring(task: &Task) -> Result<(), Fault> {
     if let Some(name) = &task.given.keyring {
         match sys::keyring::join_session(name) {
             Err(Errno::ENOSYS) => {}
@@ -107,8 +119,6 @@ pub(crate) struct Place<'a> {
     pub root: BorrowedFd<'a>,
     /// Whether a working directory that is missing is made.
     pub makes_cwd: bool,
-    /// Opens a file below its own folder in a procfs that is one.
-    pub open_own_proc: &'a dyn Fn(&str) -> sys::Result<Scratch>,
     /// The umask, where `process.user` has none.
     pub umask: Mode,
 }
@@ -118,16 +128,19 @@ pub(crate) struct Place<'a> {
 pub(crate) fn settle(task: &mut Task, place: &Place) -> Result<(), Fault> {
     if let Some(program) = task.program.as_mut() {
         program.add_home(place.root, task.identity.uid);
-        program.add_listen_pid();
+        if !task.forks_last {
+            program.add_listen_pid();
+        }
     }
     set_attributes(task)?;
+    raise_limits(task)?;
     if let Some(label) = &task.label {
-        let file = (place.open_own_proc)(label.file).during(Stage::Label)?;
-        sys::fs::write_once(file, label.value.as_bytes()).during(Stage::Label)?;
+        write_own(task, label.file, &label.value).during(Stage::Label)?;
     }
     identity::own_stdio(&task.identity, process::stdio().each_ref().map(AsFd::as_fd))?;
     umask(task.identity.umask.unwrap_or(place.umask));
-    let directory = task.program.as_ref().map(|program| program.cwd.as_c_str());
+    let here = task.program.as_ref().filter(|_| !task.finds_itself_last());
+    let directory = here.map(|program| program.cwd.as_c_str());
     let below = place.makes_cwd.then_some(place.root);
     let entered = directory.map_or(Ok(()), |cwd| program::enter_directory(cwd, below));
     identity::assume(task)?;
@@ -142,13 +155,16 @@ pub(crate) fn settle(task: &mut Task, place: &Place) -> Result<(), Fault> {
     if let Some(domain) = task.personality {
         process::set_personality(domain).during(Stage::Personality)?;
     }
-    task.program.as_mut().map_or(Ok(()), program::Program::find)
+    let finds_last = task.finds_itself_last();
+    task.program.as_mut().filter(|_| !finds_last).map_or(Ok(()), program::Program::find)
 }
 
-/// Scheduling, memory policy and limits, in the container's own cgroup, as its cpuset bounds them.
+/// Scheduling and memory policy, in the container's own cgroup, as its cpuset bounds them.
 fn set_attributes(task: &Task) -> Result<(), Fault> {
-    if let Some(attributes) = &task.scheduler {
-        schedule::set(attributes).during(Stage::Scheduler)?;
+    // What the last fork would lose is set by the parent after it.
+    let kept = || !task.forks_last || task.scheduler_lost_by_fork().is_none();
+    if let Some(attributes) = task.scheduler.as_ref().filter(|_| kept()) {
+        schedule::set(0, attributes).during(Stage::Scheduler)?;
     }
     if let Some((class, priority)) = task.io_priority {
         schedule::set_io_priority(class, priority).during(Stage::IoPriority)?;
@@ -157,10 +173,76 @@ fn set_attributes(task: &Task) -> Result<(), Fault> {
         let set = schedule::set_memory_policy(policy.mode, &policy.nodes);
         set.during(Stage::MemoryPolicy)?;
     }
+    Ok(())
+}
+
+/// Raises the hard limits that have to be, while that is allowed. The limits themselves come last:
+/// what is left to do must not be subject to them.
+fn raise_limits(task: &Task) -> Result<(), Fault> {
+    for (index, limit) in task.rlimits.iter().enumerate() {
+        let failed = |errno| Fault::at(Stage::Rlimit, index, errno);
+        let (soft, hard) = getrlimit(limit.resource).map_err(failed)?;
+        if hard < limit.hard {
+            setrlimit(limit.resource, soft, limit.hard).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+fn set_limits(task: &Task) -> Result<(), Fault> {
     for (index, limit) in task.rlimits.iter().enumerate() {
         let set = setrlimit(limit.resource, limit.soft, limit.hard);
         set.map_err(|errno| Fault::at(Stage::Rlimit, index, errno))?;
     }
+    Ok(())
+}
+
+/// Forks once more where the pid namespace is one in which others see the process; goes on in what
+/// is forked, as a child of our own parent.
+///
+/// Until here the pid namespace was only that of our children. What comes to sight there is what the
+/// program will be: its user, its capabilities, its root, its descriptors, and its filter, if that
+/// allows the rest of the way.
+pub(crate) fn fork_last(task: &mut Task, channel: BorrowedFd) -> Result<(), Fault> {
+    if !task.forks_last {
+        return Ok(());
+    }
+    strip(task, channel)?;
+    if task.filters_before_fork() {
+        install_filter(task, channel)?;
+        task.has_filter = true;
+    }
+    if let Some(pid) = process::fork_sibling().during(Stage::Fork)? {
+        // A parent that is gone needs no telling.
+        let _ = message::announce(channel, Kind::Born, pid.cast_unsigned());
+        process::exit_now(0);
+    }
+    if let Some(program) = &mut task.program {
+        program.add_listen_pid();
+    }
+    if task.finds_itself_last()
+        && let Some(program) = &mut task.program
+    {
+        program::enter_directory(&program.cwd, None)?;
+        program.find()?;
+    }
+    start_session()?;
+    if task.given.console.is_some() {
+        console::control()?;
+    }
+    if task.scheduler_lost_by_fork().is_some() && !message::wait(channel).during(Stage::Channel)? {
+        abandoned();
+    }
+    Ok(())
+}
+
+/// Lets go of all that is the host's: descriptors, also what belongs to the parent alone, such as
+/// its lock on the state, and the caller's environment.
+fn strip(task: &Task, channel: BorrowedFd) -> Result<(), Fault> {
+    let first = task.given.preserve_fds.saturating_add(3).cast_signed();
+    sys::fs::keep_over_exec(3, first - 1).during(Stage::Descriptors)?;
+    close_others(first, channel, task.given.exec_fifo.as_ref()).during(Stage::Descriptors)?;
+    sys::exec::wipe_environment();
     Ok(())
 }
 
@@ -175,16 +257,16 @@ pub(crate) fn launch(
     channel: BorrowedFd,
     reporter: &mut Reporter,
 ) -> Result<Infallible, Fault> {
+    if !task.forks_last {
+        strip(task, channel)?;
+    }
+    set_limits(task)?;
     let given = &task.given;
-    // Also what belongs to the parent alone, such as its lock on the state.
-    let first = given.preserve_fds.saturating_add(3).cast_signed();
-    sys::fs::keep_over_exec(3, first - 1).during(Stage::Descriptors)?;
-    close_others(first, channel, given.exec_fifo.as_ref()).during(Stage::Descriptors)?;
     // A listener has to be handed over while the parent is there; else hooks go before the filter,
     // which is the program's, not theirs.
     let listens = given.filter.as_ref().is_some_and(|filter| filter.listener().is_some());
-    let late_filter = hooks.is_some() && !listens;
-    if !late_filter {
+    let late_filter = hooks.is_some() && !listens && !task.has_filter;
+    if !late_filter && !task.has_filter {
         install_filter(task, channel)?;
     }
     message::announce(channel, Kind::Ready, 0).during(Stage::Channel)?;

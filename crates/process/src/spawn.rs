@@ -1,18 +1,26 @@
 //! The host's side of a new process: the fork(s), the id mappings, and the talk until it runs.
+//!
+//! What is forked first may be the process itself, or one that goes before it (a hop): that joins
+//! namespaces, and forks it as our child, at once or when all but the launch is done.
 
 use crate::fault::{During, Fault, Stage};
 use crate::init;
 use crate::mappings;
-use crate::message::{self, Kind};
+use crate::message::{self, Kind, Message};
 use crate::namespaces::{Joined, Namespaces};
+use crate::settle;
 use crate::task::Task;
 use crate::{Error, Plan};
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::nix::sched::{CloneFlags, setns, unshare};
 use sys::nix::sys::resource::{getrlimit, setrlimit};
+use sys::nix::unistd::geteuid;
 use sys::process::{Ended, Fork};
+use sys::schedule::{self, Attributes};
 use sys::{Errno, process, socket};
 
 /// A new process of a container, its init or another, as its parent has it.
@@ -22,18 +30,27 @@ pub struct Child {
     pub pid: i32,
     /// A descriptor for it.
     pub pidfd: OwnedFd,
-    pub(crate) channel: OwnedFd,
+    channel: OwnedFd,
+    /// Whether it is one that goes before the process, which it has yet to tell of.
+    is_hop: bool,
+    /// What the process told before that.
+    early: RefCell<VecDeque<Message>>,
 }
 
 /// What has words for what goes wrong in the child.
 pub trait Describe {
     /// What went wrong, in words: the step, the object, the kernel's answer.
     fn describe(&self, fault: &Fault) -> String;
+
+    /// What is to be set for the process once it is forked, as that loses it.
+    fn scheduler(&self) -> Option<&Attributes>;
 }
 
 /// What a new process tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// It has forked, and the [`Child`] is from now on what it forked.
+    Born,
     /// The environment is made; it waits for [`Child::proceed`] while the host's hooks run.
     Hooks,
     /// Its filter has a listener, this descriptor of its; it waits for [`Child::proceed`].
@@ -83,35 +100,109 @@ impl<'a> Cradle<'a> {
 
 /// Forks an init that carries `plan` out, born in the v2 cgroup that `cradle` says.
 ///
-/// It makes mounts at once, but waits with entering cgroups for [`Child::release`].
+/// It makes mounts at once, but waits with entering cgroups for [`Child::release`]. Where
+/// [`Child::is_hop`] says so, it's what goes before init, in all of its namespaces but that of pids.
 pub fn spawn(plan: &mut Plan, cradle: Cradle) -> Result<Child, Error> {
     raise_hard_limits(&plan.task);
-    let init = if plan.inputs.namespaces.needs_hop() || matches!(cradle, Cradle::Hops(_)) {
-        fork_through_hop(plan, cradle, &HOP)?
-    } else {
-        let (ours, theirs) = channel()?;
-        match process::fork(plan.inputs.namespaces.new, cradle.cgroup()) {
-            Ok(Fork::Parent { pid, pidfd }) => Ok(Child { pid, pidfd, channel: ours }),
-            Ok(Fork::Child) => {
-                drop(ours);
-                init::run(plan, &theirs)
-            }
-            Err(errno) => Err(errno),
-        }
-    };
-    let init = init.map_err(|errno| cannot_fork(plan, errno))?;
-    let maps_itself = plan.inputs.namespaces.new.contains(CloneFlags::CLONE_NEWUSER);
-    if let Some(mapped) = plan.inputs.namespaces.mappings.as_ref().filter(|_| maps_itself) {
-        let mapped = mappings::write(init.pid, mapped).and_then(|()| init.tell(Kind::Mapped, &[]));
-        mapped.inspect_err(|_| {
-            init.abandon();
-            let _ = process::wait(&init.pidfd);
-        })?;
+    if geteuid().is_root() {
+        // Our children are so from birth: whoever made a user namespace has all rights in it, and is
+        // kept from what we still are by this alone. A user's can't be until their ids are mapped.
+        process::set_dumpable(false)
+            .map_err(|errno| Error::call("closing our own memory to others", errno))?;
     }
-    Ok(init)
+    if plan.inputs.namespaces.needs_hop() || matches!(cradle, Cradle::Hops(_)) {
+        let child = fork_first(plan, cradle, hop)?.map_err(|errno| cannot_fork(plan, errno))?;
+        return await_namespaces(plan, child);
+    }
+    let (ours, theirs) = channel()?;
+    let init = match process::fork(plan.inputs.namespaces.new, cradle.cgroup()) {
+        Ok(Fork::Parent { pid, pidfd }) => Child::new(pid, pidfd, ours, false),
+        Ok(Fork::Child) => {
+            drop(ours);
+            init::run(plan, &theirs)
+        }
+        Err(errno) => return Err(cannot_fork(plan, errno)),
+    };
+    map_init(plan, init)
+}
+
+/// Writes the id mappings of an init that was born in a new user namespace.
+fn map_init(plan: &Plan, init: Child) -> Result<Child, Error> {
+    let namespaces = &plan.inputs.namespaces;
+    let Some(mapped) = namespaces.mappings.as_ref().filter(|_| namespaces.new_user()) else {
+        return Ok(init);
+    };
+    let map = || {
+        if let (Some(score), Some(procfs)) = (&plan.task.oom_score, &plan.task.procfs) {
+            // In its namespace it may not lower it, however much it may there.
+            let path = format!("{}/{}", init.pid, settle::OOM_SCORE);
+            let failed = |errno| Error(plan.describe(&Fault::new(Stage::OomScore, errno)));
+            procfs.write(&path, score.as_bytes()).map_err(failed)?;
+        }
+        mappings::write(init.pid, mapped).and_then(|()| init.tell(Kind::Mapped, &[]))
+    };
+    map().inspect_err(|_| init.end()).map(|()| init)
+}
+
+/// Serves a hop until the namespaces are there, and the process that is to be served in them: init,
+/// or the hop itself, if that forks only when all is done.
+fn await_namespaces(plan: &mut Plan, mut child: Child) -> Result<Child, Error> {
+    loop {
+        let served = match child.receive() {
+            Err(error) => Err(error),
+            Ok(None) => Err(Error("a child died joining namespaces".into())),
+            Ok(Some(message)) => serve_hop(plan, &mut child, &message),
+        };
+        match served {
+            Ok(false) => {}
+            Ok(true) if child.is_hop => return Ok(child),
+            Ok(true) => return map_init(plan, child),
+            Err(error) => {
+                child.end();
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Does what the hop asks for; whether that was the last thing.
+fn serve_hop(plan: &mut Plan, child: &mut Child, message: &Message) -> Result<bool, Error> {
+    match (message.kind, &message.fault) {
+        (Kind::Map, _) => {
+            let namespaces = &mut plan.inputs.namespaces;
+            mappings::write(child.pid, &namespaces.mappings.clone().unwrap_or_default())?;
+            // The hop is in the new namespace, so init's clone does not make one.
+            namespaces.new.remove(CloneFlags::CLONE_NEWUSER);
+            child.tell(Kind::Mapped, &[]).map(|()| false)
+        }
+        (Kind::Clocks, _) => {
+            let offsets = plan.inputs.namespaces.new_time.as_deref().unwrap_or_default();
+            let path = format!("{}/timens_offsets", child.pid);
+            let written = match &plan.task.procfs {
+                Some(procfs) => procfs.write(&path, offsets.as_bytes()),
+                None => Err(Errno::ENOENT),
+            };
+            written.map_err(|e| Error(plan.describe(&Fault::new(Stage::TimeNamespace, e))))?;
+            child.tell(Kind::Mapped, &[]).map(|()| false)
+        }
+        (Kind::Here, _) => Ok(true),
+        (Kind::Born, _) => child.become_born(message.index.cast_signed(), plan).map(|()| true),
+        (_, Some(fault)) => Err(Error(plan.describe(fault))),
+        _ => Err(Error("a child sent what makes no sense".into())),
+    }
 }
 
 impl Child {
+    fn new(pid: i32, pidfd: OwnedFd, channel: OwnedFd, is_hop: bool) -> Self {
+        Self { pid, pidfd, channel, is_hop, early: RefCell::default() }
+    }
+
+    /// Whether it is one that goes before the process, which [`Event::Born`] will tell of.
+    #[must_use]
+    pub fn is_hop(&self) -> bool {
+        self.is_hop
+    }
+
     /// Lets an init enter its cgroups by these files, and go on; or a process that a hop has forked.
     pub fn release(&self, entry_files: &[BorrowedFd]) -> Result<(), Error> {
         self.tell(Kind::Go, entry_files)
@@ -129,28 +220,71 @@ impl Child {
     }
 
     /// Waits for the next thing that it tells. That it failed is an error, in words.
-    pub fn next(&self, plan: &impl Describe) -> Result<Event, Error> {
-        let received = message::receive(self.channel.as_fd());
-        match received.map_err(|errno| Error::call("talking to init", errno))? {
-            None => Ok(Event::Closed),
-            Some(message) => match (message.kind, message.fault) {
-                (Kind::Hooks, _) => Ok(Event::Hooks),
-                (Kind::Listener, _) => Ok(Event::Listener(message.index.cast_signed())),
-                (Kind::Ready, _) => Ok(Event::Ready),
-                (Kind::Failed, Some(fault)) => Err(Error(start_failed(plan, &fault))),
-                _ => Err(Error("talking to init: it sent what makes no sense here".into())),
-            },
+    pub fn next(&mut self, plan: &impl Describe) -> Result<Event, Error> {
+        let early = if self.is_hop { None } else { self.early.get_mut().pop_front() };
+        let received = match early {
+            Some(message) => Some(message),
+            None => self.receive()?,
+        };
+        let Some(message) = received else { return Ok(Event::Closed) };
+        match (message.kind, message.fault) {
+            (Kind::Born, _) if self.is_hop => {
+                self.become_born(message.index.cast_signed(), plan)?;
+                Ok(Event::Born)
+            }
+            (Kind::Hooks, _) => Ok(Event::Hooks),
+            (Kind::Listener, _) => Ok(Event::Listener(message.index.cast_signed())),
+            (Kind::Ready, _) => Ok(Event::Ready),
+            (Kind::Failed, Some(fault)) => Err(Error(start_failed(plan, &fault))),
+            _ => Err(Error("talking to init: it sent what makes no sense here".into())),
         }
+    }
+
+    /// The next message. Of the process itself none is before the one that tells of it: the two that
+    /// have the channel run at the same time.
+    fn receive(&self) -> Result<Option<Message>, Error> {
+        loop {
+            let received = message::receive(self.channel.as_fd());
+            let message = received.map_err(|errno| Error::call("talking to init", errno))?;
+            match message {
+                Some(message) if self.is_hop && message.is_of_the_last() => {
+                    self.early.borrow_mut().push_back(message);
+                }
+                message => return Ok(message),
+            }
+        }
+    }
+
+    /// Becomes what it has forked, our child too.
+    ///
+    /// Whoever can trace that may send what it likes over the channel; so its number is believed only
+    /// if it's that of a child.
+    fn become_born(&mut self, pid: i32, plan: &impl Describe) -> Result<(), Error> {
+        let failed = |errno| Error::call("looking after a child's child", errno);
+        let pidfd = process::pidfd_open(pid).map_err(failed)?;
+        if pid == self.pid || !process::is_child(&pidfd) {
+            return Err(failed(Errno::ECHILD));
+        }
+        let hop = std::mem::replace(&mut self.pidfd, pidfd);
+        self.pid = pid;
+        self.is_hop = false;
+        // It has nothing left to do, and may not be allowed to end by itself.
+        let _ = process::pidfd_send_signal(&hop, 9);
+        process::wait(&hop).map_err(failed)?;
+        if let Some(attributes) = plan.scheduler() {
+            let set = schedule::set(pid, attributes);
+            set.map_err(|errno| Error(plan.describe(&Fault::new(Stage::Scheduler, errno))))?;
+            self.proceed()?;
+        }
+        Ok(())
     }
 
     /// What it told before it ended, if it did: that something was not to be done for it then is no
     /// wonder, as systemd removes the cgroup with it.
-    pub fn last_words(&self, plan: &impl Describe) -> Option<Error> {
+    pub fn last_words(&mut self, plan: &impl Describe) -> Option<Error> {
         let mut polled = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut polled, PollTimeout::ZERO) {
-            Ok(1..) => self.next(plan).err(),
-            _ => None,
-        }
+        let has_told = matches!(poll(&mut polled, PollTimeout::ZERO), Ok(1..));
+        if has_told { self.next(plan).err() } else { None }
     }
 
     /// Why it, which is to be called `name`, is gone though it has told nothing. Reaps it. Should it
@@ -162,7 +296,9 @@ impl Child {
         killer: impl FnOnce() -> Option<&'static str>,
     ) -> Error {
         self.abandon();
-        Error(match process::wait(&self.pidfd) {
+        let ended = process::wait(&self.pidfd);
+        self.end_strays();
+        Error(match ended {
             Ok(Ended::Killed(9)) => {
                 let told = format!("{name} was killed by SIGKILL before it could run the program");
                 match killer() {
@@ -180,6 +316,29 @@ impl Child {
     pub fn abandon(&self) {
         // The only failure is that it has ended already, which is what is wanted.
         let _ = process::pidfd_send_signal(&self.pidfd, 9);
+    }
+
+    /// Ends it, and what it may have forked, if it goes before the process; reaps them.
+    pub fn end(&self) {
+        self.abandon();
+        // It may have been reaped already.
+        let _ = process::wait(&self.pidfd);
+        self.end_strays();
+    }
+
+    /// Ends what a hop has forked and not told of, as it was killed between the two.
+    fn end_strays(&self) {
+        if !self.is_hop {
+            return;
+        }
+        let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+        for pid in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            // All of our children are such; one that has ended is only reaped.
+            if let Ok(child) = process::pidfd_open(pid) {
+                let _ = process::pidfd_send_signal(&child, 9);
+                let _ = process::wait(&child);
+            }
+        }
     }
 
     fn tell(&self, kind: Kind, descriptors: &[BorrowedFd]) -> Result<(), Error> {
@@ -258,34 +417,24 @@ pub(crate) fn cannot_fork(plan: &impl Describe, errno: Errno) -> Error {
     Error(plan.describe(&Fault::new(Stage::Fork, errno)))
 }
 
-/// What a hop does for a plan.
-pub(crate) struct Hop<T> {
-    /// In the hop: joins namespaces, and forks the process.
-    pub run: fn(&mut T, &OwnedFd) -> Result<(), Fault>,
-    /// In the parent: writes the id mappings of the hop's new user namespace.
-    pub map: fn(&mut T, i32) -> Result<(), Error>,
-}
-
-const HOP: Hop<Plan> = Hop { run: hop, map: map_hop };
-
-/// Forks a process that joins and prepares namespaces, and then forks another as our own child.
+/// Forks what goes before a process: it carries `run` out, which ends in [`fork_from_hop`] or never.
 ///
-/// That the hop itself can't be forked is the inner error.
-pub(crate) fn fork_through_hop<T: Describe>(
+/// That it can't be forked is the inner error.
+pub(crate) fn fork_first<T: Describe>(
     plan: &mut T,
     cradle: Cradle,
-    hop: &Hop<T>,
+    run: fn(&mut T, &OwnedFd) -> Result<(), Fault>,
 ) -> Result<Result<Child, Errno>, Error> {
     let (ours, theirs) = channel()?;
     let waits = matches!(cradle, Cradle::Hops(_));
-    let (pid, pidfd) = match process::fork(CloneFlags::empty(), cradle.cgroup()) {
-        Ok(Fork::Parent { pid, pidfd }) => (pid, pidfd),
+    let child = match process::fork(CloneFlags::empty(), cradle.cgroup()) {
+        Ok(Fork::Parent { pid, pidfd }) => Child::new(pid, pidfd, ours, true),
         Ok(Fork::Child) => {
             // Or it could not see that there is nobody any more who lets it go on.
             drop(ours);
             let go = || init::expect(theirs.as_fd(), Kind::Go).map(drop);
             let allowed = if waits { go() } else { Ok(()) };
-            let fault = match allowed.and_then(|()| (hop.run)(plan, &theirs)) {
+            let fault = match allowed.and_then(|()| run(plan, &theirs)) {
                 Ok(()) => process::exit_now(0),
                 Err(fault) => fault,
             };
@@ -295,73 +444,31 @@ pub(crate) fn fork_through_hop<T: Describe>(
         Err(errno) => return Ok(Err(errno)),
     };
     drop(theirs);
-    let moved = match cradle {
-        Cradle::Hops(move_it) => move_it(pid).map_err(Error).and_then(|()| {
-            let told = message::send(ours.as_fd(), Kind::Go, 0, &[]);
-            told.map_err(|errno| Error::call("talking to a child", errno))
-        }),
-        _ => Ok(()),
-    };
-    let born = moved.and_then(|()| await_birth(plan, pid, ours.as_fd(), hop.map));
-    if born.is_err() {
-        let _ = process::pidfd_send_signal(&pidfd, 9);
+    if let Cradle::Hops(move_it) = cradle {
+        let moved = move_it(child.pid).map_err(Error);
+        moved.and_then(|()| child.tell(Kind::Go, &[])).inspect_err(|_| child.end())?;
     }
-    process::wait(&pidfd).map_err(|errno| Error::call("waiting for a child", errno))?;
-    born.map(|(pid, pidfd)| Ok(Child { pid, pidfd, channel: ours }))
-}
-
-/// Serves the hop until it has told the pid of what it forked.
-fn await_birth<T: Describe>(
-    plan: &mut T,
-    hop: i32,
-    channel: BorrowedFd,
-    map: fn(&mut T, i32) -> Result<(), Error>,
-) -> Result<(i32, OwnedFd), Error> {
-    loop {
-        let received = message::receive(channel);
-        let message = received.map_err(|errno| Error::call("talking to a child", errno))?;
-        let message = message.ok_or_else(|| Error("a child died joining namespaces".into()))?;
-        match (message.kind, message.fault) {
-            (Kind::Map, _) => {
-                map(plan, hop)?;
-                let told = message::send(channel, Kind::Mapped, 0, &[]);
-                told.map_err(|errno| Error::call("talking to a child", errno))?;
-            }
-            (Kind::Born, _) => {
-                let pidfd = message.descriptors.into_iter().next();
-                let pidfd = pidfd.ok_or_else(|| Error("a child sent no pidfd".into()))?;
-                return Ok((message.index.cast_signed(), pidfd));
-            }
-            (_, Some(fault)) => return Err(Error(plan.describe(&fault))),
-            _ => return Err(Error("a child sent what makes no sense".into())),
-        }
-    }
+    Ok(Ok(child))
 }
 
 /// In a hop: forks the process proper as its parent's child, and tells who it is.
 ///
 /// In the child it gives nothing back, in the hop its pid.
-pub(crate) fn fork_from_hop(new: CloneFlags, channel: &OwnedFd) -> Result<Option<i32>, Fault> {
+fn fork_from_hop(new: CloneFlags, channel: &OwnedFd) -> Result<Option<i32>, Fault> {
     match process::fork(new | CloneFlags::CLONE_PARENT, None).during(Stage::Fork)? {
         Fork::Child => Ok(None),
-        Fork::Parent { pid, pidfd } => {
-            let number = pid.cast_unsigned();
-            let told = message::send(channel.as_fd(), Kind::Born, number, &[pidfd.as_fd()]);
+        Fork::Parent { pid, .. } => {
+            let told = message::announce(channel.as_fd(), Kind::Born, pid.cast_unsigned());
             told.during(Stage::Channel).map(|()| Some(pid))
         }
     }
 }
 
-fn map_hop(plan: &mut Plan, hop: i32) -> Result<(), Error> {
-    let namespaces = &mut plan.inputs.namespaces;
-    mappings::write(hop, &namespaces.mappings.clone().unwrap_or_default())?;
-    // The hop is in the new namespace, so init's clone does not make one.
-    namespaces.new.remove(CloneFlags::CLONE_NEWUSER);
-    Ok(())
-}
-
-/// In the hop: joins namespaces, prepares the time namespace, forks init.
+/// In the hop: joins namespaces, prepares the time namespace, and forks init; or makes the namespaces
+/// itself, and is what init will be but for the pid namespace.
 fn hop(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
+    settle::adjust_oom_score(&plan.task)?;
+    let by_root = geteuid().is_root();
     if plan.inputs.namespaces.needs_hop() {
         // In a container's sight. Else it's only init that is, which sees to that itself once its
         // mappings are written, as its parent couldn't before.
@@ -369,50 +476,64 @@ fn hop(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
     }
     let keep_groups = plan.task.given.keep_groups;
     join(&plan.inputs.namespaces.joined, keep_groups)?;
-    if let Some(offsets) = plan.inputs.namespaces.new_time.take() {
-        let in_new_user = plan.inputs.namespaces.new.contains(CloneFlags::CLONE_NEWUSER);
-        if in_new_user {
-            enter_user_namespace(&mut plan.inputs.namespaces, keep_groups, channel.as_fd())?;
+    if plan.task.forks_last || plan.inputs.namespaces.new_time.is_some() {
+        if plan.inputs.namespaces.new_user() {
+            enter_user_namespace(
+                &mut plan.inputs.namespaces,
+                keep_groups,
+                channel.as_fd(),
+                by_root,
+            )?;
         }
-        make_time_namespace(&offsets)?;
-        if in_new_user {
-            process::set_dumpable(false).during(Stage::Session)?;
+        if let Some(offsets) = plan.inputs.namespaces.new_time.take() {
+            make_time_namespace(&offsets, channel.as_fd(), by_root)?;
         }
+        // Becoming another user may have made it untrue, and a user's hop was not until now.
+        process::set_dumpable(false).during(Stage::Session)?;
     }
-    match fork_from_hop(plan.inputs.namespaces.new, channel)? {
+    let new = plan.inputs.namespaces.new;
+    if plan.task.forks_last {
+        unshare(new).during(Stage::MakeNamespaces)?;
+        message::announce(channel.as_fd(), Kind::Here, 0).during(Stage::Channel)?;
+        init::run(plan, channel)
+    }
+    match fork_from_hop(new, channel)? {
         Some(_) => Ok(()),
         None => init::run(plan, channel),
     }
 }
 
 /// A time namespace belongs to the user namespace that it is made in, so that one comes first.
-/// Leaves us dumpable.
 fn enter_user_namespace(
     namespaces: &mut Namespaces,
     keep_groups: bool,
     channel: BorrowedFd,
+    by_root: bool,
 ) -> Result<(), Fault> {
     unshare(CloneFlags::CLONE_NEWUSER).during(Stage::UserNamespace)?;
-    // Or only root could write the mappings, and then the offsets of a time namespace.
-    process::set_dumpable(true).during(Stage::Session)?;
+    if !by_root {
+        // Or only root could write the mappings.
+        process::set_dumpable(true).during(Stage::Session)?;
+    }
     message::announce(channel, Kind::Map, 0).during(Stage::Channel)?;
     init::expect(channel, Kind::Mapped)?;
     init::become_root(keep_groups)?;
-    // Becoming another user has made it untrue.
-    process::set_dumpable(true).during(Stage::Session)?;
     namespaces.new.remove(CloneFlags::CLONE_NEWUSER);
     Ok(())
 }
 
-fn make_time_namespace(offsets: &str) -> Result<(), Fault> {
+/// The parent writes the offsets, as the mounts may be another container's by now.
+fn make_time_namespace(offsets: &str, channel: BorrowedFd, by_root: bool) -> Result<(), Fault> {
     unshare(crate::namespaces::CLONE_NEWTIME).during(Stage::TimeNamespace)?;
     if offsets.is_empty() {
         return Ok(());
     }
-    // Still in the host's mounts, where /proc is the host's.
-    std::fs::write("/proc/self/timens_offsets", offsets)
-        .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(Errno::EIO as i32)))
-        .during(Stage::TimeNamespace)
+    if !by_root {
+        // Or only root could write them.
+        process::set_dumpable(true).during(Stage::Session)?;
+    }
+    message::announce(channel, Kind::Clocks, 0).during(Stage::Channel)?;
+    init::expect(channel, Kind::Mapped).map(drop)
 }
 
 /// Joins namespaces. The caller may own them, or only the user namespace among them may: those

@@ -3,6 +3,7 @@
 
 use crate::capabilities::{Sets, number_name};
 use crate::memory::Policy;
+use crate::procfs::Procfs;
 use crate::program::Program;
 use crate::{Error, Fault, Stage};
 use oci_spec::runtime::{
@@ -12,10 +13,11 @@ use oci_spec::runtime::{
 use seccomp::Filter;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
+use sys::nix::libc;
 use sys::nix::sys::resource::Resource;
 use sys::nix::sys::stat::Mode;
-use sys::schedule;
 use sys::terminal::Size;
+use sys::{process, schedule};
 
 /// What a process is given beside its config.
 #[derive(Debug, Default)]
@@ -64,6 +66,13 @@ pub(crate) struct Task {
     pub no_new_privileges: bool,
     /// Whether it is in a user namespace that is not the caller's.
     pub user_namespace: bool,
+    /// The host's procfs, where something is to be written in it.
+    pub procfs: Option<Procfs>,
+    /// Whether it is forked once more when it has settled down, into a pid namespace in which others
+    /// can see it: nothing that is the host's may be left of it by then.
+    pub forks_last: bool,
+    /// Whether its filter is in.
+    pub has_filter: bool,
 }
 
 /// Whom the process runs as.
@@ -104,21 +113,60 @@ impl Task {
         let config = process.and_then(|p| p.capabilities().as_ref());
         let capabilities = Sets::plan(config, user_namespace, warnings)
             .map_err(|errno| Error::call("reading our own capabilities", errno))?;
+        let oom_score = process.and_then(Process::oom_score_adj).map(|score| score.to_string());
+        let label = process.and_then(|p| label(p, warnings));
+        let uses_procfs = oom_score.is_some() || label.is_some();
         Ok(Self {
             program: process.map(|p| Program::plan(p, given.listen_fds)).transpose()?,
             identity: process.map(|p| Identity::plan(p, given.keep_groups)).unwrap_or_default(),
             capabilities,
             rlimits: process.map(rlimits).unwrap_or_default(),
-            oom_score: process.and_then(Process::oom_score_adj).map(|score| score.to_string()),
+            oom_score,
             scheduler: process.and_then(|p| p.scheduler().as_ref()).map(scheduler),
             io_priority: process.and_then(io_priority),
             memory_policy: memory_policy(linux)?,
             personality: personality(linux),
-            label: process.and_then(|p| label(p, warnings)),
+            label,
+            procfs: uses_procfs.then(Procfs::open).transpose()?,
+            forks_last: false,
+            has_filter: false,
             no_new_privileges: process.and_then(Process::no_new_privileges).unwrap_or(false),
             given,
             user_namespace,
         })
+    }
+
+    /// Its scheduling, where a fork would lose it.
+    pub fn scheduler_lost_by_fork(&self) -> Option<&schedule::Attributes> {
+        self.scheduler.as_ref().filter(|attributes| attributes.are_lost_by_fork())
+    }
+
+    /// Whether its directory and its file can only be found by the process itself, after the last
+    /// fork.
+    pub fn finds_itself_last(&self) -> bool {
+        self.forks_last && self.program.as_ref().is_some_and(Program::is_its_own)
+    }
+
+    /// Whether the filter allows all that is left to do once no more than the last fork is, so that
+    /// it can be in before anybody sees the process.
+    pub fn filters_before_fork(&self) -> bool {
+        let Some(filter) = self.given.filter.as_ref().filter(|filter| filter.listener().is_none())
+        else {
+            return false;
+        };
+        if self.finds_itself_last() {
+            return false;
+        }
+        let allows = |number| filter.allows(number, [0; 6]);
+        filter.allows(libc::SYS_clone, [process::SIBLING, 0, 0, 0, 0, 0])
+            && [libc::SYS_write, libc::SYS_exit_group, libc::SYS_setsid].into_iter().all(allows)
+            && (self.given.console.is_none()
+                || filter.allows(libc::SYS_ioctl, [0, libc::TIOCSCTTY, 0, 0, 0, 0]))
+            && (self.rlimits.is_empty() || allows(libc::SYS_prlimit64))
+            && (self.given.listen_fds == 0 || allows(libc::SYS_getpid))
+            && (self.given.exec_fifo.is_none() && self.scheduler_lost_by_fork().is_none()
+                || allows(libc::SYS_read))
+            && (self.no_new_privileges || allows(libc::SYS_capset))
     }
 
     /// What went wrong, in words.
@@ -169,6 +217,7 @@ fn fixed_object(stage: Stage) -> &'static str {
         Stage::Affinity => "setting process.execCPUAffinity",
         Stage::TimeNamespace => "making the time namespace with linux.timeOffsets",
         Stage::UserNamespace => "making the user namespace",
+        Stage::MakeNamespaces => "making linux.namespaces",
         Stage::Fork => "forking init",
         Stage::MappedRoot => "becoming root of the user namespace (linux.uidMappings need id 0)",
         Stage::OomScore => "setting process.oomScoreAdj",

@@ -52,6 +52,16 @@ pub struct Context {
     pub privileged: bool,
     /// The option of file systems that `linux.mountLabel` is the value of.
     pub mount_context: &'static CStr,
+    /// The pid namespace that a new procfs is of, if that is not the one of the process that makes it.
+    pub pid_namespace: Option<OwnedFd>,
+}
+
+/// Whether the kernel makes a procfs of another pid namespace, `namespace` here, than that of the
+/// process that makes it (the mount option `pidns`, Linux 6.17).
+#[must_use]
+pub fn makes_procfs_of(namespace: &OwnedFd) -> bool {
+    let fs = mount::fsopen(c"proc");
+    fs.and_then(|fs| mount::fsconfig_descriptor(&fs, c"pidns", namespace)).is_ok()
 }
 
 /// What a container sees below its root, as a plan.

@@ -40,7 +40,7 @@ pub(crate) fn make_mount(
                 Made::Attached(view) => finish_attributes(plan, view.as_fd()),
             }
         }
-        What::FileSystem { name, made } => file_system(plan, name, made.as_ref(), built),
+        What::FileSystem { name, made } => file_system(context, plan, name, made.as_ref(), built),
     }
 }
 
@@ -159,6 +159,7 @@ fn remount(plan: &MountPlan, built: &mut Built) -> Result<()> {
 }
 
 fn file_system(
+    context: &Context,
     plan: &MountPlan,
     name: &CStr,
     by_host: Option<&OwnedFd>,
@@ -171,8 +172,14 @@ fn file_system(
     let mode = default_mode(plan, name, &target)?;
     let made = match by_host {
         Some(tree) => taken_over(tree, mode),
-        None if plan.options.needs_classic() => classic(plan, name, mode, &target),
-        None => new_file_system(plan, name, mode),
+        // A procfs of another pid namespace is none that mount(2) could make; nor does what only
+        // that takes mean anything to it.
+        None if plan.options.needs_classic()
+            && (name != c"proc" || context.pid_namespace.is_none()) =>
+        {
+            classic(plan, name, mode, &target)
+        }
+        None => new_file_system(plan, name, mode, context.pid_namespace.as_ref()),
     };
     let mount = match made {
         // Without a network namespace of one's own a user namespace gets no new sysfs.
@@ -238,8 +245,16 @@ fn octal(mode: Mode) -> CString {
     CString::new(format!("{:o}", mode.bits())).unwrap_or_default()
 }
 
-fn new_file_system(plan: &MountPlan, name: &CStr, mode: Option<Mode>) -> Result<Scratch> {
+fn new_file_system(
+    plan: &MountPlan,
+    name: &CStr,
+    mode: Option<Mode>,
+    pid_namespace: Option<&OwnedFd>,
+) -> Result<Scratch> {
     let fs = Scratch::from(mount::fsopen(name).during(Step::FileSystem)?);
+    if let Some(namespace) = pid_namespace.filter(|_| name == c"proc") {
+        mount::fsconfig_descriptor(&fs, c"pidns", namespace).during(Step::Make)?;
+    }
     create(fs.as_fd(), plan, mode)?;
     mount::fsmount(&fs, first_attributes(plan)).map(Scratch::from).during(Step::Make)
 }

@@ -23,6 +23,7 @@ pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Resu
         user_namespace,
         cgroup_namespace: has(&spec, LinuxNamespaceType::Cgroup),
         no_pivot: false,
+        pid_namespace: None,
         privileged: geteuid().is_root(),
         mount_context: c"context",
     };

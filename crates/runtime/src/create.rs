@@ -247,7 +247,8 @@ impl Making {
         requests.set_clocks(&mut namespaces)?;
         let filter = filter(linux, &requests, &mut warnings)?;
         let extras = Extras::plan(spec, &options.id, &namespaces, systemd, &mut warnings)?;
-        let context = context(options, &namespaces, &record.cgroup, &requests);
+        let forks_last = process::forks_last(spec, &namespaces, rootfs::makes_procfs_of);
+        let context = context(options, &namespaces, &record.cgroup, &requests, forks_last)?;
         let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
         let (console, ours) = terminal::plan(spec.process().as_ref(), options.console_socket())?;
         let given = Given {
@@ -265,6 +266,7 @@ impl Making {
             bundle: bundle.path.clone(),
             layout,
             namespaces,
+            forks_last,
             hook_state: hook_state(&record, &options.id),
             hook_output: match spec.hooks() {
                 Some(_) => hook_output(&record.annotations)?,
@@ -310,19 +312,26 @@ fn bring_up(
         let unified = cgroups::unified_directory(&record.cgroup)?;
         process::spawn(plan, Cradle::of(unified.as_ref()))?
     };
-    let init = &*born.insert(init);
+    let init = born.insert(init);
     runtime.debug(|| format!("init is process {}", init.pid));
     serve(runtime, extras, &record.cgroup, record.rdt.as_ref(), init, &bundle.spec)
         .map_err(|error| init.last_words(plan).map_or(error, Error::from))?;
+    if !init.is_hop() {
+        note_init(container, init)?;
+    }
+    attend(plan, container, init, &bundle.spec)?;
+    runtime.debug(|| "init is ready".to_owned());
+    born.take().ok_or_else(|| Error::new("init is gone"))
+}
+
+/// Writes down who init is.
+fn note_init(container: &mut Container, init: &Child) -> Result<()> {
     container.init = match Identity::of(init.pid) {
         // One that has ended already tells why, over the channel.
         Err(Errno::ESRCH) => Identity::default(),
         identity => identity.map_err(|errno| Error::call("looking at init", errno))?,
     };
-    container.entry.write_init(container.init)?;
-    attend(plan, container, init, &bundle.spec)?;
-    runtime.debug(|| "init is ready".to_owned());
-    born.take().ok_or_else(|| Error::new("init is gone"))
+    Ok(container.entry.write_init(container.init)?)
 }
 
 /// Does for init what the host's side has to, while it makes mounts, and lets it go on.
@@ -366,9 +375,10 @@ pub(crate) fn words(error: Error) -> String {
 }
 
 /// Answers what init asks until it is ready.
-fn attend(plan: &Plan, container: &Container, init: &Child, spec: &Spec) -> Result<()> {
+fn attend(plan: &Plan, container: &mut Container, init: &mut Child, spec: &Spec) -> Result<()> {
     loop {
         match init.next(plan)? {
+            Event::Born => note_init(container, init)?,
             Event::Ready => return Ok(()),
             Event::Closed => {
                 return Err(init.explain_death("init", || killer(&container.record.cgroup)).into());
@@ -399,8 +409,7 @@ fn killer(place: &Place) -> Option<&'static str> {
 /// that is the reason for it.
 pub(crate) fn undo(runtime: &Runtime, container: &Container, init: Option<&Child>) {
     if let Some(init) = init {
-        init.abandon();
-        let _ = sys::process::wait(&init.pidfd);
+        init.end();
     }
     // Where it is there, no directory has to be read to find it.
     let _ = container.entry.remove_file(NEW_FIFO);
@@ -557,8 +566,15 @@ fn context(
     namespaces: &Namespaces,
     place: &Place,
     requests: &Requests,
-) -> Context {
-    Context {
+    forks_last: bool,
+) -> Result<Context> {
+    let pids = namespaces.joined.iter().filter(|_| forks_last);
+    let mut pids = pids.filter(|one| one.kind == CloneFlags::CLONE_NEWPID);
+    let copied = pids.next().map(|one| one.file.try_clone()).transpose();
+    Ok(Context {
+        pid_namespace: copied.map_err(|error| {
+            Error::new(format!("keeping the pid namespace open: {}", sys::answer(&error)))
+        })?,
         cgroup: view(place),
         mount_namespace: namespaces.has(CloneFlags::CLONE_NEWNS),
         user_namespace: namespaces.has(CloneFlags::CLONE_NEWUSER),
@@ -566,7 +582,7 @@ fn context(
         no_pivot: options.no_pivot,
         privileged: geteuid().is_root(),
         mount_context: requests.mount_context,
-    }
+    })
 }
 
 /// What mounts of type `cgroup` show: the container's own directory in each hierarchy.

@@ -15,7 +15,6 @@ use serde::de::value::Error as ValueError;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use sys::Errno;
-use sys::nix::libc::SIGKILL;
 use sys::nix::sys::stat::Mode;
 
 /// What `exec` is asked for.
@@ -113,15 +112,14 @@ fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -
     let mut exec =
         plan(container, options, &spec, &process, fifo.as_ref(), console, &mut warnings)?;
     runtime.warn_all(&warnings);
-    let child = spawn(container, options, &mut exec)?;
-    let begun = begin(container, options, &exec, &child).and_then(|()| hand_out(options, &child));
-    begun.inspect_err(|_| put_down(&child))?;
+    let mut child = spawn(container, options, &mut exec)?;
+    let begun = begin(container, options, &exec, &mut child);
+    begun.and_then(|()| hand_out(options, &child)).inspect_err(|_| child.end())?;
     if let Some(fifo) = fifo {
         fifo.keep();
     }
     let Some(supervisor) = supervisor else { return Ok(0) };
-    let ended =
-        supervisor.attend((&child).into(), ours.as_ref()).inspect_err(|_| put_down(&child))?;
+    let ended = supervisor.attend((&child).into(), ours.as_ref()).inspect_err(|_| child.end())?;
     Ok(ended.code())
 }
 
@@ -314,10 +312,16 @@ fn spawn(container: &Container, options: &ExecOptions, exec: &mut Exec) -> Resul
 }
 
 /// Answers what the process asks until its program runs, or it waits for the fifo.
-fn begin(container: &Container, options: &ExecOptions, exec: &Exec, child: &Child) -> Result<()> {
+fn begin(
+    container: &Container,
+    options: &ExecOptions,
+    exec: &Exec,
+    child: &mut Child,
+) -> Result<()> {
     let mut is_ready = false;
     loop {
         match child.next(exec)? {
+            Event::Born => {}
             Event::Ready if options.exec_fifo.is_some() => return Ok(()),
             Event::Ready => is_ready = true,
             Event::Closed if is_ready => return Ok(()),
@@ -351,13 +355,6 @@ fn hand_out(options: &ExecOptions, child: &Child) -> Result<()> {
         listener::send(path, b"pidfd", &child.pidfd, "--pidfd-socket")?;
     }
     options.pid_file.as_ref().map_or(Ok(()), |path| pidfile::write(path, child.pid))
-}
-
-/// Ends a process that can't be looked after.
-fn put_down(child: &Child) {
-    // It may have ended, and been reaped, already.
-    let _ = sys::process::pidfd_send_signal(&child.pidfd, SIGKILL);
-    let _ = sys::process::wait(&child.pidfd);
 }
 
 /// The fifo of a process that waits, which goes again if it comes to nothing.

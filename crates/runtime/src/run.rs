@@ -20,13 +20,13 @@ pub struct RunOptions {
 /// `run ID`: gives the exit status of the program, or 0 for one that is left running.
 pub fn run(runtime: &Runtime, create: &CreateOptions, run: RunOptions) -> Result<i32> {
     if run.detach {
-        let made = make(runtime, create, Purpose::RunDetached)?;
-        begin(runtime, create, &made)?;
+        let mut made = make(runtime, create, Purpose::RunDetached)?;
+        begin(runtime, create, &mut made)?;
         return Ok(0);
     }
     let supervisor = supervise::Supervisor::new(!run.no_subreaper)?;
-    let made = make(runtime, create, Purpose::RunForeground)?;
-    begin(runtime, create, &made)?;
+    let mut made = make(runtime, create, Purpose::RunForeground)?;
+    begin(runtime, create, &mut made)?;
     let ended = supervisor.attend((&made.init).into(), made.console.as_ref());
     if ended.is_err() {
         made.init.abandon();
@@ -51,14 +51,13 @@ pub(crate) fn remove(runtime: &Runtime, container: &Container) -> Result<()> {
 }
 
 /// Waits until the program runs, and runs the poststart hooks.
-fn begin(runtime: &Runtime, options: &CreateOptions, made: &Made) -> Result<()> {
-    let started = || -> Result<()> {
-        match made.init.next(&made.plan)? {
-            Event::Closed => Ok(()),
-            _ => Err(Error::new("talking to init: it sent what makes no sense here")),
-        }
+fn begin(runtime: &Runtime, options: &CreateOptions, made: &mut Made) -> Result<()> {
+    let started = match made.init.next(&made.plan) {
+        Ok(Event::Closed) => Ok(()),
+        Ok(_) => Err(Error::new("talking to init: it sent what makes no sense here")),
+        Err(error) => Err(error.into()),
     };
-    started().and_then(|()| made.hand_out(options)).inspect_err(|_| made.undo(runtime))?;
+    started.and_then(|()| made.hand_out(options)).inspect_err(|_| made.undo(runtime))?;
     // From here on it is a running container, which others may change, and even delete.
     made.container.entry.unlock()?;
     run_poststart(runtime, &made.container)

@@ -30,6 +30,7 @@ mod abi;
 mod arguments;
 mod code;
 mod profile;
+mod run;
 mod syscalls;
 #[cfg(test)]
 mod tests;
@@ -84,6 +85,12 @@ impl Filter {
     #[must_use]
     pub fn is_needed(&self) -> bool {
         self.needed
+    }
+
+    /// Whether it simply allows a call of this machine's own ABI: the number is libc's `SYS_*`.
+    #[must_use]
+    pub fn allows(&self, number: sys::nix::libc::c_long, arguments: [u64; 6]) -> bool {
+        u32::try_from(number).is_ok_and(|number| run::allows(&self.program, number, arguments))
     }
 
     /// The program, for the kernel.

@@ -50,37 +50,7 @@ fn refusal(change: Value) -> String {
 
 /// What the kernel would be told of a call.
 fn run(program: &[Instruction], abi: &Abi, number: u32, arguments: Arguments) -> u32 {
-    let mut data = vec![number, abi.audit, 0, 0];
-    for argument in arguments {
-        let halves = [low(argument), low(argument >> 32)];
-        data.extend(if abi.big_endian { [halves[1], halves[0]] } else { halves });
-    }
-    let (mut at, mut accumulator) = (0, 0);
-    loop {
-        let Instruction { code, jt, jf, k } = program[at];
-        at += 1;
-        let compared = match code {
-            0x06 => return k,
-            0x20 => {
-                assert_eq!(k % 4, 0);
-                accumulator = data[k as usize / 4];
-                continue;
-            }
-            0x54 => {
-                accumulator &= k;
-                continue;
-            }
-            0x05 => {
-                at += k as usize;
-                continue;
-            }
-            0x15 => accumulator == k,
-            0x25 => accumulator > k,
-            0x35 => accumulator >= k,
-            _ => panic!("{code:#x} is not expected"),
-        };
-        at += usize::from(if compared { jt } else { jf });
-    }
+    crate::run::run(program, abi, number, arguments).expect("an instruction that is not expected")
 }
 
 #[allow(clippy::cast_possible_truncation)]

@@ -59,6 +59,23 @@ pub fn execveat(file: impl AsFd, arguments: &Vector, environment: &Vector) -> Er
     Errno::last()
 }
 
+/// Overwrites the environment that this process was started with, which whoever may look into it can
+/// read (`/proc/PID/environ`): it is our caller's.
+pub fn wipe_environment() {
+    unsafe extern "C" {
+        static environ: *const *mut libc::c_char;
+    }
+    // SAFETY: `environ` is null or an array of C strings that ends with a null pointer; they are this
+    // process's own memory, where the kernel or libc has put them for it to change (environ(7)).
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            ptr::write_bytes(*entry, 0, libc::strlen(*entry));
+            entry = entry.add(1);
+        }
+    }
+}
+
 /// Has the kernel kill the program that `command` starts when this process ends
 /// (`PR_SET_PDEATHSIG(2const)`), but not what that starts in turn.
 ///

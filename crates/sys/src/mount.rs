@@ -24,6 +24,7 @@ const FSOPEN_CLOEXEC: libc::c_uint = 1;
 const FSMOUNT_CLOEXEC: libc::c_uint = 1;
 const FSCONFIG_SET_FLAG: libc::c_uint = 0;
 const FSCONFIG_SET_STRING: libc::c_uint = 1;
+const FSCONFIG_SET_FD: libc::c_uint = 5;
 const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
 const FSCONFIG_CMD_RECONFIGURE: libc::c_uint = 7;
 
@@ -155,6 +156,15 @@ pub fn fsconfig_string(fs: impl AsFd, key: &CStr, value: &CStr) -> Result<()> {
 /// Sets the parameter `key` of a file system context, which takes no value.
 pub fn fsconfig_flag(fs: impl AsFd, key: &CStr) -> Result<()> {
     fsconfig(fs.as_fd(), FSCONFIG_SET_FLAG, Some(key), None)
+}
+
+/// Sets the parameter `key` of a file system context to what `value` is a descriptor of.
+pub fn fsconfig_descriptor(fs: impl AsFd, key: &CStr, value: impl AsFd) -> Result<()> {
+    let (fs, value) = (fs.as_fd().as_raw_fd(), value.as_fd().as_raw_fd());
+    let (command, none) = (FSCONFIG_SET_FD, ptr::null::<libc::c_char>());
+    // SAFETY: `key` is a C string that outlives the call; a descriptor comes without a value.
+    check(unsafe { libc::syscall(libc::SYS_fsconfig, fs, command, key.as_ptr(), none, value) })?;
+    Ok(())
 }
 
 /// Makes the superblock that a context describes.

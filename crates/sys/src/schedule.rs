@@ -25,12 +25,22 @@ pub struct Attributes {
     pub period: u64,
 }
 
-/// Sets this process's scheduling policy and its attributes.
-pub fn set(attributes: &Attributes) -> Result<()> {
+impl Attributes {
+    /// Whether a child does not have what its parent has, or can't be made.
+    #[must_use]
+    pub fn are_lost_by_fork(&self) -> bool {
+        const SCHED_DEADLINE: u32 = 6;
+        const SCHED_FLAG_RESET_ON_FORK: u64 = 1;
+        self.policy == SCHED_DEADLINE || self.flags & SCHED_FLAG_RESET_ON_FORK != 0
+    }
+}
+
+/// Sets the scheduling policy of the process `pid`, or this one if 0, and its attributes.
+pub fn set(pid: i32, attributes: &Attributes) -> Result<()> {
     let size = u32::try_from(size_of::<Attributes>()).map_err(|_| Errno::EOVERFLOW)?;
     let attributes = Attributes { size, ..*attributes };
     // SAFETY: `attributes` has the kernel's layout and says its size.
-    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, ptr::from_ref(&attributes), 0) })?;
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, pid, ptr::from_ref(&attributes), 0) })?;
     Ok(())
 }
 

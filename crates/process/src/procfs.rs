@@ -1,0 +1,40 @@
+//! The host's procfs, opened before anything is joined: the one that what a process is given by
+//! files is written through.
+//!
+//! What a path below /proc leads to in the mounts of a container, its own or one that is joined, is
+//! the container's to decide.
+
+use crate::Error;
+use std::os::fd::OwnedFd;
+use sys::Errno;
+use sys::nix::fcntl::{OFlag, ResolveFlag, open};
+use sys::nix::sys::stat::Mode;
+use sys::nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+
+/// The root of the host's procfs.
+#[derive(Debug)]
+pub(crate) struct Procfs(OwnedFd);
+
+impl Procfs {
+    /// Opens /proc, and sees that it is a procfs.
+    pub fn open() -> Result<Self, Error> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let opened = open("/proc", flags, Mode::empty());
+        let checked = opened.and_then(|proc| match fstatfs(&proc)?.filesystem_type() {
+            PROC_SUPER_MAGIC => Ok(Self(proc)),
+            _ => Err(Errno::ENODEV),
+        });
+        checked.map_err(|errno| Error::call("opening the host's /proc", errno))
+    }
+
+    /// Writes `text` to the file at `path` by one write(2), whatever is mounted over the path.
+    ///
+    /// `self` is the calling process, in whatever pid namespace that is.
+    pub fn write(&self, path: &str, text: &[u8]) -> sys::Result<()> {
+        let resolve = ResolveFlag::RESOLVE_BENEATH
+            | ResolveFlag::RESOLVE_NO_XDEV
+            | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        let file = sys::fs::openat2(&self.0, path, OFlag::O_WRONLY, Mode::empty(), resolve)?;
+        sys::fs::write_once(sys::fs::Scratch::from(file), text)
+    }
+}
