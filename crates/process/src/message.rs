@@ -19,7 +19,7 @@ pub enum Kind {
     Here,
     /// Child: it failed; stage, index and errno say how.
     Failed,
-    /// Hop: it has forked the process; the index is the pid.
+    /// Hop, or the process: that is forked; the index is its pid.
     Born,
     /// Child: the environment is made but for the change of root; runtime hooks may run.
     Hooks,
@@ -66,14 +66,6 @@ pub struct Message {
     pub fault: Option<Fault>,
     /// Descriptors.
     pub descriptors: Vec<OwnedFd>,
-}
-
-impl Message {
-    /// Whether it can only be from the process itself, or from what goes before it if that has failed
-    /// or is not to fork any more.
-    pub(crate) fn is_of_the_last(&self) -> bool {
-        matches!(self.kind, Kind::Listener | Kind::Ready)
-    }
 }
 
 /// Sends a message without a failure.

@@ -212,11 +212,8 @@ pub(crate) fn fork_last(task: &mut Task, channel: BorrowedFd) -> Result<(), Faul
         install_filter(task, channel)?;
         task.has_filter = true;
     }
-    if let Some(pid) = process::fork_sibling().during(Stage::Fork)? {
-        // A parent that is gone needs no telling.
-        let _ = message::announce(channel, Kind::Born, pid.cast_unsigned());
-        process::exit_now(0);
-    }
+    let pid = process::go_on_in_sibling().during(Stage::Fork)?;
+    message::announce(channel, Kind::Born, pid.cast_unsigned()).during(Stage::Channel)?;
     if let Some(program) = &mut task.program {
         program.add_listen_pid();
     }

@@ -11,8 +11,6 @@ use crate::namespaces::{Joined, Namespaces};
 use crate::settle;
 use crate::task::Task;
 use crate::{Error, Plan};
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -33,8 +31,6 @@ pub struct Child {
     channel: OwnedFd,
     /// Whether it is one that goes before the process, which it has yet to tell of.
     is_hop: bool,
-    /// What the process told before that.
-    early: RefCell<VecDeque<Message>>,
 }
 
 /// What has words for what goes wrong in the child.
@@ -194,7 +190,7 @@ fn serve_hop(plan: &mut Plan, child: &mut Child, message: &Message) -> Result<bo
 
 impl Child {
     fn new(pid: i32, pidfd: OwnedFd, channel: OwnedFd, is_hop: bool) -> Self {
-        Self { pid, pidfd, channel, is_hop, early: RefCell::default() }
+        Self { pid, pidfd, channel, is_hop }
     }
 
     /// Whether it is one that goes before the process, which [`Event::Born`] will tell of.
@@ -221,12 +217,7 @@ impl Child {
 
     /// Waits for the next thing that it tells. That it failed is an error, in words.
     pub fn next(&mut self, plan: &impl Describe) -> Result<Event, Error> {
-        let early = if self.is_hop { None } else { self.early.get_mut().pop_front() };
-        let received = match early {
-            Some(message) => Some(message),
-            None => self.receive()?,
-        };
-        let Some(message) = received else { return Ok(Event::Closed) };
+        let Some(message) = self.receive()? else { return Ok(Event::Closed) };
         match (message.kind, message.fault) {
             (Kind::Born, _) if self.is_hop => {
                 self.become_born(message.index.cast_signed(), plan)?;
@@ -240,19 +231,9 @@ impl Child {
         }
     }
 
-    /// The next message. Of the process itself none is before the one that tells of it: the two that
-    /// have the channel run at the same time.
     fn receive(&self) -> Result<Option<Message>, Error> {
-        loop {
-            let received = message::receive(self.channel.as_fd());
-            let message = received.map_err(|errno| Error::call("talking to init", errno))?;
-            match message {
-                Some(message) if self.is_hop && message.is_of_the_last() => {
-                    self.early.borrow_mut().push_back(message);
-                }
-                message => return Ok(message),
-            }
-        }
+        let received = message::receive(self.channel.as_fd());
+        received.map_err(|errno| Error::call("talking to init", errno))
     }
 
     /// Becomes what it has forked, our child too.
@@ -268,8 +249,6 @@ impl Child {
         let hop = std::mem::replace(&mut self.pidfd, pidfd);
         self.pid = pid;
         self.is_hop = false;
-        // It has nothing left to do, and may not be allowed to end by itself.
-        let _ = process::pidfd_send_signal(&hop, 9);
         process::wait(&hop).map_err(failed)?;
         if let Some(attributes) = plan.scheduler() {
             let set = schedule::set(pid, attributes);
@@ -297,9 +276,10 @@ impl Child {
     ) -> Error {
         self.abandon();
         let ended = process::wait(&self.pidfd);
-        self.end_strays();
+        // A hop that has ended well has made the process, which then told nothing.
+        let vanished = self.is_hop && ended == Ok(Ended::Exited(0));
         Error(match ended {
-            Ok(Ended::Killed(9)) => {
+            Ok(_) if vanished || ended == Ok(Ended::Killed(9)) => {
                 let told = format!("{name} was killed by SIGKILL before it could run the program");
                 match killer() {
                     Some(killer) => format!("{told}: {killer}"),
@@ -318,27 +298,11 @@ impl Child {
         let _ = process::pidfd_send_signal(&self.pidfd, 9);
     }
 
-    /// Ends it, and what it may have forked, if it goes before the process; reaps them.
+    /// Ends it, and reaps it.
     pub fn end(&self) {
         self.abandon();
         // It may have been reaped already.
         let _ = process::wait(&self.pidfd);
-        self.end_strays();
-    }
-
-    /// Ends what a hop has forked and not told of, as it was killed between the two.
-    fn end_strays(&self) {
-        if !self.is_hop {
-            return;
-        }
-        let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
-        for pid in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
-            // All of our children are such; one that has ended is only reaped.
-            if let Ok(child) = process::pidfd_open(pid) {
-                let _ = process::pidfd_send_signal(&child, 9);
-                let _ = process::wait(&child);
-            }
-        }
     }
 
     fn tell(&self, kind: Kind, descriptors: &[BorrowedFd]) -> Result<(), Error> {

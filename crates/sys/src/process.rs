@@ -74,33 +74,84 @@ pub fn fork(flags: CloneFlags, into_cgroup: Option<BorrowedFd>) -> Result<Fork> 
     Ok(Fork::Parent { pid: i32::try_from(pid).map_err(|_| Errno::EOVERFLOW)?, pidfd })
 }
 
-/// clone(2) used as fork: the child is the caller's own parent's child (`CLONE_PARENT`).
+/// The flags of [`go_on_in_sibling`], the first argument of its clone(2).
+pub const SIBLING: u64 =
+    (libc::CLONE_PARENT | libc::CLONE_VM | libc::CLONE_PARENT_SETTID).cast_unsigned() as u64;
+
+/// Goes on in a new process, a child of this one's own parent (`CLONE_PARENT`), and ends this one.
 ///
-/// Unlike [`fork`] it is a call that seccomp profiles allow, as they can look at its flags. In the
-/// caller it gives the child's pid as seen there, in the child `None`.
-pub fn fork_sibling() -> Result<Option<i32>> {
+/// The new one takes the memory along, so none of it is copied. Gives its pid as seen from here; it
+/// may be in a pid namespace where it has another. Unlike [`fork`]'s, the call is one that seccomp
+/// profiles allow, as they can look at its flags.
+///
+/// `EDEADLK` if the process has, or has had, another thread.
+pub fn go_on_in_sibling() -> Result<i32> {
     // SAFETY: glibc defines this byte; only thread creation writes it, and that is a write by this
     // very thread or one that it made.
     if unsafe { ptr::read_volatile(&raw const __libc_single_threaded) } == 0 {
         return Err(Errno::EDEADLK);
     }
-    let none: libc::c_ulong = 0;
-    // SAFETY: without CLONE_VM and a stack of its own the child is a copy, as fork's is; the process
-    // has one thread, so the copy is consistent. No flag makes the kernel look at the other pointers.
-    // (On s390, flags and stack come the other way round.)
-    let pid = check(unsafe {
-        if cfg!(target_arch = "s390x") {
-            libc::syscall(libc::SYS_clone, none, SIBLING, none, none, none)
-        } else {
-            libc::syscall(libc::SYS_clone, SIBLING, none, none, none, none)
-        }
-    })?;
-    let pid = i32::try_from(pid).map_err(|_| Errno::EOVERFLOW)?;
-    Ok((pid != 0).then_some(pid))
+    let mut pid: libc::c_int = 0;
+    // SAFETY: `pid` outlives the call. Both processes have this memory and this stack, but the old
+    // one does not use them any more.
+    let told = unsafe { clone_and_end(SIBLING, &raw mut pid) };
+    if told < 0 {
+        return Err(Errno::from_raw(i32::try_from(-told).unwrap_or(0)));
+    }
+    Ok(pid)
 }
 
-/// The flags of [`fork_sibling`], the first argument of its clone(2).
-pub const SIBLING: u64 = libc::CLONE_PARENT.cast_unsigned() as u64;
+/// clone(2) with `flags` on the stack that is in use, after which the caller ends by `exit_group`, in
+/// registers only; gives 0 in the new process, or in the old one the negative error.
+///
+/// # Safety
+///
+/// With `CLONE_VM` nothing may rely on the caller's going on. `pid` must be valid for a write.
+unsafe fn clone_and_end(flags: u64, pid: *mut libc::c_int) -> isize {
+    let told: isize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: see above; the kernel keeps all registers but rax, rcx and r11.
+    unsafe {
+        std::arch::asm!(
+            "syscall", "test rax, rax", "jle 2f",
+            "xor edi, edi", "mov eax, {exit}", "syscall", "ud2",
+            "2:",
+            exit = const libc::SYS_exit_group,
+            inlateout("rax") libc::SYS_clone as isize => told,
+            in("rdi") flags, in("rsi") 0, in("rdx") pid, in("r10") 0, in("r8") 0,
+            lateout("rcx") _, lateout("r11") _,
+        );
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: see above; the kernel keeps all registers but x0.
+    unsafe {
+        std::arch::asm!(
+            "svc 0", "cmp x0, 0", "b.le 2f",
+            "mov x0, 0", "mov x8, {exit}", "svc 0", "brk 1",
+            "2:",
+            exit = const libc::SYS_exit_group,
+            inlateout("x0") flags => told,
+            in("x1") 0, in("x2") pid, in("x3") 0, in("x4") 0, in("x8") libc::SYS_clone,
+        );
+    }
+    #[cfg(target_arch = "riscv64")]
+    // SAFETY: see above; the kernel keeps all registers but a0.
+    unsafe {
+        std::arch::asm!(
+            "ecall", "blez a0, 2f",
+            "li a0, 0", "li a7, {exit}", "ecall", "ebreak",
+            "2:",
+            exit = const libc::SYS_exit_group,
+            inlateout("a0") flags => told,
+            in("a1") 0, in("a2") pid, in("a3") 0, in("a4") 0, in("a7") libc::SYS_clone,
+        );
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+    compile_error!(
+        "clone(2) and exit_group(2) in registers have yet to be written for this machine"
+    );
+    told
+}
 
 /// Whether the process behind `pidfd` is a child of ours, running or not yet reaped.
 #[must_use]

@@ -35,6 +35,7 @@ mod shells;
 mod systemd;
 mod terminal;
 mod tour;
+mod traced;
 mod update;
 mod v2;
 
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
         systemd::TESTS,
         terminal::TESTS,
         tour::TESTS,
+        traced::TESTS,
         update::TESTS,
         v2::TESTS,
     ];

@@ -32,7 +32,9 @@ probe spin                    uses the processor for ever
 probe try NAME...             tries system calls, and prints what each answers
 probe session TERMINAL CMD... runs a command in a session of its own on a terminal
 probe steal-executable PATH   tries to write to the executable behind PATH
-probe exchange A B            exchanges two paths until it is killed";
+probe exchange A B            exchanges two paths until it is killed
+probe snoop MARKER PROGRAM    looks at every process that appears until TERM comes, but at those that
+                              run PROGRAM, and prints what it could get of any";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> =
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         ["try", names @ ..] => print(&actions::try_all(names)),
         ["session", terminal, command @ ..] => actions::session(terminal, command),
         ["steal-executable", path] => print(&attacks::steal_executable(path)),
+        ["snoop", marker, program] => print(&attacks::snoop(marker, program)),
         ["exchange", a, b] => attacks::exchange(a, b),
         _ => {
             eprintln!("{USAGE}");
