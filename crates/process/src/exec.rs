@@ -168,6 +168,7 @@ fn stages(
     enter(exec)?;
     become_task(exec, umask)?;
     settle::fork_last(&mut exec.task, channel)?;
+    settle::find_last(&mut exec.task)?;
     settle::launch(&exec.task, None, channel, reporter)
 }
 

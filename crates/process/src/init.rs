@@ -8,7 +8,7 @@ use crate::fault::{During, Fault, Stage};
 use crate::message::{self, Kind, Message};
 use crate::plan::Plan;
 use crate::settle::{self, Place, Reporter};
-use crate::{hooks, program};
+use crate::{hooks, park, program};
 use rootfs::Built;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,13 +30,28 @@ fn stages(
 ) -> Result<Infallible, Fault> {
     enter(plan, channel)?;
     let umask = umask(Mode::empty());
-    let built = make_root(plan, channel)?;
+    let built = make_root(plan, channel, umask)?;
+    if plan.parks() {
+        // Init has been there for long, and goes on.
+        tell(channel, Kind::Made)?;
+        process::exit_now(0);
+    }
     let place = Place { root: built.root(), makes_cwd: true, umask };
     settle::settle(&mut plan.task, &place)?;
     drop(built);
     settle::fork_last(&mut plan.task, channel)?;
+    settle::find_last(&mut plan.task)?;
+    launch(plan, channel, reporter)
+}
+
+/// What is left once init has settled down.
+pub(crate) fn launch(
+    plan: &Plan,
+    channel: BorrowedFd,
+    reporter: &mut Reporter,
+) -> Result<Infallible, Fault> {
     let hooks = &plan.hooks.start;
-    let run = || run_hooks(plan, hooks, Stage::StartContainerHook);
+    let run = || run_hooks(plan, hooks, Stage::StartContainerHook, getpid().as_raw());
     let run: Option<&dyn Fn() -> _> = if hooks.is_empty() { None } else { Some(&run) };
     settle::launch(&plan.task, run, channel, reporter)
 }
@@ -85,16 +100,28 @@ pub(crate) fn become_root(keep_groups: bool) -> Result<(), Fault> {
 }
 
 /// Makes what the container sees, and changes to it.
-fn make_root(plan: &Plan, channel: BorrowedFd) -> Result<Built, Fault> {
-    let layout = &plan.inputs.layout;
-    let built = layout.build(&mut || enter_cgroup(plan, channel))?;
-    if plan.has_runtime_hooks || !plan.hooks.create.is_empty() {
+fn make_root(plan: &mut Plan, channel: BorrowedFd, umask: Mode) -> Result<Built, Fault> {
+    let built = plan.inputs.layout.build(&mut || enter_cgroup(plan, channel))?;
+    if plan.has_early_hooks() {
+        let pid = if plan.parks() {
+            park::park(plan, &built, channel, umask)?
+        } else {
+            getpid().as_raw()
+        };
         tell(channel, Kind::Hooks)?;
         expect(channel, Kind::Continue)?;
-        run_hooks(plan, &plan.hooks.create, Stage::CreateContainerHook)?;
+        run_hooks(plan, &plan.hooks.create, Stage::CreateContainerHook, pid)?;
     }
+    if let Some(program) =
+        plan.task.program.as_ref().filter(|one| plan.parks() && !one.is_its_own())
+    {
+        // Init, which is its user by now, may not.
+        let made = rootfs::make_directories(built.root(), &program.cwd);
+        made.during(Stage::WorkingDirectory)?;
+    }
+    let layout = &plan.inputs.layout;
     layout.pivot(&built)?;
-    if let Some(console) = &plan.task.given.console {
+    if let Some(console) = plan.task.given.console.as_ref().filter(|_| !plan.parks()) {
         let slave = console::make(console, built.root(), &plan.task.identity)?;
         layout.bind_console(&built, slave.as_fd())?;
         console::take(&slave)?;
@@ -117,11 +144,15 @@ fn enter_cgroup(plan: &Plan, channel: BorrowedFd) -> Result<(), Fault> {
 }
 
 /// Runs hooks in the container's namespaces.
-fn run_hooks(plan: &Plan, list: &[oci_spec::runtime::Hook], stage: Stage) -> Result<(), Fault> {
+fn run_hooks(
+    plan: &Plan,
+    list: &[oci_spec::runtime::Hook],
+    stage: Stage,
+    pid: i32,
+) -> Result<(), Fault> {
     if list.is_empty() {
         return Ok(());
     }
-    let pid = getpid().as_raw();
     let create = stage == Stage::CreateContainerHook;
     let environment = plan.task.program.as_ref().map(program::Program::environment_text);
     let quoted = hooks::Output::default();
@@ -144,7 +175,7 @@ fn run_hooks(plan: &Plan, list: &[oci_spec::runtime::Hook], stage: Stage) -> Res
     Ok(())
 }
 
-fn tell(channel: BorrowedFd, kind: Kind) -> Result<(), Fault> {
+pub(crate) fn tell(channel: BorrowedFd, kind: Kind) -> Result<(), Fault> {
     message::announce(channel, kind, 0).during(Stage::Channel)
 }
 

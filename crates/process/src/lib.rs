@@ -17,6 +17,7 @@ mod mappings;
 pub mod memory;
 mod message;
 mod namespaces;
+mod park;
 mod plan;
 mod procfs;
 mod program;

@@ -17,6 +17,10 @@ pub enum Kind {
     Clocks,
     /// Hop: it is in all namespaces but that of pids, and goes on to be what init will be.
     Here,
+    /// Init's builder: it has forked what forks init, which the index is the pid of; init will wait.
+    Parked,
+    /// Init's builder: all is made, and it ends.
+    Made,
     /// Child: it failed; stage, index and errno say how.
     Failed,
     /// Hop, or the process: that is forked; the index is its pid.
@@ -36,10 +40,12 @@ pub enum Kind {
     Continue,
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 13] = [
     Kind::Map,
     Kind::Clocks,
     Kind::Here,
+    Kind::Parked,
+    Kind::Made,
     Kind::Failed,
     Kind::Born,
     Kind::Hooks,

@@ -31,30 +31,18 @@ pub struct Inputs {
     pub hook_state: HookState,
     /// Where the output of createContainer hooks goes.
     pub hook_output: Output,
-    /// Whether init is forked only when it has settled down ([`forks_last`]).
+    /// Whether init is forked only when nothing that is the host's is left of it.
     pub forks_last: bool,
 }
 
-/// Whether an init is forked only when it has settled down, as it comes into a pid namespace in which
-/// others see it; the kernel must be able to make its procfs without it (`makes_procfs`). Not with
-/// hooks before the change of root: they are told init's pid, so there it has to be by then.
+/// Whether init is forked only when nothing that is the host's is left of it: where it comes into a pid
+/// namespace in which others see it. The kernel must be able to make its procfs without it, which
+/// `makes_procfs` asks.
 #[must_use]
-pub fn forks_last(
-    spec: &Spec,
-    namespaces: &Namespaces,
-    makes_procfs: impl FnOnce(&OwnedFd) -> bool,
-) -> bool {
-    let Some(pids) = namespaces.joined.iter().find(|one| one.kind == CloneFlags::CLONE_NEWPID)
-    else {
-        return false;
-    };
-    let is_empty = |hooks: Option<&Vec<Hook>>| hooks.is_none_or(Vec::is_empty);
-    let has_early_hooks = spec.hooks().as_ref().is_some_and(|hooks| {
-        !is_empty(hooks.prestart().as_ref())
-            || !is_empty(hooks.create_runtime().as_ref())
-            || !is_empty(hooks.create_container().as_ref())
-    });
-    !has_early_hooks && makes_procfs(&pids.file)
+pub fn forks_last(namespaces: &Namespaces, makes_procfs: impl FnOnce(&OwnedFd) -> bool) -> bool {
+    let mut joined = namespaces.joined.iter();
+    let pids = joined.find(|one| one.kind == CloneFlags::CLONE_NEWPID);
+    pids.is_some_and(|pids| makes_procfs(&pids.file))
 }
 
 impl fmt::Debug for Inputs {
@@ -73,6 +61,8 @@ pub struct Plan {
     pub(crate) hooks: ContainerHooks,
     /// Whether the host's side has something to run before the change of root.
     pub(crate) has_runtime_hooks: bool,
+    /// Where an init that is parked talks to its parent.
+    pub(crate) parking: Option<OwnedFd>,
 }
 
 /// The hooks that run in the container's namespaces.
@@ -103,6 +93,8 @@ impl Plan {
             task.procfs = Some(Procfs::open()?);
         }
         task.forks_last = inputs.forks_last;
+        task.is_parked = task.forks_last
+            && (has_runtime_hooks || has(hooks.and_then(|h| h.create_container().as_ref())));
         Ok(Self {
             task,
             hostname: spec.hostname().clone().filter(|name| !name.is_empty()),
@@ -112,8 +104,20 @@ impl Plan {
                 start: list(hooks.and_then(|h| h.start_container().as_ref())),
             },
             has_runtime_hooks,
+            parking: None,
             inputs,
         })
+    }
+
+    /// Whether something is to run before the change of root, which is told init's pid.
+    pub(crate) fn has_early_hooks(&self) -> bool {
+        self.has_runtime_hooks || !self.hooks.create.is_empty()
+    }
+
+    /// Whether init is there, and waits, while another process goes on with its root: see
+    /// [`park`](crate::park).
+    pub(crate) fn parks(&self) -> bool {
+        self.task.is_parked
     }
 
     /// Who is to get the listener of its seccomp filter.

@@ -139,7 +139,7 @@ pub(crate) fn settle(task: &mut Task, place: &Place) -> Result<(), Fault> {
     }
     identity::own_stdio(&task.identity, process::stdio().each_ref().map(AsFd::as_fd))?;
     umask(task.identity.umask.unwrap_or(place.umask));
-    let here = task.program.as_ref().filter(|_| !task.finds_itself_last());
+    let here = task.program.as_ref().filter(|_| !task.finds_last());
     let directory = here.map(|program| program.cwd.as_c_str());
     let below = place.makes_cwd.then_some(place.root);
     let entered = directory.map_or(Ok(()), |cwd| program::enter_directory(cwd, below));
@@ -155,7 +155,7 @@ pub(crate) fn settle(task: &mut Task, place: &Place) -> Result<(), Fault> {
     if let Some(domain) = task.personality {
         process::set_personality(domain).during(Stage::Personality)?;
     }
-    let finds_last = task.finds_itself_last();
+    let finds_last = task.finds_last();
     task.program.as_mut().filter(|_| !finds_last).map_or(Ok(()), program::Program::find)
 }
 
@@ -217,12 +217,6 @@ pub(crate) fn fork_last(task: &mut Task, channel: BorrowedFd) -> Result<(), Faul
     if let Some(program) = &mut task.program {
         program.add_listen_pid();
     }
-    if task.finds_itself_last()
-        && let Some(program) = &mut task.program
-    {
-        program::enter_directory(&program.cwd, None)?;
-        program.find()?;
-    }
     start_session()?;
     if task.given.console.is_some() {
         console::control()?;
@@ -231,6 +225,16 @@ pub(crate) fn fork_last(task: &mut Task, channel: BorrowedFd) -> Result<(), Faul
         abandoned();
     }
     Ok(())
+}
+
+/// Finds the working directory and the program where that had to wait.
+pub(crate) fn find_last(task: &mut Task) -> Result<(), Fault> {
+    if !task.finds_last() {
+        return Ok(());
+    }
+    let Some(program) = &mut task.program else { return Ok(()) };
+    program::enter_directory(&program.cwd, None)?;
+    program.find()
 }
 
 /// Lets go of all that is the host's: descriptors, also what belongs to the parent alone, such as

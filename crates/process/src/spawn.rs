@@ -12,7 +12,7 @@ use crate::settle;
 use crate::task::Task;
 use crate::{Error, Plan};
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::nix::sched::{CloneFlags, setns, unshare};
 use sys::nix::sys::resource::{getrlimit, setrlimit};
@@ -31,6 +31,17 @@ pub struct Child {
     channel: OwnedFd,
     /// Whether it is one that goes before the process, which it has yet to tell of.
     is_hop: bool,
+    /// Where the process will talk, if what goes before it is to go on beside it.
+    parking: Option<OwnedFd>,
+    /// What goes on beside the process, which waits.
+    builder: Option<Builder>,
+}
+
+/// What makes the root of an init that is parked.
+#[derive(Debug)]
+struct Builder {
+    pidfd: OwnedFd,
+    channel: OwnedFd,
 }
 
 /// What has words for what goes wrong in the child.
@@ -107,7 +118,12 @@ pub fn spawn(plan: &mut Plan, cradle: Cradle) -> Result<Child, Error> {
             .map_err(|errno| Error::call("closing our own memory to others", errno))?;
     }
     if plan.inputs.namespaces.needs_hop() || matches!(cradle, Cradle::Hops(_)) {
-        let child = fork_first(plan, cradle, hop)?.map_err(|errno| cannot_fork(plan, errno))?;
+        let parking = plan.parks().then(channel).transpose()?;
+        let (ours, theirs) = parking.unzip();
+        plan.parking = theirs;
+        let mut child = fork_first(plan, cradle, hop)?.map_err(|errno| cannot_fork(plan, errno))?;
+        plan.parking = None;
+        child.parking = ours;
         return await_namespaces(plan, child);
     }
     let (ours, theirs) = channel()?;
@@ -190,7 +206,7 @@ fn serve_hop(plan: &mut Plan, child: &mut Child, message: &Message) -> Result<bo
 
 impl Child {
     fn new(pid: i32, pidfd: OwnedFd, channel: OwnedFd, is_hop: bool) -> Self {
-        Self { pid, pidfd, channel, is_hop }
+        Self { pid, pidfd, channel, is_hop, parking: None, builder: None }
     }
 
     /// Whether it is one that goes before the process, which [`Event::Born`] will tell of.
@@ -212,7 +228,10 @@ impl Child {
 
     /// Lets it go on after the host's hooks, or with its listener fetched.
     pub fn proceed(&self) -> Result<(), Error> {
-        self.tell(Kind::Continue, &[])
+        match &self.builder {
+            Some(builder) => tell(builder.channel.as_fd(), Kind::Continue, 0, &[]),
+            None => self.tell(Kind::Continue, &[]),
+        }
     }
 
     /// Waits for the next thing that it tells. That it failed is an error, in words.
@@ -223,6 +242,18 @@ impl Child {
                 self.become_born(message.index.cast_signed(), plan)?;
                 Ok(Event::Born)
             }
+            (Kind::Parked, _) if self.is_hop => {
+                self.become_parked(message.index.cast_signed(), plan)?;
+                Ok(Event::Born)
+            }
+            (Kind::Made, _) => {
+                if let Some(builder) = self.builder.take() {
+                    let waited = process::wait(&builder.pidfd);
+                    waited.map_err(|errno| Error::call("waiting for a child", errno))?;
+                }
+                self.proceed()?;
+                self.next(plan)
+            }
             (Kind::Hooks, _) => Ok(Event::Hooks),
             (Kind::Listener, _) => Ok(Event::Listener(message.index.cast_signed())),
             (Kind::Ready, _) => Ok(Event::Ready),
@@ -232,7 +263,8 @@ impl Child {
     }
 
     fn receive(&self) -> Result<Option<Message>, Error> {
-        let received = message::receive(self.channel.as_fd());
+        let channel = self.builder.as_ref().map_or(&self.channel, |builder| &builder.channel);
+        let received = message::receive(channel.as_fd());
         received.map_err(|errno| Error::call("talking to init", errno))
     }
 
@@ -241,19 +273,50 @@ impl Child {
     /// Whoever can trace that may send what it likes over the channel; so its number is believed only
     /// if it's that of a child.
     fn become_born(&mut self, pid: i32, plan: &impl Describe) -> Result<(), Error> {
+        let hop = self.replace(pid)?;
+        let waited = process::wait(&hop);
+        waited.map_err(|errno| Error::call("waiting for a child", errno))?;
+        self.set_scheduler(plan)
+    }
+
+    /// Becomes the process that `settler` forks, another child of ours, and will wait for the end of
+    /// what has forked that.
+    fn become_parked(&mut self, settler: i32, plan: &impl Describe) -> Result<(), Error> {
+        let failed = |errno| Error::call("looking after a child's child", errno);
+        let settler = process::pidfd_open(settler).map_err(failed)?;
+        let parking = self.parking.take().ok_or_else(|| failed(Errno::EPROTO))?;
+        let channel = std::mem::replace(&mut self.channel, parking);
+        let born = match self.receive()? {
+            Some(Message { kind: Kind::Born, index, .. }) => Ok(index.cast_signed()),
+            Some(Message { fault: Some(fault), .. }) => Err(Error(start_failed(plan, &fault))),
+            Some(_) => Err(failed(Errno::EPROTO)),
+            None => Err(Error("init was killed before it could run the program".into())),
+        };
+        process::wait(&settler).map_err(failed)?;
+        let pidfd = self.replace(born?)?;
+        let builder = self.builder.insert(Builder { pidfd, channel });
+        let inside = own_pid(&self.pidfd)?;
+        tell(builder.channel.as_fd(), Kind::Continue, inside.cast_unsigned(), &[])?;
+        self.set_scheduler(plan)
+    }
+
+    /// Is from now on the child `pid`; gives the pidfd that it had.
+    fn replace(&mut self, pid: i32) -> Result<OwnedFd, Error> {
         let failed = |errno| Error::call("looking after a child's child", errno);
         let pidfd = process::pidfd_open(pid).map_err(failed)?;
         if pid == self.pid || !process::is_child(&pidfd) {
             return Err(failed(Errno::ECHILD));
         }
-        let hop = std::mem::replace(&mut self.pidfd, pidfd);
         self.pid = pid;
         self.is_hop = false;
-        process::wait(&hop).map_err(failed)?;
+        Ok(std::mem::replace(&mut self.pidfd, pidfd))
+    }
+
+    fn set_scheduler(&self, plan: &impl Describe) -> Result<(), Error> {
         if let Some(attributes) = plan.scheduler() {
-            let set = schedule::set(pid, attributes);
+            let set = schedule::set(self.pid, attributes);
             set.map_err(|errno| Error(plan.describe(&Fault::new(Stage::Scheduler, errno))))?;
-            self.proceed()?;
+            self.tell(Kind::Continue, &[])?;
         }
         Ok(())
     }
@@ -275,7 +338,10 @@ impl Child {
         killer: impl FnOnce() -> Option<&'static str>,
     ) -> Error {
         self.abandon();
-        let ended = process::wait(&self.pidfd);
+        // It's the builder that can end unexpectedly as long as there is one.
+        let builder = self.builder.as_ref().map(|builder| process::wait(&builder.pidfd));
+        let process = process::wait(&self.pidfd);
+        let ended = builder.unwrap_or(process);
         // A hop that has ended well has made the process, which then told nothing.
         let vanished = self.is_hop && ended == Ok(Ended::Exited(0));
         Error(match ended {
@@ -295,23 +361,51 @@ impl Child {
     /// Kills it; what it made goes with it. It remains to be reaped.
     pub fn abandon(&self) {
         // The only failure is that it has ended already, which is what is wanted.
-        let _ = process::pidfd_send_signal(&self.pidfd, 9);
+        for pidfd in self.pidfds() {
+            let _ = process::pidfd_send_signal(pidfd, 9);
+        }
     }
 
     /// Ends it, and reaps it.
     pub fn end(&self) {
         self.abandon();
-        // It may have been reaped already.
-        let _ = process::wait(&self.pidfd);
+        for pidfd in self.pidfds() {
+            // It may have been reaped already.
+            let _ = process::wait(pidfd);
+        }
+    }
+
+    /// Its own, and that of what goes on beside it.
+    fn pidfds(&self) -> impl Iterator<Item = &OwnedFd> {
+        std::iter::once(&self.pidfd).chain(self.builder.as_ref().map(|builder| &builder.pidfd))
     }
 
     fn tell(&self, kind: Kind, descriptors: &[BorrowedFd]) -> Result<(), Error> {
-        match message::send(self.channel.as_fd(), kind, 0, descriptors) {
-            // It is gone: why, is in the channel, and the next read gives it.
-            Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
-            Err(errno) => Err(Error::call("talking to init", errno)),
-        }
+        tell(self.channel.as_fd(), kind, 0, descriptors)
     }
+}
+
+fn tell(
+    channel: BorrowedFd,
+    kind: Kind,
+    index: u32,
+    descriptors: &[BorrowedFd],
+) -> Result<(), Error> {
+    match message::send(channel, kind, index, descriptors) {
+        // It is gone: why, is in the channel, and the next read gives it.
+        Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+        Err(errno) => Err(Error::call("talking to init", errno)),
+    }
+}
+
+/// The number of a process in its own pid namespace, which the kernel tells of its pidfd.
+fn own_pid(pidfd: &OwnedFd) -> Result<i32, Error> {
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Error(format!("reading {path}: {}", sys::answer(&error))))?;
+    let numbers = text.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let last = numbers.and_then(|numbers| numbers.split_whitespace().last()?.parse().ok());
+    last.ok_or_else(|| Error(format!("{path} has no pid: {text:?}")))
 }
 
 /// Why there is no program running, in words that callers know from runc.
@@ -439,7 +533,9 @@ fn hop(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
         process::set_dumpable(false).during(Stage::Session)?;
     }
     let keep_groups = plan.task.given.keep_groups;
-    join(&plan.inputs.namespaces.joined, keep_groups)?;
+    // What forks an init that is parked must not be seen there itself.
+    let now = |one: &&Joined| !plan.task.is_parked || one.kind != CloneFlags::CLONE_NEWPID;
+    join(&plan.inputs.namespaces.joined.iter().filter(now).collect::<Vec<_>>(), keep_groups)?;
     if plan.task.forks_last || plan.inputs.namespaces.new_time.is_some() {
         if plan.inputs.namespaces.new_user() {
             enter_user_namespace(
@@ -503,13 +599,12 @@ fn make_time_namespace(offsets: &str, channel: BorrowedFd, by_root: bool) -> Res
 /// Joins namespaces. The caller may own them, or only the user namespace among them may: those
 /// that can't be joined before it are tried again after it. The mount namespace is the last, as
 /// joining it changes what paths mean.
-fn join(joined: &[Joined], keep_groups: bool) -> Result<(), Fault> {
-    let is = |kind: CloneFlags| move |one: &&Joined| one.kind == kind;
-    let user = joined.iter().find(is(CloneFlags::CLONE_NEWUSER));
-    let mount = joined.iter().find(is(CloneFlags::CLONE_NEWNS));
+fn join(joined: &[&Joined], keep_groups: bool) -> Result<(), Fault> {
+    let find = |kind: CloneFlags| joined.iter().copied().find(|one| one.kind == kind);
+    let (user, mount) = (find(CloneFlags::CLONE_NEWUSER), find(CloneFlags::CLONE_NEWNS));
     let last = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
     let mut later = Vec::new();
-    for one in joined.iter().filter(|one| !last.contains(one.kind)) {
+    for one in joined.iter().copied().filter(|one| !last.contains(one.kind)) {
         match enter(one) {
             Err(fault) if fault.errno == Errno::EPERM && user.is_some() => later.push(one),
             entered => entered?,
@@ -520,6 +615,12 @@ fn join(joined: &[Joined], keep_groups: bool) -> Result<(), Fault> {
         init::become_root(keep_groups)?;
     }
     later.into_iter().chain(mount).try_for_each(enter)
+}
+
+/// Joins the pid namespace, for our children.
+pub(crate) fn join_pids(namespaces: &Namespaces) -> Result<(), Fault> {
+    let mut joined = namespaces.joined.iter();
+    joined.find(|one| one.kind == CloneFlags::CLONE_NEWPID).map_or(Ok(()), enter)
 }
 
 fn enter(one: &Joined) -> Result<(), Fault> {

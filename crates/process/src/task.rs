@@ -71,6 +71,8 @@ pub(crate) struct Task {
     /// Whether it is forked once more when it has settled down, into a pid namespace in which others
     /// can see it: nothing that is the host's may be left of it by then.
     pub forks_last: bool,
+    /// Whether it waits after that while its root is made ([`park`](crate::park)).
+    pub is_parked: bool,
     /// Whether its filter is in.
     pub has_filter: bool,
 }
@@ -129,6 +131,7 @@ impl Task {
             label,
             procfs: uses_procfs.then(Procfs::open).transpose()?,
             forks_last: false,
+            is_parked: false,
             has_filter: false,
             no_new_privileges: process.and_then(Process::no_new_privileges).unwrap_or(false),
             given,
@@ -142,9 +145,10 @@ impl Task {
     }
 
     /// Whether its directory and its file can only be found by the process itself, after the last
-    /// fork.
-    pub fn finds_itself_last(&self) -> bool {
-        self.forks_last && self.program.as_ref().is_some_and(Program::is_its_own)
+    /// fork: where the way leads through itself, or hooks may yet make them.
+    pub fn finds_last(&self) -> bool {
+        let is_its_own = || self.program.as_ref().is_some_and(Program::is_its_own);
+        self.forks_last && (self.is_parked || is_its_own())
     }
 
     /// Whether the filter allows all that is left to do once no more than the last fork is, so that
@@ -154,9 +158,6 @@ impl Task {
         else {
             return false;
         };
-        if self.finds_itself_last() {
-            return false;
-        }
         let allows = |number| filter.allows(number, [0; 6]);
         filter.allows(libc::SYS_clone, [process::SIBLING, 0, 0, 0, 0, 0])
             && [libc::SYS_write, libc::SYS_exit_group, libc::SYS_setsid].into_iter().all(allows)
@@ -164,8 +165,11 @@ impl Task {
                 || filter.allows(libc::SYS_ioctl, [0, libc::TIOCSCTTY, 0, 0, 0, 0]))
             && (self.rlimits.is_empty() || allows(libc::SYS_prlimit64))
             && (self.given.listen_fds == 0 || allows(libc::SYS_getpid))
-            && (self.given.exec_fifo.is_none() && self.scheduler_lost_by_fork().is_none()
-                || allows(libc::SYS_read))
+            && allows(libc::SYS_read)
+            && (!self.finds_last()
+                || [libc::SYS_chdir, libc::SYS_getcwd, libc::SYS_newfstatat, libc::SYS_faccessat2]
+                    .into_iter()
+                    .all(allows))
             && (self.no_new_privileges || allows(libc::SYS_capset))
     }
 

@@ -247,7 +247,7 @@ impl Making {
         requests.set_clocks(&mut namespaces)?;
         let filter = filter(linux, &requests, &mut warnings)?;
         let extras = Extras::plan(spec, &options.id, &namespaces, systemd, &mut warnings)?;
-        let forks_last = process::forks_last(spec, &namespaces, rootfs::makes_procfs_of);
+        let forks_last = process::forks_last(&namespaces, rootfs::makes_procfs_of);
         let context = context(options, &namespaces, &record.cgroup, &requests, forks_last)?;
         let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
         let (console, ours) = terminal::plan(spec.process().as_ref(), options.console_socket())?;

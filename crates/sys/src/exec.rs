@@ -65,14 +65,19 @@ pub fn wipe_environment() {
     unsafe extern "C" {
         static environ: *const *mut libc::c_char;
     }
-    // SAFETY: `environ` is null or an array of C strings that ends with a null pointer; they are this
-    // process's own memory, where the kernel or libc has put them for it to change (environ(7)).
-    unsafe {
-        let mut entry = environ;
-        while !entry.is_null() && !(*entry).is_null() {
-            ptr::write_bytes(*entry, 0, libc::strlen(*entry));
-            entry = entry.add(1);
+    // SAFETY: libc's variable, which nobody changes meanwhile: there is one thread.
+    let mut entry = unsafe { environ };
+    while !entry.is_null() {
+        // SAFETY: it is null or an array of pointers that ends with a null pointer (environ(7)).
+        let string = unsafe { *entry };
+        if string.is_null() {
+            return;
         }
+        // SAFETY: each of them is to a C string.
+        let length = unsafe { libc::strlen(string) };
+        // SAFETY: where the kernel or libc has put them is this process's own to change.
+        unsafe { ptr::write_bytes(string, 0, length) };
+        entry = entry.wrapping_add(1);
     }
 }
 

@@ -107,8 +107,8 @@ pub fn go_on_in_sibling() -> Result<i32> {
 /// # Safety
 ///
 /// With `CLONE_VM` nothing may rely on the caller's going on. `pid` must be valid for a write.
-unsafe fn clone_and_end(flags: u64, pid: *mut libc::c_int) -> isize {
-    let told: isize;
+unsafe fn clone_and_end(flags: u64, pid: *mut libc::c_int) -> libc::c_long {
+    let told: libc::c_long;
     #[cfg(target_arch = "x86_64")]
     // SAFETY: see above; the kernel keeps all registers but rax, rcx and r11.
     unsafe {
@@ -117,7 +117,7 @@ unsafe fn clone_and_end(flags: u64, pid: *mut libc::c_int) -> isize {
             "xor edi, edi", "mov eax, {exit}", "syscall", "ud2",
             "2:",
             exit = const libc::SYS_exit_group,
-            inlateout("rax") libc::SYS_clone as isize => told,
+            inlateout("rax") libc::SYS_clone => told,
             in("rdi") flags, in("rsi") 0, in("rdx") pid, in("r10") 0, in("r8") 0,
             lateout("rcx") _, lateout("r11") _,
         );

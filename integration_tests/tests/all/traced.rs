@@ -8,6 +8,7 @@ use integration_tests::host::needs_kernel;
 use integration_tests::test::Test;
 use integration_tests::{Bundle, Container, Value, json, tests};
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub const TESTS: &[Test] = tests![
@@ -16,6 +17,7 @@ pub const TESTS: &[Test] = tests![
     process_of_exec_has_its_user_and_terminal_from_birth,
     process_of_exec_has_no_right_that_its_filter_would_need,
     init_in_a_siblings_pid_namespace_is_the_program_from_birth,
+    init_is_that_also_with_hooks_that_are_told_its_pid,
     init_that_waits_has_no_capability_more,
     init_with_a_user_namespace_is_closed_to_root_without_capabilities,
     files_of_a_joined_mount_namespace_are_not_written_to,
@@ -65,8 +67,10 @@ fn nothing_of_the_host(got: &Value) {
     // The program's own may be seen as it is executed.
     assert!(!got["environments"].to_string().contains("SECRET"), "{got}");
     for file in got["files"].as_array().unwrap() {
-        // The channel to the parent.
-        assert!(file.as_str().unwrap().starts_with("socket:"), "{got}");
+        // The channel to the parent, and what it waits at for its start.
+        let file = file.as_str().unwrap();
+        let is_fifo = Path::new(file).extension().is_some_and(|it| it == "fifo");
+        assert!(file.starts_with("socket:") || is_fifo, "{got}");
     }
 }
 
@@ -150,6 +154,34 @@ fn init_in_a_siblings_pid_namespace_is_the_program_from_birth() {
             command.env("SECRET", marker.to_str().unwrap());
             let _ = run(command).succeeded();
         }
+    });
+    only_the_configured(&got);
+}
+
+/// The same where hooks before the change of root are told init's pid, which it has by then.
+fn init_is_that_also_with_hooks_that_are_told_its_pid() {
+    needs_kernel(6, 17, "a procfs of another pid namespace (pidns)");
+    let sibling = snooping(Bundle::new());
+    let path = format!("/proc/{}/ns/pid", sibling.pid());
+    let got = gets(&sibling, || {
+        let bundle = Bundle::new().capabilities(&DEFAULT).with_shell();
+        let told = bundle.folder().join("told");
+        let script = format!("/bin/cat > {} && test -e /proc/self", told.display());
+        let hook = json!({ "path": "/bin/sh", "args": ["sh", "-c", script] });
+        let user = json!({ "uid": 1000, "gid": 1000 });
+        let bundle = bundle.namespace("pid", Some(&path)).config(|config| {
+            filtered(config);
+            push(&mut config["hooks"]["createRuntime"], hook);
+            config["process"]["cwd"] = json!("/made/here");
+            config["process"]["user"] = user;
+            config["root"]["readonly"] = json!(true);
+        });
+        let container = Container::running(bundle);
+        let told: Value = serde_json::from_str(&fs::read_to_string(told).unwrap()).unwrap();
+        assert_eq!(told["pid"], json!(container.pid()));
+        let seen = container.exec_report(&[]);
+        assert_eq!(seen["cwd"], "/made/here", "{seen}");
+        container.stop();
     });
     only_the_configured(&got);
 }

@@ -1,0 +1,96 @@
+//! An init that is parked: one with a pid namespace in which others see it, and hooks before the change
+//! of root, which are told its pid.
+//!
+//! So it has to be there by then, and must not be what can be seen of the host. It is forked by a
+//! process of its own, that has taken on all that init is to be; its root is the container's already.
+//! What goes before it, its builder, runs the hooks, changes the root of the mount namespace, and
+//! ends. Then init goes on.
+
+use crate::console;
+use crate::fault::{During, Fault, Stage};
+use crate::init;
+use crate::message::{self, Kind};
+use crate::plan::Plan;
+use crate::settle::{self, Place, Reporter};
+use crate::spawn::{self, Describe};
+use rootfs::Built;
+use std::convert::Infallible;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::Errno;
+use sys::nix::sched::CloneFlags;
+use sys::nix::sys::stat::Mode;
+use sys::nix::unistd::{chdir, chroot, fchdir};
+use sys::process::{self, Fork};
+use sys::schedule::Attributes;
+
+/// In the builder: has init forked, and gives its pid as it is in its own pid namespace.
+pub(crate) fn park(
+    plan: &mut Plan,
+    built: &Built,
+    channel: BorrowedFd,
+    umask: Mode,
+) -> Result<i32, Fault> {
+    let terminal = match &plan.task.given.console {
+        None => None,
+        Some(console) => {
+            let slave = console::make(console, built.root(), &plan.task.identity)?;
+            plan.inputs.layout.bind_console(built, slave.as_fd())?;
+            Some(slave)
+        }
+    };
+    let parking = plan.parking.take().ok_or(Errno::EBADF).during(Stage::Channel)?;
+    match process::fork(CloneFlags::CLONE_PARENT, None).during(Stage::Fork)? {
+        Fork::Child => {
+            let mut init = Parked { plan, root: built.root(), terminal, umask };
+            settle::run(&mut init, &parking, stages, |init| init.plan.task.given.exec_fifo.as_ref())
+        }
+        Fork::Parent { pid, .. } => {
+            let told = message::announce(channel, Kind::Parked, pid.cast_unsigned());
+            told.during(Stage::Channel)?;
+            // For the hooks, which are to be in all of the container's namespaces.
+            spawn::join_pids(&plan.inputs.namespaces)?;
+            Ok(init::expect(channel, Kind::Continue)?.index.cast_signed())
+        }
+    }
+}
+
+/// What init is made of.
+struct Parked<'a> {
+    plan: &'a mut Plan,
+    root: BorrowedFd<'a>,
+    terminal: Option<OwnedFd>,
+    umask: Mode,
+}
+
+impl Describe for Parked<'_> {
+    fn describe(&self, fault: &Fault) -> String {
+        self.plan.describe(fault)
+    }
+
+    fn scheduler(&self) -> Option<&Attributes> {
+        self.plan.scheduler()
+    }
+}
+
+fn stages(
+    init: &mut Parked,
+    channel: BorrowedFd,
+    reporter: &mut Reporter,
+) -> Result<Infallible, Fault> {
+    let enter = || fchdir(init.root).and_then(|()| chroot(".")).and_then(|()| chdir("/"));
+    enter().during(Stage::EnterRoot)?;
+    if let Some(terminal) = &init.terminal {
+        console::take(terminal)?;
+    }
+    let place = Place { root: init.root, makes_cwd: false, umask: init.umask };
+    // While it may.
+    spawn::join_pids(&init.plan.inputs.namespaces)?;
+    settle::settle(&mut init.plan.task, &place)?;
+    settle::fork_last(&mut init.plan.task, channel)?;
+    // For the builder's end.
+    if !message::wait(channel).during(Stage::Channel)? {
+        settle::abandoned();
+    }
+    settle::find_last(&mut init.plan.task)?;
+    init::launch(init.plan, channel, reporter)
+}
