@@ -16,11 +16,13 @@ mod list;
 mod mappings;
 pub mod memory;
 mod message;
+pub mod mounts;
 mod namespaces;
 mod plan;
 mod program;
 pub mod seal;
 mod settle;
+mod sources;
 mod spawn;
 mod task;
 

@@ -30,9 +30,12 @@ pub enum Kind {
     Go,
     /// Parent: the runtime hooks have run, or the listener is fetched.
     Continue,
+    /// Parent: mounts for init to attach, as many as the index says, and more may follow; with none
+    /// it asks where init is. Child: it is in this mount namespace, below this root.
+    Sources,
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind::Map,
     Kind::Failed,
     Kind::Born,
@@ -42,6 +45,7 @@ const KINDS: [Kind; 9] = [
     Kind::Mapped,
     Kind::Go,
     Kind::Continue,
+    Kind::Sources,
 ];
 
 /// The longest detail of a failure, in bytes.

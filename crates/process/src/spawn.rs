@@ -2,11 +2,10 @@
 
 use crate::fault::{During, Fault, Stage};
 use crate::init;
-use crate::mappings;
 use crate::message::{self, Kind};
 use crate::namespaces::{Joined, Namespaces};
 use crate::task::Task;
-use crate::{Error, Plan};
+use crate::{Error, Plan, mappings, sources};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -101,13 +100,16 @@ pub fn spawn(plan: &mut Plan, cradle: Cradle) -> Result<Child, Error> {
     };
     let init = init.map_err(|errno| cannot_fork(plan, errno))?;
     let maps_itself = plan.inputs.namespaces.new.contains(CloneFlags::CLONE_NEWUSER);
-    if let Some(mapped) = plan.inputs.namespaces.mappings.as_ref().filter(|_| maps_itself) {
-        let mapped = mappings::write(init.pid, mapped).and_then(|()| init.tell(Kind::Mapped, &[]));
-        mapped.inspect_err(|_| {
-            init.abandon();
-            let _ = process::wait(&init.pidfd);
-        })?;
-    }
+    let mapped = match plan.inputs.namespaces.mappings.as_ref().filter(|_| maps_itself) {
+        Some(mapped) => {
+            mappings::write(init.pid, mapped).and_then(|()| init.tell(Kind::Mapped, &[]))
+        }
+        None => Ok(()),
+    };
+    mapped.and_then(|()| sources::hand_over(plan, &init)).inspect_err(|_| {
+        init.abandon();
+        let _ = process::wait(&init.pidfd);
+    })?;
     Ok(init)
 }
 
@@ -192,7 +194,7 @@ impl Child {
 }
 
 /// Why there is no program running, in words that callers know from runc.
-fn start_failed(plan: &impl Describe, fault: &Fault) -> String {
+pub(crate) fn start_failed(plan: &impl Describe, fault: &Fault) -> String {
     let step = match fault.stage {
         Stage::ProgramNotInPath | Stage::Program | Stage::Exec => "",
         _ => "error during container init: ",

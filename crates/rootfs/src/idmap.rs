@@ -14,30 +14,8 @@ use sys::nix::sys::stat::Mode;
 use sys::process::{self, Fork};
 use sys::{Errno, socket};
 
-/// Maps the ids of a detached mount, or of all in the tree: by the mappings of the entry itself, or
-/// else those of the container's user namespace.
-pub(crate) fn apply(
-    tree: &OwnedFd,
-    depth: Depth,
-    entry: &Mount,
-    linux: Option<&Linux>,
-) -> Result<(), Error> {
-    let failed = |what: &str, errno: Errno| Error::call(format!("idmap: {what}"), errno);
-    let joined = linux.and_then(joined_namespace);
-    let own = mappings(entry.uid_mappings().as_ref(), entry.gid_mappings().as_ref());
-    let containers =
-        linux.and_then(|it| mappings(it.uid_mappings().as_ref(), it.gid_mappings().as_ref()));
-    let namespace = match (own, joined, containers) {
-        (Some((users, groups)), ..) | (None, None, Some((users, groups))) => make(users, groups)
-            .map_err(|errno| failed("making a user namespace with the mappings", errno))?,
-        // The mappings that it really has, whatever the config says of them.
-        (None, Some(path), _) => open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
-            .map_err(|errno| failed(&format!("opening {}", path.display()), errno))?,
-        (None, None, None) => {
-            let reason = "idmap: no uidMappings and gidMappings, and no user namespace";
-            return Err(Error(reason.into()));
-        }
-    };
+/// Maps the ids of a detached mount, or of all in the tree, by the mappings of a user namespace.
+pub(crate) fn apply(tree: &OwnedFd, depth: Depth, namespace: &OwnedFd) -> Result<(), Error> {
     let number = namespace.as_raw_fd();
     let attributes = Attributes {
         set: ATTR_IDMAP,
@@ -46,6 +24,29 @@ pub(crate) fn apply(
     };
     mount::mount_setattr(tree, depth, &attributes)
         .map_err(|errno| failed("mapping the ids (does the file system allow it?)", errno))
+}
+
+/// A user namespace with the mappings of the entry itself, or else of the container's.
+pub(crate) fn namespace(entry: &Mount, linux: Option<&Linux>) -> Result<OwnedFd, Error> {
+    let joined = linux.and_then(joined_namespace);
+    let own = mappings(entry.uid_mappings().as_ref(), entry.gid_mappings().as_ref());
+    let containers =
+        linux.and_then(|it| mappings(it.uid_mappings().as_ref(), it.gid_mappings().as_ref()));
+    match (own, joined, containers) {
+        (Some((users, groups)), ..) | (None, None, Some((users, groups))) => make(users, groups)
+            .map_err(|errno| failed("making a user namespace with the mappings", errno)),
+        // The mappings that it really has, whatever the config says of them.
+        (None, Some(path), _) => open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(|errno| failed(&format!("opening {}", path.display()), errno)),
+        (None, None, None) => {
+            let reason = "idmap: no uidMappings and gidMappings, and no user namespace";
+            Err(Error(reason.into()))
+        }
+    }
+}
+
+fn failed(what: &str, errno: Errno) -> Error {
+    Error::call(format!("idmap: {what}"), errno)
 }
 
 /// Where the user namespace is that the container joins.

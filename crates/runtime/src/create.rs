@@ -247,7 +247,7 @@ impl Making {
         requests.set_clocks(&mut namespaces)?;
         let filter = filter(linux, &requests, &mut warnings)?;
         let extras = Extras::plan(spec, &options.id, &namespaces, systemd, &mut warnings)?;
-        let context = context(options, &namespaces, &record.cgroup, &requests);
+        let context = context(options, &namespaces, &record.cgroup, &requests)?;
         let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
         let (console, ours) = terminal::plan(spec.process().as_ref(), options.console_socket())?;
         let given = Given {
@@ -557,16 +557,17 @@ fn context(
     namespaces: &Namespaces,
     place: &Place,
     requests: &Requests,
-) -> Context {
-    Context {
+) -> Result<Context> {
+    Ok(Context {
         cgroup: view(place),
         mount_namespace: namespaces.has(CloneFlags::CLONE_NEWNS),
         user_namespace: namespaces.has(CloneFlags::CLONE_NEWUSER),
+        foreign_mounts: namespaces.owner_of_joined_mounts()?.is_some(),
         cgroup_namespace: namespaces.new_cgroup || namespaces.joins(CloneFlags::CLONE_NEWCGROUP),
         no_pivot: options.no_pivot,
         privileged: geteuid().is_root(),
         mount_context: requests.mount_context,
-    }
+    })
 }
 
 /// What mounts of type `cgroup` show: the container's own directory in each hierarchy.

@@ -32,7 +32,9 @@ probe spin                    uses the processor for ever
 probe try NAME...             tries system calls, and prints what each answers
 probe session TERMINAL CMD... runs a command in a session of its own on a terminal
 probe steal-executable PATH   tries to write to the executable behind PATH
-probe exchange A B            exchanges two paths until it is killed";
+probe exchange A B            exchanges two paths until it is killed
+probe unlock PATH...          tries to clear each flag of these mounts, and to change access times
+probe uncover BELOW MOUNT     tries to see what BELOW, a mount below MOUNT, covers";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> =
@@ -62,6 +64,8 @@ fn main() -> ExitCode {
         ["session", terminal, command @ ..] => actions::session(terminal, command),
         ["steal-executable", path] => print(&attacks::steal_executable(path)),
         ["exchange", a, b] => attacks::exchange(a, b),
+        ["unlock", paths @ ..] => print(&paths.iter().map(|path| attacks::unlock(path)).collect()),
+        ["uncover", below, mount] => print(&attacks::uncover(below, mount)),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(64);
