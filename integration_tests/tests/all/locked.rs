@@ -34,6 +34,7 @@ pub const TESTS: &[Test] = tests![
     many_sources_arrive,
     missing_source_is_refused_before_anything_is_made,
     added_mount_is_refused_to_an_init_that_has_left,
+    process_that_makes_mappings_is_closed_to_others,
 ];
 
 const FLAGS: &str = "ro,nosuid,nodev,noexec,noatime,nodiratime";
@@ -475,4 +476,24 @@ fn added_mount_is_refused_to_an_init_that_has_left() {
     let container = host.start(Container::new(bundle));
     let output = add(&host, &container, &json!([bind(&volume, "/m", &[])]));
     let _ = output.failed_with("has gone to a mount namespace of its own");
+}
+
+/// Root without any capability owns what root of the host makes, and so the user namespaces of
+/// idmapped mounts.
+fn process_that_makes_mappings_is_closed_to_others() {
+    let (bundle, volume) = prepared();
+    let host = Host::new("mount -t tmpfs marked \"$1\"; echo > \"$1/marker\"", &[&volume]);
+    let snoop = Bundle::new().without_namespace("pid").capabilities(&[]);
+    let snoop = Container::created(snoop.probing(&["snoop", &format!("{volume}/marker")]));
+    snoop.start();
+    snoop.wait_line("ready");
+    let bundle = (0..40).fold(bundle.writable(), |bundle, number| {
+        let mut mount = bind(&volume, &format!("/m{number}"), &[]);
+        let own = json!([{ "containerID": 0, "hostID": 100_000 + number, "size": 1 }]);
+        mount["uidMappings"] = own.clone();
+        mount["gidMappings"] = own;
+        bundle.mount(mount)
+    });
+    let _ = host.run(bundle).succeeded();
+    assert_eq!(snoop.said(), "ready\n");
 }

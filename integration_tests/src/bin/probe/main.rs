@@ -34,7 +34,8 @@ probe session TERMINAL CMD... runs a command in a session of its own on a termin
 probe steal-executable PATH   tries to write to the executable behind PATH
 probe exchange A B            exchanges two paths until it is killed
 probe unlock PATH...          tries to clear each flag of these mounts, and to change access times
-probe uncover BELOW MOUNT     tries to see what BELOW, a mount below MOUNT, covers";
+probe uncover BELOW MOUNT     tries to see what BELOW, a mount below MOUNT, covers
+probe snoop NAME              looks for a process with NAME below its root, until there is one";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> =
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         ["exchange", a, b] => attacks::exchange(a, b),
         ["unlock", paths @ ..] => print(&paths.iter().map(|path| attacks::unlock(path)).collect()),
         ["uncover", below, mount] => print(&attacks::uncover(below, mount)),
+        ["snoop", name] => attacks::snoop(name),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(64);
