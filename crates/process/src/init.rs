@@ -8,7 +8,7 @@ use crate::fault::{During, Fault, Stage};
 use crate::message::{self, Kind, Message};
 use crate::plan::Plan;
 use crate::settle::{self, Place, Reporter};
-use crate::{hooks, park, program};
+use crate::{hooks, park, program, sources};
 use rootfs::Built;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,6 +29,7 @@ fn stages(
     reporter: &mut Reporter,
 ) -> Result<Infallible, Fault> {
     enter(plan, channel)?;
+    sources::receive(plan, channel)?;
     let umask = umask(Mode::empty());
     let built = make_root(plan, channel, umask)?;
     if plan.parks() {

@@ -16,6 +16,7 @@ mod list;
 mod mappings;
 pub mod memory;
 mod message;
+pub mod mounts;
 mod namespaces;
 mod park;
 mod plan;
@@ -23,6 +24,7 @@ mod procfs;
 mod program;
 pub mod seal;
 mod settle;
+mod sources;
 mod spawn;
 mod task;
 

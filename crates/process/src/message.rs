@@ -38,9 +38,12 @@ pub enum Kind {
     Go,
     /// Parent: the runtime hooks have run, the listener is fetched, or the scheduling is set.
     Continue,
+    /// Parent: mounts for init to attach, as many as the index says, and more may follow; with none
+    /// it asks where init is. Child: it is in this mount namespace, below this root.
+    Sources,
 }
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 14] = [
     Kind::Map,
     Kind::Clocks,
     Kind::Here,
@@ -54,6 +57,7 @@ const KINDS: [Kind; 13] = [
     Kind::Mapped,
     Kind::Go,
     Kind::Continue,
+    Kind::Sources,
 ];
 
 /// The longest detail of a failure, in bytes.

@@ -1,6 +1,7 @@
 //! `linux.namespaces`: which are made, which are joined, and the id mappings of a new one.
 
 use crate::Error;
+use crate::mounts::foreign_owner;
 use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, LinuxTimeOffset};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -158,6 +159,12 @@ impl Namespaces {
     #[must_use]
     pub fn has(&self, kind: CloneFlags) -> bool {
         self.new.contains(kind) || self.joined.iter().any(|joined| joined.kind == kind)
+    }
+
+    /// The user namespace that a joined mount namespace belongs to, if that is not ours.
+    pub fn owner_of_joined_mounts(&self) -> Result<Option<OwnedFd>, Error> {
+        let mounts = self.joined.iter().find(|joined| joined.kind == CloneFlags::CLONE_NEWNS);
+        mounts.map_or(Ok(None), |mounts| foreign_owner(&mounts.file))
     }
 
     /// Whether a namespace of this kind is joined.

@@ -5,12 +5,11 @@
 
 use crate::fault::{During, Fault, Stage};
 use crate::init;
-use crate::mappings;
 use crate::message::{self, Kind, Message};
 use crate::namespaces::{Joined, Namespaces};
 use crate::settle;
 use crate::task::Task;
-use crate::{Error, Plan};
+use crate::{Error, Plan, mappings, sources};
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -28,7 +27,7 @@ pub struct Child {
     pub pid: i32,
     /// A descriptor for it.
     pub pidfd: OwnedFd,
-    channel: OwnedFd,
+    pub(crate) channel: OwnedFd,
     /// Whether it is one that goes before the process, which it has yet to tell of.
     is_hop: bool,
     /// Where the process will talk, if what goes before it is to go on beside it.
@@ -117,25 +116,33 @@ pub fn spawn(plan: &mut Plan, cradle: Cradle) -> Result<Child, Error> {
         process::set_dumpable(false)
             .map_err(|errno| Error::call("closing our own memory to others", errno))?;
     }
-    if plan.inputs.namespaces.needs_hop() || matches!(cradle, Cradle::Hops(_)) {
+    let child = if plan.inputs.namespaces.needs_hop() || matches!(cradle, Cradle::Hops(_)) {
         let parking = plan.parks().then(channel).transpose()?;
         let (ours, theirs) = parking.unzip();
         plan.parking = theirs;
         let mut child = fork_first(plan, cradle, hop)?.map_err(|errno| cannot_fork(plan, errno))?;
         plan.parking = None;
         child.parking = ours;
-        return await_namespaces(plan, child);
-    }
+        await_namespaces(plan, child)?
+    } else {
+        let init = fork_init(plan, cradle.cgroup())?;
+        map_init(plan, init)?
+    };
+    sources::hand_over(plan, &child).inspect_err(|_| child.end())?;
+    Ok(child)
+}
+
+/// Forks init itself, into its new namespaces.
+fn fork_init(plan: &mut Plan, cgroup: Option<BorrowedFd>) -> Result<Child, Error> {
     let (ours, theirs) = channel()?;
-    let init = match process::fork(plan.inputs.namespaces.new, cradle.cgroup()) {
-        Ok(Fork::Parent { pid, pidfd }) => Child::new(pid, pidfd, ours, false),
+    match process::fork(plan.inputs.namespaces.new, cgroup) {
+        Ok(Fork::Parent { pid, pidfd }) => Ok(Child::new(pid, pidfd, ours, false)),
         Ok(Fork::Child) => {
             drop(ours);
             init::run(plan, &theirs)
         }
-        Err(errno) => return Err(cannot_fork(plan, errno)),
-    };
-    map_init(plan, init)
+        Err(errno) => Err(cannot_fork(plan, errno)),
+    }
 }
 
 /// Writes the id mappings of an init that was born in a new user namespace.
@@ -409,7 +416,7 @@ fn own_pid(pidfd: &OwnedFd) -> Result<i32, Error> {
 }
 
 /// Why there is no program running, in words that callers know from runc.
-fn start_failed(plan: &impl Describe, fault: &Fault) -> String {
+pub(crate) fn start_failed(plan: &impl Describe, fault: &Fault) -> String {
     let step = match fault.stage {
         Stage::ProgramNotInPath | Stage::Program | Stage::Exec => "",
         _ => "error during container init: ",

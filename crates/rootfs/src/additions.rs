@@ -20,18 +20,19 @@ use sys::fs::Scratch;
 use sys::nix::mount::{MntFlags, umount2};
 use sys::nix::unistd::fchdir;
 
-/// Mounts to add, all made and nowhere yet.
+/// Mounts to add, all made (but for sources that it awaits) and nowhere yet.
 #[derive(Debug)]
 pub struct Additions {
     context: Context,
-    mounts: Vec<MountPlan>,
+    pub(crate) mounts: Vec<MountPlan>,
 }
 
 impl Additions {
     /// Makes the mounts of `spec`, whose other sections are the container's.
     ///
     /// Sources of bind mounts are relative to `bundle`. What would show the host's namespaces, or
-    /// takes the container itself to make, is refused.
+    /// takes the container itself to make, is refused. With a user namespace, [`Self::clone_sources`]
+    /// is what remains to be done.
     pub fn plan(spec: &Spec, bundle: &Path, context: Context) -> Result<Self, Error> {
         let mut mounts = plan_mounts(spec, bundle, &context)?;
         for plan in &mut mounts {

@@ -168,6 +168,7 @@ impl Layout {
         let tree = match &self.root {
             Source::Tree(tree) => tree.try_clone().map_err(|_| Errno::EMFILE),
             Source::Path(path) => self.clone_root(path),
+            Source::Locked(_) => Err(Errno::EBADF),
         };
         let tree = Scratch::from(tree.during(Step::CloneRoot)?);
         match mount::move_mount_follow(&tree, AT_FDCWD, &self.root_path) {

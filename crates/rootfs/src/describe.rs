@@ -144,8 +144,8 @@ fn mount_remedy(fault: &Fault, plan: &MountPlan) -> &'static str {
         (Step::Attributes, What::Bind { .. } | What::Remount)
             if fault.errno == sys::Errno::EPERM =>
         {
-            ": from within a user namespace a flag that the mount had outside can't be cleared, \
-             nor its access times changed"
+            ": the host's mount has a flag that can't be cleared, or access times that can't be \
+             changed, as a user namespace has them locked"
         }
         (Step::Make, What::FileSystem { name, .. })
             if name.as_c_str() == c"proc" && fault.errno == sys::Errno::EPERM =>

@@ -4,40 +4,19 @@
 use crate::Error;
 use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, Mount};
 use std::fmt::Write;
-use std::fs;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use sys::mount::{self, ATTR_IDMAP, Attributes, Depth};
-use sys::nix::fcntl::{OFlag, open};
+use sys::nix::fcntl::{OFlag, open, openat};
 use sys::nix::sched::CloneFlags;
 use sys::nix::sys::stat::Mode;
+use sys::nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use sys::nix::unistd::geteuid;
 use sys::process::{self, Fork};
 use sys::{Errno, socket};
 
-/// Maps the ids of a detached mount, or of all in the tree: by the mappings of the entry itself, or
-/// else those of the container's user namespace.
-pub(crate) fn apply(
-    tree: &OwnedFd,
-    depth: Depth,
-    entry: &Mount,
-    linux: Option<&Linux>,
-) -> Result<(), Error> {
-    let failed = |what: &str, errno: Errno| Error::call(format!("idmap: {what}"), errno);
-    let joined = linux.and_then(joined_namespace);
-    let own = mappings(entry.uid_mappings().as_ref(), entry.gid_mappings().as_ref());
-    let containers =
-        linux.and_then(|it| mappings(it.uid_mappings().as_ref(), it.gid_mappings().as_ref()));
-    let namespace = match (own, joined, containers) {
-        (Some((users, groups)), ..) | (None, None, Some((users, groups))) => make(users, groups)
-            .map_err(|errno| failed("making a user namespace with the mappings", errno))?,
-        // The mappings that it really has, whatever the config says of them.
-        (None, Some(path), _) => open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
-            .map_err(|errno| failed(&format!("opening {}", path.display()), errno))?,
-        (None, None, None) => {
-            let reason = "idmap: no uidMappings and gidMappings, and no user namespace";
-            return Err(Error(reason.into()));
-        }
-    };
+/// Maps the ids of a detached mount, or of all in the tree, by the mappings of a user namespace.
+pub(crate) fn apply(tree: &OwnedFd, depth: Depth, namespace: &OwnedFd) -> Result<(), Error> {
     let number = namespace.as_raw_fd();
     let attributes = Attributes {
         set: ATTR_IDMAP,
@@ -46,6 +25,30 @@ pub(crate) fn apply(
     };
     mount::mount_setattr(tree, depth, &attributes)
         .map_err(|errno| failed("mapping the ids (does the file system allow it?)", errno))
+}
+
+/// A user namespace with the mappings of the entry itself, or else of the container's.
+pub(crate) fn namespace(entry: &Mount, linux: Option<&Linux>) -> Result<OwnedFd, Error> {
+    let joined = linux.and_then(joined_namespace);
+    let own = mappings(entry.uid_mappings().as_ref(), entry.gid_mappings().as_ref());
+    let containers =
+        linux.and_then(|it| mappings(it.uid_mappings().as_ref(), it.gid_mappings().as_ref()));
+    match (own, joined, containers) {
+        (Some((users, groups)), ..) | (None, None, Some((users, groups))) => make(users, groups)
+            .map_err(|errno| failed("making a user namespace with the mappings", errno)),
+        // The mappings that it really has, whatever the config says of them.
+        (None, Some(path), _) => {
+            open_file(path).map_err(|errno| failed(&format!("opening {}", path.display()), errno))
+        }
+        (None, None, None) => {
+            let reason = "idmap: no uidMappings and gidMappings, and no user namespace";
+            Err(Error(reason.into()))
+        }
+    }
+}
+
+fn failed(what: &str, errno: Errno) -> Error {
+    Error::call(format!("idmap: {what}"), errno)
 }
 
 /// Where the user namespace is that the container joins.
@@ -65,32 +68,50 @@ fn mappings<'a>(
 
 /// Makes a user namespace with these mappings. It needs a process for as long as they are written,
 /// which waits on a socket that only we hold the other end of, and so goes whatever becomes of us.
+///
+/// Root of the host owns the namespace, and so does a container's root that has no user namespace of
+/// its own, whatever it may not do otherwise: it could look into that process, and by it into the
+/// host. Nobody may from birth. (Only root can have that: another could not write the mappings then.)
 fn make(users: &[LinuxIdMapping], groups: &[LinuxIdMapping]) -> sys::Result<OwnedFd> {
     let (ours, theirs) = socket::pair()?;
+    if geteuid().is_root() {
+        process::set_dumpable(false)?;
+    }
     let (pid, pidfd) = match process::fork(CloneFlags::CLONE_NEWUSER, None)? {
         Fork::Child => {
             drop(ours);
-            let _ = sys::nix::unistd::read(&theirs, &mut [0]);
+            let own = open_file("/proc/self/ns/user");
+            let sent = own.and_then(|own| socket::send(&theirs, b"user", &[own.as_fd()]));
+            let _ = sent.and_then(|()| sys::nix::unistd::read(&theirs, &mut [0]));
             process::exit_now(0)
         }
         Fork::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop(theirs);
-    let made = map(pid, users, groups);
+    let sent = socket::receive(&ours, &mut [0; 4]);
+    let made = sent.and_then(|(_, files)| files.into_iter().next().ok_or(Errno::ECHILD));
+    let mapped = made.and_then(|made| map(pid, users, groups).map(|()| made));
     drop(ours);
     process::wait(&pidfd)?;
-    made
+    mapped
 }
 
-fn map(pid: i32, users: &[LinuxIdMapping], groups: &[LinuxIdMapping]) -> sys::Result<OwnedFd> {
+/// Writes the mappings, through what is a procfs.
+fn map(pid: i32, users: &[LinuxIdMapping], groups: &[LinuxIdMapping]) -> sys::Result<()> {
+    let process = open_file(format!("/proc/{pid}"))?;
+    if fstatfs(&process)?.filesystem_type() != PROC_SUPER_MAGIC {
+        return Err(Errno::ENODEV);
+    }
     let write = |file: &str, list: &[LinuxIdMapping]| {
-        fs::write(format!("/proc/{pid}/{file}"), lines(list))
-            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EIO as i32)))
+        let file = openat(&process, file, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        sys::fs::write_once(&file, lines(list).as_bytes())
     };
     write("uid_map", users)?;
-    write("gid_map", groups)?;
-    let path = format!("/proc/{pid}/ns/user");
-    open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+    write("gid_map", groups)
+}
+
+fn open_file(path: impl AsRef<Path>) -> sys::Result<OwnedFd> {
+    open(path.as_ref(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 fn lines(list: &[LinuxIdMapping]) -> String {

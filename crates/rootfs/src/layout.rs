@@ -2,6 +2,7 @@
 
 use crate::cgroup::CgroupView;
 use crate::options::{self, Options};
+use crate::sources::Locked;
 use crate::step::Fault;
 use crate::sysctl::Sysctl;
 use crate::{Error, describe, idmap, make};
@@ -12,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
-use sys::nix::libc::{MS_PRIVATE, MS_SLAVE};
+use sys::nix::libc::MS_SLAVE;
 use sys::nix::sys::stat::{Mode, SFlag, makedev, stat};
 
 /// Files below /proc that may be bound over: what a container may be told of the machine
@@ -44,6 +45,8 @@ pub struct Context {
     pub mount_namespace: bool,
     /// Whether it has such a user namespace.
     pub user_namespace: bool,
+    /// Whether it joins a mount namespace that belongs to another user namespace than the caller's.
+    pub foreign_mounts: bool,
     /// Whether it has such a cgroup namespace.
     pub cgroup_namespace: bool,
     /// Whether `pivot_root(2)` is not to be used.
@@ -62,6 +65,18 @@ pub struct Context {
 pub fn makes_procfs_of(namespace: &OwnedFd) -> bool {
     let fs = mount::fsopen(c"proc");
     fs.and_then(|fs| mount::fsconfig_descriptor(&fs, c"pidns", namespace)).is_ok()
+}
+
+impl Context {
+    /// Whether what the host's side clones comes into a user namespace, which has to find it locked.
+    fn locks(&self) -> bool {
+        self.mount_namespace && self.privileged && (self.user_namespace || self.foreign_mounts)
+    }
+
+    /// Whether the host's side clones what the child could not reach.
+    fn clones(&self) -> bool {
+        self.locks() && self.user_namespace
+    }
 }
 
 /// What a container sees below its root, as a plan.
@@ -91,6 +106,8 @@ pub(crate) enum Source {
     Path(CString),
     /// A detached mount, made here since the child may not.
     Tree(OwnedFd),
+    /// The same, made after the fork: in the child's mounts, which are locked.
+    Locked(Locked),
 }
 
 /// One entry of `mounts`.
@@ -174,7 +191,8 @@ impl Layout {
     /// Plans the root of a container whose rootfs is at the absolute path `rootfs`.
     ///
     /// Sources of bind mounts are relative to `bundle`. With a user namespace, what only the caller
-    /// may do is done here: cloning mounts that the container can't reach, mapping their ids.
+    /// may do is left to [`Layout::clone_sources`]: cloning mounts that the container can't reach,
+    /// mapping their ids.
     pub fn plan(
         spec: &Spec,
         bundle: &Path,
@@ -185,8 +203,8 @@ impl Layout {
         let propagation = propagation(linux)?;
         let mounts = plan_mounts(spec, bundle, &context)?;
         let root_path = c_string(rootfs, "root.path")?;
-        let root = if context.user_namespace && context.privileged {
-            Source::Tree(clone_root(rootfs, &root_path, propagation)?)
+        let root = if context.clones() {
+            Source::Locked(locked_root(&root_path, propagation)?)
         } else {
             Source::Path(root_path.clone())
         };
@@ -346,7 +364,7 @@ fn make_here(plan: &mut MountPlan, mount: &Mount, linux: Option<&Linux>) -> Resu
     let failed = |fault: Fault| Error(describe::mount_failure(plan, &fault).unwrap_or_default());
     let tree = make::detached(plan, name).map_err(failed)?;
     if plan.options.idmap.is_some() {
-        idmap::apply(&tree, Depth::One, mount, linux)?;
+        idmap::apply(&tree, Depth::One, &idmap::namespace(mount, linux)?)?;
     }
     if let What::FileSystem { made, .. } = &mut plan.what {
         *made = Some(tree);
@@ -359,43 +377,42 @@ fn is_block_device(path: &Path) -> bool {
     path.is_absolute() && stat(path).is_ok_and(|found| is_block(found.st_mode))
 }
 
-/// The source of a bind mount, cloned here where the child may not do so or map its ids.
+/// The source of a bind mount, cloned on the host's side where the child may not do so or map its ids.
 fn bind_source(
     path: CString,
     depth: Depth,
-    mapped: Option<Depth>,
+    idmap: Option<Depth>,
     mount: &Mount,
     linux: Option<&Linux>,
     context: &Context,
 ) -> Result<Source, Error> {
-    if mapped.is_none() && !(context.user_namespace && context.privileged) {
+    if idmap.is_none() && !context.clones() {
         return Ok(Source::Path(path));
     }
-    let tree = parents_tree(&path, depth)?;
-    if let Some(mapped) = mapped {
-        idmap::apply(&tree, mapped, mount, linux)?;
+    let mapped = |depth| Ok((idmap::namespace(mount, linux)?, depth));
+    if context.locks() {
+        let wanted = Locked::new("source", &path, depth)?;
+        return Ok(Source::Locked(wanted.mapped(idmap.map(mapped).transpose()?)));
+    }
+    let failed = |errno| Error::call(format!("source {}", path.to_string_lossy()), errno);
+    let tree = parents_tree(&path, depth).map_err(failed)?;
+    if let Some((namespace, depth)) = idmap.map(mapped).transpose()? {
+        idmap::apply(&tree, depth, &namespace)?;
     }
     Ok(Source::Tree(tree))
 }
 
 /// A clone made on the host's side: cut off from what the container mounts, as a new mount
 /// namespace would have it.
-fn parents_tree(path: &CStr, depth: Depth) -> Result<OwnedFd, Error> {
+fn parents_tree(path: &CStr, depth: Depth) -> sys::Result<OwnedFd> {
     let slave = Attributes { propagation: MS_SLAVE, ..Attributes::default() };
     mount::open_tree_with(AT_FDCWD, path, depth, &slave)
-        .map_err(|errno| Error::call(format!("source {}", path.to_string_lossy()), errno))
 }
 
-fn clone_root(
-    rootfs: &Path,
-    path: &CStr,
-    propagation: Option<(u64, Depth)>,
-) -> Result<OwnedFd, Error> {
+/// As [`Layout::clone_root`], on the host's side.
+fn locked_root(path: &CStr, propagation: Option<(u64, Depth)>) -> Result<Locked, Error> {
     let keeps = propagation.is_none_or(|(kind, _)| kind == MS_SLAVE);
-    let propagation = if keeps { MS_SLAVE } else { MS_PRIVATE };
-    let attributes = Attributes { propagation, ..Attributes::default() };
-    mount::open_tree_with(AT_FDCWD, path, Depth::Tree, &attributes)
-        .map_err(|errno| Error::call(format!("root.path {}", rootfs.display()), errno))
+    Ok(Locked::new("root.path", path, Depth::Tree)?.private(!keeps))
 }
 
 fn plan_devices(linux: Option<&Linux>) -> Result<Vec<DevicePlan>, Error> {

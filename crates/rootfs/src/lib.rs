@@ -20,6 +20,7 @@ mod make;
 mod masks;
 mod options;
 mod pivot;
+mod sources;
 mod step;
 mod sysctl;
 mod target;
@@ -30,6 +31,7 @@ pub use cgroup::{CgroupView, ControllerView};
 pub use external::{ExternalMount, external_mounts, make_mount_points, open_in, without_links};
 pub use layout::{Context, Layout, makes_procfs_of};
 pub use options::{MOUNT_OPTIONS, is_propagation};
+pub use sources::isolate_copy;
 pub use step::{Fault, Step};
 pub use target::make_directories;
 

@@ -87,6 +87,7 @@ fn bind(
             cloned.as_fd()
         }
         (None, Source::Tree(tree)) => tree.as_fd(),
+        (None, Source::Locked(_)) => return Err(Fault::new(Step::Source, Errno::EBADF)),
         (None, Source::Path(path)) => {
             let change = plan.only_change(depth);
             changed = change.is_some();

@@ -1,11 +1,13 @@
 //! `mounts add`, `mounts remove`: mounts of a container that is there.
 
 use crate::container::{Container, Status, find_locked};
-use crate::mounts::{in_other_mounts, open};
+use crate::mounts::open;
 use crate::record::CONFIG;
 use crate::{Error, Result, Runtime};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
+use process::mounts::{foreign_owner, in_locked_mounts, in_other_mounts};
 use rootfs::{Additions, CgroupView, Context, remove_mount};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use sys::nix::sched::{CloneFlags, setns};
 use sys::nix::unistd::geteuid;
@@ -13,22 +15,27 @@ use sys::nix::unistd::geteuid;
 /// `mounts add ID FILE`: adds the mounts that `text` lists, all of them or none; `name` is the file's.
 pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Result<()> {
     let (container, spec) = container_to_amend(runtime, id)?;
-    let user_namespace = has(&spec, LinuxNamespaceType::User);
-    let list = read(runtime, text, name, user_namespace)?;
+    let list = read(runtime, text, name, has(&spec, LinuxNamespaceType::User))?;
+    let mounts = mounts_of(&container)?;
+    let owner = owner_of(&mounts, &spec)?;
     let mut spec = spec;
     spec.set_mounts(Some(list));
     let context = Context {
         cgroup: CgroupView::Controllers(Vec::new()),
         mount_namespace: true,
-        user_namespace,
+        user_namespace: owner.is_some(),
+        foreign_mounts: false,
         cgroup_namespace: has(&spec, LinuxNamespaceType::Cgroup),
         no_pivot: false,
         pid_namespace: None,
         privileged: geteuid().is_root(),
         mount_context: c"context",
     };
-    let additions = Additions::plan(&spec, &container.record.bundle, context)?;
-    inside(&container, || {
+    let mut additions = Additions::plan(&spec, &container.record.bundle, context)?;
+    if let Some(owner) = owner.filter(|_| additions.awaits_sources()) {
+        additions.take_sources(in_locked_mounts(&owner, || additions.clone_sources())?);
+    }
+    inside(&mounts, || {
         let attached = additions.attach(open("/")?);
         attached.map_err(|fault| Error::new(additions.describe(&fault)))
     })
@@ -39,7 +46,7 @@ pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Resu
 pub fn remove_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Result<()> {
     let (container, spec) = container_to_amend(runtime, id)?;
     let list = read(runtime, text, name, has(&spec, LinuxNamespaceType::User))?;
-    inside(&container, || {
+    inside(&mounts_of(&container)?, || {
         let root = open("/")?;
         for (index, mount) in list.iter().enumerate() {
             let destination = mount.destination();
@@ -83,13 +90,38 @@ fn read(runtime: &Runtime, text: &[u8], name: &Path, user_namespace: bool) -> Re
     Ok(list)
 }
 
-/// Does `task` in the container's mount namespace. No process of ours is in its sight: its pid
+/// Does `task` in a container's mount namespace. No process of ours is in its sight: its pid
 /// namespace is not entered.
-fn inside(container: &Container, task: impl FnOnce() -> Result<()>) -> Result<()> {
-    let init = container.init_process().map_err(|_| Error::new("container not running"))?;
+fn inside(mounts: &OwnedFd, task: impl FnOnce() -> Result<()>) -> Result<()> {
     let enter = || {
-        setns(&init, CloneFlags::CLONE_NEWNS)
+        setns(mounts, CloneFlags::CLONE_NEWNS)
             .map_err(|errno| Error::call("joining the container's mount namespace", errno))
     };
     in_other_mounts(enter, task)
+}
+
+/// The mount namespace of the container's init.
+fn mounts_of(container: &Container) -> Result<OwnedFd> {
+    let ended = |_| Error::new("container not running");
+    let init = container.init_process().map_err(ended)?;
+    let mounts = open(&format!("/proc/{}/ns/mnt", container.init.pid))?;
+    // Who has that number was init, and still is.
+    sys::process::pidfd_send_signal(&init, 0).map_err(ended)?;
+    Ok(mounts)
+}
+
+/// The user namespace that the mounts of a container belong to, if that is not ours.
+fn owner_of(mounts: &OwnedFd, spec: &Spec) -> Result<Option<OwnedFd>> {
+    let owner = foreign_owner(mounts)?;
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    let is_expected = namespaces.into_iter().flatten().any(|one| match one.typ() {
+        LinuxNamespaceType::User => true,
+        LinuxNamespaceType::Mount => one.path().is_some(),
+        _ => false,
+    });
+    if owner.is_some() && !is_expected {
+        // It has a right there that it doesn't have in its own: to undo what the options say.
+        return Err(Error::new("the container's init has gone to a mount namespace of its own"));
+    }
+    Ok(owner)
 }

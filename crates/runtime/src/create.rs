@@ -578,6 +578,7 @@ fn context(
         cgroup: view(place),
         mount_namespace: namespaces.has(CloneFlags::CLONE_NEWNS),
         user_namespace: namespaces.has(CloneFlags::CLONE_NEWUSER),
+        foreign_mounts: namespaces.owner_of_joined_mounts()?.is_some(),
         cgroup_namespace: namespaces.new_cgroup || namespaces.joins(CloneFlags::CLONE_NEWCGROUP),
         no_pivot: options.no_pivot,
         privileged: geteuid().is_root(),

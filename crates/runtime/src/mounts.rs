@@ -1,6 +1,7 @@
 //! Doing things in another mount namespace than the host's.
 
 use crate::{Error, Result};
+use process::mounts::in_other_mounts;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -8,7 +9,6 @@ use sys::mount::{ATTR_RDONLY, Attributes, Depth};
 use sys::nix::libc::MS_SLAVE;
 use sys::nix::mount::{MsFlags, mount};
 use sys::nix::sched::{CloneFlags, setns, unshare};
-use sys::nix::unistd::{chroot, fchdir};
 
 /// Does `task` in a mount namespace of our own, in which the root file system is a mount at `root`:
 /// criu wants it to be one, and nothing over the mount that it is on. What `task` starts stays there.
@@ -39,21 +39,6 @@ pub(crate) fn protect_root(pid: i32) -> Result<()> {
         let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
         sys::mount::mount_setattr(open("/")?, Depth::One, &read_only).map_err(failed)
     })
-}
-
-/// Does `task` after `enter`, which changes the mount namespace; then we are where we were.
-pub(crate) fn in_other_mounts<T>(
-    enter: impl FnOnce() -> Result<()>,
-    task: impl FnOnce() -> Result<T>,
-) -> Result<T> {
-    let (host, top, here) = (open("/proc/self/ns/mnt")?, open("/")?, open(".")?);
-    let done = enter().and_then(|()| task());
-    setns(&host, CloneFlags::CLONE_NEWNS)
-        .and_then(|()| fchdir(&top))
-        .and_then(|()| chroot("."))
-        .and_then(|()| fchdir(&here))
-        .map_err(|errno| Error::call("coming back to the own mount namespace", errno))?;
-    done
 }
 
 pub(crate) fn open(path: &str) -> Result<OwnedFd> {

@@ -292,6 +292,14 @@ pub fn namespace_type(file: impl AsFd) -> Result<i32> {
     Ok(returned)
 }
 
+/// The user namespace that owns the namespace `file` (`ioctl_nsfs(2)`, `NS_GET_USERNS`); `EPERM` if
+/// that is neither ours nor below it.
+pub fn namespace_owner(file: impl AsFd) -> Result<OwnedFd> {
+    const NS_GET_USERNS: libc::Ioctl = 0xb701;
+    // SAFETY: the request takes no argument, and gives a new descriptor.
+    owned(unsafe { libc::ioctl(file.as_fd().as_raw_fd(), NS_GET_USERNS) }.into())
+}
+
 /// Whether we are in another user namespace than the machine's first, as far as /proc tells.
 #[must_use]
 pub fn in_user_namespace() -> bool {

@@ -18,6 +18,7 @@ mod faults;
 mod hooks;
 mod killed;
 mod lifecycle;
+mod locked;
 mod memory_policy;
 mod mounts;
 mod namespaces;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         hooks::TESTS,
         killed::TESTS,
         lifecycle::TESTS,
+        locked::TESTS,
         memory_policy::TESTS,
         mounts::TESTS,
         namespaces::TESTS,

@@ -3,6 +3,7 @@
 use crate::files::{answer, name};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsRawFd;
@@ -10,9 +11,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use sys::Errno;
-use sys::mount::{ATTR_RDONLY, Attributes, Depth, mount_setattr};
+use sys::mount::{
+    ATTR_ATIME_MASK, ATTR_NOATIME, ATTR_NODEV, ATTR_NODIRATIME, ATTR_NOEXEC, ATTR_NOSUID,
+    ATTR_RDONLY, ATTR_RELATIME, ATTR_STRICTATIME, Attributes, Depth, mount_setattr, open_tree,
+};
 use sys::nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, openat, renameat2};
 use sys::nix::libc;
+use sys::nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sys::nix::sys::signal::{SigSet, Signal};
 use sys::nix::sys::stat::Mode;
 
@@ -140,6 +145,68 @@ impl Snooped {
             self.rights.insert(lines.join(" "));
         }
     }
+}
+
+/// Tries to clear each flag of the mount that `path` is on, and to give it other access times; by
+/// name what came of it.
+pub fn unlock(path: &str) -> Value {
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_PATH.bits()).open(path);
+    let file = file.unwrap_or_else(|error| panic!("{path}: {error}"));
+    let clear = |clear| Attributes { clear, ..Attributes::default() };
+    let atime = |set| Attributes { set, ..clear(ATTR_ATIME_MASK) };
+    let tries = [
+        ("ro", clear(ATTR_RDONLY)),
+        ("nosuid", clear(ATTR_NOSUID)),
+        ("nodev", clear(ATTR_NODEV)),
+        ("noexec", clear(ATTR_NOEXEC)),
+        ("nodiratime", clear(ATTR_NODIRATIME)),
+        ("noatime", atime(ATTR_NOATIME)),
+        ("strictatime", atime(ATTR_STRICTATIME)),
+        ("relatime", atime(ATTR_RELATIME)),
+    ];
+    let tried = tries.into_iter().map(|(flag, change)| {
+        let changed = mount_setattr(&file, Depth::One, &change);
+        (flag.to_owned(), json!(answer(changed.map_err(into_io))))
+    });
+    let mut found: serde_json::Map<_, _> = tried.collect();
+    let nothing = Option::<&str>::None;
+    let by_path = mount(nothing, path, nothing, MsFlags::MS_REMOUNT | MsFlags::MS_BIND, nothing);
+    found.insert("all".to_owned(), json!(answer(by_path.map_err(into_io))));
+    Value::Object(found)
+}
+
+/// Tries to see what the mount at `below` covers, which is below the mount at `mount`; by name what
+/// came of it.
+pub fn uncover(below: &str, mount_point: &str) -> Value {
+    let nothing = Option::<&str>::None;
+    let place = "/tmp";
+    let mut found = serde_json::Map::new();
+    let mut insert = |name: &str, tried: sys::Result<()>| {
+        found.insert(name.to_owned(), json!(answer(tried.map_err(into_io))));
+    };
+    insert("bind", mount(Some(mount_point), place, nothing, MsFlags::MS_BIND, nothing));
+    insert("clone", open_tree(AT_FDCWD, &c_string(mount_point), Depth::One, false).map(drop));
+    insert("move", mount(Some(below), place, nothing, MsFlags::MS_MOVE, nothing));
+    insert("umount", umount2(below, MntFlags::empty()));
+    insert("detach", umount2(below, MntFlags::MNT_DETACH));
+    Value::Object(found)
+}
+
+/// Looks for a process of another that has `name` below its root, until there is one.
+pub fn seek(name: &str) -> ! {
+    println!("ready");
+    loop {
+        for process in std::fs::read_dir("/proc").expect("/proc").flatten() {
+            let path = process.path().join("root").join(name.trim_start_matches('/'));
+            if std::fs::metadata(path).is_ok() {
+                println!("found");
+            }
+        }
+    }
+}
+
+fn c_string(text: &str) -> CString {
+    CString::new(text).expect("no NUL byte")
 }
 
 fn overwrite(held: &File) -> std::io::Result<()> {

@@ -34,7 +34,10 @@ probe session TERMINAL CMD... runs a command in a session of its own on a termin
 probe steal-executable PATH   tries to write to the executable behind PATH
 probe exchange A B            exchanges two paths until it is killed
 probe snoop MARKER PROGRAM    looks at every process that appears until TERM comes, but at those that
-                              run PROGRAM, and prints what it could get of any";
+                              run PROGRAM, and prints what it could get of any
+probe unlock PATH...          tries to clear each flag of these mounts, and to change access times
+probe uncover BELOW MOUNT     tries to see what BELOW, a mount below MOUNT, covers
+probe seek NAME               looks for a process with NAME below its root, until there is one";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> =
@@ -65,6 +68,9 @@ fn main() -> ExitCode {
         ["steal-executable", path] => print(&attacks::steal_executable(path)),
         ["snoop", marker, program] => print(&attacks::snoop(marker, program)),
         ["exchange", a, b] => attacks::exchange(a, b),
+        ["unlock", paths @ ..] => print(&paths.iter().map(|path| attacks::unlock(path)).collect()),
+        ["uncover", below, mount] => print(&attacks::uncover(below, mount)),
+        ["seek", name] => attacks::seek(name),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(64);

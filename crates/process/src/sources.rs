@@ -1,0 +1,82 @@
+//! Mounts of the host's that enter a user namespace: the parent clones them in init's own mount
+//! namespace, a copy of the host's in which the kernel has them locked, and hands them to init.
+
+use crate::fault::{During, Fault, Stage};
+use crate::message::{self, Kind};
+use crate::mounts::{self, in_locked_mounts, in_mounts_of_child};
+use crate::spawn::{Child, start_failed};
+use crate::{Error, Plan, init};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::Errno;
+use sys::nix::sched::CloneFlags;
+use sys::socket::MAX_DESCRIPTORS;
+
+/// In the parent: clones what init's layout awaits, before init changes its mounts, and sends it.
+pub(crate) fn hand_over(plan: &Plan, init: &Child) -> Result<(), Error> {
+    let layout = &plan.inputs.layout;
+    if !layout.awaits_sources() {
+        return Ok(());
+    }
+    let namespaces = &plan.inputs.namespaces;
+    let trees = if namespaces.new.contains(CloneFlags::CLONE_NEWNS) {
+        in_mounts_of_child(ask(plan, init)?, || {
+            rootfs::isolate_copy().map_err(|errno| {
+                Error::call("making the mounts private to the container", errno)
+            })?;
+            layout.clone_sources()
+        })?
+    } else {
+        // The one that is joined is no copy of ours.
+        let owner = namespaces.owner_of_joined_mounts()?.ok_or_else(|| {
+            Error("linux.namespaces: the mount namespace is not of the user namespace".into())
+        })?;
+        in_locked_mounts(&owner, || layout.clone_sources())?
+    };
+    for some in trees.chunks(MAX_DESCRIPTORS) {
+        let descriptors: Vec<BorrowedFd> = some.iter().map(AsFd::as_fd).collect();
+        send(init, u32::try_from(some.len()).unwrap_or_default(), &descriptors)?;
+    }
+    sys::fs::close_all(trees).map_err(|errno| Error::call("closing init's mounts", errno))
+}
+
+/// Asks init for the mount namespace that it is in. (Nobody can look into init to find it, and we
+/// neither without `CAP_SYS_PTRACE`.)
+fn ask(plan: &Plan, init: &Child) -> Result<Vec<OwnedFd>, Error> {
+    send(init, 0, &[])?;
+    let received = message::receive(init.channel.as_fd());
+    match received.map_err(|errno| Error::call("talking to init", errno))? {
+        None => Err(init.explain_death("init", || None)),
+        Some(message) => match (message.kind, message.fault) {
+            (Kind::Sources, _) => Ok(message.descriptors),
+            (_, Some(fault)) => Err(Error(start_failed(plan, &fault))),
+            _ => Err(Error("talking to init: it sent what makes no sense here".into())),
+        },
+    }
+}
+
+fn send(init: &Child, count: u32, descriptors: &[BorrowedFd]) -> Result<(), Error> {
+    match message::send(init.channel.as_fd(), Kind::Sources, count, descriptors) {
+        // It is gone: why, is in the channel, and the next read gives it.
+        Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+        Err(errno) => Err(Error::call("sending init its mounts", errno)),
+    }
+}
+
+/// In init: waits for what its layout awaits, and tells where it is if that is asked.
+pub(crate) fn receive(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
+    let layout = &mut plan.inputs.layout;
+    while layout.awaits_sources() {
+        let message = init::expect(channel, Kind::Sources)?;
+        if usize::try_from(message.index) != Ok(message.descriptors.len()) {
+            // The kernel leaves out what there is no room for.
+            return Err(Errno::EMFILE).during(Stage::Channel);
+        }
+        if message.index == 0 {
+            let own = mounts::own().during(Stage::Channel)?;
+            let own = own.each_ref().map(AsFd::as_fd);
+            message::send(channel, Kind::Sources, 0, &own).during(Stage::Channel)?;
+        }
+        layout.take_sources(message.descriptors);
+    }
+    Ok(())
+}

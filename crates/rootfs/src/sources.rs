@@ -1,0 +1,179 @@
+//! Sources of a container with a user namespace that the host's side clones.
+//!
+//! In a mount namespace of another user namespace than the one that it is a copy of, the kernel has
+//! every mount locked (`mount_namespaces(7)`): no flag can be cleared, and no mount be taken off what
+//! it covers. A clone has these locks only if what is cloned has them. So the clones are made in such
+//! a copy of the host's mounts; but by the host's side, as what the container's root may not reach is
+//! mounted for it too, and as only the host's side may map ids.
+
+use crate::layout::{Layout, MountPlan, Source, What};
+use crate::{Additions, Error, idmap};
+use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use sys::Errno;
+use sys::mount::{self, Attributes, Depth};
+use sys::nix::fcntl::{AT_FDCWD, OFlag, ResolveFlag, open};
+use sys::nix::libc::{MS_PRIVATE, MS_SLAVE};
+use sys::nix::sys::stat::{FileStat, Mode, fstat, stat};
+
+/// What is to be cloned there, and how.
+#[derive(Debug)]
+pub(crate) struct Locked {
+    /// What the config calls it.
+    property: &'static str,
+    path: CString,
+    depth: Depth,
+    /// Whether nothing that the host mounts below it later is to be seen.
+    private: bool,
+    /// The user namespace that its ids are mapped by, and how deep.
+    mapped: Option<(OwnedFd, Depth)>,
+}
+
+impl Locked {
+    /// A source that is there now.
+    pub fn new(property: &'static str, path: &CStr, depth: Depth) -> Result<Self, Error> {
+        let found = lasting(path);
+        let path = found.map_err(|errno| failed(property, path, errno))?;
+        Ok(Self { property, path, depth, private: false, mapped: None })
+    }
+
+    pub fn private(self, private: bool) -> Self {
+        Self { private, ..self }
+    }
+
+    pub fn mapped(self, mapped: Option<(OwnedFd, Depth)>) -> Self {
+        Self { mapped, ..self }
+    }
+
+    fn cloned(&self) -> Result<OwnedFd, Error> {
+        let private = Attributes { propagation: MS_PRIVATE, ..Attributes::default() };
+        let tree = if self.private {
+            mount::open_tree_with(AT_FDCWD, &self.path, self.depth, &private)
+        } else {
+            mount::open_tree(AT_FDCWD, &self.path, self.depth, false)
+        };
+        let tree = tree.map_err(|errno| {
+            let Error(why) = failed(self.property, &self.path, errno);
+            Error(format!("{why}{}", self.remedy(errno)))
+        })?;
+        if let Some((namespace, depth)) = &self.mapped {
+            idmap::apply(&tree, *depth, namespace)?;
+        }
+        Ok(tree)
+    }
+
+    fn remedy(&self, errno: Errno) -> &'static str {
+        let clone_all = || mount::open_tree(AT_FDCWD, &self.path, Depth::Tree, false);
+        if errno == Errno::EINVAL && self.depth == Depth::One && clone_all().is_ok() {
+            ": the host has mounts below it, and with a user namespace what they cover must stay \
+             covered: use rbind"
+        } else {
+            ""
+        }
+    }
+}
+
+fn failed(property: &str, path: &CStr, errno: Errno) -> Error {
+    Error::call(format!("{property} {}", path.to_string_lossy()), errno)
+}
+
+/// The path by which a copy of our mount namespace has the same. A link of procfs leads to the mounts
+/// of whoever made it, there too; the place that it leads to has a path of its own.
+fn lasting(path: &CStr) -> sys::Result<CString> {
+    let resolve = ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    match sys::fs::openat2(AT_FDCWD, path, OFlag::O_PATH, Mode::empty(), resolve) {
+        Err(Errno::ELOOP) => {}
+        opened => return opened.map(|_| path.to_owned()),
+    }
+    let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+    let name = std::fs::read_link(sys::fs::proc_fd_path(&file)).unwrap_or_default();
+    let name = CString::new(name.into_os_string().into_vec()).unwrap_or_default();
+    let same = |a: FileStat, b: FileStat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
+    let is_there = stat(name.as_c_str()).is_ok_and(|it| fstat(&file).is_ok_and(|to| same(it, to)));
+    // What has no path, as a namespace: the kernel takes some of these from anywhere.
+    Ok(if is_there { name } else { path.to_owned() })
+}
+
+/// Makes all mounts of a copy slaves, as init will have them anyway: one that can't be bound
+/// (`MS_UNBINDABLE`) could neither be cloned nor, being locked, be left out.
+pub fn isolate_copy() -> sys::Result<()> {
+    mount::set_propagation(c"/", MS_SLAVE, Depth::Tree)
+}
+
+/// Clones the sources of all these, in their order; each comes with what it is of, for errors.
+fn clone_all<'a>(
+    wanted: impl Iterator<Item = (&'a Locked, String)>,
+) -> Result<Vec<OwnedFd>, Error> {
+    let cloned =
+        wanted.map(|(one, of)| one.cloned().map_err(|Error(why)| Error(format!("{of}{why}"))));
+    cloned.collect()
+}
+
+fn wanted_of(plan: &MountPlan) -> Option<(&Locked, String)> {
+    match &plan.what {
+        What::Bind { source: Source::Locked(wanted), .. } => {
+            let destination = plan.destination.to_string_lossy();
+            Some((wanted, format!("mounts[{}] {destination}: ", plan.index)))
+        }
+        _ => None,
+    }
+}
+
+fn source_of(plan: &mut MountPlan) -> Option<&mut Source> {
+    match &mut plan.what {
+        What::Bind { source, .. } => Some(source),
+        _ => None,
+    }
+}
+
+/// Puts clones into the places of the first sources that wait for one.
+fn fill<'a>(sources: impl Iterator<Item = &'a mut Source>, trees: Vec<OwnedFd>) {
+    let waiting = sources.filter(|source| matches!(source, Source::Locked(_)));
+    for (source, tree) in waiting.zip(trees) {
+        *source = Source::Tree(tree);
+    }
+}
+
+impl Layout {
+    /// Whether it can be built only with what [`Layout::clone_sources`] gives.
+    #[must_use]
+    pub fn awaits_sources(&self) -> bool {
+        matches!(self.root, Source::Locked(_))
+            || self.mounts.iter().any(|it| wanted_of(it).is_some())
+    }
+
+    /// In a mount namespace of the container's user namespace, a copy of ours: clones what the host's
+    /// side has to, in the order of [`Layout::take_sources`].
+    pub fn clone_sources(&self) -> Result<Vec<OwnedFd>, Error> {
+        let root = match &self.root {
+            Source::Locked(wanted) => Some((wanted, String::new())),
+            _ => None,
+        };
+        clone_all(root.into_iter().chain(self.mounts.iter().filter_map(wanted_of)))
+    }
+
+    /// Takes the first of the sources that it awaits.
+    pub fn take_sources(&mut self, trees: Vec<OwnedFd>) {
+        let mounts = self.mounts.iter_mut().filter_map(source_of);
+        fill(std::iter::once(&mut self.root).chain(mounts), trees);
+    }
+}
+
+impl Additions {
+    /// As [`Layout::awaits_sources`].
+    #[must_use]
+    pub fn awaits_sources(&self) -> bool {
+        self.mounts.iter().any(|plan| wanted_of(plan).is_some())
+    }
+
+    /// As [`Layout::clone_sources`].
+    pub fn clone_sources(&self) -> Result<Vec<OwnedFd>, Error> {
+        clone_all(self.mounts.iter().filter_map(wanted_of))
+    }
+
+    /// As [`Layout::take_sources`].
+    pub fn take_sources(&mut self, trees: Vec<OwnedFd>) {
+        fill(self.mounts.iter_mut().filter_map(source_of), trees);
+    }
+}
