@@ -185,7 +185,7 @@ fn file_system(
         made => made?,
     };
     if plan.options.copy_up {
-        copyup::copy(&target, &mount).during(Step::CopyUp)?;
+        copyup::fill(&target, &mount).during(Step::CopyUp)?;
     }
     if let Some(label) = &plan.options.label {
         let path = sys::fs::proc_fd_path(&mount);
