@@ -197,7 +197,7 @@ impl Known {
     /// The mount at `place`; `EINVAL` if nothing is mounted there.
     fn look(&self, root: BorrowedFd, place: &Path) -> Result<Found> {
         let (above, name) = (place.parent(), place.file_name());
-        let (Some(above), Some(name)) = (above, name.and_then(|name| c_text(name))) else {
+        let (Some(above), Some(name)) = (above, name.and_then(c_text)) else {
             return Err(refused("it is the root".into()));
         };
         let above = c_text(above.as_os_str()).unwrap_or_default();

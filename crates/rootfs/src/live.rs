@@ -5,7 +5,7 @@
 use crate::known::{Added, Known, linked};
 use crate::layout::{MountPlan, normal};
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Kind, Made, find_or_make_without_links};
+use crate::target::{Kind, Made, find_or_make_without_links, find_without_links};
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -40,7 +40,12 @@ impl Live {
 
     /// The mount that is to be remounted.
     pub fn mount(&self, plan: &MountPlan, root: BorrowedFd) -> Result<Scratch> {
-        let mount = self.known.meant(root, &place(plan))?.mount;
+        let place = place(plan);
+        let mount = if place == Path::new("/") {
+            find_without_links(root, c".").during(Step::MountPoint)?
+        } else {
+            self.known.meant(root, &place)?.mount
+        };
         let makes_writable = plan.options.recursive.clear & ATTR_RDONLY != 0;
         if makes_writable && self.known.has_read_only_below(&mount).during(Step::Remount)? {
             let why = "what is mounted below it is read-only, which may be why: rw is of it alone";

@@ -2,6 +2,7 @@
 
 use integration_tests::bundle::push;
 use integration_tests::command::Output;
+use integration_tests::criu::needs_criu;
 use integration_tests::test::{Test, skip};
 use integration_tests::{Bundle, Container, Value, command, json, tests};
 use std::fs;
@@ -21,6 +22,7 @@ pub const TESTS: &[Test] = tests![
     links_of_the_container_are_not_followed,
     files_are_unmounted_too,
     what_the_config_mounts_is_removed,
+    mount_behind_a_link_of_the_image_is_removed_by_its_real_path,
     what_is_stacked_is_removed_from_the_top,
     what_a_failed_add_has_made_is_taken_back,
     link_in_place_of_a_mount_uncovers_nothing,
@@ -33,6 +35,7 @@ pub const TESTS: &[Test] = tests![
     source_that_is_gone_does_not_keep_its_mount,
     mounts_are_remounted,
     what_is_below_a_remounted_tree_stays_read_only,
+    bind_that_is_somewhere_else_is_not_checkpointed,
     racing_links_uncover_nothing,
     racing_exchange_of_a_cover_uncovers_nothing,
     racing_links_let_no_mount_point_be_made_elsewhere,
@@ -245,26 +248,62 @@ fn files_are_unmounted_too() {
 }
 
 fn what_the_config_mounts_is_removed() {
-    let (container, _) = hostile(|config, source, _| {
-        fs::create_dir(Path::new(source).join("deep")).unwrap();
-        let tmpfs = |path: &str| json!({ "destination": path, "type": "tmpfs", "source": "tmpfs" });
-        for mount in [
-            mount_at("/a/dir", source),
-            mount_at("/b/dir", source),
-            mount_at("/b/dir/deep", "/dev/shm"),
-            tmpfs("/a/tmp"),
-            tmpfs("/b/../b/tmp"),
+    let mapping = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+    for with_users in [false, true] {
+        let (container, _) = hostile(|config, source, root| {
+            fs::create_dir(Path::new(source).join("deep")).unwrap();
+            for path in ["a/dir", "a/tmp", "b/dir", "b/tmp"] {
+                fs::create_dir_all(root.join(path)).unwrap();
+            }
+            fs::write(root.join("b/file"), "").unwrap();
+            let tmpfs =
+                |path: &str| json!({ "destination": path, "type": "tmpfs", "source": "tmpfs" });
+            for mount in [
+                mount_at("/a/dir", source),
+                mount_at("/b/dir", source),
+                mount_at("/b/dir/deep", "/dev/shm"),
+                mount_at("/b/file", &format!("{source}/file")),
+                tmpfs("/a/tmp"),
+                tmpfs("/b/../b/tmp"),
+            ] {
+                push(&mut config["mounts"], mount);
+            }
+            if with_users {
+                push(&mut config["linux"]["namespaces"], json!({ "type": "user" }));
+                config["linux"]["uidMappings"] = mapping.clone();
+                config["linux"]["gidMappings"] = mapping.clone();
+            }
+        });
+        for path in [
+            "/a/dir",
+            "/b/dir/deep",
+            "/b/dir",
+            "/b/file",
+            "/a/tmp",
+            "/b/tmp",
+            "/dev/shm",
+            "/dev/mqueue",
         ] {
-            push(&mut config["mounts"], mount);
+            assert_eq!(mounts_at(&container, path), 1, "{path}");
+            let _ = mounts(&container, "remove", &at(path)).succeeded();
+            assert_eq!(mounts_at(&container, path), 0, "{path}");
+            refused(mounts(&container, "remove", &at(path)), "(nothing is mounted there)");
         }
-    });
-    for path in ["/a/dir", "/b/dir/deep", "/b/dir", "/a/tmp", "/b/tmp", "/dev/shm", "/dev/mqueue"] {
-        assert_eq!(mounts_at(&container, path), 1, "{path}");
-        let _ = mounts(&container, "remove", &at(path)).succeeded();
-        assert_eq!(mounts_at(&container, path), 0, "{path}");
-        refused(mounts(&container, "remove", &at(path)), "(nothing is mounted there)");
+        assert_covered(&container);
     }
-    assert_covered(&container);
+}
+
+/// A link of the image has led there when it was made.
+fn mount_behind_a_link_of_the_image_is_removed_by_its_real_path() {
+    let (container, _) = hostile(|config, source, root| {
+        fs::create_dir_all(root.join("run")).unwrap();
+        fs::create_dir_all(root.join("var")).unwrap();
+        symlink("/run", root.join("var/run")).unwrap();
+        push(&mut config["mounts"], mount_at("/var/run/it", source));
+    });
+    refused(mounts(&container, "remove", &at("/var/run/it")), "(/var/run is a link");
+    let _ = mounts(&container, "remove", &at("/run/it")).succeeded();
+    assert_eq!(mounts_at(&container, "/run/it"), 0);
 }
 
 fn what_is_stacked_is_removed_from_the_top() {
@@ -544,7 +583,10 @@ fn mounts_are_remounted() {
     is("/added", "rw,");
     refused(mounts(&container, "add", &remount("/bin", &["ro"])), "(nothing is mounted there)");
     refused(mounts(&container, "add", &remount("/proc/sys", &["rw"])), "it covers one of");
-    refused(mounts(&container, "add", &remount("/", &["rw"])), "it is the root");
+    let _ = mounts(&container, "add", &remount("/", &["ro"])).succeeded();
+    is("/", "ro,");
+    let root = remount("/x/..", &["rw"]);
+    refused(mounts(&container, "remove", &root), "(it is the root)");
 }
 
 fn what_is_below_a_remounted_tree_stays_read_only() {
@@ -557,6 +599,32 @@ fn what_is_below_a_remounted_tree_stays_read_only() {
     let _ = mounts(&container, "add", &remount("/volume", &["rro"])).succeeded();
     let _ = mounts(&container, "add", &remount("/volume", &["rrw"])).succeeded();
     assert_eq!(says(&container, "echo 1 >/volume/new && cat /volume/new"), "1\n");
+}
+
+/// A restore would give the place of the one to the other, and its attributes too.
+fn bind_that_is_somewhere_else_is_not_checkpointed() {
+    let _ = needs_criu();
+    let (container, _) = hostile(|config, source, _| {
+        let other = format!("{source}/other");
+        fs::create_dir(&other).unwrap();
+        let mut read_only = mount_at("/a/it", source);
+        read_only["options"] = json!(["bind", "ro"]);
+        push(&mut config["mounts"], read_only);
+        push(&mut config["mounts"], mount_at("/b/it", &other));
+    });
+    let image = container.bundle().folder().join("image");
+    let checkpoint = || {
+        let flags = ["--leave-running", "--image-path", image.to_str().unwrap()];
+        container.call("checkpoint", &flags)
+    };
+    let exchange = "mv /a /c && mv /b /a && mv /c /b";
+    let _ = says(&container, exchange);
+    refused(checkpoint(), "/a/it: what is mounted there is not");
+    let _ = says(&container, exchange);
+    let _ = says(&container, "mv /a /c && mkdir /a && ln -s /b/it /a/it");
+    refused(checkpoint(), "/a/it: what is mounted there is not");
+    let _ = says(&container, "rm -r /a && mv /c /a");
+    let _ = checkpoint().succeeded();
 }
 
 /// Has a process in the container exchange two paths while `task` runs, for about a second.
