@@ -398,7 +398,8 @@ pub const COMMANDS: &[Command] = &[
         input: Some(Input::Argument(2)),
         about: "add mounts to a container that is there, or take some away",
         details: "FILE (- is stdin) has the mounts as JSON: a list as in the config's mounts. Either all are \
-            added\nor none. To remove them only their destinations count; what still uses one keeps it.",
+            added\nor none. To remove them only their destinations count; what still uses one keeps it. A\n\
+            destination is a real path, without links of the container.",
         flags: &[],
         seals: true,
         failure: 1,

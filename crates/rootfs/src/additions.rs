@@ -1,4 +1,4 @@
-//! Mounts for a container that is there already, and taking mounts away from one.
+//! Mounts for a container that is there already.
 //!
 //! All that is mounted is made on the host's side, detached; in the container's mount namespace it
 //! is only moved to its place, below that namespace's root. /proc is not used there: it would be the
@@ -7,18 +7,16 @@
 use crate::Error;
 use crate::build::Built;
 use crate::describe::error_mounting;
+use crate::known::{Added, Known};
 use crate::layout::{Context, MountPlan, NAMESPACED, Source, What, plan_mounts};
+use crate::live::{Live, place};
 use crate::make::{clone_source, detached, make_mount};
-use crate::step::Fault;
-use crate::target::find;
+use crate::step::{During, Fault, Step};
 use oci_spec::runtime::Spec;
-use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use sys::Errno;
-use sys::fs::Scratch;
-use sys::nix::mount::{MntFlags, umount2};
-use sys::nix::unistd::fchdir;
+use sys::fs::{Scratch, lasting_mount_id};
 
 /// Mounts to add, all made (but for sources that it awaits) and nowhere yet.
 #[derive(Debug)]
@@ -43,25 +41,33 @@ impl Additions {
 
     /// Attaches them below `root`, the container's root directory, in its mount namespace. If one
     /// can't be, none is.
-    pub fn attach(&self, root: OwnedFd) -> Result<(), Fault> {
-        let mut built = Built::at(Scratch::from(root));
-        let mut attached: Vec<CString> = Vec::new();
+    pub fn attach(&self, root: OwnedFd, known: Known) -> Result<(), Fault> {
+        let mut built = Built::live(Scratch::from(root), Live::new(known));
+        let mut attached = Vec::new();
         let mut all = || -> Result<(), Fault> {
             for plan in &self.mounts {
                 let made = make_mount(&self.context, plan, None, &mut built);
                 made.map_err(|fault| fault.at(plan.index))?;
-                if !matches!(plan.what, What::Remount) {
-                    attached.push(plan.destination.clone());
-                }
+                let Some(mount) = own_mount(plan) else { continue };
+                attached.push(mount);
+                let added = added(plan, mount).during(Step::Attach);
+                let added = added.map_err(|fault| fault.at(plan.index))?;
+                built.live.iter_mut().for_each(|live| live.add(added.clone()));
             }
             built.protect()
         };
-        all().inspect_err(|_| {
-            for destination in attached.iter().rev() {
-                // What can't be taken away again has been taken by somebody else.
-                let _ = find(built.root(), destination).and_then(|mount| unmount(&mount));
-            }
-        })
+        let done = all();
+        if let (Err(_), Some(live)) = (&done, &built.live) {
+            live.take_back(&attached);
+        }
+        done
+    }
+
+    /// What will have been added, once all is attached.
+    pub fn added(&self) -> Result<Vec<Added>, Error> {
+        let mounts =
+            self.mounts.iter().filter_map(|plan| own_mount(plan).map(|mount| added(plan, mount)));
+        mounts.collect::<sys::Result<_>>().map_err(|errno| Error::call("looking at a mount", errno))
     }
 
     /// What went wrong, in words.
@@ -71,14 +77,17 @@ impl Additions {
     }
 }
 
-/// Takes what is mounted at `destination` away, below `root`, the container's root directory, in its
-/// mount namespace; what still uses it keeps it.
-///
-/// `EINVAL` if nothing is mounted there.
-pub fn remove_mount(root: &OwnedFd, destination: &Path) -> sys::Result<()> {
-    let path =
-        CString::new(destination.as_os_str().as_encoded_bytes()).map_err(|_| Errno::EINVAL)?;
-    find(root.as_fd(), &path).and_then(|mount| unmount(&mount))
+/// The mount that a plan attaches, which is made already; of a remount there is none.
+fn own_mount(plan: &MountPlan) -> Option<BorrowedFd<'_>> {
+    match &plan.what {
+        What::Bind { source: Source::Tree(tree), .. }
+        | What::FileSystem { made: Some(tree), .. } => Some(tree.as_fd()),
+        _ => None,
+    }
+}
+
+fn added(plan: &MountPlan, mount: BorrowedFd) -> sys::Result<Added> {
+    Ok(Added { destination: place(plan), id: lasting_mount_id(mount)? })
 }
 
 /// Makes what is not made yet.
@@ -126,10 +135,4 @@ fn refusal(plan: &MountPlan, context: &Context) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// Unmounts by a descriptor: of a path, the last part could be exchanged meanwhile.
-fn unmount(mount: &Scratch) -> sys::Result<()> {
-    fchdir(mount)?;
-    umount2(".", MntFlags::MNT_DETACH)
 }

@@ -1,6 +1,7 @@
 //! The child's side: carrying a [`Layout`] out, in the order in which it has to be.
 
 use crate::layout::{Layout, Source, What};
+use crate::live::Live;
 use crate::make::{clone_source, make_mount};
 use crate::options::Options;
 use crate::step::{During, Fault, Result, Step};
@@ -17,7 +18,9 @@ use sys::nix::sys::stat::Mode;
 /// A root that is made: what later stages work on.
 #[derive(Debug)]
 pub struct Built {
-    root: Scratch,
+    pub(crate) root: Scratch,
+    /// Where the container is there already, what is known of its mounts.
+    pub(crate) live: Option<Live>,
     /// The root of the container's own procfs, which was made here and so is one. Not of one that is
     /// read-only.
     pub(crate) proc: Option<Scratch>,
@@ -28,9 +31,13 @@ pub struct Built {
 }
 
 impl Built {
-    /// One to make more mounts in: `root` is the container's root directory.
-    pub(crate) fn at(root: Scratch) -> Self {
-        Self { root, proc: None, null: None, read_only_later: Vec::new() }
+    fn at(root: Scratch) -> Self {
+        Self { root, live: None, proc: None, null: None, read_only_later: Vec::new() }
+    }
+
+    /// One to make more mounts in: `root` is the root directory of a container that is there.
+    pub(crate) fn live(root: Scratch, live: Live) -> Self {
+        Self { live: Some(live), ..Self::at(root) }
     }
 
     /// Makes read-only what was left until all is made.

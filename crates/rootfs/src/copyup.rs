@@ -4,6 +4,8 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
+use sys::fs::Scratch;
+use sys::mount::{self, ATTR_NODEV, Attributes, Depth};
 use sys::nix::dir::Dir;
 use sys::nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use sys::nix::sys::sendfile::sendfile;
@@ -13,7 +15,16 @@ use sys::nix::sys::stat::{
 use sys::nix::unistd::{Gid, Uid, fchownat, symlinkat};
 
 /// Copies what is in the directory `from` (`O_PATH`) to the directory `to`.
-pub(crate) fn copy(from: impl AsFd, to: impl AsFd) -> sys::Result<()> {
+///
+/// Devices are not to be opened there: whoever has a part in the directory may put one in the place
+/// of a file that is about to be read.
+pub(crate) fn fill(from: impl AsFd, to: impl AsFd) -> sys::Result<()> {
+    let no_devices = Attributes { set: ATTR_NODEV, ..Attributes::default() };
+    let clone = mount::open_tree_with(from, c"", Depth::Tree, &no_devices).map(Scratch::from)?;
+    copy(clone, to)
+}
+
+fn copy(from: impl AsFd, to: impl AsFd) -> sys::Result<()> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let (from, to) = (from.as_fd(), to.as_fd());
     let mut entries = Dir::openat(from, c".", flags, Mode::empty())?;

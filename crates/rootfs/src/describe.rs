@@ -83,7 +83,7 @@ pub(crate) fn mount_failure(plan: &MountPlan, fault: &Fault) -> Option<String> {
 }
 
 /// The kernel's answer, and what else is known.
-fn answer(fault: &Fault) -> String {
+pub(crate) fn answer(fault: &Fault) -> String {
     let answer = fault.errno.desc().to_lowercase();
     match fault.detail.as_deref().map(String::from_utf8_lossy) {
         Some(detail) => format!("{answer} ({detail})"),

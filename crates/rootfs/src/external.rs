@@ -25,6 +25,8 @@ pub struct ExternalMount {
     pub destination: PathBuf,
     /// What it is of, on the host.
     pub source: PathBuf,
+    /// Whether the config's `mounts` has it as a bind mount.
+    pub is_bind: bool,
 }
 
 /// The mounts that are bound from the host: those of the config, of `cgroups`, and with a user
@@ -52,7 +54,7 @@ pub fn external_mounts(
             return Err(at("criu can't restore a mount whose ids are mapped"));
         }
         if let Some(source) = bound(mount, &options, bundle) {
-            external.push(ExternalMount { destination, source });
+            external.push(ExternalMount { destination, source, is_bind: true });
             continue;
         }
         match (mount.typ().as_deref(), cgroups) {
@@ -60,11 +62,12 @@ pub fn external_mounts(
                 external.extend(list.iter().map(|view| ExternalMount {
                     destination: destination.join(OsStr::from_bytes(view.name.as_bytes())),
                     source: OsStr::from_bytes(view.source.as_bytes()).into(),
+                    is_bind: false,
                 }));
             }
             (Some("cgroup"), CgroupView::Unified(own)) if !has_cgroup2 => {
                 let source = OsStr::from_bytes(own.as_bytes()).into();
-                external.push(ExternalMount { destination, source });
+                external.push(ExternalMount { destination, source, is_bind: false });
             }
             _ => {}
         }
@@ -74,11 +77,11 @@ pub fn external_mounts(
         let usual = names.map(|name| Path::new("/dev").join(name));
         let devices = spec.linux().as_ref().and_then(|linux| linux.devices().as_ref());
         let configured = devices.into_iter().flatten().map(|device| normal(device.path()));
-        external.extend(
-            usual
-                .chain(configured)
-                .map(|path| ExternalMount { destination: path.clone(), source: path }),
-        );
+        external.extend(usual.chain(configured).map(|path| ExternalMount {
+            destination: path.clone(),
+            source: path,
+            is_bind: false,
+        }));
     }
     Ok(external)
 }

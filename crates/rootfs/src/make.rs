@@ -25,10 +25,10 @@ pub(crate) fn make_mount(
     built: &mut Built,
 ) -> Result<()> {
     match &plan.what {
-        What::Bind { source, depth } => bind(plan, source, *depth, early, built.root()),
+        What::Bind { source, depth } => bind(plan, source, *depth, early, built),
         What::Remount => remount(plan, built),
         What::Cgroup => {
-            let target = mount_point(plan, || Ok(Kind::Directory), built.root())?;
+            let target = mount_point(plan, || Ok(Kind::Directory), built)?;
             let view = make_view(
                 &context.cgroup,
                 context.cgroup_namespace,
@@ -77,7 +77,7 @@ fn bind(
     source: &Source,
     depth: Depth,
     early: Option<Scratch>,
-    root: BorrowedFd,
+    built: &mut Built,
 ) -> Result<()> {
     let cloned;
     let mut changed = false;
@@ -103,7 +103,7 @@ fn bind(
         let (kind, _) = stat_type(tree)?;
         Ok(if kind == SFlag::S_IFDIR { Kind::Directory } else { Kind::File })
     };
-    let target = mount_point(plan, kind, root)?;
+    let target = mount_point(plan, kind, built)?;
     if changed {
         return mount::move_mount(tree, &target, c"").during(Step::Attach);
     }
@@ -142,7 +142,10 @@ fn change(mount: BorrowedFd, depth: Depth, attributes: &Attributes) -> Result<()
 }
 
 fn remount(plan: &MountPlan, built: &mut Built) -> Result<()> {
-    let target = find(built.root(), &plan.destination).during(Step::MountPoint)?;
+    let target = match &built.live {
+        Some(live) => live.mount(plan, built.root())?,
+        None => find(built.root(), &plan.destination).during(Step::MountPoint)?,
+    };
     if plan.options.attributes.clear & ATTR_RDONLY != 0 {
         // The later entry counts, though the earlier one's turn would come last.
         let id = |mount: &Scratch| sys::fs::mount_facts(mount).ok().map(|facts| facts.id);
@@ -169,7 +172,7 @@ fn file_system(
     if plan.covers_proc && name != c"proc" {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));
     }
-    let target = mount_point(plan, || Ok(Kind::Directory), built.root())?;
+    let target = mount_point(plan, || Ok(Kind::Directory), built)?;
     let mode = default_mode(plan, name, &target)?;
     let made = match by_host {
         Some(tree) => taken_over(tree, mode),
@@ -193,7 +196,7 @@ fn file_system(
         made => made?,
     };
     if plan.options.copy_up {
-        copyup::copy(&target, &mount).during(Step::CopyUp)?;
+        copyup::fill(&target, &mount).during(Step::CopyUp)?;
     }
     if let Some(label) = &plan.options.label {
         let path = sys::fs::proc_fd_path(&mount);
@@ -326,8 +329,13 @@ fn classic_below(
 fn mount_point(
     plan: &MountPlan,
     kind: impl FnOnce() -> sys::Result<Kind>,
-    root: BorrowedFd,
+    built: &mut Built,
 ) -> Result<Scratch> {
+    let root = built.root.as_fd();
+    if let Some(live) = &mut built.live {
+        let point = live.mount_point(plan, kind().during(Step::MountPoint)?, root)?;
+        return outside_proc(plan, point);
+    }
     if plan.ordinary {
         match find_directory(root, &plan.destination) {
             Err(Errno::ENOTDIR | Errno::ELOOP) => {
@@ -345,6 +353,11 @@ fn mount_point(
     }
     let kind = kind().during(Step::MountPoint)?;
     let point = find_or_make(root, &plan.destination, kind).during(Step::MountPoint)?;
+    outside_proc(plan, point)
+}
+
+/// A mount point, unless it is in a procfs and nothing may be mounted there.
+fn outside_proc(plan: &MountPlan, point: Scratch) -> Result<Scratch> {
     if !plan.allowed_in_proc && file_system_type(&point)? == PROC_SUPER_MAGIC {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));
     }

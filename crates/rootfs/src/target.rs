@@ -3,10 +3,13 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use sys::Errno;
 use sys::fs::{Scratch, openat2};
-use sys::nix::fcntl::{OFlag, ResolveFlag, openat, readlinkat};
-use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
+use sys::nix::fcntl::{AtFlags, OFlag, ResolveFlag, openat, readlinkat};
+use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
+use sys::nix::unistd::{UnlinkatFlags, unlinkat};
 
 /// How many dangling links in a row are followed, as many as the kernel follows of others.
 const LINKS: usize = 40;
@@ -47,6 +50,76 @@ pub(crate) fn find_or_make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Re
         Err(Errno::ENOENT) => make(root, path, kind, LINKS),
         found => found,
     }
+}
+
+/// A file or directory that has been made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    parent: Scratch,
+    name: CString,
+    kind: Kind,
+    inode: (u64, u64),
+}
+
+impl Made {
+    /// Removes it, if it is still there and empty.
+    pub fn remove(&self) -> sys::Result<()> {
+        let stat = fstatat(&self.parent, self.name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        if (stat.st_dev, stat.st_ino) != self.inode {
+            return Err(Errno::ESTALE);
+        }
+        match self.kind {
+            Kind::File if stat.st_size != 0 => Err(Errno::ENOTEMPTY),
+            Kind::File => unlinkat(&self.parent, self.name.as_c_str(), UnlinkatFlags::NoRemoveDir),
+            Kind::Directory => {
+                unlinkat(&self.parent, self.name.as_c_str(), UnlinkatFlags::RemoveDir)
+            }
+        }
+    }
+}
+
+/// [`find_or_make`], but `ELOOP` if there is a link anywhere in the path, which has no `..`. What is
+/// made is added to `all_made`.
+pub(crate) fn find_or_make_without_links(
+    root: BorrowedFd,
+    path: &Path,
+    kind: Kind,
+    all_made: &mut Vec<Made>,
+) -> sys::Result<Scratch> {
+    let mut here = find_without_links(root, c".")?;
+    let mut names = path.iter().filter(|name| *name != "/").peekable();
+    while let Some(name) = names.next() {
+        let name = CString::new(name.as_bytes()).map_err(|_| Errno::EINVAL)?;
+        let kind = if names.peek().is_some() { Kind::Directory } else { kind };
+        let found = match find_without_links(here.as_fd(), &name) {
+            Err(Errno::ENOENT) => create(&here, &name, kind).map(|made| (made, true)),
+            found => found.map(|found| (found, false)),
+        };
+        here = match found {
+            Ok((made, true)) => {
+                let stat = fstat(&made)?;
+                let inode = (stat.st_dev, stat.st_ino);
+                all_made.push(Made { parent: here, name, kind, inode });
+                made
+            }
+            Ok((found, _)) => found,
+            // Somebody else has made it meanwhile.
+            Err(Errno::EEXIST) => find_without_links(here.as_fd(), &name)?,
+            Err(errno) => return Err(errno),
+        };
+    }
+    Ok(here)
+}
+
+/// The first part of `path`, which has no `..`, that is a link.
+pub(crate) fn first_link(root: BorrowedFd, path: &Path) -> Option<PathBuf> {
+    let mut parts: Vec<&Path> = path.ancestors().collect();
+    parts.reverse();
+    let is_link = |part: &&Path| {
+        let part = CString::new(part.as_os_str().as_bytes()).unwrap_or_default();
+        find_without_links(root, &part).is_err_and(|errno| errno == Errno::ELOOP)
+    };
+    parts.into_iter().find(is_link).map(Path::to_owned)
 }
 
 /// Splits a path into the directory, made where it is missing, and the last component.
@@ -142,7 +215,6 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
-    use std::path::PathBuf;
     use sys::nix::fcntl::open;
 
     struct Folder(PathBuf, std::os::fd::OwnedFd);
@@ -188,6 +260,31 @@ mod tests {
         assert!(inside.is_dir(), "{}", inside.display());
         assert!(path.join("root/outside/y").is_dir());
         assert!(path.join("root/nowhere/yet").is_file());
+    }
+
+    #[test]
+    fn without_links_only_real_paths_are_found_and_made() {
+        let Folder(path, root) = &Folder::new("real");
+        fs::create_dir(path.join("root/there")).unwrap();
+        symlink("there", path.join("root/link")).unwrap();
+        let mut made = Vec::new();
+        let mut make = |path: &str, kind| {
+            find_or_make_without_links(root.as_fd(), Path::new(path), kind, &mut made)
+        };
+        make("/there/a/b", Kind::Directory).unwrap();
+        make("/there/a/file", Kind::File).unwrap();
+        make("/there/a/written", Kind::File).unwrap();
+        for linked in ["/link", "/link/a"] {
+            assert_eq!(make(linked, Kind::Directory).unwrap_err(), Errno::ELOOP, "{linked}");
+        }
+        make("/", Kind::Directory).unwrap();
+        assert_eq!(first_link(root.as_fd(), Path::new("/link/a/x")), Some("/link".into()));
+        assert_eq!(first_link(root.as_fd(), Path::new("/there/a")), None);
+        fs::write(path.join("root/there/a/written"), "x").unwrap();
+        let removed: Vec<_> = made.iter().rev().map(Made::remove).collect();
+        let kept = Err(Errno::ENOTEMPTY);
+        assert_eq!(removed, [kept, Ok(()), Ok(()), kept]);
+        assert!(path.join("root/there/a/written").exists());
     }
 
     #[test]

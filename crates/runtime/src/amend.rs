@@ -6,18 +6,40 @@ use crate::record::CONFIG;
 use crate::{Error, Result, Runtime};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use process::mounts::{foreign_owner, in_locked_mounts, in_other_mounts};
-use rootfs::{Additions, CgroupView, Context, remove_mount};
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use rootfs::{Added, Additions, Amended, CgroupView, Context, Known};
+use serde::{Deserialize, Serialize};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use sys::nix::sched::{CloneFlags, setns};
 use sys::nix::unistd::geteuid;
+
+/// How the mounts differ from the config, where they do.
+const AMENDED: &CStr = c"mounts.json";
+const NEW_AMENDED: &CStr = c".mounts.json.new";
+
+/// [`Amended`], as it is kept.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    added: Vec<KeptMount>,
+    removed: Vec<usize>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptMount {
+    destination: PathBuf,
+    id: u64,
+}
 
 /// `mounts add ID FILE`: adds the mounts that `text` lists, all of them or none; `name` is the file's.
 pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Result<()> {
     let (container, spec) = container_to_amend(runtime, id)?;
+    let bundle = &container.record.bundle;
     let list = read(runtime, text, name, has(&spec, LinuxNamespaceType::User))?;
     let mounts = mounts_of(&container)?;
     let owner = owner_of(&mounts, &spec)?;
+    let before = read_amended(&container)?;
+    let known = Known::new(&spec, bundle, before.clone())?;
     let mut spec = spec;
     spec.set_mounts(Some(list));
     let context = Context {
@@ -31,34 +53,69 @@ pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Resu
         privileged: geteuid().is_root(),
         mount_context: c"context",
     };
-    let mut additions = Additions::plan(&spec, &container.record.bundle, context)?;
+    let mut additions = Additions::plan(&spec, bundle, context)?;
     if let Some(owner) = owner.filter(|_| additions.awaits_sources()) {
         additions.take_sources(in_locked_mounts(&owner, || additions.clone_sources())?);
     }
-    inside(&mounts, || {
-        let attached = additions.attach(open("/")?);
+    let mut after = before.clone();
+    after.added.extend(additions.added()?);
+    // Before there is anything that it tells of.
+    write_amended(&container, &before, &after)?;
+    let added = inside(&mounts, || {
+        let attached = additions.attach(open("/")?, known);
         attached.map_err(|fault| Error::new(additions.describe(&fault)))
+    });
+    added.inspect_err(|_| {
+        // The error is what is told; that a mount is listed which isn't there does no harm.
+        let _ = write_amended(&container, &after, &before);
     })
 }
 
-/// `mounts remove ID FILE`: unmounts what is at the destinations of the mounts that `text` lists, in
-/// their order.
+/// `mounts remove ID FILE`: unmounts what the config or `mounts add` has put at the destinations of
+/// the mounts that `text` lists, in their order.
 pub fn remove_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Result<()> {
     let (container, spec) = container_to_amend(runtime, id)?;
     let list = read(runtime, text, name, has(&spec, LinuxNamespaceType::User))?;
-    inside(&mounts_of(&container)?, || {
+    let before = read_amended(&container)?;
+    let mut known = Known::new(&spec, &container.record.bundle, before.clone())?;
+    let removed = inside(&mounts_of(&container)?, || {
         let root = open("/")?;
         for (index, mount) in list.iter().enumerate() {
             let destination = mount.destination();
-            remove_mount(&root, destination).map_err(|errno| {
-                let remedy =
-                    if errno == sys::Errno::EINVAL { " (nothing is mounted there)" } else { "" };
-                let what = format!("unmounting mounts[{index}] {}", destination.display());
-                Error::new(format!("{what}: {}{remedy}", errno.desc().to_lowercase()))
+            known.remove(root.as_fd(), destination).map_err(|why| {
+                Error::new(format!("unmounting mounts[{index}] {}: {why}", destination.display()))
             })?;
         }
         Ok(())
-    })
+    });
+    // Those before one that could not be removed are gone all the same.
+    let written = write_amended(&container, &before, known.amended());
+    removed.and(written)
+}
+
+fn read_amended(container: &Container) -> Result<Amended> {
+    let text = match container.entry.read_file(AMENDED) {
+        Err(state::Error::NotFound(_)) => return Ok(Amended::default()),
+        text => text?,
+    };
+    let Kept { added, removed } = serde_json::from_slice(&text)
+        .map_err(|error| Error::new(format!("the list of amended mounts is damaged: {error}")))?;
+    let added = added.into_iter().map(|KeptMount { destination, id }| Added { destination, id });
+    Ok(Amended { added: added.collect(), removed })
+}
+
+/// Replaces what is kept, if it is another now.
+fn write_amended(container: &Container, before: &Amended, after: &Amended) -> Result<()> {
+    if before == after {
+        return Ok(());
+    }
+    let Amended { added, removed } = after.clone();
+    let added = added.into_iter().map(|Added { destination, id }| KeptMount { destination, id });
+    let kept = Kept { added: added.collect(), removed };
+    let text = serde_json::to_vec(&kept)
+        .map_err(|error| Error::new(format!("listing the amended mounts: {error}")))?;
+    container.entry.write_file(NEW_AMENDED, &text)?;
+    Ok(container.entry.rename(NEW_AMENDED, AMENDED)?)
 }
 
 /// The container, which no other command changes meanwhile, and its config.

@@ -12,14 +12,15 @@ use crate::{Error, Result, Runtime, delete};
 use ::criu::{Criu, Feature, Input, Notice, Options, Request, Switch, Version};
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use procfs::FromBufRead;
-use procfs::process::MountInfos;
+use procfs::process::{MountInfo, MountInfos};
+use rootfs::ExternalMount;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use sys::Errno;
 use sys::nix::fcntl::{OFlag, open};
-use sys::nix::sys::stat::{Mode, SFlag, fstat};
+use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 /// What `checkpoint` is asked for.
 #[derive(Clone, Debug)]
@@ -232,15 +233,18 @@ fn add_external_mounts(
     let has_users = inode(container.init.pid, "user")? != fs_inode("/proc/self/ns/user")?;
     let external = rootfs::external_mounts(spec, &record.bundle, &view(&record.cgroup), has_users)?;
     for mount in external {
-        if let Some((point, _)) = mounts.at(&mount.destination)? {
-            asked.external_mount(&point, &point);
+        if let Some(found) = mounts.at(&mount.destination)? {
+            if mount.is_bind {
+                found.see_that_it_is_of(&mount)?;
+            }
+            asked.external_mount(&found.point, &found.point);
         }
     }
     let masked = spec.linux().as_ref().and_then(|linux| linux.masked_paths().as_ref());
     for path in masked.into_iter().flatten() {
         // A directory is masked by an empty one, which is in the image.
-        if let Some((point, false)) = mounts.at(Path::new(path))? {
-            asked.external_mount(&point, Path::new("/dev/null"));
+        if let Some(found) = mounts.at(Path::new(path))?.filter(|found| !found.is_directory()) {
+            asked.external_mount(&found.point, Path::new("/dev/null"));
         }
     }
     Ok(())
@@ -274,9 +278,9 @@ impl Mounts {
         Ok(Self { root, table })
     }
 
-    /// The mount at `path`, which may lead there by links: its mount point, and whether it is a
-    /// directory. None where nothing is mounted, any more or yet.
-    fn at(&self, path: &Path) -> Result<Option<(PathBuf, bool)>> {
+    /// The mount at `path`, which may lead there by links. None where nothing is mounted, any more
+    /// or yet.
+    fn at(&self, path: &Path) -> Result<Option<Found>> {
         let failed = |errno| Error::call(format!("looking at {} inside", path.display()), errno);
         let found = match rootfs::open_in(self.root.as_fd(), path) {
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(None),
@@ -284,14 +288,21 @@ impl Mounts {
         };
         let facts = sys::fs::mount_facts(&found).map_err(failed)?;
         let stat = fstat(&found).map_err(failed)?;
-        let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
-        let point = self.point(facts.id).filter(|_| facts.is_root);
-        Ok(point.map(|point| (point, kind == SFlag::S_IFDIR)))
+        let line = self.line(facts.id).filter(|_| facts.is_root);
+        Ok(line.map(|line| Found {
+            point: line.mount_point.clone(),
+            // As the kernel writes it; no path has an empty component otherwise.
+            is_deleted: line.root.ends_with("//deleted"),
+            stat,
+        }))
+    }
+
+    fn line(&self, id: u64) -> Option<&MountInfo> {
+        self.table.0.iter().find(|mount| u64::try_from(mount.mnt_id) == Ok(id))
     }
 
     fn point(&self, id: u64) -> Option<PathBuf> {
-        let found = self.table.0.iter().find(|mount| u64::try_from(mount.mnt_id) == Ok(id));
-        found.map(|mount| mount.mount_point.clone())
+        self.line(id).map(|mount| mount.mount_point.clone())
     }
 
     /// What stdin, stdout and stderr of `pid` are: paths, `pipe:[INODE]`, and of a file that is not
@@ -314,6 +325,36 @@ impl Mounts {
             }
         }
         Ok(found)
+    }
+}
+
+/// A mount of a container's.
+struct Found {
+    point: PathBuf,
+    stat: FileStat,
+    /// Whether what is mounted has been removed since.
+    is_deleted: bool,
+}
+
+impl Found {
+    fn is_directory(&self) -> bool {
+        SFlag::from_bits_truncate(self.stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
+    }
+
+    /// A container that renames directories, or makes links, has another mount at the path, and a
+    /// restore would give that one's attributes, as that it can be written to, to this source.
+    fn see_that_it_is_of(&self, mount: &ExternalMount) -> Result<()> {
+        let inode = (self.stat.st_dev, self.stat.st_ino);
+        let is_same =
+            fs::metadata(&mount.source).is_ok_and(|found| (found.dev(), found.ino()) == inode);
+        if is_same || self.is_deleted {
+            return Ok(());
+        }
+        let (destination, source) = (mount.destination.display(), mount.source.display());
+        Err(Error::new(format!(
+            "{destination}: what is mounted there is not {source}, as the config has it: the \
+             container has moved it, or there is another {source} by now"
+        )))
     }
 }
 

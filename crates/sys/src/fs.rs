@@ -44,23 +44,35 @@ pub struct MountFacts {
 
 /// Asks which mount `file` is on (statx(2), `STATX_MNT_ID`).
 pub fn mount_facts(file: impl AsFd) -> Result<MountFacts> {
-    let mut out = MaybeUninit::<libc::statx>::zeroed();
-    let fd = file.as_fd().as_raw_fd();
-    // SAFETY: `out` is a statx buffer and the empty path is a C string; both outlive the call.
-    check(unsafe {
-        libc::syscall(
-            libc::SYS_statx,
-            fd,
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
-            libc::STATX_MNT_ID,
-            out.as_mut_ptr(),
-        )
-    })?;
-    // SAFETY: the kernel filled the buffer, which was zeroed before; any bits are a valid statx.
-    let out = unsafe { out.assume_init() };
+    let out = statx(file.as_fd(), libc::STATX_MNT_ID)?;
     let root = u64::from(libc::STATX_ATTR_MOUNT_ROOT.cast_unsigned());
     Ok(MountFacts { id: out.stx_mnt_id, is_root: out.stx_attributes & root != 0 })
+}
+
+fn statx(file: BorrowedFd, mask: u32) -> Result<libc::statx> {
+    let mut out = MaybeUninit::<libc::statx>::zeroed();
+    let (fd, flags) = (file.as_raw_fd(), libc::AT_EMPTY_PATH);
+    // SAFETY: `out` is a statx buffer and the empty path is a C string; both outlive the call.
+    check(unsafe {
+        libc::syscall(libc::SYS_statx, fd, c"".as_ptr(), flags, mask, out.as_mut_ptr())
+    })?;
+    // SAFETY: the kernel filled the buffer, which was zeroed before; any bits are a valid statx.
+    Ok(unsafe { out.assume_init() })
+}
+
+/// The id of the mount that `file` is on, which no other mount ever has (`STATX_MNT_ID_UNIQUE`, Linux
+/// 6.8); on an older kernel its id as in mountinfo, which is given again once the mount is gone.
+/// Unique ones begin above all others.
+pub fn lasting_mount_id(file: impl AsFd) -> Result<u64> {
+    const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
+    let out = statx(file.as_fd(), libc::STATX_MNT_ID | STATX_MNT_ID_UNIQUE)?;
+    Ok(out.stx_mnt_id)
+}
+
+/// Whether an id of [`lasting_mount_id`] is one that no other mount ever has.
+#[must_use]
+pub fn is_unique_mount_id(id: u64) -> bool {
+    id >= 1 << 31
 }
 
 /// A descriptor for a moment, in a process that soon closes all it has by one call ([`close_from`]):

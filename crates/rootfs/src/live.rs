@@ -1,0 +1,78 @@
+//! What is different about mounts where the container is there already: its processes rename
+//! directories and make links meanwhile, so no link is followed, what is remounted is the very mount
+//! that is meant ([`Known`]), and what is taken back is taken by descriptors.
+
+use crate::known::{Added, Known, linked};
+use crate::layout::{MountPlan, normal};
+use crate::step::{During, Fault, Result, Step};
+use crate::target::{Kind, Made, find_or_make_without_links, find_without_links};
+use std::ffi::OsStr;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use sys::Errno;
+use sys::fs::Scratch;
+use sys::mount::ATTR_RDONLY;
+
+/// What is known of the container's mounts, and what has been made in it.
+#[derive(Debug)]
+pub(crate) struct Live {
+    known: Known,
+    made: Vec<Made>,
+}
+
+impl Live {
+    pub fn new(known: Known) -> Self {
+        Self { known, made: Vec::new() }
+    }
+
+    /// Finds or makes the place that a mount is for.
+    pub fn mount_point(
+        &mut self,
+        plan: &MountPlan,
+        kind: Kind,
+        root: BorrowedFd,
+    ) -> Result<Scratch> {
+        let place = place(plan);
+        find_or_make_without_links(root, &place, kind, &mut self.made)
+            .map_err(|errno| linked(Step::MountPoint, errno, root, &place))
+    }
+
+    /// The mount that is to be remounted.
+    pub fn mount(&self, plan: &MountPlan, root: BorrowedFd) -> Result<Scratch> {
+        let place = place(plan);
+        let mount = if place == Path::new("/") {
+            find_without_links(root, c".").during(Step::MountPoint)?
+        } else {
+            self.known.meant(root, &place)?.mount
+        };
+        let makes_writable = plan.options.recursive.clear & ATTR_RDONLY != 0;
+        if makes_writable && self.known.has_read_only_below(&mount).during(Step::Remount)? {
+            let why = "what is mounted below it is read-only, which may be why: rw is of it alone";
+            let fault = Fault::new(Step::Remount, Errno::EPERM);
+            return Err(Fault { detail: Some(why.as_bytes().to_vec()), ..fault });
+        }
+        Ok(mount)
+    }
+
+    /// Takes note of what has been attached.
+    pub fn add(&mut self, added: Added) {
+        self.known.add(added);
+    }
+
+    /// Takes back what has been made: the mounts `attached`, and mount points that were missing.
+    pub fn take_back(&self, attached: &[BorrowedFd]) {
+        // What can't be taken away again has been taken by somebody else.
+        for mount in attached.iter().rev() {
+            let _ = self.known.unmount(mount);
+        }
+        for made in self.made.iter().rev() {
+            let _ = made.remove();
+        }
+    }
+}
+
+/// The path that a mount is for, without `..` and the like.
+pub(crate) fn place(plan: &MountPlan) -> PathBuf {
+    normal(Path::new(OsStr::from_bytes(plan.destination.to_bytes())))
+}

@@ -1,0 +1,111 @@
+//! The mounts of the namespace that this process is in (`/proc/self/mountinfo`), as far as a container
+//! can't bend it: ids, what is mounted, and whether it's read-only. Not where, as that is a path.
+
+use std::os::fd::AsFd;
+use sys::fs::Scratch;
+use sys::nix::fcntl::{OFlag, openat};
+use sys::nix::sys::stat::Mode;
+
+/// All mounts, by id.
+#[derive(Debug)]
+pub(crate) struct Table(Vec<Line>);
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub id: u32,
+    pub parent: u32,
+    /// The file system's device, and the path in it that is mounted.
+    device: String,
+    root: String,
+    pub read_only: bool,
+    /// The type of file system.
+    pub kind: String,
+}
+
+impl Table {
+    /// Reads it through `proc`, the root of a procfs.
+    pub fn read(proc: impl AsFd) -> sys::Result<Self> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = Scratch::from(openat(proc, c"self/mountinfo", flags, Mode::empty())?);
+        let text = sys::fs::read_to_end(file)?;
+        Ok(Self(String::from_utf8_lossy(&text).lines().filter_map(Line::parse).collect()))
+    }
+
+    /// The mount with this id.
+    pub fn line(&self, id: u64) -> Option<&Line> {
+        self.0.iter().find(|line| u64::from(line.id) == id)
+    }
+
+    /// Whether any mount below this one, at any depth, is `such`.
+    pub fn is_any_below(&self, id: u64, such: impl Fn(&Line) -> bool) -> bool {
+        let is_below = |line: &Line| {
+            let mut above = line;
+            // No chain is longer than the table, should it be in a circle as it changed meanwhile.
+            for _ in &self.0 {
+                if u64::from(above.parent) == id {
+                    return true;
+                }
+                match self.line(above.parent.into()) {
+                    Some(next) if next.id != above.id => above = next,
+                    _ => return false,
+                }
+            }
+            false
+        };
+        self.0.iter().any(|line| such(line) && u64::from(line.id) != id && is_below(line))
+    }
+}
+
+impl Line {
+    fn parse(line: &str) -> Option<Self> {
+        let (first, second) = line.split_once(" - ")?;
+        let mut words = first.split(' ');
+        let (id, parent) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let (device, root) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let read_only = words.nth(1)?.split(',').any(|option| option == "ro");
+        let kind = second.split(' ').next()?.to_owned();
+        Some(Self { id, parent, device, root, read_only, kind })
+    }
+
+    /// Whether what is mounted has been removed since.
+    pub fn is_deleted(&self) -> bool {
+        // No path has an empty component otherwise.
+        self.root.ends_with("//deleted")
+    }
+
+    /// Whether both are of the same file or directory.
+    pub fn is_of_the_same(&self, other: &Self) -> bool {
+        (&self.device, &self.root) == (&other.device, &other.root)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const TEXT: &str = "\
+40 30 0:40 / / rw,relatime shared:1 master:2 - overlay overlay rw
+41 40 0:41 / /proc rw,nosuid - proc proc rw
+42 41 0:41 /sys /proc/sys ro,nosuid - proc proc rw
+43 40 8:1 /a\\040b//deleted /x rw - ext4 /dev/x rw";
+
+    #[test]
+    fn lines_tell_what_is_mounted() {
+        let table = Table(TEXT.lines().filter_map(Line::parse).collect());
+        let line = |id| table.line(id).unwrap();
+        assert!(line(42).read_only && !line(41).read_only && line(42).kind == "proc");
+        assert!(line(43).is_deleted() && !line(42).is_deleted());
+        assert!(!line(42).is_of_the_same(line(41)) && line(41).is_of_the_same(line(41)));
+        assert!(table.line(99).is_none() && Line::parse("").is_none());
+    }
+
+    #[test]
+    fn what_is_below_is_so_at_any_depth() {
+        let table = Table(TEXT.lines().filter_map(Line::parse).collect());
+        assert!(table.is_any_below(40, |line| line.read_only));
+        assert!(table.is_any_below(41, |line| line.read_only));
+        assert!(!table.is_any_below(42, |_| true) && !table.is_any_below(43, |_| true));
+    }
+}
