@@ -29,7 +29,7 @@ fn stages(
 ) -> Result<Infallible, Fault> {
     enter(plan, channel)?;
     let umask = umask(Mode::empty());
-    let built = make_root(plan, channel)?;
+    let built = make_root(plan, channel, umask)?;
     let place = Place {
         root: built.root(),
         makes_cwd: true,
@@ -81,14 +81,18 @@ pub(crate) fn become_root(keep_groups: bool) -> Result<(), Fault> {
     }
 }
 
-/// Makes what the container sees, and changes to it.
-fn make_root(plan: &Plan, channel: BorrowedFd) -> Result<Built, Fault> {
+/// Makes what the container sees, and changes to it. `callers` is the umask that hooks have.
+fn make_root(plan: &Plan, channel: BorrowedFd, callers: Mode) -> Result<Built, Fault> {
     let layout = &plan.inputs.layout;
     let built = layout.build(&mut || enter_cgroup(plan, channel))?;
     if plan.has_runtime_hooks || !plan.hooks.create.is_empty() {
         tell(channel, Kind::Hooks)?;
         expect(channel, Kind::Continue)?;
-        run_hooks(plan, &plan.hooks.create, Stage::CreateContainerHook)?;
+        if !plan.hooks.create.is_empty() {
+            let ours = umask(callers);
+            run_hooks(plan, &plan.hooks.create, Stage::CreateContainerHook)?;
+            umask(ours);
+        }
     }
     layout.pivot(&built)?;
     if let Some(console) = &plan.task.given.console {
@@ -112,9 +116,6 @@ fn enter_cgroup(plan: &Plan, channel: BorrowedFd) -> Result<(), Fault> {
 
 /// Runs hooks in the container's namespaces.
 fn run_hooks(plan: &Plan, list: &[oci_spec::runtime::Hook], stage: Stage) -> Result<(), Fault> {
-    if list.is_empty() {
-        return Ok(());
-    }
     let pid = getpid().as_raw();
     let create = stage == Stage::CreateContainerHook;
     let environment = plan.task.program.as_ref().map(program::Program::environment_text);
