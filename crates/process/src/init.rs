@@ -130,6 +130,7 @@ fn run_hooks(plan: &Plan, list: &[oci_spec::runtime::Hook], stage: Stage) -> Res
             environment: if create { &[] } else { environment.as_deref().unwrap_or_default() },
             // No file of the host's is left to a program of the container's.
             output: if create { &plan.inputs.hook_output } else { &quoted },
+            on_host: false,
         };
         hooks::run(hook, &surroundings).map_err(|failure| Fault {
             detail: failure.to_string().into_bytes(),
