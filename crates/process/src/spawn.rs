@@ -172,6 +172,11 @@ impl Child {
             }
             Ok(Ended::Killed(signal)) => format!("{name} was killed by signal {signal}"),
             Ok(Ended::Exited(status)) => format!("{name} exited with status {status}"),
+            // The kernel has reaped it.
+            Err(Errno::ECHILD) => {
+                let why = killer().unwrap_or("why is not known, as the caller ignores SIGCHLD");
+                format!("{name} ended before it could run the program: {why}")
+            }
             Err(errno) => format!("{name} is gone, and waiting for it failed: {}", errno.desc()),
         })
     }
@@ -306,7 +311,11 @@ pub(crate) fn fork_through_hop<T: Describe>(
     if born.is_err() {
         let _ = process::pidfd_send_signal(&pidfd, 9);
     }
-    process::wait(&pidfd).map_err(|errno| Error::call("waiting for a child", errno))?;
+    match process::wait(&pidfd) {
+        // Where our caller ignores SIGCHLD, the kernel has reaped it. How it ended is of no interest.
+        Ok(_) | Err(Errno::ECHILD) => {}
+        Err(errno) => return Err(Error::call("waiting for a child", errno)),
+    }
     born.map(|(pid, pidfd)| Ok(Child { pid, pidfd, channel: ours }))
 }
 
