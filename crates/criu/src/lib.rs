@@ -11,16 +11,19 @@ pub use options::{CgroupMode, Options, Switch};
 
 use std::fmt;
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use sys::nix::sys::memfd::{MFdFlags, memfd_create};
 use sys::{Errno, socket};
 use wire::{Value, Writer, fields};
 
 /// Larger than any of criu's messages, which tell of one thing each.
 const LONGEST_MESSAGE: usize = 16 * 1024;
+
+/// How much of what it writes to stderr is kept. Nobody waits for more: once it's asked for
+/// something, it has its log.
+const KEPT_ERRORS: u32 = 64 * 1024;
 
 /// Why criu could not do it, in words.
 #[derive(Debug)]
@@ -186,8 +189,8 @@ impl Criu {
         command.arg("swrk").arg(theirs.as_raw_fd().to_string());
         let mut stderr = None;
         if input == Input::Nothing {
-            let file = memfd_create(c"criu-stderr", MFdFlags::MFD_CLOEXEC).map_err(failed)?;
-            let kept = stderr.insert(File::from(file)).try_clone();
+            let file = sys::fs::bounded_file(c"criu-stderr", KEPT_ERRORS).map_err(failed)?;
+            let kept = stderr.insert(file).try_clone();
             command.stdin(Stdio::null()).stdout(Stdio::null());
             command.stderr(kept.map_err(|_| failed(Errno::EMFILE))?);
         }
@@ -195,7 +198,8 @@ impl Criu {
             let number = descriptor.as_raw_fd();
             sys::fs::keep_over_exec(number, number).map_err(failed)?;
         }
-        let child = command.spawn().map_err(|error| cannot_start(program, &error))?;
+        let child =
+            sys::exec::spawn(&mut command).map_err(|error| cannot_start(program, &error))?;
         Ok(Self { child, channel: Some(ours), stderr })
     }
 
@@ -287,11 +291,7 @@ impl Criu {
 
     /// Why it has ended without an answer, as far as it has said so.
     fn death(&mut self) -> Error {
-        let mut text = String::new();
-        if let Some(mut file) = self.stderr.as_ref() {
-            // What can't be read is not told.
-            let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
-        }
+        let text = self.stderr.as_ref().map(sys::fs::bounded_text).unwrap_or_default();
         let how = self.end().err().map(|error| error.words);
         let how = how.unwrap_or_else(|| "criu has ended".to_owned());
         Error::of_criu(format!("{how} without an answer"), text.lines().last().unwrap_or_default())

@@ -1,23 +1,26 @@
 //! Running hooks: one program at a time, the state on its stdin, its output kept for the error.
 //!
-//! Input and output are memory files, not pipes: a hook that reads nothing, or writes a lot, can
-//! neither block nor kill us.
+//! The input is a memory file, not a pipe: a hook that reads nothing can neither block nor kill us.
+//! The output is a pipe that is read meanwhile, of which little is kept ([`Capture`]).
+//!
+//! A hook leads a session of its own. No terminal's signals and stops reach it, and when it runs out
+//! of time it's killed with all of its process group; on the host also with what has left that.
+//! What a hook that succeeds leaves behind lives on.
 
+use crate::capture::{Capture, deadline};
+use crate::descendants::Descendants;
+use crate::seal::all_seals;
 use oci_spec::runtime::Hook;
 use std::fmt;
 use std::fs::File;
-use std::io::{Read, Seek, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{Seek, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
-use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::fcntl::{FcntlArg, fcntl};
 use sys::nix::sys::memfd::{MFdFlags, memfd_create};
 use sys::nix::sys::signal::Signal;
-use sys::{Errno, process};
-
-/// How much of a hook's output an error quotes, in bytes.
-const QUOTED: u64 = 1024;
 
 /// Why a hook counts as failed.
 #[derive(Debug)]
@@ -51,6 +54,9 @@ pub struct Surroundings<'a> {
     pub environment: &'a [String],
     /// Where its output goes.
     pub output: &'a Output,
+    /// Whether it is a process of the host's, and of our pid namespace, as /proc shows it. One in
+    /// the container ends with that, whatever it has started.
+    pub on_host: bool,
 }
 
 /// Runs one hook to its end; an exit status other than 0, or running out of time, is a failure.
@@ -58,47 +64,59 @@ pub struct Surroundings<'a> {
 /// A hook gets its own environment and nothing of ours: what an image sets must not steer a
 /// program that runs on the host.
 pub fn run(hook: &Hook, surroundings: &Surroundings) -> Result<(), Failure> {
-    let output = memory_file(c"hook-output").map_err(cannot("making a file for its output"))?;
-    let mut child = start(hook, surroundings, &output)?;
-    let status = match wait(&child, hook.timeout()) {
-        Ok(true) => child.wait().map_err(cannot("waiting for it"))?,
-        Ok(false) => {
-            // It is our child and not yet reaped, so this can only fail if it has just ended.
-            let _ = child.kill();
-            child.wait().map_err(cannot("waiting for it"))?;
-            let seconds = hook.timeout().unwrap_or_default();
-            return Err(Failure(format!("hook ran past specified timeout of {seconds}s")));
-        }
-        Err(errno) => {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(cannot("waiting for it")(errno.into()));
-        }
-    };
-    if status.success() {
-        return Ok(());
+    let waiting = "waiting for it";
+    let (mut output, writer) = Capture::new().map_err(cannot("making a pipe for its output"))?;
+    let keeps = surroundings.on_host && hook.timeout().is_some();
+    let descendants = keeps.then(Descendants::keep).transpose();
+    let descendants = descendants.map_err(|errno| cannot(waiting)(errno.into()))?;
+    let mut child = start(hook, surroundings, writer)?;
+    let in_time = output.await_end(&child, deadline(hook.timeout()));
+    if in_time != Ok(true) {
+        // Not yet reaped, its number is nobody else's; the only failure is that all have ended.
+        let _ = sys::process::kill(-child.id().cast_signed(), Signal::SIGKILL as i32);
     }
-    Err(Failure(format!("{}, output: {}", describe(status), quote(output))))
+    let status = child.wait();
+    if in_time != Ok(true) {
+        // What it has started is ours only now.
+        descendants.iter().for_each(Descendants::kill);
+    }
+    match (in_time, status) {
+        (Ok(true), Ok(status)) if status.success() => Ok(()),
+        (Ok(true), Ok(status)) => {
+            Err(Failure(format!("{}, output: {}", describe(status), output.text())))
+        }
+        (Ok(false), _) => {
+            let seconds = hook.timeout().unwrap_or_default();
+            Err(Failure(format!("hook ran past specified timeout of {seconds}s")))
+        }
+        (Err(errno), _) => Err(cannot(waiting)(errno.into())),
+        (_, Err(error)) => Err(cannot(waiting)(error)),
+    }
 }
 
 fn cannot(what: &str) -> impl Fn(std::io::Error) -> Failure {
     move |error| Failure(format!("{what}: {}", sys::answer(&error)))
 }
 
-fn memory_file(name: &std::ffi::CStr) -> std::io::Result<File> {
-    Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?))
+/// The state as a file in memory, which the hook can read, and nobody change.
+fn input(state: &[u8]) -> std::io::Result<File> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let mut file = File::from(memfd_create(c"hook-state", flags)?);
+    file.write_all(state)?;
+    file.rewind()?;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(all_seals()))?;
+    Ok(file)
 }
 
-fn start(hook: &Hook, surroundings: &Surroundings, output: &File) -> Result<Child, Failure> {
-    let mut input = memory_file(c"hook-state").map_err(cannot("making a file for the state"))?;
-    let filled = input.write_all(surroundings.state).and_then(|()| input.rewind());
-    filled.map_err(cannot("writing the state"))?;
-    let duplicate = |to: &Option<File>| {
-        to.as_ref().unwrap_or(output).try_clone().map_err(cannot("copying a descriptor"))
-    };
+fn start(hook: &Hook, surroundings: &Surroundings, output: OwnedFd) -> Result<Child, Failure> {
+    let input = input(surroundings.state).map_err(cannot("making a file of the state"))?;
+    let copying = "copying a descriptor";
+    let output = File::from(output);
+    let duplicate =
+        |to: &Option<File>| to.as_ref().unwrap_or(&output).try_clone().map_err(cannot(copying));
     let Output { stdout, stderr } = surroundings.output;
     let mut command = Command::new(hook.path());
-    command.stdin(OwnedFd::from(input)).stdout(duplicate(stdout)?).stderr(duplicate(stderr)?);
+    command.stdin(input).stdout(duplicate(stdout)?).stderr(duplicate(stderr)?);
     command.env_clear();
     if let Some((zero, rest)) = hook.args().as_deref().and_then(<[String]>::split_first) {
         command.arg0(zero).args(rest);
@@ -108,35 +126,11 @@ fn start(hook: &Hook, surroundings: &Surroundings, output: &File) -> Result<Chil
     if let Some(directory) = surroundings.directory {
         command.current_dir(directory);
     }
+    sys::exec::lead_session(&mut command);
     // If we are killed, nobody is left to mind its time, nor what it does to the container.
     sys::exec::die_with_us(&mut command);
-    command.spawn().map_err(cannot(&format!("starting {}", hook.path().display())))
-}
-
-/// Waits until `child` ends; whether it did within `seconds`.
-fn wait(child: &Child, seconds: Option<i64>) -> sys::Result<bool> {
-    let pid = i32::try_from(child.id()).map_err(|_| Errno::EOVERFLOW)?;
-    let pidfd = process::pidfd_open(pid)?;
-    let deadline = seconds.and_then(|seconds| u64::try_from(seconds).ok()).and_then(|seconds| {
-        std::time::Instant::now().checked_add(std::time::Duration::from_secs(seconds))
-    });
-    loop {
-        let timeout = match deadline {
-            None => PollTimeout::NONE,
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(std::time::Instant::now());
-                // A wait longer than poll can express is cut into several.
-                let left = left.min(std::time::Duration::from_secs(3600));
-                PollTimeout::try_from(left.as_millis()).unwrap_or(PollTimeout::MAX)
-            }
-        };
-        match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], timeout) {
-            Ok(0) if deadline.is_some_and(|d| d <= std::time::Instant::now()) => return Ok(false),
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return Ok(true),
-            Err(errno) => return Err(errno),
-        }
-    }
+    let started = sys::exec::spawn(&mut command);
+    started.map_err(cannot(&format!("starting {}", hook.path().display())))
 }
 
 /// How a hook ended, in the words that Go's os/exec has for it, which callers know from runc.
@@ -155,13 +149,6 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-fn quote(mut output: File) -> String {
-    let mut text = Vec::new();
-    // The output only explains the error, so that it can't be read is not worth another.
-    let _ = output.rewind().and_then(|()| output.take(QUOTED).read_to_end(&mut text));
-    String::from_utf8_lossy(text.trim_ascii()).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -174,7 +161,8 @@ mod tests {
     fn run_with(hook: &Hook, environment: &[String]) -> Result<(), Failure> {
         let directory = Some(Path::new("/"));
         let output = &Output::default();
-        run(hook, &Surroundings { state: b"{\"id\":\"x\"}", directory, environment, output })
+        let state = b"{\"id\":\"x\"}";
+        run(hook, &Surroundings { state, directory, environment, output, on_host: false })
     }
 
     #[test]

@@ -100,18 +100,22 @@ pub(crate) fn become_root(keep_groups: bool) -> Result<(), Fault> {
     }
 }
 
-/// Makes what the container sees, and changes to it.
-fn make_root(plan: &mut Plan, channel: BorrowedFd, umask: Mode) -> Result<Built, Fault> {
+/// Makes what the container sees, and changes to it. `callers` is the umask that hooks have.
+fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Built, Fault> {
     let built = plan.inputs.layout.build(&mut || enter_cgroup(plan, channel))?;
     if plan.has_early_hooks() {
         let pid = if plan.parks() {
-            park::park(plan, &built, channel, umask)?
+            park::park(plan, &built, channel, callers)?
         } else {
             getpid().as_raw()
         };
         tell(channel, Kind::Hooks)?;
         expect(channel, Kind::Continue)?;
-        run_hooks(plan, &plan.hooks.create, Stage::CreateContainerHook, pid)?;
+        if !plan.hooks.create.is_empty() {
+            let ours = umask(callers);
+            run_hooks(plan, &plan.hooks.create, Stage::CreateContainerHook, pid)?;
+            umask(ours);
+        }
     }
     if let Some(program) =
         plan.task.program.as_ref().filter(|one| plan.parks() && !one.is_its_own())
@@ -151,9 +155,6 @@ fn run_hooks(
     stage: Stage,
     pid: i32,
 ) -> Result<(), Fault> {
-    if list.is_empty() {
-        return Ok(());
-    }
     let create = stage == Stage::CreateContainerHook;
     let environment = plan.task.program.as_ref().map(program::Program::environment_text);
     let quoted = hooks::Output::default();
@@ -167,6 +168,7 @@ fn run_hooks(
             environment: if create { &[] } else { environment.as_deref().unwrap_or_default() },
             // No file of the host's is left to a program of the container's.
             output: if create { &plan.inputs.hook_output } else { &quoted },
+            on_host: false,
         };
         hooks::run(hook, &surroundings).map_err(|failure| Fault {
             detail: failure.to_string().into_bytes(),

@@ -6,7 +6,9 @@
 //! socket, in the messages of [`message`].
 
 pub mod capabilities;
+mod capture;
 mod console;
+mod descendants;
 mod exec;
 mod fault;
 pub mod hooks;

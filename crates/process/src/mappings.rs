@@ -4,6 +4,7 @@
 //! more there are newuidmap and newgidmap, which are setuid and know which ids are whose.
 
 use crate::Error;
+use crate::capture::Capture;
 use crate::namespaces::{IdMap, Mappings};
 use std::io;
 use std::path::PathBuf;
@@ -77,18 +78,27 @@ fn ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
     for (container, host, size) in &map.0 {
         command.args([container, host, size].map(u32::to_string));
     }
-    let output = command.stdin(Stdio::null()).output();
-    let output = output.map_err(|error| {
+    let (succeeded, said) = run(&mut command).map_err(|error| {
         Error(format!("{property}: running {}: {}", program.display(), sys::answer(&error)))
     })?;
-    if output.status.success() {
+    if succeeded {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
     Err(Error(format!(
         "{property} ({shown}): {helper} refused ({}); the ids must be the user's in {ranges}",
-        said.trim_end().replace('\n', ", ")
+        said.replace('\n', ", ")
     )))
+}
+
+/// Whether `command` succeeds, and what it writes to stderr.
+fn run(command: &mut Command) -> io::Result<(bool, String)> {
+    let (mut said, writer) = Capture::new()?;
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer);
+    let mut child = sys::exec::spawn(command)?;
+    // It has a copy of the pipe's other end, which would keep that open.
+    command.stderr(Stdio::null());
+    said.await_end(&child, None)?;
+    Ok((child.wait()?.success(), said.text()))
 }
 
 /// Where `PATH` has a program; relative folders in it do not count.
@@ -119,6 +129,7 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -128,6 +139,17 @@ mod tests {
         {
             assert!(!IdMap(lines.clone()).is_only(1000), "{lines:?}");
         }
+    }
+
+    #[test]
+    fn little_is_kept_of_what_a_helper_says() {
+        let mut talking = Command::new("/bin/sh");
+        talking.args(["-c", "echo no >&2; head -c 10000000 /dev/zero >&2; echo well >&2; exit 1"]);
+        let (succeeded, said) = run(&mut talking).unwrap();
+        assert!(!succeeded && said.len() < 2000, "{} bytes", said.len());
+        assert!(said.starts_with("no\n") && said.ends_with("well"), "{said}");
+        let mut silent = Command::new("/bin/true");
+        assert_eq!(run(&mut silent).unwrap(), (true, String::new()));
     }
 
     #[test]

@@ -72,7 +72,8 @@ fn is_sealed(exe: &OwnedFd) -> bool {
         .is_ok_and(|seals| SealFlag::from_bits_retain(seals).contains(all_seals()))
 }
 
-fn all_seals() -> SealFlag {
+/// What leaves a file in memory as it is.
+pub(crate) fn all_seals() -> SealFlag {
     SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE
 }
 

@@ -255,8 +255,7 @@ impl Child {
             }
             (Kind::Made, _) => {
                 if let Some(builder) = self.builder.take() {
-                    let waited = process::wait(&builder.pidfd);
-                    waited.map_err(|errno| Error::call("waiting for a child", errno))?;
+                    reap(&builder.pidfd)?;
                 }
                 self.proceed()?;
                 self.next(plan)
@@ -281,8 +280,7 @@ impl Child {
     /// if it's that of a child.
     fn become_born(&mut self, pid: i32, plan: &impl Describe) -> Result<(), Error> {
         let hop = self.replace(pid)?;
-        let waited = process::wait(&hop);
-        waited.map_err(|errno| Error::call("waiting for a child", errno))?;
+        reap(&hop)?;
         self.set_scheduler(plan)
     }
 
@@ -299,7 +297,7 @@ impl Child {
             Some(_) => Err(failed(Errno::EPROTO)),
             None => Err(Error("init was killed before it could run the program".into())),
         };
-        process::wait(&settler).map_err(failed)?;
+        reap(&settler)?;
         let pidfd = self.replace(born?)?;
         let builder = self.builder.insert(Builder { pidfd, channel });
         let inside = own_pid(&self.pidfd)?;
@@ -311,7 +309,7 @@ impl Child {
     fn replace(&mut self, pid: i32) -> Result<OwnedFd, Error> {
         let failed = |errno| Error::call("looking after a child's child", errno);
         let pidfd = process::pidfd_open(pid).map_err(failed)?;
-        if pid == self.pid || !process::is_child(&pidfd) {
+        if pid == self.pid || !process::is_child(pid) {
             return Err(failed(Errno::ECHILD));
         }
         self.pid = pid;
@@ -361,6 +359,11 @@ impl Child {
             }
             Ok(Ended::Killed(signal)) => format!("{name} was killed by signal {signal}"),
             Ok(Ended::Exited(status)) => format!("{name} exited with status {status}"),
+            // The kernel has reaped it.
+            Err(Errno::ECHILD) => {
+                let why = killer().unwrap_or("why is not known, as the caller ignores SIGCHLD");
+                format!("{name} ended before it could run the program: {why}")
+            }
             Err(errno) => format!("{name} is gone, and waiting for it failed: {}", errno.desc()),
         })
     }
@@ -389,6 +392,15 @@ impl Child {
 
     fn tell(&self, kind: Kind, descriptors: &[BorrowedFd]) -> Result<(), Error> {
         tell(self.channel.as_fd(), kind, 0, descriptors)
+    }
+}
+
+/// Waits for the end of a process that has done what it is for: how it ended is of no interest.
+fn reap(pidfd: &OwnedFd) -> Result<(), Error> {
+    match process::wait(pidfd) {
+        // Where our caller ignores SIGCHLD, the kernel has reaped it.
+        Ok(_) | Err(Errno::ECHILD) => Ok(()),
+        Err(errno) => Err(Error::call("waiting for a child", errno)),
     }
 }
 

@@ -519,17 +519,12 @@ pub fn prepare(args: &mut Parsed) -> Result<(), Failure> {
 
 /// What is in `path`, or comes from stdin for `-`.
 fn read_input(path: &Path) -> Result<Vec<u8>, Failure> {
-    use std::io::Read;
-    let mut text = Vec::new();
     let read = if path.as_os_str() == "-" {
-        std::io::stdin().read_to_end(&mut text)
+        runtime::read_within(std::io::stdin(), 0, runtime::LONGEST)
     } else {
-        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text))
+        std::fs::File::open(path).and_then(|file| runtime::read_within(file, 0, runtime::LONGEST))
     };
-    match read {
-        Ok(_) => Ok(text),
-        Err(error) => fail(format!("{}: {}", path.display(), sys::answer(&error))),
-    }
+    read.or_else(|error| fail(format!("{}: {}", path.display(), sys::answer(&error))))
 }
 
 /// How many descriptors the container gets, those of `LISTEN_FDS` first.

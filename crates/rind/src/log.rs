@@ -78,7 +78,8 @@ impl Log {
             Level::Debug => "debug",
         };
         let line = if self.json {
-            json!({ "level": level, "msg": text, "time": time.to_string() }).to_string()
+            let line = json!({ "level": level, "msg": text, "time": time.to_string() }).to_string();
+            escape(&line, |_| false, |c| format!("\\u{:04x}", u32::from(c)))
         } else {
             format!("time=\"{time}\" level={level} msg={}", quoted(text))
         };
@@ -100,7 +101,7 @@ fn quoted(text: &str) -> String {
             '\\' => quoted.push_str("\\\\"),
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
-            c if c.is_control() => quoted.extend(c.escape_unicode()),
+            c if is_unprintable(c) => quoted.extend(c.escape_unicode()),
             c => quoted.push(c),
         }
     }
@@ -108,9 +109,44 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
+/// A message as a terminal can be given it: what would steer the terminal is escaped, as part of it
+/// may come from a container.
+pub fn shown(text: &str) -> String {
+    escape(text, |c| matches!(c, '\n' | '\t'), |c| c.escape_unicode().to_string())
+}
+
+/// `text` with each character that is not printable replaced, but for those that `stay`.
+fn escape(text: &str, stays: fn(char) -> bool, replace: fn(char) -> String) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unprintable(c) && !stays(c) {
+            escaped.push_str(&replace(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+/// Whether it steers a terminal, ends a line, or changes the order in which text is shown.
+fn is_unprintable(c: char) -> bool {
+    let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || reorders || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::{escape, quoted, shown};
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(
+            shown("a\tb\nc\u{1b}[2J\u{9b}1m\u{202e}ü"),
+            "a\tb\nc\\u{1b}[2J\\u{9b}1m\\u{202e}ü"
+        );
+        let json = escape("\"\u{9b}\u{7f}\"", |_| false, |c| format!("\\u{:04x}", u32::from(c)));
+        assert_eq!(serde_json::from_str::<String>(&json).ok().as_deref(), Some("\u{9b}\u{7f}"));
+    }
 
     #[test]
     fn a_message_is_one_line() {

@@ -58,7 +58,7 @@ fn run(command: &mut args::Parsed) -> i32 {
         Err(Failure(text)) => {
             log.write(Level::Error, &text);
             if log.is_file() {
-                eprintln!("{text}");
+                eprintln!("{}", log::shown(&text));
             }
             command.entry.failure
         }

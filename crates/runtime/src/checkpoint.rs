@@ -267,7 +267,9 @@ struct Mounts {
 impl Mounts {
     fn of(pid: i32) -> Result<Self> {
         let path = format!("/proc/{pid}/mountinfo");
-        let text = fs::read(&path)
+        // As many as the container likes.
+        let text = fs::File::open(&path)
+            .and_then(|file| spec::read_within(file, 0, spec::LONGEST))
             .map_err(|error| Error::new(format!("reading {path}: {}", sys::answer(&error))))?;
         let table = MountInfos::from_buf_read(text.as_slice())
             .map_err(|error| Error::new(format!("reading {path}: {error}")))?;

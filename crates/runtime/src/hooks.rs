@@ -77,8 +77,13 @@ fn each<'a>(
 ) -> impl Iterator<Item = Result<()>> + 'a {
     let json = state.to_json();
     hooks.iter().enumerate().map(move |(index, hook)| {
-        let surroundings =
-            Surroundings { state: &json, directory: Some(&state.bundle), environment: &[], output };
+        let surroundings = Surroundings {
+            state: &json,
+            directory: Some(&state.bundle),
+            environment: &[],
+            output,
+            on_host: true,
+        };
         run(hook, &surroundings)
             .map_err(|failure| Error::new(format!("error running {kind} hook #{index}: {failure}")))
     })

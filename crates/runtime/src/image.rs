@@ -4,8 +4,8 @@
 use crate::{Error, Result};
 use ::criu::{CgroupMode, Options, Switch};
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder};
-use std::io::ErrorKind;
+use std::fs::{DirBuilder, File};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,8 @@ const CONFIG_ANNOTATION: &str = "org.criu.config";
 const DESCRIPTORS: &str = "descriptors.json";
 /// How many of the log's lines an error quotes.
 const QUOTED: usize = 3;
+/// How many characters of each.
+const LONGEST_LINE: usize = 500;
 
 /// The directories of an image, opened.
 #[derive(Debug)]
@@ -117,7 +119,7 @@ impl Image {
         if !error.is_in_log() {
             return Error::new(error.to_string());
         }
-        let text = fs::read(&self.log).unwrap_or_default();
+        let text = end_of(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().filter(|line| line.contains("Error")).collect();
         let last = lines.get(lines.len().saturating_sub(QUOTED)..).unwrap_or_default();
@@ -125,9 +127,21 @@ impl Image {
         if last.is_empty() {
             return Error::new(format!("{error} (see {log})"));
         }
-        let quoted: Vec<&str> = last.iter().map(|line| line.trim()).collect();
+        let cut = |line: &&str| line.trim().chars().take(LONGEST_LINE).collect();
+        let quoted: Vec<String> = last.iter().map(cut).collect();
         Error::new(format!("{} (see {log}): {}", error.summary(), quoted.join("; ")))
     }
+}
+
+/// The end of a log, which may be of any length.
+fn end_of(log: &Path) -> std::io::Result<Vec<u8>> {
+    const LOOKED_AT: u64 = 1 << 20;
+    let mut log = File::open(log)?;
+    let length = log.seek(SeekFrom::End(0))?;
+    log.seek(SeekFrom::Start(length.saturating_sub(LOOKED_AT)))?;
+    let mut text = Vec::new();
+    log.take(LOOKED_AT).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 fn default_config() -> &'static str {

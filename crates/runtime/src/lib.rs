@@ -57,7 +57,7 @@ pub use process::seal::ensure as seal_executable;
 pub use ps::{ps_json, ps_table};
 pub use restore::{RestoreOptions, restore};
 pub use run::{RunOptions, run};
-pub use spec::template;
+pub use spec::{LONGEST, read_within, template};
 pub use start::start;
 pub use update::{UpdateOptions, update};
 

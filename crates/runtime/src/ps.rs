@@ -2,7 +2,7 @@
 
 use crate::container::{Container, Status, find};
 use crate::{Error, Result, Runtime};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 /// `ps --format json ID`: the numbers of all processes in the container's cgroup and below it, as the
 /// caller's pid namespace has them.
@@ -41,20 +41,34 @@ fn processes(container: &Container) -> Result<Vec<i32>> {
 }
 
 fn run_ps(runtime: &Runtime, options: &[String]) -> Result<String> {
+    let failed = |error: &std::io::Error| Error::new(format!("running ps: {}", sys::answer(error)));
     let mut ps = Command::new("ps");
-    let ran = if options.is_empty() { ps.arg("-ef") } else { ps.args(options) };
-    let output = ran.stdin(Stdio::null()).output();
-    let output =
-        output.map_err(|error| Error::new(format!("running ps: {}", sys::answer(&error))))?;
-    let words = String::from_utf8_lossy(&output.stderr);
-    let words = words.trim();
-    if !output.status.success() {
-        return Err(Error::new(format!("ps failed: {}: {words}", output.status)));
+    let ps = if options.is_empty() { ps.arg("-ef") } else { ps.args(options) };
+    let (status, table, words) = output(ps).map_err(|error| failed(&error))?;
+    if !status.success() {
+        return Err(Error::new(format!("ps failed: {status}: {words}")));
     }
     if !words.is_empty() {
         (runtime.warn)(&format!("ps: {words}"));
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(table)
+}
+
+/// How `command` ends, and what it writes to stdout and stderr. Names and command lines are what
+/// processes make them, so that this is bounded.
+fn output(command: &mut Command) -> std::io::Result<(ExitStatus, String, String)> {
+    /// More than a machine full of processes has.
+    const LONGEST_TABLE: usize = 64 << 20;
+    const KEPT_ERRORS: u32 = 4096;
+    let words = sys::fs::bounded_file(c"ps-stderr", KEPT_ERRORS)?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(words.try_clone()?);
+    let mut child = sys::exec::spawn(command)?;
+    let stdout = child.stdout.take();
+    let read = stdout.map_or(Ok(Vec::new()), |stdout| spec::read_within(stdout, 0, LONGEST_TABLE));
+    // Nobody reads what it still writes.
+    let status = child.wait()?;
+    let table = String::from_utf8_lossy(&read?).into_owned();
+    Ok((status, table, sys::fs::bounded_text(&words)))
 }
 
 /// The heading of a table of ps, and the lines that are about one of `pids`.
@@ -81,6 +95,16 @@ fn filter(table: &str, pids: &[i32]) -> Result<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_table_without_end_is_an_error() {
+        let error = output(&mut Command::new("yes")).unwrap_err();
+        assert!(error.to_string().contains("longer than 64 MiB"), "{error}");
+        let mut talking = Command::new("sh");
+        talking.args(["-c", "echo table; echo words >&2; head -c 100000 /dev/zero >&2; exit 3"]);
+        let (status, table, words) = output(&mut talking).unwrap();
+        assert_eq!((status.code(), table.as_str(), words.as_str()), (Some(3), "table\n", "words"));
+    }
 
     #[test]
     fn lines_are_kept_by_their_pid() {

@@ -22,6 +22,7 @@ use oci_spec::runtime::{LinuxResources, Mount, Process, Spec};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
@@ -46,8 +47,8 @@ impl Bundle {
         let path = absolute(directory)
             .map_err(|error| Error::io(format!("bundle {}", directory.display()), &error))?;
         let file = config.map_or_else(|| path.join("config.json"), Path::to_owned);
-        let text =
-            std::fs::read(&file).map_err(|error| Error::io(file.display().to_string(), &error))?;
+        let text = read(&file, config.is_none())
+            .map_err(|error| Error::io(file.display().to_string(), &error))?;
         let mut warnings = Vec::new();
         let name = config.unwrap_or(Path::new("config.json"));
         let spec = parse(&text, name, &mut warnings)?;
@@ -86,9 +87,52 @@ impl Bundle {
     }
 }
 
+/// The longest document that is read: a thousand times what engines write. One without end is not
+/// to take all memory.
+pub const LONGEST: usize = 64 << 20;
+
+/// Reads a document. What comes out of a pipe or a device can be one, if the caller has named it;
+/// in a bundle it is a mistake, or a trap: opening a fifo may wait for ever.
+fn read(path: &Path, is_bundles: bool) -> io::Result<Vec<u8>> {
+    let facts = std::fs::metadata(path)?;
+    let kind = facts.file_type();
+    if is_bundles && !kind.is_file() && !kind.is_dir() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    read_within(File::open(path)?, facts.len(), LONGEST)
+}
+
+/// Reads `file`, which has about `expected` bytes, to its end; more than `longest` is an error.
+pub fn read_within(mut file: impl Read, expected: u64, longest: usize) -> io::Result<Vec<u8>> {
+    let expected = usize::try_from(expected).unwrap_or(usize::MAX);
+    // One more, so that the read that finds the end needs no more room.
+    let mut bytes = vec![0; expected.max(FIRST).min(longest).saturating_add(1)];
+    let mut length = 0;
+    loop {
+        match file.read(bytes.get_mut(length..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if length > longest {
+            let most = longest >> 20;
+            return Err(io::Error::other(format!("longer than {most} MiB, which is too much")));
+        }
+        if length == bytes.len() {
+            bytes.resize(length.saturating_mul(2).min(longest.saturating_add(1)), 0);
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// How much room there is for a document of an unknown length, to begin with.
+const FIRST: usize = 8 << 10;
+
 /// The path of a directory without links: as the kernel names it, which is less work than to follow
 /// each component.
-fn absolute(directory: &Path) -> std::io::Result<PathBuf> {
+fn absolute(directory: &Path) -> io::Result<PathBuf> {
     let opened = File::open(directory)?;
     std::fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd()))
 }

@@ -1,10 +1,13 @@
-//! execve with argument vectors that are laid out before the fork, and execution by descriptor.
+//! execve with argument vectors that are laid out before the fork, execution by descriptor, and what
+//! a program of the host's is started with.
 
 use crate::Errno;
+use nix::sys::signal::SigSet;
 use std::ffi::{CStr, CString};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::ptr;
 
 /// A null-terminated vector of C strings, as execve(2) takes for arguments and environment.
@@ -81,6 +84,41 @@ pub fn wipe_environment() {
     }
 }
 
+/// Starts `command` as if nobody had changed anything about signals: none is blocked or ignored in
+/// the program, whatever our caller ignores and we have blocked. How it ends can be waited for.
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    crate::process::keep_ended_children()?;
+    // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: system calls,
+    // and an error that is made of its number.
+    unsafe { command.pre_exec(reset_signals) };
+    command.spawn()
+}
+
+/// Sets every signal to its default action, and blocks none.
+fn reset_signals() -> io::Result<()> {
+    /// The last signal that the kernel has.
+    const LAST: libc::c_int = 64;
+    // The kernel's own structure, all zero: SIG_DFL, no flags, an empty mask. C's wrapper knows
+    // better than to set the two signals that it keeps for itself, which a caller may ignore too.
+    let default = [0_u64; 4];
+    for signal in 1..=LAST {
+        // SIGKILL and SIGSTOP can't be set, and are what they are.
+        // SAFETY: the pointer is to as much as the kernel reads, and a null one is allowed.
+        unsafe {
+            let old = ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, size_of::<u64>());
+        }
+    }
+    Ok(SigSet::empty().thread_set_mask()?)
+}
+
+/// Has the program that `command` starts lead a session of its own, and so a process group whose
+/// number is its pid (setsid(2)).
+pub fn lead_session(command: &mut Command) {
+    // SAFETY: it is async-signal-safe: one system call, and an error that is made of its number.
+    unsafe { command.pre_exec(|| Ok(nix::unistd::setsid().map(drop)?)) };
+}
+
 /// Has the kernel kill the program that `command` starts when this process ends
 /// (`PR_SET_PDEATHSIG(2const)`), but not what that starts in turn.
 ///
@@ -90,11 +128,11 @@ pub fn die_with_us(command: &mut Command) {
     let ask = move || {
         // SAFETY: the call takes numbers only.
         if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
-            return Err(std::io::Error::last_os_error());
+            return Err(io::Error::last_os_error());
         }
         // Whoever is our parent by now is another process, whose end is no matter.
         if nix::unistd::getppid() != us {
-            return Err(std::io::Error::from_raw_os_error(libc::ESRCH));
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
         Ok(())
     };

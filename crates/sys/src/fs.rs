@@ -1,7 +1,8 @@
 //! File calls that nix lacks: openat2 with a root to stay in, statx's mount facts, `close_range`.
 
 use crate::{Errno, Result, check, owned};
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
+use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, SealFlag};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use std::ffi::CStr;
 use std::mem::{ManuallyDrop, MaybeUninit};
@@ -194,18 +195,45 @@ pub fn close_all(descriptors: Vec<OwnedFd>) -> Result<()> {
     Ok(())
 }
 
-/// Reads a small file (one of procfs, sysfs, cgroupfs) to its end.
+/// Reads a small file (one of procfs, sysfs, cgroupfs) to its end; `EFBIG` for one without end.
 pub fn read_to_end(file: impl AsFd) -> Result<Vec<u8>> {
+    /// Far more than any such file has.
+    const LONGEST: usize = 64 << 20;
     let mut out = Vec::with_capacity(4096);
     let mut chunk = [0; 4096];
     loop {
         match nix::unistd::read(&file, &mut chunk) {
             Ok(0) => return Ok(out),
+            Ok(_) if out.len() > LONGEST => return Err(Errno::EFBIG),
             Ok(n) => out.extend_from_slice(chunk.get(..n).unwrap_or_default()),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
         }
     }
+}
+
+/// A file in memory that holds `size` bytes, a multiple of a page, and can't be made to hold more:
+/// what is written behind that is refused (`EPERM`). For the errors of a program that nobody reads
+/// while it runs.
+pub fn bounded_file(name: &CStr, size: u32) -> Result<std::fs::File> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let file = memfd_create(name, flags)?;
+    nix::unistd::ftruncate(&file, size.into())?;
+    let seals = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+    nix::fcntl::fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(file.into())
+}
+
+/// The text that was written to a [`bounded_file`]; what can't be read is left out.
+#[must_use]
+pub fn bounded_text(file: &std::fs::File) -> String {
+    use std::os::unix::fs::FileExt;
+    let size = file.metadata().map_or(0, |facts| facts.len());
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+    let _ = file.read_exact_at(&mut bytes, 0);
+    // Nothing was written behind the first zero.
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).trim().to_owned()
 }
 
 /// Writes `bytes` by one write(2), as kernel files want it; a short write is `EIO`.

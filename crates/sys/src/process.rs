@@ -2,6 +2,7 @@
 
 use crate::{Errno, Result, check, owned};
 use nix::sched::CloneFlags;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
@@ -153,13 +154,6 @@ unsafe fn clone_and_end(flags: u64, pid: *mut libc::c_int) -> libc::c_long {
     told
 }
 
-/// Whether the process behind `pidfd` is a child of ours, running or not yet reaped.
-#[must_use]
-pub fn is_child(pidfd: impl AsFd) -> bool {
-    let number = pidfd.as_fd().as_raw_fd().cast_unsigned();
-    waitid(libc::P_PIDFD, number, libc::WNOHANG | libc::WNOWAIT).is_ok()
-}
-
 /// A descriptor for the process `pid` (`pidfd_open(2)`).
 pub fn pidfd_open(pid: i32) -> Result<OwnedFd> {
     // SAFETY: the call takes numbers only.
@@ -207,6 +201,20 @@ impl Ended {
             Self::Killed(signal) => 128 + signal,
         }
     }
+}
+
+/// Has children that end be kept until they are waited for, also where our caller ignores SIGCHLD,
+/// which is inherited: then the kernel reaps them, and nobody learns how they ended.
+pub fn keep_ended_children() -> Result<()> {
+    // SAFETY: no handler is installed, and none was.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop)
+}
+
+/// Whether `pid` is a child of ours, which may have ended.
+#[must_use]
+pub fn is_child(pid: i32) -> bool {
+    let Ok(id) = libc::id_t::try_from(pid) else { return false };
+    waitid(libc::P_PID, id, libc::WNOHANG | libc::WNOWAIT).is_ok()
 }
 
 /// Waits for the child behind `pidfd` to end, and reaps it (waitid(2) with `P_PIDFD`).
@@ -261,6 +269,14 @@ pub fn set_no_new_privs() -> Result<()> {
 /// Whether others may ptrace this process and read its /proc files; execve sets it again.
 pub fn set_dumpable(dumpable: bool) -> Result<()> {
     prctl(libc::PR_SET_DUMPABLE, dumpable.into()).map(drop)
+}
+
+/// Whether orphaned descendants become this process's children.
+pub fn is_child_subreaper() -> Result<bool> {
+    let mut subreaper: libc::c_int = 0;
+    // SAFETY: the kernel stores one int there, which outlives the call.
+    check(unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut subreaper) }.into())?;
+    Ok(subreaper != 0)
 }
 
 /// Makes orphaned descendants this process's children.

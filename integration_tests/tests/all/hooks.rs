@@ -1,8 +1,8 @@
 //! Hooks: when each kind runs, in which namespaces, with what, and what its failure does.
 
-use integration_tests::command::run;
-use integration_tests::host::{is_alive, own_namespace, wait_for};
-use integration_tests::test::Test;
+use integration_tests::command::{run, spawn};
+use integration_tests::host::{is_alive, needs_program, own_namespace, wait_for};
+use integration_tests::test::{Test, skip};
 use integration_tests::{Bundle, Container, Output, Value, binary, bundle::push, json, tests};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,21 @@ pub const TESTS: &[Test] = tests![
     hooks_get_no_descriptors_but_the_standard_ones,
     poststop_runs_after_everything_is_gone,
     state_asked_for_by_a_poststart_hook_is_running,
+    hooks_have_the_umask_of_the_caller,
+    output_of_a_hook_takes_no_memory,
+    error_of_a_hook_has_both_ends_of_a_long_output,
+    output_of_a_hook_does_not_steer_the_terminal,
+    hook_out_of_time_takes_along_what_it_has_started,
+    start_container_hook_out_of_time_takes_along_what_it_has_started,
+    hook_out_of_time_while_it_writes_is_killed,
+    what_is_left_by_a_hook_is_neither_killed_nor_waited_for,
+    what_is_left_by_a_hook_can_write_no_more,
+    hooks_start_with_default_signals,
+    hooks_work_where_the_caller_ignores_sigchld,
+    hooks_can_not_change_their_state,
+    hooks_lead_a_session,
+    config_that_is_no_file_is_refused,
+    documents_without_end_are_refused,
 ];
 
 /// The kinds in the order of their turn.
@@ -528,4 +543,336 @@ fn state_asked_for_by_a_poststart_hook_is_running() {
     let mut container = Container::new(bundle);
     container.run_detached(&[]);
     assert_eq!(status(&answer), "running");
+}
+
+/// The kinds that run on the host; poststart comes only with a program that runs.
+const ON_HOST: [&str; 4] = ["prestart", "createRuntime", "poststart", "poststop"];
+
+fn hooks_have_the_umask_of_the_caller() {
+    let (bundle, log) = logging(&KINDS, "echo KIND $(umask)");
+    // A startContainer hook is the container's, as its process is.
+    let bundle = bundle.config(|config| config["process"]["user"]["umask"] = json!(0o31));
+    let container = Container::new(bundle.probing(&["exit", "0"]));
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", r#"umask 0137; exec "$@""#, "sh"]);
+    let usual = container.command_for("run", &[]);
+    let _ = run(within(command, &usual)).succeeded();
+    for (line, kind) in log.lines().iter().zip(KINDS) {
+        let umask = if kind == "startContainer" { "0031" } else { "0137" };
+        assert_eq!(*line, format!("{kind} {umask}"));
+    }
+    assert_eq!(log.lines().len(), KINDS.len());
+}
+
+/// `command` with the command line of `inner` as its last arguments.
+fn within(mut command: Command, inner: &Command) -> Command {
+    command.arg(inner.get_program()).args(inner.get_args());
+    command
+}
+
+/// How much of the host's memory is taken by files in memory, in kB.
+fn shared_memory() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap();
+    let line = text.lines().find(|line| line.starts_with("Shmem:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn output_of_a_hook_takes_no_memory() {
+    const WRITTEN: u64 = 300_000;
+    for kind in ["createRuntime", "createContainer", "startContainer", "poststop"] {
+        // Others may take memory meanwhile, but not each time.
+        let grown = (0..3).map(|_| grown_by_a_hook(kind, WRITTEN)).find(|kb| *kb < WRITTEN / 3);
+        assert!(grown.is_some(), "{kind}: memory has grown by what the hook wrote");
+    }
+}
+
+/// By how many kB memory has grown while a hook is there that has written as much as `written`.
+fn grown_by_a_hook(kind: &str, written: u64) -> u64 {
+    let fill = format!(
+        "busybox head -c {written}000 /dev/zero; echo >LOG; until test -e LOG.go; do sleep 0.01; done"
+    );
+    let bundle = Bundle::new().writable().with_shell();
+    let log = Log::of(&bundle);
+    let fill = script(&fill.replace("LOG", log.path(kind)));
+    let container = Container::new(hook(bundle, kind, fill).probing(&["exit", "0"]));
+    let before = shared_memory();
+    let running = spawn(container.command_for("run", &[]));
+    wait_for("the hook to have written", || log.host.exists());
+    let status = fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
+    let grown = shared_memory().saturating_sub(before);
+    fs::write(log.host.with_file_name("log.go"), "").unwrap();
+    let _ = running.wait().succeeded();
+    let own = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    let own: u64 = own.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(own < written / 3, "{kind}: rind has taken {own} kB");
+    grown
+}
+
+fn error_of_a_hook_has_both_ends_of_a_long_output() {
+    for kind in ["createRuntime", "createContainer"] {
+        let long = "echo the beginning; busybox yes | head -c 1000000; echo the end >&2; exit 3";
+        let container = Container::new(hook(Bundle::new(), kind, script(long)));
+        let output = container.call("create", &[]).failed_with("exit status 3, output: the beg");
+        assert!(output.stderr.contains("the end"), "{kind}: {output:#?}");
+        assert!(output.stderr.contains("bytes left out"), "{kind}: {output:#?}");
+        assert!(output.stderr.len() < 4096, "{kind}: {} bytes", output.stderr.len());
+    }
+}
+
+fn output_of_a_hook_does_not_steer_the_terminal() {
+    let say = r"printf 'a\033[2J\302\2331m\177b'; exit 1";
+    for kind in ["createRuntime", "startContainer"] {
+        for format in ["text", "json"] {
+            for has_log in [false, true] {
+                let bundle = hook(Bundle::new().with_shell(), kind, script(say));
+                let log = bundle.folder().join("messages");
+                let mut flags = vec!["--log-format", format];
+                if has_log {
+                    flags.extend(["--log", log.to_str().unwrap()]);
+                }
+                let container = Container::new(bundle).with_flags(&flags);
+                let output = container.call("run", &[]).failed_with("exit status 1");
+                let text = output.stderr + &fs::read_to_string(&log).unwrap_or_default();
+                let steers = |c: char| c.is_control() && c != '\n';
+                assert!(!text.contains(steers), "{kind} {format}: {text:?}");
+            }
+        }
+    }
+}
+
+/// Processes by their pids, a line each in a file; they end with this, which is to be while the file
+/// is still there.
+struct Strays(PathBuf);
+
+impl Strays {
+    fn pids(&self) -> Vec<i32> {
+        let text = fs::read_to_string(&self.0).unwrap_or_default();
+        text.lines().filter_map(|line| line.trim().parse().ok()).collect()
+    }
+
+    fn alive(&self) -> usize {
+        self.pids().into_iter().filter(|pid| is_alive(*pid)).count()
+    }
+}
+
+impl Drop for Strays {
+    fn drop(&mut self) {
+        for pid in self.pids().into_iter().filter(|pid| is_alive(*pid)) {
+            let _ = sys::process::kill(pid, 9);
+        }
+    }
+}
+
+/// A child, a daemon in a session of its own whose parent has ended, and one of that; each writes
+/// its pid to `PIDS`.
+const FAMILY: &str = "
+    sleep 1000 & echo $! >>PIDS
+    setsid sh -c 'echo $$ >>PIDS; sleep 1000 & echo $! >>PIDS; wait' &
+    (setsid sh -c 'echo $$ >>PIDS; exec sleep 1000' &)
+    until test $(busybox wc -l <PIDS) = 4; do sleep 0.01; done
+";
+
+fn hook_out_of_time_takes_along_what_it_has_started() {
+    for kind in ON_HOST {
+        let bundle = Bundle::new();
+        let pids = bundle.folder().join("pids");
+        let family = FAMILY.replace("PIDS", pids.to_str().unwrap());
+        let mut slow = script(&format!("{family} exec sleep 1000"));
+        slow["timeout"] = json!(2);
+        let container = Container::new(hook(bundle, kind, slow).probing(&["exit", "0"]));
+        let strays = Strays(pids);
+        let since = Instant::now();
+        let output = container.call("run", &[]);
+        let text = format!("error running {kind} hook #0: hook ran past specified timeout of 2s");
+        assert!(output.stderr.contains(&text), "{output:#?}");
+        assert!(since.elapsed() < Duration::from_secs(15), "{kind}: {:?}", since.elapsed());
+        assert_eq!(strays.pids().len(), 4, "{kind}");
+        assert_eq!(strays.alive(), 0, "{kind}: of {:?}", strays.pids());
+    }
+}
+
+/// Its session, where there is no pid namespace that ends with it.
+fn start_container_hook_out_of_time_takes_along_what_it_has_started() {
+    let bundle = Bundle::new().writable().with_shell().without_namespace("pid");
+    let pids = bundle.rootfs().join("tmp/pids");
+    let mut slow = script(
+        "sleep 1000 & echo $! >>/tmp/pids; (sleep 1000 & echo $! >>/tmp/pids); exec sleep 1000",
+    );
+    slow["timeout"] = json!(1);
+    let container = Container::created(hook(bundle, "startContainer", slow));
+    let strays = Strays(pids);
+    let text = "error running startContainer hook #0: hook ran past specified timeout of 1s";
+    let _ = container.call("start", &[]).failed_with(text);
+    assert_eq!(strays.pids().len(), 2);
+    wait_for("the hook's children to end", || strays.alive() == 0);
+}
+
+/// Its output keeps us busy, but does not make us forget the time.
+fn hook_out_of_time_while_it_writes_is_killed() {
+    for kind in ["createRuntime", "createContainer"] {
+        // Where all of it is kept in a file, it has an end.
+        let mut slow = script("ulimit -f 200000; busybox yes; exec sleep 1000");
+        slow["timeout"] = json!(1);
+        let since = Instant::now();
+        hook(Bundle::new(), kind, slow).refused("hook ran past specified timeout of 1s");
+        assert!(since.elapsed() < Duration::from_secs(15), "{kind}: {:?}", since.elapsed());
+    }
+}
+
+fn what_is_left_by_a_hook_is_neither_killed_nor_waited_for() {
+    for kind in ON_HOST {
+        for timeout in [None, Some(20)] {
+            let bundle = Bundle::new();
+            let pids = bundle.folder().join("pids");
+            // They keep its output open.
+            let mut leaving = script(&FAMILY.replace("PIDS", pids.to_str().unwrap()));
+            if let Some(timeout) = timeout {
+                leaving["timeout"] = json!(timeout);
+            }
+            let container = Container::new(hook(bundle, kind, leaving).probing(&["exit", "0"]));
+            let strays = Strays(pids);
+            let since = Instant::now();
+            let _ = container.call("run", &[]).succeeded();
+            assert!(since.elapsed() < Duration::from_secs(15), "{kind}: {:?}", since.elapsed());
+            assert_eq!(strays.pids().len(), 4, "{kind}");
+            assert_eq!(strays.alive(), 4, "{kind}: of {:?}", strays.pids());
+        }
+    }
+}
+
+/// It's told so, and lives on if it can.
+fn what_is_left_by_a_hook_can_write_no_more() {
+    let bundle = Bundle::new();
+    let pids = bundle.folder().join("pids");
+    let told = bundle.folder().join("told");
+    let write = format!(
+        "echo $$ >>{}; while echo x; do sleep 0.01; done; echo told >{}; exec sleep 1000",
+        pids.display(),
+        told.display(),
+    );
+    let leave = script(&format!("trap '' PIPE; sh -c '{write}' 2>/dev/null &"));
+    let _container = Container::created(hook(bundle, "createRuntime", leave));
+    let strays = Strays(pids);
+    wait_for("a write to fail", || told.exists());
+    assert_eq!(strays.alive(), 1);
+}
+
+/// Ignored by the caller, and blocked: by the caller, and by a `run` in the foreground.
+fn hooks_start_with_default_signals() {
+    let (bundle, log) = logging(&KINDS, "cat /proc/self/status");
+    let container = Container::new(bundle.probing(&["exit", "0"]));
+    let ignoring = ignoring("HUP,INT,TERM,PIPE,USR1,CHLD,RTMAX");
+    let _ = run(within(ignoring, &container.command_for("run", &[]))).succeeded();
+    let text = log.text();
+    for field in ["SigBlk:", "SigIgn:"] {
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with(field)).collect();
+        assert_eq!(lines, vec![format!("{field}\t{:016x}", 0); KINDS.len()]);
+    }
+}
+
+/// What starts a program with signals ignored; the test is skipped where there is no such.
+fn ignoring(signals: &str) -> Command {
+    let mut command = Command::new(needs_program("env"));
+    command.arg(format!("--ignore-signal={signals}"));
+    let mut tried = Command::new(command.get_program());
+    tried.args(command.get_args()).arg("true");
+    if run(tried).code != 0 {
+        skip("env(1) can't have signals ignored here");
+    }
+    command
+}
+
+fn hooks_work_where_the_caller_ignores_sigchld() {
+    let call = |container: &Container, name: &str| {
+        run(within(ignoring("CHLD"), &container.command_for(name, &[])))
+    };
+    let (bundle, log) = logging(&KINDS, "echo KIND");
+    let container = Container::new(bundle.probing(&["exit", "0"]));
+    for name in ["create", "start"] {
+        let _ = call(&container, name).succeeded();
+    }
+    container.wait_stopped();
+    let _ = call(&container, "delete").succeeded();
+    assert_eq!(log.lines(), KINDS);
+    for kind in KINDS {
+        let mut failing = script("echo why; exit 3");
+        failing["timeout"] = json!(20);
+        let bundle = hook(Bundle::new().with_shell(), kind, failing).probing(&["exit", "7"]);
+        let container = Container::new(bundle);
+        let output = call(&container, "run");
+        let text = format!("error running {kind} hook #0: exit status 3, output: why");
+        assert!(output.stderr.contains(&text), "{output:#?}");
+        assert_eq!(output.code, if kind == "poststop" { 7 } else { 255 }, "{output:#?}");
+    }
+    // Through a hop.
+    let other = Container::running(Bundle::new());
+    let network = format!("/proc/{}/ns/net", other.pid());
+    let (bundle, log) = logging(&KINDS[..3], "echo KIND");
+    let bundle = bundle.namespace("network", Some(&network));
+    let container = Container::new(bundle.probing(&["exit", "0"]));
+    let _ = call(&container, "create").succeeded();
+    assert_eq!(log.lines(), KINDS[..3]);
+}
+
+fn hooks_can_not_change_their_state() {
+    for kind in KINDS {
+        let change = "if (echo changed >&0) 2>/dev/null; then exit 9; fi; cat >/dev/null";
+        let bundle = hook(Bundle::new().with_shell(), kind, script(change));
+        let output = Container::new(bundle.probing(&["exit", "0"])).call("run", &[]);
+        assert!(!output.stderr.contains("exit status 9"), "{kind}: {output:#?}");
+    }
+}
+
+/// So that a terminal's signals and stops are not theirs.
+fn hooks_lead_a_session() {
+    for kind in KINDS {
+        // One in the container's pid namespace, with the host's /proc, does not find itself there.
+        if kind == "createContainer" {
+            continue;
+        }
+        let (bundle, log) = logging(&[kind], "cat /proc/$$/stat");
+        let container = Container::new(bundle.probing(&["exit", "0"]));
+        let _ = container.call("run", &[]).succeeded();
+        let text = log.text();
+        let fields: Vec<&str> = text.split_whitespace().collect();
+        assert_eq!((fields[0], fields[0]), (fields[4], fields[5]), "{kind}: group and session");
+    }
+}
+
+/// Opening a fifo would wait for ever, and a device may have no end.
+fn config_that_is_no_file_is_refused() {
+    let replace = |by: &dyn Fn(&Path)| {
+        let container = Container::new(Bundle::new());
+        let config = container.bundle().path().join("config.json");
+        fs::remove_file(&config).unwrap();
+        by(&config);
+        for name in ["create", "run"] {
+            let output = container.call(name, &[]).failed_with("config.json");
+            assert!(output.stderr.contains("regular file"), "{output:#?}");
+        }
+    };
+    replace(&|config| {
+        let mode = sys::nix::sys::stat::Mode::from_bits_truncate(0o600);
+        sys::nix::unistd::mkfifo(config, mode).unwrap();
+    });
+    replace(&|config| std::os::unix::fs::symlink("/dev/zero", config).unwrap());
+}
+
+fn documents_without_end_are_refused() {
+    let container = Container::running(Bundle::new());
+    let zero = "/dev/zero";
+    let limited = |command: Command| {
+        // What is not bounded comes to its end here.
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", r#"ulimit -v 600000; exec "$@""#, "sh"]);
+        run(within(shell, &command))
+    };
+    let refused = |command: Command| {
+        let _ = limited(command).failed_with("longer than 64 MiB");
+    };
+    refused(container.command_for("exec", &["--process", zero]));
+    refused(container.command_for("update", &["--resources", zero]));
+    refused(container.command(&["mounts", "add", container.id(), zero]));
+    let new = Container::new(Bundle::new());
+    refused(new.command_for("create", &["--config", zero]));
 }

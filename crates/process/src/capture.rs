@@ -1,0 +1,170 @@
+//! What a program writes: read through a pipe while it runs, and kept only in part, however much it
+//! is.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Child;
+use std::time::{Duration, Instant};
+use sys::nix::fcntl::{FcntlArg, OFlag, fcntl};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::unistd::{pipe2, read};
+use sys::{Errno, process};
+
+/// How much is kept of the beginning, and how much of the end, where errors tend to be. An error
+/// quotes all of it.
+const KEPT: usize = 512;
+
+/// How much is read at once: what a pipe holds, unless its writer has made it larger.
+const PIPE: usize = 64 * 1024;
+
+/// The reading end of a pipe, and what has come out of it.
+///
+/// Whoever still writes when this goes gets EPIPE, and SIGPIPE.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    /// None once nobody has the pipe open for writing.
+    pipe: Option<OwnedFd>,
+    kept: Kept,
+}
+
+impl Capture {
+    /// The reading end, and the one for a program to write to.
+    pub fn new() -> io::Result<(Self, OwnedFd)> {
+        let (pipe, writer) = pipe2(OFlag::O_CLOEXEC)?;
+        // What is there to be read may be taken by another reader: the program can open the pipe
+        // for reading too. The other end is not to know of this.
+        fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        Ok((Self { pipe: Some(pipe), kept: Kept::default() }, writer))
+    }
+
+    /// Reads until `child` has ended, whoever else has the pipe open then; whether it did before
+    /// the deadline. It remains to be reaped.
+    pub fn await_end(&mut self, child: &Child, deadline: Option<Instant>) -> sys::Result<bool> {
+        let pidfd = process::pidfd_open(child.id().cast_signed())?;
+        loop {
+            let (has_ended, has_output) = self.poll(&pidfd, deadline)?;
+            // Also while it writes, which may be without a pause.
+            let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            if has_output || has_ended {
+                self.read_once();
+            }
+            if has_ended || is_late {
+                return Ok(has_ended);
+            }
+        }
+    }
+
+    /// Waits until something happens, or the deadline: whether the process has ended, and whether
+    /// there is something to read, be it the end.
+    fn poll(&self, pidfd: &OwnedFd, deadline: Option<Instant>) -> sys::Result<(bool, bool)> {
+        let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
+            // Rounded up, so that it is not woken before. What is longer than poll can express is
+            // cut into several.
+            let left = deadline.saturating_duration_since(Instant::now()).as_millis();
+            PollTimeout::try_from(left.saturating_add(1)).unwrap_or(PollTimeout::MAX)
+        });
+        let mut polled = vec![PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        polled.extend(self.pipe.iter().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut polled, timeout) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok((false, false)),
+            Err(errno) => return Err(errno),
+        }
+        let ready = |at: usize| polled.get(at).and_then(PollFd::any).unwrap_or(false);
+        Ok((ready(0), ready(1)))
+    }
+
+    /// Reads what is there, but not more than a pipe holds, or one that writes all the time would
+    /// never let go of us.
+    fn read_once(&mut self) {
+        let Some(pipe) = &self.pipe else { return };
+        let mut bytes = vec![0; PIPE];
+        match read(pipe, &mut bytes) {
+            Ok(length @ 1..) => self.kept.add(bytes.get(..length).unwrap_or_default()),
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            // The output only explains an error, so that it can't be read is not worth another.
+            Ok(0) | Err(_) => self.pipe = None,
+        }
+    }
+
+    /// What it has written, without the space around it.
+    pub fn text(&self) -> String {
+        self.kept.text()
+    }
+}
+
+/// The moment that is `seconds` away, if there is such.
+pub(crate) fn deadline(seconds: Option<i64>) -> Option<Instant> {
+    let seconds = u64::try_from(seconds?).ok()?;
+    Instant::now().checked_add(Duration::from_secs(seconds))
+}
+
+/// The beginning and the end of what was written, at most [`KEPT`] bytes of each.
+#[derive(Debug, Default)]
+struct Kept {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    left_out: usize,
+}
+
+impl Kept {
+    fn add(&mut self, bytes: &[u8]) {
+        let room = KEPT.saturating_sub(self.head.len()).min(bytes.len());
+        let (head, rest) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+        self.head.extend_from_slice(head);
+        let last = rest.get(rest.len().saturating_sub(KEPT)..).unwrap_or(rest);
+        self.tail.extend_from_slice(last);
+        let excess = self.tail.len().saturating_sub(KEPT);
+        self.tail.drain(..excess);
+        self.left_out = self.left_out.saturating_add(rest.len() - last.len() + excess);
+    }
+
+    fn text(&self) -> String {
+        let mark = format!(" [{} bytes left out] ", self.left_out);
+        let mark = if self.left_out > 0 { mark.as_bytes() } else { b"" };
+        let all = [&self.head, mark, &self.tail].concat();
+        // One byte for one: what is no text must not make it longer than errors may be.
+        String::from_utf8_lossy(all.trim_ascii()).replace(char::REPLACEMENT_CHARACTER, "?")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn kept(chunks: &[&[u8]]) -> String {
+        let mut kept = Kept::default();
+        for chunk in chunks {
+            kept.add(chunk);
+        }
+        assert!(kept.head.len() <= KEPT && kept.tail.len() <= KEPT);
+        kept.text()
+    }
+
+    #[test]
+    fn what_is_short_is_kept_whole() {
+        assert_eq!(kept(&[]), "");
+        assert_eq!(kept(&[b" a", b"b\n"]), "ab");
+        let text = vec![b'x'; 2 * KEPT];
+        assert_eq!(kept(&[&text]).as_bytes(), text);
+        assert_eq!(kept(&text.iter().map(std::slice::from_ref).collect::<Vec<_>>()).len(), 1024);
+    }
+
+    #[test]
+    fn of_what_is_long_the_beginning_and_the_end_are_kept() {
+        let text = [b"first".to_vec(), vec![b'x'; 5000], b"last".to_vec()].concat();
+        let left_out = text.len() - 2 * KEPT;
+        for size in [1, 7, KEPT, KEPT + 1, 3000, text.len()] {
+            let chunks: Vec<&[u8]> = text.chunks(size).collect();
+            let text = kept(&chunks);
+            assert!(text.starts_with("first") && text.ends_with("last"), "{size}: {text}");
+            assert!(text.contains(&format!("x [{left_out} bytes left out] x")), "{size}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_does_not_get_longer() {
+        assert_eq!(kept(&[b"a\xff\xfeb"]), "a??b");
+    }
+}
