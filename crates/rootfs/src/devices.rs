@@ -2,6 +2,7 @@
 
 use crate::build::Built;
 use crate::layout::{DevicePlan, Layout};
+use crate::masks::clone_node;
 use crate::step::{During, Fault, Result, Step};
 use crate::target::{Kind, find, find_or_make, parent_of, stat_type};
 use std::ffi::{CStr, CString};
@@ -157,15 +158,18 @@ fn set_mode(dir: &Scratch, name: &CStr, device: Device, mode: Mode) -> sys::Resu
     fchmodat(AT_FDCWD, path.as_str(), mode, FchmodatFlags::FollowSymlink)
 }
 
+/// Binds a node of the host's, of which a container that the host's root is mapped in must change
+/// neither mode nor owner nor times.
 fn bind_host_node(dir: &Scratch, name: &CStr, device: Device, path: &CStr) -> sys::Result<()> {
-    let clone = mount::open_tree(AT_FDCWD, path, Depth::One, true)?;
+    let clone = clone_node(path)?;
     if !device.is(&fstat(&clone)?) {
         return Err(Errno::ENODEV);
     }
     mount::move_mount(&clone, make_file(dir, name, 0o666)?, c"")
 }
 
-/// Binds the terminal behind `slave` to /dev/console.
+/// Binds the terminal behind `slave` to /dev/console. It is the container's own, made for it in its
+/// devpts, so that its mode and owner may be changed, as those who log in do.
 pub(crate) fn bind_console(built: &Built, slave: impl AsFd) -> sys::Result<()> {
     let dev = find(built.root(), c"dev")?;
     let found = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;

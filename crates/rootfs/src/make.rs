@@ -4,13 +4,14 @@ use crate::build::Built;
 use crate::cgroup::{Made, make_view};
 use crate::copyup;
 use crate::layout::{Context, MountPlan, Source, What};
+use crate::masks::HARMLESS;
 use crate::step::{During, Fault, Result, Step};
 use crate::target::{Kind, find, find_directory, find_or_make, find_without_links, stat_type};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::Errno;
 use sys::fs::Scratch;
-use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
+use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::{AT_FDCWD, OFlag, openat};
 use sys::nix::mount::{MntFlags, MsFlags, umount2};
 use sys::nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
@@ -177,7 +178,9 @@ fn file_system(
     let mount = match made {
         // Without a network namespace of one's own a user namespace gets no new sysfs.
         Err(Fault { errno: Errno::EPERM, .. }) if name == c"sysfs" => {
-            let change = plan.options.on_clone(first_attributes(plan));
+            // The host's has more mounted in it than a new one would have had; and what is the
+            // host's root's can be changed by a container that this user is mapped in.
+            let change = plan.options.on_clone(first_attributes(plan) | HARMLESS | ATTR_NODEV);
             mount::open_tree_with(AT_FDCWD, c"/sys", Depth::Tree, &change)
                 .map(Scratch::from)
                 .during(Step::Source)?

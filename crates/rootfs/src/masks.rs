@@ -6,16 +6,28 @@ use crate::layout::Layout;
 use crate::make;
 use crate::step::{During, Fault, Result, Step};
 use crate::target::{find, stat_type};
+use std::ffi::CStr;
 use std::os::fd::AsFd;
 use sys::Errno;
 use sys::fs::Scratch;
-use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
+use sys::mount::{self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{SFlag, major, minor};
 
+/// How a file of the host's is bound that is not for the container to change: through a read-only
+/// mount its mode, owner and times can't be. A device can still be opened for writing.
+pub(crate) const HARMLESS: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NOEXEC;
+
+/// A clone of the host's node at `path` that its mode, owner and times can't be changed by. A link
+/// is cloned as what it is.
+pub(crate) fn clone_node(path: &CStr) -> sys::Result<Scratch> {
+    let harmless = Attributes { set: HARMLESS, ..Attributes::default() };
+    mount::open_tree_with_nofollow(AT_FDCWD, path, Depth::One, &harmless).map(Scratch::from)
+}
+
 /// A clone of the host's null device, which the container has no part in; checked to be one.
 pub(crate) fn clone_null() -> sys::Result<Scratch> {
-    let null = Scratch::from(mount::open_tree(AT_FDCWD, c"/dev/null", Depth::One, true)?);
+    let null = clone_node(c"/dev/null")?;
     let (kind, stat) = stat_type(&null)?;
     let is_null = kind == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
     if is_null { Ok(null) } else { Err(Errno::ENODEV) }
@@ -89,5 +101,7 @@ fn clone(mount: impl AsFd) -> sys::Result<Scratch> {
 }
 
 fn empty_directory() -> sys::Result<Scratch> {
-    make::simple(c"tmpfs", &[(c"nr_blocks", c"1"), (c"nr_inodes", c"1")], ATTR_RDONLY)
+    // The one inode is the directory's own.
+    let limits = [(c"nr_blocks", c"1"), (c"nr_inodes", c"1")];
+    make::simple(c"tmpfs", &limits, HARMLESS | ATTR_NODEV)
 }
