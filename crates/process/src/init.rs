@@ -84,7 +84,7 @@ pub(crate) fn become_root(keep_groups: bool) -> Result<(), Fault> {
 /// Makes what the container sees, and changes to it.
 fn make_root(plan: &Plan, channel: BorrowedFd) -> Result<Built, Fault> {
     let layout = &plan.inputs.layout;
-    let built = layout.build(&mut || enter_cgroup(plan, channel))?;
+    let mut built = layout.build(&mut || enter_cgroup(plan, channel))?;
     if plan.has_runtime_hooks || !plan.hooks.create.is_empty() {
         tell(channel, Kind::Hooks)?;
         expect(channel, Kind::Continue)?;
@@ -96,7 +96,7 @@ fn make_root(plan: &Plan, channel: BorrowedFd) -> Result<Built, Fault> {
         layout.bind_console(&built, slave.as_fd())?;
         console::take(&slave)?;
     }
-    layout.finish(&built)?;
+    layout.finish(&mut built)?;
     Ok(built)
 }
 

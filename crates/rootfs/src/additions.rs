@@ -12,7 +12,7 @@ use crate::make::{clone_source, detached, make_mount};
 use crate::step::Fault;
 use crate::target::find;
 use oci_spec::runtime::Spec;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use sys::Errno;
@@ -33,7 +33,7 @@ impl Additions {
     /// Sources of bind mounts are relative to `bundle`. What would show the host's namespaces, or
     /// takes the container itself to make, is refused.
     pub fn plan(spec: &Spec, bundle: &Path, context: Context) -> Result<Self, Error> {
-        let mut mounts = plan_mounts(spec, bundle, &context)?;
+        let (mut mounts, _) = plan_mounts(spec, bundle, &context)?;
         for plan in &mut mounts {
             make(plan, &context)?;
         }
@@ -44,13 +44,13 @@ impl Additions {
     /// can't be, none is.
     pub fn attach(&self, root: OwnedFd) -> Result<(), Fault> {
         let mut built = Built::at(Scratch::from(root));
-        let mut attached: Vec<CString> = Vec::new();
+        let mut attached: Vec<&CStr> = Vec::new();
         let mut all = || -> Result<(), Fault> {
             for plan in &self.mounts {
                 let made = make_mount(&self.context, plan, None, &mut built);
                 made.map_err(|fault| fault.at(plan.index))?;
                 if !matches!(plan.what, What::Remount) {
-                    attached.push(plan.destination.clone());
+                    attached.push(&plan.place.path);
                 }
             }
             built.protect()
@@ -83,7 +83,7 @@ pub fn remove_mount(root: &OwnedFd, destination: &Path) -> sys::Result<()> {
 /// Makes what is not made yet.
 fn make(plan: &mut MountPlan, context: &Context) -> Result<(), Error> {
     if let Some(why) = refusal(plan, context) {
-        let destination = plan.destination.to_string_lossy();
+        let destination = plan.place.path.to_string_lossy();
         return Err(Error(format!("mounts[{}] {destination}: {why}", plan.index)));
     }
     let failed = |fault: Fault, plan: &MountPlan| {

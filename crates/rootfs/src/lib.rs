@@ -20,6 +20,7 @@ mod make;
 mod masks;
 mod options;
 mod pivot;
+mod place;
 mod step;
 mod sysctl;
 mod target;

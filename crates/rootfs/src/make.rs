@@ -6,7 +6,7 @@ use crate::copyup;
 use crate::layout::{Context, MountPlan, Source, What};
 use crate::masks::HARMLESS;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Kind, find, find_directory, find_or_make, find_without_links, stat_type};
+use crate::target::{Kind, again, stat_type};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::Errno;
@@ -25,23 +25,24 @@ pub(crate) fn make_mount(
     early: Option<Scratch>,
     built: &mut Built,
 ) -> Result<()> {
-    match &plan.what {
-        What::Bind { source, depth } => bind(plan, source, *depth, early, built.root()),
-        What::Remount => remount(plan, built),
-        What::Cgroup => {
-            let target = mount_point(plan, || Ok(Kind::Directory), built.root())?;
-            let view = make_view(
-                &context.cgroup,
-                context.cgroup_namespace,
-                &plan.options,
-                target.as_fd(),
-            )?;
-            match view {
-                Made::Detached(view) => finish_mount(plan, view.as_fd(), &target),
-                Made::Attached(view) => finish_attributes(plan, view.as_fd()),
-            }
-        }
-        What::FileSystem { name, made } => file_system(plan, name, made.as_ref(), built),
+    let mount = match &plan.what {
+        What::Bind { source, depth } => bind(plan, source, *depth, early, built)?,
+        What::Remount => return remount(plan, built),
+        What::Cgroup => Some(cgroup(context, plan, built)?),
+        What::FileSystem { name, made } => Some(file_system(plan, name, made.as_ref(), built)?),
+    };
+    if let Some(mount) = mount {
+        built.keep(plan, mount);
+    }
+    Ok(())
+}
+
+fn cgroup(context: &Context, plan: &MountPlan, built: &Built) -> Result<Scratch> {
+    let target = mount_point(plan, || Ok(Kind::Directory), built)?;
+    let in_namespace = context.cgroup_namespace;
+    match make_view(&context.cgroup, in_namespace, &plan.options, target.as_fd())? {
+        Made::Detached(view) => finish_mount(plan, view.as_fd(), &target).map(|()| view),
+        Made::Attached(view) => finish_attributes(plan, view.as_fd()).map(|()| view),
     }
 }
 
@@ -78,8 +79,8 @@ fn bind(
     source: &Source,
     depth: Depth,
     early: Option<Scratch>,
-    root: BorrowedFd,
-) -> Result<()> {
+    built: &Built,
+) -> Result<Option<Scratch>> {
     let cloned;
     let mut changed = false;
     let tree = match (early, source) {
@@ -103,12 +104,14 @@ fn bind(
         let (kind, _) = stat_type(tree)?;
         Ok(if kind == SFlag::S_IFDIR { Kind::Directory } else { Kind::File })
     };
-    let target = mount_point(plan, kind, root)?;
+    let target = mount_point(plan, kind, built)?;
     if changed {
-        return mount::move_mount(tree, &target, c"").during(Step::Attach);
+        mount::move_mount(tree, &target, c"").during(Step::Attach)?;
+    } else {
+        change(tree, Depth::One, &plan.options.attributes)?;
+        finish_mount(plan, tree, &target)?;
     }
-    change(tree, Depth::One, &plan.options.attributes)?;
-    finish_mount(plan, tree, &target)
+    plan.is_kept.then(|| again(tree)).transpose().during(Step::Source)
 }
 
 /// Applies what concerns the whole tree and the propagation, and attaches the mount.
@@ -142,12 +145,10 @@ fn change(mount: BorrowedFd, depth: Depth, attributes: &Attributes) -> Result<()
 }
 
 fn remount(plan: &MountPlan, built: &mut Built) -> Result<()> {
-    let target = find(built.root(), &plan.destination).during(Step::MountPoint)?;
+    let target = built.find(&plan.place).during(Step::MountPoint)?;
     if plan.options.attributes.clear & ATTR_RDONLY != 0 {
         // The later entry counts, though the earlier one's turn would come last.
-        let id = |mount: &Scratch| sys::fs::mount_facts(mount).ok().map(|facts| facts.id);
-        let remounted = id(&target);
-        built.read_only_later.retain(|(_, mount)| id(mount) != remounted);
+        built.forget_read_only(&plan.place, &target);
     }
     if plan.options.bind.is_none() && !plan.options.parameters.is_empty() {
         let fs = Scratch::from(mount::fspick(&target).during(Step::Remount)?);
@@ -163,12 +164,12 @@ fn file_system(
     plan: &MountPlan,
     name: &CStr,
     by_host: Option<&OwnedFd>,
-    built: &mut Built,
-) -> Result<()> {
+    built: &Built,
+) -> Result<Scratch> {
     if plan.covers_proc && name != c"proc" {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));
     }
-    let target = mount_point(plan, || Ok(Kind::Directory), built.root())?;
+    let target = mount_point(plan, || Ok(Kind::Directory), built)?;
     let mode = default_mode(plan, name, &target)?;
     let made = match by_host {
         Some(tree) => taken_over(tree, mode),
@@ -195,12 +196,7 @@ fn file_system(
         sys::fs::set_xattr(&path, c"security.selinux", label.as_bytes()).during(Step::Label)?;
     }
     finish_mount(plan, mount.as_fd(), &target)?;
-    if plan.defers_read_only() {
-        built.read_only_later.push((plan.index, mount));
-    } else if name == c"proc" && plan.options.attributes.set & ATTR_RDONLY == 0 {
-        built.proc = Some(mount);
-    }
-    Ok(())
+    Ok(mount)
 }
 
 /// A new file system as a detached mount that the host's side makes, with its defaults for what only
@@ -313,10 +309,10 @@ fn classic_below(
 fn mount_point(
     plan: &MountPlan,
     kind: impl FnOnce() -> sys::Result<Kind>,
-    root: BorrowedFd,
+    built: &Built,
 ) -> Result<Scratch> {
     if plan.ordinary {
-        match find_directory(root, &plan.destination) {
+        match built.find_directory(&plan.place) {
             Err(Errno::ENOTDIR | Errno::ELOOP) => {
                 return Err(Fault::new(Step::MountPointNotOrdinary, Errno::ENOTDIR));
             }
@@ -324,14 +320,14 @@ fn mount_point(
             found => return found.during(Step::MountPoint),
         }
     }
-    match find_without_links(root, &plan.destination) {
+    let point = match built.find_without_links(&plan.place) {
         // Where no link leads elsewhere, the path itself says that it is not in /proc.
         Ok(point) if !plan.names_proc => return Ok(point),
-        Ok(_) | Err(Errno::ENOENT | Errno::ELOOP) => {}
-        Err(errno) => return Err(Fault::new(Step::MountPoint, errno)),
-    }
-    let kind = kind().during(Step::MountPoint)?;
-    let point = find_or_make(root, &plan.destination, kind).during(Step::MountPoint)?;
+        Err(Errno::ENOENT) => kind().and_then(|kind| built.make(&plan.place, kind)),
+        Err(Errno::ELOOP) => kind().and_then(|kind| built.find_or_make(&plan.place, kind)),
+        found => found,
+    };
+    let point = point.during(Step::MountPoint)?;
     if !plan.allowed_in_proc && file_system_type(&point)? == PROC_SUPER_MAGIC {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));
     }

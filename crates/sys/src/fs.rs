@@ -44,15 +44,20 @@ pub struct MountFacts {
 
 /// Asks which mount `file` is on (statx(2), `STATX_MNT_ID`).
 pub fn mount_facts(file: impl AsFd) -> Result<MountFacts> {
+    mount_facts_at(file, c"")
+}
+
+/// [`mount_facts`] of what is at `path` below `dir`, following links; an empty one is `dir` itself.
+pub fn mount_facts_at(dir: impl AsFd, path: &CStr) -> Result<MountFacts> {
     let mut out = MaybeUninit::<libc::statx>::zeroed();
-    let fd = file.as_fd().as_raw_fd();
-    // SAFETY: `out` is a statx buffer and the empty path is a C string; both outlive the call.
+    let fd = dir.as_fd().as_raw_fd();
+    // SAFETY: `out` is a statx buffer and `path` is a C string; both outlive the call.
     check(unsafe {
         libc::syscall(
             libc::SYS_statx,
             fd,
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
+            path.as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_NO_AUTOMOUNT,
             libc::STATX_MNT_ID,
             out.as_mut_ptr(),
         )
