@@ -241,14 +241,14 @@ fn hop(exec: &mut Exec, channel: &OwnedFd) -> Result<(), Fault> {
 }
 
 /// From the host into the container, by one setns(2) on its init.
-fn enter(exec: &Exec, namespaces: CloneFlags) -> Result<(), Fault> {
+fn enter(exec: &mut Exec, namespaces: CloneFlags) -> Result<(), Fault> {
     settle::enter_cgroups(exec.target.entries.iter())?;
     if !exec.affinity.is_given {
         settle::reset_affinity()?;
     } else if !exec.affinity.last.is_empty() {
         schedule::set_affinity(&exec.affinity.last).during(Stage::Affinity)?;
     }
-    settle::adjust_oom_score(&exec.task)?;
+    settle::begin(&mut exec.task)?;
     process::set_dumpable(false).during(Stage::Session)?;
     if !namespaces.is_empty() {
         setns(&exec.target.pidfd, namespaces).during(Stage::EnterContainer)?;

@@ -55,6 +55,8 @@ pub enum Stage {
     ConsoleSocket,
     /// Giving stdio to the user; the index is the descriptor.
     Stdio,
+    /// Binding /dev/null for those of stdio that are it.
+    NullStdio,
     /// Entering `process.cwd`.
     WorkingDirectory,
     /// The working directory turned out to be outside the container.
@@ -96,7 +98,7 @@ pub enum Stage {
 }
 
 /// The stages in the order of their numbers on the wire; steps of the rootfs follow after them.
-const NUMBERED: [Stage; 41] = [
+const NUMBERED: [Stage; 42] = [
     Stage::Channel,
     Stage::JoinNamespace,
     Stage::EnterContainer,
@@ -119,6 +121,7 @@ const NUMBERED: [Stage; 41] = [
     Stage::Terminal,
     Stage::ConsoleSocket,
     Stage::Stdio,
+    Stage::NullStdio,
     Stage::WorkingDirectory,
     Stage::WorkingDirectoryOutside,
     Stage::Scheduler,

@@ -45,8 +45,8 @@ fn stages(
 }
 
 /// What a process does in fresh namespaces before it looks at any file.
-fn enter(plan: &Plan, channel: BorrowedFd) -> Result<(), Fault> {
-    settle::adjust_oom_score(&plan.task)?;
+fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
+    settle::begin(&mut plan.task)?;
     let namespaces = &plan.inputs.namespaces;
     if namespaces.new.contains(CloneFlags::CLONE_NEWUSER) {
         expect(channel, Kind::Mapped)?;

@@ -58,9 +58,16 @@ pub(crate) fn abandoned() -> ! {
     process::exit_now(NOT_RUN)
 }
 
-/// Adjusts how soon the OOM killer takes this process. While paths still are the host's: its /proc
-/// is one.
-pub(crate) fn adjust_oom_score(task: &Task) -> Result<(), Fault> {
+/// What is done while paths still are the host's.
+pub(crate) fn begin(task: &mut Task) -> Result<(), Fault> {
+    if task.given.console.is_none() {
+        task.stdio = Some(identity::guard_stdio()?);
+    }
+    adjust_oom_score(task)
+}
+
+/// Adjusts how soon the OOM killer takes this process: by the host's /proc, which is one.
+fn adjust_oom_score(task: &Task) -> Result<(), Fault> {
     match &task.oom_score {
         Some(score) => sys::fs::write_file(c"/proc/self/oom_score_adj", score.as_bytes())
             .during(Stage::OomScore),
@@ -125,7 +132,7 @@ pub(crate) fn settle(task: &mut Task, place: &Place) -> Result<(), Fault> {
         let file = (place.open_own_proc)(label.file).during(Stage::Label)?;
         sys::fs::write_once(file, label.value.as_bytes()).during(Stage::Label)?;
     }
-    identity::own_stdio(&task.identity, process::stdio().each_ref().map(AsFd::as_fd))?;
+    identity::own_stdio(task)?;
     umask(task.identity.umask.unwrap_or(place.umask));
     let directory = task.program.as_ref().map(|program| program.cwd.as_c_str());
     let below = place.makes_cwd.then_some(place.root);

@@ -30,6 +30,7 @@ pub use build::Built;
 pub use cgroup::{CgroupView, ControllerView};
 pub use external::{ExternalMount, external_mounts, make_mount_points, open_in, without_links};
 pub use layout::{Context, Layout};
+pub use masks::clone_null;
 pub use options::{MOUNT_OPTIONS, is_propagation};
 pub use step::{Fault, Step};
 pub use target::make_directories;

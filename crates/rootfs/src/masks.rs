@@ -27,7 +27,7 @@ pub(crate) fn clone_node(path: &CStr) -> sys::Result<Scratch> {
 }
 
 /// A clone of the host's null device, which the container has no part in; checked to be one.
-pub(crate) fn clone_null() -> sys::Result<Scratch> {
+pub fn clone_null() -> sys::Result<Scratch> {
     let null = clone_node(c"/dev/null")?;
     let (kind, stat) = stat_type(&null)?;
     let is_null = kind == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
