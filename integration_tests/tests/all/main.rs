@@ -18,6 +18,7 @@ mod faults;
 mod hooks;
 mod killed;
 mod lifecycle;
+mod masks;
 mod memory_policy;
 mod mounts;
 mod namespaces;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         hooks::TESTS,
         killed::TESTS,
         lifecycle::TESTS,
+        masks::TESTS,
         memory_policy::TESTS,
         mounts::TESTS,
         namespaces::TESTS,
