@@ -125,14 +125,14 @@ impl fmt::Display for Access {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Character,
     Block,
 }
 
 /// Some devices: those of a kind, a major and a minor number, or of any where it's `None`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Devices {
     kind: Option<Kind>,
     major: Option<u32>,

@@ -173,13 +173,14 @@ fn stages(
 }
 
 /// From the host into the container.
-fn enter(exec: &Exec) -> Result<(), Fault> {
+fn enter(exec: &mut Exec) -> Result<(), Fault> {
     settle::enter_cgroups(exec.target.entries.iter())?;
     if !exec.affinity.is_given {
         settle::reset_affinity()?;
     } else if !exec.affinity.last.is_empty() {
         schedule::set_affinity(&exec.affinity.last).during(Stage::Affinity)?;
     }
+    settle::guard_stdio(&mut exec.task)?;
     settle::adjust_oom_score(&exec.task)?;
     // Of a user, who is not before: then only root could write to its files in /proc.
     process::set_dumpable(false).during(Stage::Session)?;

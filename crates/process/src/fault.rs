@@ -57,6 +57,8 @@ pub enum Stage {
     ConsoleSocket,
     /// Giving stdio to the user; the index is the descriptor.
     Stdio,
+    /// Binding /dev/null for those of stdio that are it.
+    NullStdio,
     /// Entering `process.cwd`.
     WorkingDirectory,
     /// The working directory turned out to be outside the container.
@@ -98,7 +100,7 @@ pub enum Stage {
 }
 
 /// The stages in the order of their numbers on the wire; steps of the rootfs follow after them.
-const NUMBERED: [Stage; 42] = [
+const NUMBERED: [Stage; 43] = [
     Stage::Channel,
     Stage::JoinNamespace,
     Stage::EnterContainer,
@@ -122,6 +124,7 @@ const NUMBERED: [Stage; 42] = [
     Stage::Terminal,
     Stage::ConsoleSocket,
     Stage::Stdio,
+    Stage::NullStdio,
     Stage::WorkingDirectory,
     Stage::WorkingDirectoryOutside,
     Stage::Scheduler,

@@ -1,13 +1,16 @@
 //! Giving up: user and groups, capabilities, `no_new_privs`, the filter; in the only order that works.
 
+use crate::Error;
 use crate::capabilities::{Sets, numbers};
 use crate::fault::{During, Fault, Stage};
 use crate::task::{Identity, Task};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use sys::credentials::{self, Capabilities, CapabilitySet};
+use sys::fs::Scratch;
+use sys::nix::fcntl::{OFlag, open};
 use sys::nix::libc;
-use sys::nix::sys::stat::{FileStat, SFlag, fstat, major, minor};
-use sys::nix::unistd::{Gid, Uid, fchown};
+use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat, major, minor};
+use sys::nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown};
 use sys::{Errno, process, seccomp};
 
 const CAP_SETGID: CapabilitySet = 1 << 6;
@@ -83,17 +86,67 @@ fn may_set_groups() -> bool {
     credentials::capget().is_ok_and(|sets| sets.effective & CAP_SETGID != 0)
 }
 
+/// What stdin, stdout and stderr are, those of them that are open.
+pub(crate) type Stdio = [Option<FileStat>; 3];
+
+fn look_at_stdio() -> Result<Stdio, Fault> {
+    let mut found = [None; 3];
+    for (index, (file, found)) in process::stdio().into_iter().zip(&mut found).enumerate() {
+        *found = match fstat(file) {
+            Err(Errno::EBADF) => None,
+            looked => Some(looked.map_err(|errno| Fault::at(Stage::Stdio, index, errno))?),
+        };
+    }
+    Ok(found)
+}
+
+/// Has those of stdin, stdout and stderr that are the host's null device be it through a read-only
+/// mount: the container could change its mode, owner and times otherwise. While paths still are the
+/// host's.
+///
+/// Who may not clone mounts, or has no /dev/null, is nobody whose container could.
+pub(crate) fn guard_stdio() -> Result<Stdio, Fault> {
+    let found = look_at_stdio()?;
+    if !found.iter().flatten().any(is_null) {
+        return Ok(found);
+    }
+    let open_null = || -> sys::Result<Scratch> {
+        let null = rootfs::clone_null()?;
+        let path = sys::fs::proc_fd_path(&null);
+        let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        open(path.as_str(), flags, Mode::empty()).map(Scratch::from)
+    };
+    let null = match open_null() {
+        Err(Errno::EPERM | Errno::ENOENT) => return Ok(found),
+        opened => opened.during(Stage::NullStdio)?,
+    };
+    let nulls = found.iter().enumerate();
+    for (index, _) in nulls.filter(|(_, stat)| stat.as_ref().is_some_and(is_null)) {
+        match index {
+            0 => dup2_stdin(&null),
+            1 => dup2_stdout(&null),
+            _ => dup2_stderr(&null),
+        }
+        .during(Stage::NullStdio)?;
+    }
+    Ok(found)
+}
+
+/// [`guard_stdio`] for a process that somebody else makes, which gets ours.
+pub fn guard_own_stdio() -> Result<(), Error> {
+    let what = "binding /dev/null for stdin, stdout and stderr";
+    guard_stdio().map(drop).map_err(|fault| Error::call(what, fault.errno))
+}
+
 /// Gives stdin, stdout and stderr to the user, so that the program can open them again.
 ///
 /// /dev/null is everybody's and is left alone.
-pub(crate) fn own_stdio(identity: &Identity, stdio: [BorrowedFd; 3]) -> Result<(), Fault> {
-    for (index, file) in stdio.into_iter().enumerate() {
+pub(crate) fn own_stdio(task: &Task) -> Result<(), Fault> {
+    let identity = &task.identity;
+    let known = task.stdio.map_or_else(look_at_stdio, Ok)?;
+    for (index, (file, stat)) in process::stdio().into_iter().zip(known).enumerate() {
         let fault = |errno| Fault::at(Stage::Stdio, index, errno);
-        let stat = match fstat(file) {
-            Ok(stat) => stat,
-            Err(Errno::EBADF) => continue,
-            Err(errno) => return Err(fault(errno)),
-        };
+        let Some(stat) = stat else { continue };
         if stat.st_uid == identity.uid || is_null(&stat) {
             continue;
         }

@@ -58,7 +58,8 @@ pub(crate) fn launch(
 }
 
 /// What a process does in fresh namespaces before it looks at any file.
-fn enter(plan: &Plan, channel: BorrowedFd) -> Result<(), Fault> {
+fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
+    settle::guard_stdio(&mut plan.task)?;
     let namespaces = &plan.inputs.namespaces;
     if namespaces.new_user() {
         // The parent adjusts the score too.
@@ -102,7 +103,7 @@ pub(crate) fn become_root(keep_groups: bool) -> Result<(), Fault> {
 
 /// Makes what the container sees, and changes to it. `callers` is the umask that hooks have.
 fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Built, Fault> {
-    let built = plan.inputs.layout.build(&mut || enter_cgroup(plan, channel))?;
+    let mut built = plan.inputs.layout.build(&mut || enter_cgroup(plan, channel))?;
     if plan.has_early_hooks() {
         let pid = if plan.parks() {
             park::park(plan, &built, channel, callers)?
@@ -134,7 +135,7 @@ fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Buil
             console::control()?;
         }
     }
-    layout.finish(&built)?;
+    layout.finish(&mut built)?;
     Ok(built)
 }
 

@@ -58,6 +58,15 @@ pub(crate) fn abandoned() -> ! {
     process::exit_now(NOT_RUN)
 }
 
+/// Has no descriptor of the program's be the host's null device with a way to change it. While paths
+/// still are the host's, and once.
+pub(crate) fn guard_stdio(task: &mut Task) -> Result<(), Fault> {
+    if task.given.console.is_none() && task.stdio.is_none() {
+        task.stdio = Some(identity::guard_stdio()?);
+    }
+    Ok(())
+}
+
 /// Adjusts how soon the OOM killer takes this process, and those that it forks. Before a user
 /// namespace is joined, as lowering it takes a privilege on the host.
 pub(crate) fn adjust_oom_score(task: &Task) -> Result<(), Fault> {
@@ -137,7 +146,7 @@ pub(crate) fn settle(task: &mut Task, place: &Place) -> Result<(), Fault> {
     if let Some(label) = &task.label {
         write_own(task, label.file, &label.value).during(Stage::Label)?;
     }
-    identity::own_stdio(&task.identity, process::stdio().each_ref().map(AsFd::as_fd))?;
+    identity::own_stdio(task)?;
     umask(task.identity.umask.unwrap_or(place.umask));
     let here = task.program.as_ref().filter(|_| !task.finds_last());
     let directory = here.map(|program| program.cwd.as_c_str());

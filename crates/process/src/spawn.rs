@@ -544,6 +544,7 @@ fn fork_from_hop(new: CloneFlags, channel: &OwnedFd) -> Result<Option<i32>, Faul
 /// In the hop: joins namespaces, prepares the time namespace, and forks init; or makes the namespaces
 /// itself, and is what init will be but for the pid namespace.
 fn hop(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
+    settle::guard_stdio(&mut plan.task)?;
     settle::adjust_oom_score(&plan.task)?;
     let by_root = geteuid().is_root();
     if plan.inputs.namespaces.needs_hop() {

@@ -2,6 +2,7 @@
 //! `process` and its surroundings say, in the form that the last stages use.
 
 use crate::capabilities::{Sets, number_name};
+use crate::identity::Stdio;
 use crate::memory::Policy;
 use crate::procfs::Procfs;
 use crate::program::Program;
@@ -64,6 +65,8 @@ pub(crate) struct Task {
     pub personality: Option<u64>,
     pub label: Option<Label>,
     pub no_new_privileges: bool,
+    /// What stdin, stdout and stderr are, once that was looked at.
+    pub stdio: Option<Stdio>,
     /// Whether it is in a user namespace that is not the caller's.
     pub user_namespace: bool,
     /// The host's procfs, where something is to be written in it.
@@ -134,6 +137,7 @@ impl Task {
             is_parked: false,
             has_filter: false,
             no_new_privileges: process.and_then(Process::no_new_privileges).unwrap_or(false),
+            stdio: None,
             given,
             user_namespace,
         })
@@ -196,6 +200,7 @@ impl Task {
         match fault.stage {
             Stage::Rlimit => format!("setting process.rlimits[{index}]"),
             Stage::EnterCgroup => format!("entering cgroup hierarchy {index}"),
+            Stage::NullStdio => "binding /dev/null for stdin, stdout and stderr".to_owned(),
             Stage::Stdio => format!("giving descriptor {index} to process.user"),
             Stage::WorkingDirectory => {
                 format!("chdir to cwd (\"{cwd}\") set in config.json failed")

@@ -32,7 +32,7 @@ impl Additions {
     /// takes the container itself to make, is refused. With a user namespace, [`Self::clone_sources`]
     /// is what remains to be done.
     pub fn plan(spec: &Spec, bundle: &Path, context: Context) -> Result<Self, Error> {
-        let mut mounts = plan_mounts(spec, bundle, &context)?;
+        let (mut mounts, _) = plan_mounts(spec, bundle, &context)?;
         for plan in &mut mounts {
             make(plan, &context)?;
         }
@@ -93,7 +93,7 @@ fn added(plan: &MountPlan, mount: BorrowedFd) -> sys::Result<Added> {
 /// Makes what is not made yet.
 fn make(plan: &mut MountPlan, context: &Context) -> Result<(), Error> {
     if let Some(why) = refusal(plan, context) {
-        let destination = plan.destination.to_string_lossy();
+        let destination = plan.place.path.to_string_lossy();
         return Err(Error(format!("mounts[{}] {destination}: {why}", plan.index)));
     }
     let failed = |fault: Fault, plan: &MountPlan| {

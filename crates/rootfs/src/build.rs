@@ -1,10 +1,12 @@
 //! The child's side: carrying a [`Layout`] out, in the order in which it has to be.
 
-use crate::layout::{Layout, Source, What};
+use crate::layout::{Layout, MountPlan, Source, What};
 use crate::live::Live;
 use crate::make::{clone_source, make_mount};
 use crate::options::Options;
+use crate::place::{Base, Place};
 use crate::step::{During, Fault, Result, Step};
+use crate::target::Kind;
 use crate::{devices, masks, pivot, sysctl, target};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,18 +23,27 @@ pub struct Built {
     pub(crate) root: Scratch,
     /// Where the container is there already, what is known of its mounts.
     pub(crate) live: Option<Live>,
-    /// The root of the container's own procfs, which was made here and so is one. Not of one that is
-    /// read-only.
-    pub(crate) proc: Option<Scratch>,
+    /// Some of the mounts that were made, in their order.
+    kept: Vec<Kept>,
+    /// Which of them is the root of the container's own procfs, which was made here and so is one.
+    /// Not of one that is read-only.
+    proc: Option<usize>,
     /// The host's null device, to mask files with.
     pub(crate) null: Option<Scratch>,
-    /// Mounts that become read-only once all is made in them; the index is that of `mounts`.
-    pub(crate) read_only_later: Vec<(usize, Scratch)>,
+}
+
+/// A mount that was made.
+#[derive(Debug)]
+struct Kept {
+    base: Base,
+    mount: Scratch,
+    /// Whether it becomes read-only once all is made in it.
+    read_only_later: bool,
 }
 
 impl Built {
     fn at(root: Scratch) -> Self {
-        Self { root, live: None, proc: None, null: None, read_only_later: Vec::new() }
+        Self { root, live: None, kept: Vec::new(), proc: None, null: None }
     }
 
     /// One to make more mounts in: `root` is the root directory of a container that is there.
@@ -40,12 +51,56 @@ impl Built {
         Self { live: Some(live), ..Self::at(root) }
     }
 
+    /// Keeps what was made of `plan`, if anything is still to be done with it.
+    pub(crate) fn keep(&mut self, plan: &MountPlan, mount: Scratch) {
+        let is_read_only = plan.options.attributes.set & ATTR_RDONLY != 0;
+        let read_only_later = plan.defers_read_only();
+        let is_writable_proc = plan.is_new(c"proc") && !is_read_only;
+        if is_writable_proc {
+            self.proc = Some(self.kept.len());
+        }
+        if plan.is_kept || is_writable_proc || read_only_later {
+            self.kept.push(Kept { base: Base::Mount(plan.index), mount, read_only_later });
+        }
+    }
+
+    /// Keeps what covers entry `index` of `linux.readonlyPaths`.
+    pub(crate) fn keep_cover(&mut self, index: usize, mount: Scratch) {
+        self.kept.push(Kept { base: Base::Cover(index), mount, read_only_later: false });
+    }
+
+    /// A mount that was made, if it was kept.
+    pub(crate) fn kept(&self, base: Base) -> Option<&Scratch> {
+        let at = self.kept.binary_search_by_key(&base, |kept| kept.base).ok()?;
+        self.kept.get(at).map(|kept| &kept.mount)
+    }
+
+    /// Leaves the mount at `place`, which is `found`, as it is.
+    pub(crate) fn forget_read_only(&mut self, place: &Place, found: &Scratch) {
+        if let Some((base, way)) = &place.within
+            && way.is_empty()
+        {
+            let at = self.kept.binary_search_by_key(base, |kept| kept.base);
+            if let Some(kept) = at.ok().and_then(|at| self.kept.get_mut(at)) {
+                kept.read_only_later = false;
+            }
+            return;
+        }
+        // A link may lead to any.
+        let id = |mount: &Scratch| sys::fs::mount_facts(mount).ok().map(|facts| facts.id);
+        let remounted = id(found);
+        for kept in self.kept.iter_mut().filter(|kept| kept.read_only_later) {
+            kept.read_only_later = id(&kept.mount) != remounted;
+        }
+    }
+
     /// Makes read-only what was left until all is made.
     pub(crate) fn protect(&self) -> Result<()> {
         let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
-        for (index, mount) in &self.read_only_later {
-            let set = mount::mount_setattr(mount, Depth::One, &read_only);
-            set.map_err(|errno| Fault::new(Step::Attributes, errno).at(*index))?;
+        for kept in self.kept.iter().filter(|kept| kept.read_only_later) {
+            let set = mount::mount_setattr(&kept.mount, Depth::One, &read_only);
+            let Base::Mount(index) = kept.base else { continue };
+            set.map_err(|errno| Fault::new(Step::Attributes, errno).at(index))?;
         }
         Ok(())
     }
@@ -62,7 +117,7 @@ impl Built {
     /// another container has put over /proc or into it can't redirect the write.
     pub fn open_proc(&self, path: &str) -> sys::Result<Scratch> {
         let own;
-        let proc = if let Some(proc) = &self.proc {
+        let proc = if let Some(proc) = self.own_proc() {
             proc
         } else {
             own = crate::make::simple(c"proc", &[], 0)?;
@@ -74,15 +129,18 @@ impl Built {
         sys::fs::openat2(proc, path, OFlag::O_WRONLY, Mode::empty(), resolve).map(Scratch::from)
     }
 
-    /// Whether the container's /proc has `path`.
-    pub(crate) fn has_in_proc(&self, path: &CStr) -> bool {
-        match &self.proc {
+    /// Whether `path` is below `proc`, the container's /proc.
+    pub(crate) fn has_in_proc(&self, proc: &Place, path: &CStr) -> bool {
+        match self.own_proc() {
             // As every procfs has.
             Some(_) if path == c"self/fd" => true,
             Some(proc) => target::find(proc.as_fd(), path).is_ok(),
-            None => target::find(self.root(), c"proc")
-                .is_ok_and(|proc| target::find(proc.as_fd(), path).is_ok()),
+            None => self.find(proc).is_ok_and(|proc| target::find(proc.as_fd(), path).is_ok()),
         }
+    }
+
+    fn own_proc(&self) -> Option<&Scratch> {
+        self.kept.get(self.proc?).map(|kept| &kept.mount)
     }
 }
 
@@ -93,7 +151,7 @@ impl Layout {
         &self,
         ready: &mut dyn FnMut() -> std::result::Result<(), E>,
     ) -> std::result::Result<Built, E> {
-        let mut early = self.clone_early()?;
+        let mut early = self.clone_early()?.into_iter().peekable();
         if self.context.mount_namespace {
             mount::set_propagation(c"/", MS_SLAVE, Depth::Tree).during(Step::Isolate)?;
         }
@@ -105,8 +163,7 @@ impl Layout {
                 ready()?;
                 is_ready = true;
             }
-            let source = early.iter_mut().find(|(index, _)| *index == plan.index);
-            let source = source.and_then(|(_, tree)| tree.take());
+            let source = early.next_if(|(index, _)| *index == plan.index).map(|(_, tree)| tree);
             make_mount(&self.context, plan, source, &mut built)
                 .map_err(|fault| fault.at(plan.index))?;
         }
@@ -127,14 +184,14 @@ impl Layout {
 
     /// Binds the terminal behind `slave` to /dev/console.
     pub fn bind_console(&self, built: &Built, slave: BorrowedFd) -> Result<()> {
-        devices::bind_console(built, slave).during(Step::Console)
+        devices::bind_console(&self.dev, built, slave).during(Step::Console)
     }
 
     /// What comes last: sysctls, what is masked or read-only, the root's own attributes.
-    pub fn finish(&self, built: &Built) -> Result<()> {
+    pub fn finish(&self, built: &mut Built) -> Result<()> {
         sysctl::write_all(&self.sysctls, built)?;
         if let Some(cwd) = &self.make_cwd {
-            target::make_directories(built.root(), cwd).during(Step::WorkingDirectory)?;
+            built.find_or_make(cwd, Kind::Directory).during(Step::WorkingDirectory)?;
         }
         masks::make_read_only(self, built)?;
         masks::mask(self, built)?;
@@ -147,12 +204,28 @@ impl Layout {
             let attributes = Attributes { propagation, ..Attributes::default() };
             mount::mount_setattr(&built.root, depth, &attributes).during(Step::RootPropagation)?;
         }
+        self.check_shown(built)
+    }
+
+    /// Whether the container will see at /proc and /sys what was made for these: a mount goes with
+    /// its directory, if somebody else renames that meanwhile.
+    fn check_shown(&self, built: &Built) -> Result<()> {
+        for plan in self.mounts.iter().filter(|plan| plan.is_shown) {
+            let fault = |errno| Fault::new(Step::Moved, errno).at(plan.index);
+            let mount = built.kept(Base::Mount(plan.index)).ok_or_else(|| fault(Errno::ESTALE))?;
+            let made = sys::fs::mount_facts(mount).map_err(fault)?;
+            // From the root, which is this process's as well, no path leads out.
+            let seen = sys::fs::mount_facts_at(built.root(), &plan.place.path).map_err(fault)?;
+            if !seen.is_root || seen.id != made.id {
+                return Err(fault(Errno::ESTALE));
+            }
+        }
         Ok(())
     }
 
     /// Where the root is shared, so are bind mounts that ask for it: with the host, whose peers they
     /// can only be if they are cloned while the namespace still is the host's.
-    fn clone_early(&self) -> Result<Vec<(usize, Option<Scratch>)>> {
+    fn clone_early(&self) -> Result<Vec<(usize, Scratch)>> {
         let mut early = Vec::new();
         if self.propagation.is_none_or(|(kind, _)| kind != MS_SHARED) {
             return Ok(early);
@@ -163,7 +236,7 @@ impl Layout {
             if let What::Bind { source: Source::Path(path), depth } = &plan.what {
                 let tree =
                     clone_source(path, *depth, None).map_err(|fault| fault.at(plan.index))?;
-                early.push((plan.index, Some(tree)));
+                early.push((plan.index, tree));
             }
         }
         Ok(early)

@@ -52,14 +52,20 @@ impl Layout {
                 format!("linux.sysctl {name}: writing {value:?}")
             }
             Step::WorkingDirectory => {
-                format!("process.cwd: making {}", path(self.make_cwd.as_ref()))
+                format!(
+                    "process.cwd: making {}",
+                    path(self.make_cwd.as_ref().map(|place| &place.path))
+                )
             }
             Step::ReadonlyPath => format!(
                 "linux.readonlyPaths: making {} read-only",
-                path(self.readonly_paths.get(at).map(|path| &path.path))
+                path(self.readonly_paths.get(at).map(|path| &path.place.path))
             ),
             Step::MaskedPath => {
-                format!("linux.maskedPaths: masking {}", path(self.masked_paths.get(at)))
+                format!(
+                    "linux.maskedPaths: masking {}",
+                    path(self.masked_paths.get(at).map(|path| &path.place.path))
+                )
             }
             step => fixed_object(step).to_owned(),
         }
@@ -72,7 +78,7 @@ pub(crate) fn error_mounting(mounts: &[MountPlan], fault: &Fault) -> Option<Stri
     let at = usize::try_from(fault.index).ok()?;
     let plan = mounts.iter().find(|plan| plan.index == at)?;
     let failure = mount_failure(plan, fault)?;
-    let (source, destination) = (plan.source.to_string_lossy(), plan.destination.to_string_lossy());
+    let (source, destination) = (plan.source.to_string_lossy(), plan.place.path.to_string_lossy());
     Some(format!("error mounting {source:?} to rootfs at {destination:?}: mounts[{at}]: {failure}"))
 }
 
@@ -130,6 +136,7 @@ fn mount_reason(step: Step, plan: &MountPlan) -> Option<String> {
         Step::Remount => "remounting".to_owned(),
         Step::CopyUp => "tmpcopyup".to_owned(),
         Step::Cgroup => "showing the cgroups".to_owned(),
+        Step::Moved => "looking whether it is still seen there".to_owned(),
         _ => return None,
     })
 }
@@ -153,6 +160,9 @@ fn mount_remedy(fault: &Fault, plan: &MountPlan) -> &'static str {
             ": in a user namespace the kernel makes a proc only for a pid namespace that is its own \
              (for the host's, bind /proc), and where nothing covers parts of the proc outside (a \
              container that this is run in needs an unmasked /proc)"
+        }
+        (Step::Moved, _) => {
+            ": it was moved, or covered, meanwhile: by a hook, or by whoever else has the rootfs"
         }
         (Step::FileSystem, _) if fault.errno == sys::Errno::ENODEV => {
             ": the kernel has no such file system (is a module missing?)"

@@ -2,8 +2,10 @@
 
 use crate::build::Built;
 use crate::layout::{DevicePlan, Layout};
+use crate::masks::clone_node;
+use crate::place::Place;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Kind, find, find_or_make, parent_of, stat_type};
+use crate::target::{Kind, stat_type};
 use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
 use sys::Errno;
@@ -37,16 +39,21 @@ pub(crate) const DEV_LINKS: [(&CStr, &CStr, &CStr); 5] = [
 /// Makes what every container has in /dev, and `linux.devices`.
 pub(crate) fn make_all(layout: &Layout, built: &Built) -> Result<()> {
     if layout.sets_up_dev {
-        let root = built.root();
-        let dev = find_or_make(root, c"dev", Kind::Directory).during(Step::DevFolder)?;
+        let found;
+        let dev = if let Some(mount) = built.mount_at(&layout.dev) {
+            mount
+        } else {
+            found = built.find_or_make(&layout.dev, Kind::Directory).during(Step::DevFolder)?;
+            &found
+        };
         for (index, &(name, major, minor)) in DEFAULT_DEVICES.iter().enumerate() {
             let device = Device { kind: SFlag::S_IFCHR, number: makedev(major, minor) };
             let mode = Mode::from_bits_truncate(0o666);
             let hosts = || CString::new([b"/dev/", name.to_bytes()].concat()).unwrap_or_default();
-            let made = make_node(&dev, name, device, mode, hosts);
+            let made = make_node(dev, name, device, mode, hosts);
             made.map_err(|errno| Fault::new(Step::DefaultDevice, errno).at(index))?;
         }
-        make_links(&dev, built)?;
+        make_links(dev, layout, built)?;
     }
     for (index, device) in layout.devices.iter().enumerate() {
         if layout.sets_up_dev && device.is_ptmx {
@@ -73,10 +80,10 @@ impl Device {
     }
 }
 
-fn make_links(dev: &Scratch, built: &Built) -> Result<()> {
+fn make_links(dev: &Scratch, layout: &Layout, built: &Built) -> Result<()> {
     for (index, &(name, to, needed)) in DEV_LINKS.iter().enumerate() {
         let at = |errno| Fault::new(Step::DevLink, errno).at(index);
-        if built.has_in_proc(needed) {
+        if built.has_in_proc(&layout.proc, needed) {
             match symlinkat(to, dev, name) {
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(errno) => return Err(at(errno)),
@@ -94,14 +101,15 @@ fn make_links(dev: &Scratch, built: &Built) -> Result<()> {
 }
 
 fn make_configured(plan: &DevicePlan, built: &Built) -> Result<()> {
-    let (parent, name) = parent_of(built.root(), &plan.path).during(Step::Device)?;
+    let parent = built.find_or_make(&plan.parent, Kind::Directory).during(Step::Device)?;
+    let name = &plan.name;
     let device = Device { kind: plan.kind, number: plan.number };
     let hosts = || plan.path.clone();
-    let made = match make_node(&parent, &name, device, plan.mode, hosts) {
+    let made = match make_node(&parent, name, device, plan.mode, hosts) {
         Err(Errno::EEXIST) => return Err(Fault::new(Step::DeviceMismatch, Errno::EEXIST)),
         made => made.during(Step::Device)?,
     };
-    if made == Made::Bound {
+    if made == Made::Bound || made == Made::Found && plan.is_hosts {
         // The host's own node: its owner and mode are not the container's to set.
         return Ok(());
     }
@@ -109,7 +117,7 @@ fn make_configured(plan: &DevicePlan, built: &Built) -> Result<()> {
     let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
     fchownat(&parent, name.as_c_str(), owner.0, owner.1, flags).during(Step::Device)?;
     if made == Made::Found {
-        set_mode(&parent, &name, device, plan.mode).during(Step::Device)?;
+        set_mode(&parent, name, device, plan.mode).during(Step::Device)?;
     }
     Ok(())
 }
@@ -157,17 +165,20 @@ fn set_mode(dir: &Scratch, name: &CStr, device: Device, mode: Mode) -> sys::Resu
     fchmodat(AT_FDCWD, path.as_str(), mode, FchmodatFlags::FollowSymlink)
 }
 
+/// Binds a node of the host's, of which a container that the host's root is mapped in must change
+/// neither mode nor owner nor times.
 fn bind_host_node(dir: &Scratch, name: &CStr, device: Device, path: &CStr) -> sys::Result<()> {
-    let clone = mount::open_tree(AT_FDCWD, path, Depth::One, true)?;
+    let clone = clone_node(path)?;
     if !device.is(&fstat(&clone)?) {
         return Err(Errno::ENODEV);
     }
     mount::move_mount(&clone, make_file(dir, name, 0o666)?, c"")
 }
 
-/// Binds the terminal behind `slave` to /dev/console.
-pub(crate) fn bind_console(built: &Built, slave: impl AsFd) -> sys::Result<()> {
-    let dev = find(built.root(), c"dev")?;
+/// Binds the terminal behind `slave` to /dev/console in `dev`. It is the container's own, made for
+/// it in its devpts, so that its mode and owner may be changed, as those who log in do.
+pub(crate) fn bind_console(dev: &Place, built: &Built, slave: impl AsFd) -> sys::Result<()> {
+    let dev = built.find(dev)?;
     let found = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let point = match openat(&dev, c"console", found, Mode::empty()) {
         Err(Errno::ENOENT) => make_file(&dev, c"console", 0o620)?,

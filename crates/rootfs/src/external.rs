@@ -7,6 +7,7 @@ use crate::cgroup::CgroupView;
 use crate::devices::DEFAULT_DEVICES;
 use crate::layout::normal;
 use crate::options::Options;
+use crate::place::Paths;
 use crate::target::{Kind, find_or_make};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use std::ffi::{CString, OsStr};
@@ -89,9 +90,10 @@ pub fn external_mounts(
 /// Makes the mount points that are missing, as `create` does: criu takes it that they are there.
 /// Those that are in other mounts of the container come with these, but for bind mounts.
 pub fn make_mount_points(spec: &Spec, bundle: &Path, rootfs: &Path) -> Result<(), Error> {
-    let mut covered: Vec<(PathBuf, Option<PathBuf>)> = vec![("/".into(), Some(rootfs.into()))];
+    let mut covered: Paths<(usize, Option<PathBuf>)> = Paths::default();
+    covered.add(Path::new("/"), (0, Some(rootfs.into())));
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
-        let place = normal(mount.destination());
+        let place = mount.destination();
         let failed = |what: &str| {
             let destination = mount.destination().display();
             let step = format!("mounts[{index}] {destination}: {what}");
@@ -99,15 +101,16 @@ pub fn make_mount_points(spec: &Spec, bundle: &Path, rootfs: &Path) -> Result<()
         };
         let options = options(mount).map_err(Error)?;
         let source = bound(mount, &options, bundle);
-        let around = covered.iter().rev().find(|(at, _)| place != *at && place.starts_with(at));
-        if let Some((at, Some(base))) = around.filter(|_| !options.remount) {
-            let below = place.strip_prefix(at).unwrap_or(&place);
+        let around = covered.around(place).into_iter();
+        let around = around.filter(|(_, way)| !way.as_os_str().is_empty());
+        let last = around.max_by_key(|((number, _), _)| *number);
+        if let Some(((_, Some(base)), below)) = last.filter(|_| !options.remount) {
             let is_file =
                 source.as_ref().is_some_and(|s| fs::metadata(s).is_ok_and(|m| !m.is_dir()));
             let kind = if is_file { Kind::File } else { Kind::Directory };
-            make_mount_point(base, below, kind).map_err(failed("making the mount point"))?;
+            make_mount_point(base, &below, kind).map_err(failed("making the mount point"))?;
         }
-        covered.push((place, source));
+        covered.add(place, (index + 1, source));
     }
     Ok(())
 }

@@ -2,11 +2,13 @@
 
 use crate::cgroup::CgroupView;
 use crate::options::{self, Options};
+use crate::place::{Base, Destinations, Paths, Place, as_path};
 use crate::sources::Locked;
 use crate::step::Fault;
 use crate::sysctl::Sysctl;
-use crate::{Error, describe, idmap, make};
+use crate::{Error, describe, idmap, make, target};
 use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, Mount, Spec};
+use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -92,9 +94,11 @@ pub struct Layout {
     pub(crate) devices: Vec<DevicePlan>,
     pub(crate) sysctls: Vec<Sysctl>,
     /// A working directory to make while the root can still be written to.
-    pub(crate) make_cwd: Option<CString>,
-    pub(crate) readonly_paths: Vec<ReadonlyPath>,
-    pub(crate) masked_paths: Vec<CString>,
+    pub(crate) make_cwd: Option<Place>,
+    pub(crate) dev: Place,
+    pub(crate) proc: Place,
+    pub(crate) readonly_paths: Vec<RestrictedPath>,
+    pub(crate) masked_paths: Vec<RestrictedPath>,
     pub(crate) read_only_root: bool,
     pub(crate) propagation: Option<(u64, Depth)>,
 }
@@ -114,7 +118,8 @@ pub(crate) enum Source {
 #[derive(Debug)]
 pub(crate) struct MountPlan {
     pub index: usize,
-    pub destination: CString,
+    /// Where it goes, among the mounts before it.
+    pub place: Place,
     pub what: What,
     /// The source as the config has it.
     pub source: CString,
@@ -126,9 +131,22 @@ pub(crate) struct MountPlan {
     pub names_proc: bool,
     pub covers_dev: bool,
     pub allowed_in_proc: bool,
+    /// Whether something is looked up in it later.
+    pub is_kept: bool,
+    /// Whether the container must see it at its destination.
+    pub is_shown: bool,
 }
 
 impl MountPlan {
+    pub fn is_bind(&self) -> bool {
+        matches!(self.what, What::Bind { .. })
+    }
+
+    /// Whether it is a new file system of type `kind`.
+    pub fn is_new(&self, kind: &CStr) -> bool {
+        matches!(&self.what, What::FileSystem { name, .. } if name.as_c_str() == kind)
+    }
+
     /// The one change that is to be made to a clone of `depth`, if there is no other.
     pub fn only_change(&self, depth: Depth) -> Option<Attributes> {
         let Options { attributes, recursive, propagation, .. } = &self.options;
@@ -143,9 +161,9 @@ impl MountPlan {
 
     /// Whether the mount becomes read-only only when all is made in it.
     pub fn defers_read_only(&self) -> bool {
-        let tmpfs =
-            matches!(&self.what, What::FileSystem { name, .. } if name.as_c_str() == c"tmpfs");
-        self.options.attributes.set & ATTR_RDONLY != 0 && (tmpfs || self.covers_dev)
+        let is_new = matches!(self.what, What::FileSystem { .. });
+        let is_filled = self.is_new(c"tmpfs") || self.covers_dev;
+        self.options.attributes.set & ATTR_RDONLY != 0 && is_new && is_filled
     }
 }
 
@@ -170,6 +188,11 @@ pub(crate) enum What {
 #[derive(Debug)]
 pub(crate) struct DevicePlan {
     pub path: CString,
+    /// The directory that it is in.
+    pub parent: Place,
+    pub name: CString,
+    /// Whether that is in a directory of the host's that is bound.
+    pub is_hosts: bool,
     /// Whether it is /dev/ptmx, as engines list it among all of the host's devices.
     pub is_ptmx: bool,
     pub kind: SFlag,
@@ -179,12 +202,16 @@ pub(crate) struct DevicePlan {
     pub gid: u32,
 }
 
-/// One entry of `linux.readonlyPaths`.
+/// One entry of `linux.readonlyPaths` or `linux.maskedPaths`.
 #[derive(Debug)]
-pub(crate) struct ReadonlyPath {
-    pub path: CString,
+pub(crate) struct RestrictedPath {
+    pub place: Place,
     /// Whether certainly nothing is mounted below it.
     pub alone: bool,
+    /// Whether it must be there: it is the image's, and one of `mounts` is below.
+    pub is_there: bool,
+    /// Whether something is looked up in what covers it.
+    pub is_kept: bool,
 }
 
 impl Layout {
@@ -201,7 +228,7 @@ impl Layout {
     ) -> Result<Self, Error> {
         let linux = spec.linux().as_ref();
         let propagation = propagation(linux)?;
-        let mounts = plan_mounts(spec, bundle, &context)?;
+        let (mut mounts, mut destinations) = plan_mounts(spec, bundle, &context)?;
         let root_path = c_string(rootfs, "root.path")?;
         let root = if context.clones() {
             Source::Locked(locked_root(&root_path, propagation)?)
@@ -210,46 +237,27 @@ impl Layout {
         };
         let read_only_root =
             spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false);
-        let is_bind = |index| {
-            mounts.iter().any(|plan| plan.index == index && matches!(plan.what, What::Bind { .. }))
-        };
-        let all = spec.mounts().iter().flatten().enumerate();
-        let destinations: Vec<(PathBuf, bool)> = all
-            .map(|(index, mount)| {
-                let is_kernels = matches!(mount.typ().as_deref(), Some("proc" | "sysfs"));
-                (normal(mount.destination()), is_kernels && !is_bind(index))
-            })
-            .collect();
-        let paths = |list: Option<&Vec<String>>, name: &str| -> Result<Vec<CString>, Error> {
-            let mut paths: Vec<CString> = Vec::new();
-            for path in list.into_iter().flatten() {
-                let path = c_string(Path::new(path), name)?;
-                if !paths.contains(&path) {
-                    paths.push(path);
-                }
-            }
-            Ok(paths)
-        };
-        let readonly = linux.and_then(|linux| linux.readonly_paths().as_ref());
-        let readonly = paths(readonly, "linux.readonlyPaths")?;
+        let devices = plan_devices(linux, &mounts, &destinations)?;
+        let [dev, proc] = [c"/dev", c"/proc"].map(|path| destinations.place(path.to_owned()));
+        let make_cwd = read_only_root.then(|| working_directory(spec)).flatten();
+        let make_cwd = make_cwd.map(|path| destinations.place(path));
+        let (readonly_paths, masked_paths) = plan_restricted(linux, &mounts, &mut destinations)?;
+        let restricted = || readonly_paths.iter().chain(&masked_paths).map(|path| &path.place);
+        let places = devices.iter().map(|device| &device.parent).chain([&dev, &proc]);
+        keep_around(&mut mounts, places.chain(&make_cwd).chain(restricted()));
+        show(&mut mounts, &readonly_paths, &masked_paths);
         Ok(Self {
             root,
             root_path,
-            sets_up_dev: !mounts
-                .iter()
-                .any(|plan| plan.covers_dev && matches!(plan.what, What::Bind { .. })),
+            sets_up_dev: !mounts.iter().any(|plan| plan.covers_dev && plan.is_bind()),
             mounts,
-            devices: plan_devices(linux)?,
+            devices,
             sysctls: plan_sysctls(linux),
-            make_cwd: read_only_root.then(|| working_directory(spec)).flatten(),
-            readonly_paths: readonly
-                .into_iter()
-                .map(|path| ReadonlyPath { alone: is_alone(&path, &destinations), path })
-                .collect(),
-            masked_paths: paths(
-                linux.and_then(|linux| linux.masked_paths().as_ref()),
-                "linux.maskedPaths",
-            )?,
+            make_cwd,
+            dev,
+            proc,
+            readonly_paths,
+            masked_paths,
             read_only_root,
             propagation,
             context,
@@ -277,24 +285,132 @@ pub(crate) fn plan_mounts(
     spec: &Spec,
     bundle: &Path,
     context: &Context,
-) -> Result<Vec<MountPlan>, Error> {
+) -> Result<(Vec<MountPlan>, Destinations), Error> {
     let linux = spec.linux().as_ref();
     let label = linux.and_then(|linux| linux.mount_label().as_deref()).filter(|label| {
         // Where SELinux is off there is nothing that would understand it.
         !label.is_empty() && Path::new("/sys/fs/selinux/enforce").exists()
     });
-    let list = spec.mounts().iter().flatten().enumerate();
-    list.map(|(index, mount)| {
-        plan_mount(index, mount, bundle, linux, context, label).map_err(|Error(why)| {
+    let mut destinations = Destinations::default();
+    let mut mounts: Vec<MountPlan> = Vec::new();
+    for (index, mount) in spec.mounts().iter().flatten().enumerate() {
+        let plan = c_string(mount.destination(), "destination").and_then(|path| {
+            plan_mount(index, mount, destinations.place(path), bundle, linux, context, label)
+        });
+        let plan = plan.map_err(|Error(why)| {
             Error(format!("mounts[{index}] {}: {why}", mount.destination().display()))
-        })
-    })
-    .collect()
+        })?;
+        if !matches!(plan.what, What::Remount) {
+            destinations.add(as_path(&plan.place.path), Base::Mount(index));
+        }
+        if let Some((Base::Mount(around), _)) = plan.place.within
+            && let Some(around) = mounts.get_mut(around)
+        {
+            around.is_kept = true;
+        }
+        mounts.push(plan);
+    }
+    Ok((mounts, destinations))
+}
+
+/// Has the mounts kept that `places` are in.
+fn keep_around<'a>(mounts: &mut [MountPlan], places: impl Iterator<Item = &'a Place>) {
+    for place in places {
+        if let Some((Base::Mount(index), _)) = place.within
+            && let Some(mount) = mounts.get_mut(index)
+        {
+            mount.is_kept = true;
+        }
+    }
+}
+
+/// `linux.readonlyPaths` and `linux.maskedPaths`. They are covered in this order, and what is below
+/// one of the former is then in its cover.
+fn plan_restricted(
+    linux: Option<&Linux>,
+    mounts: &[MountPlan],
+    destinations: &mut Destinations,
+) -> Result<(Vec<RestrictedPath>, Vec<RestrictedPath>), Error> {
+    let mut all = Paths::default();
+    for plan in mounts {
+        all.add(as_path(&plan.place.path), ());
+    }
+    let plan = |destinations: &Destinations, path: CString| {
+        let place = destinations.place(path);
+        let has_mounts = all.any_below(as_path(&place.path));
+        let is_kernels = |base| match base {
+            Base::Mount(index) => mounts.get(index).is_some_and(|plan: &MountPlan| plan.ordinary),
+            Base::Cover(_) => false,
+        };
+        let alone = !has_mounts && place.within.as_ref().is_some_and(|(base, _)| is_kernels(*base));
+        let is_there = has_mounts && place.within.is_none();
+        RestrictedPath { place, alone, is_there, is_kept: false }
+    };
+    let list = |list: Option<&Vec<String>>, name| unique(list.map_or(&[][..], Vec::as_slice), name);
+    let mut readonly: Vec<RestrictedPath> = Vec::new();
+    for path in list(linux.and_then(|l| l.readonly_paths().as_ref()), "linux.readonlyPaths")? {
+        let planned = plan(destinations, path);
+        if !planned.place.is_mount() {
+            destinations.add(as_path(&planned.place.path), Base::Cover(readonly.len()));
+        }
+        keep_cover(&mut readonly, &planned);
+        readonly.push(planned);
+    }
+    let mut masked = Vec::new();
+    for path in list(linux.and_then(|l| l.masked_paths().as_ref()), "linux.maskedPaths")? {
+        let planned = plan(destinations, path);
+        keep_cover(&mut readonly, &planned);
+        masked.push(planned);
+    }
+    Ok((readonly, masked))
+}
+
+/// Has the cover kept that a path is in.
+fn keep_cover(covers: &mut [RestrictedPath], path: &RestrictedPath) {
+    if let Some((Base::Cover(index), _)) = path.place.within
+        && let Some(cover) = covers.get_mut(index)
+    {
+        cover.is_kept = true;
+    }
+}
+
+/// Each path once.
+fn unique(list: &[String], name: &str) -> Result<Vec<CString>, Error> {
+    let mut seen = HashSet::new();
+    list.iter().filter(|path| seen.insert(path.as_str())).map(|path| c_text(path, name)).collect()
+}
+
+/// Decides which mounts the container must see where they were made: procfs, sysfs, and what
+/// something is restricted in. Not those that a later mount hides, or a cover.
+fn show(mounts: &mut [MountPlan], readonly: &[RestrictedPath], masked: &[RestrictedPath]) {
+    for path in readonly.iter().chain(masked) {
+        if let Some((Base::Mount(index), _)) = path.place.within
+            && let Some(mount) = mounts.get_mut(index)
+        {
+            mount.is_shown = true;
+        }
+    }
+    let (mut covered, mut hidden) = (Paths::default(), Paths::default());
+    for path in readonly {
+        covered.add(as_path(&path.place.path), ());
+    }
+    for path in masked {
+        hidden.add(as_path(&path.place.path), ());
+    }
+    for plan in mounts.iter_mut().rev().filter(|plan| !matches!(plan.what, What::Remount)) {
+        let path = as_path(&plan.place.path);
+        let is_hidden = !hidden.around(path).is_empty()
+            || covered.around(path).iter().any(|((), way)| !way.as_os_str().is_empty());
+        plan.is_shown = !is_hidden && (plan.is_shown || plan.ordinary || plan.covers_proc);
+        plan.is_kept |= plan.is_shown;
+        hidden.add(path, ());
+    }
 }
 
 fn plan_mount(
     index: usize,
     mount: &Mount,
+    place: Place,
     bundle: &Path,
     linux: Option<&Linux>,
     context: &Context,
@@ -327,11 +443,11 @@ fn plan_mount(
         What::FileSystem { name: c_text(kind, "type")?, made: None }
     };
     options.check(&what)?;
-    let place = normal(mount.destination());
-    let covers_proc = place == Path::new("/proc");
+    let name = normal(mount.destination());
+    let covers_proc = name == Path::new("/proc");
     let mut plan = MountPlan {
         index,
-        destination: c_string(mount.destination(), "destination")?,
+        place,
         ordinary: matches!(&what, What::FileSystem { .. }) && matches!(kind, "proc" | "sysfs"),
         what,
         source: c_string(
@@ -340,10 +456,12 @@ fn plan_mount(
         )?,
         options,
         covers_proc,
-        names_proc: place.starts_with("/proc"),
-        covers_dev: place == Path::new("/dev"),
+        names_proc: name.starts_with("/proc"),
+        covers_dev: name == Path::new("/dev"),
         allowed_in_proc: covers_proc
-            || ALLOWED_IN_PROC.iter().any(|allowed| place == Path::new(allowed)),
+            || ALLOWED_IN_PROC.iter().any(|allowed| name == Path::new(allowed)),
+        is_kept: false,
+        is_shown: false,
     };
     let is_mapped = plan.options.idmap.is_some();
     if is_mapped || is_on_disk && !context.user_namespace && !plan.options.needs_classic() {
@@ -415,16 +533,25 @@ fn locked_root(path: &CStr, propagation: Option<(u64, Depth)>) -> Result<Locked,
     Ok(Locked::new("root.path", path, Depth::Tree)?.private(!keeps))
 }
 
-fn plan_devices(linux: Option<&Linux>) -> Result<Vec<DevicePlan>, Error> {
+fn plan_devices(
+    linux: Option<&Linux>,
+    mounts: &[MountPlan],
+    destinations: &Destinations,
+) -> Result<Vec<DevicePlan>, Error> {
     let list = linux.and_then(|linux| linux.devices().as_ref());
     list.into_iter()
         .flatten()
         .enumerate()
-        .map(|(index, device)| plan_device(index, device))
+        .map(|(index, device)| plan_device(index, device, mounts, destinations))
         .collect()
 }
 
-fn plan_device(index: usize, device: &LinuxDevice) -> Result<DevicePlan, Error> {
+fn plan_device(
+    index: usize,
+    device: &LinuxDevice,
+    mounts: &[MountPlan],
+    destinations: &Destinations,
+) -> Result<DevicePlan, Error> {
     let at = || format!("linux.devices[{index}] {}", device.path().display());
     let kind = match device.typ() {
         LinuxDeviceType::B => SFlag::S_IFBLK,
@@ -435,8 +562,18 @@ fn plan_device(index: usize, device: &LinuxDevice) -> Result<DevicePlan, Error> 
     let number = |value: i64| {
         u64::try_from(value).map_err(|_| Error(format!("{}: major and minor must be given", at())))
     };
+    let path = c_string(device.path(), "linux.devices")?;
+    let (parent, name) = target::split(&path).map_err(|errno| Error::call(at(), errno))?;
+    let parent = destinations.place(parent);
+    let around = match parent.within {
+        Some((Base::Mount(index), _)) => mounts.get(index),
+        _ => None,
+    };
     Ok(DevicePlan {
-        path: c_string(device.path(), "linux.devices")?,
+        is_hosts: around.is_some_and(MountPlan::is_bind),
+        parent,
+        name,
+        path,
         is_ptmx: normal(device.path()) == Path::new("/dev/ptmx"),
         kind,
         number: if kind == SFlag::S_IFIFO {
@@ -462,16 +599,6 @@ fn working_directory(spec: &Spec) -> Option<CString> {
     let cwd = spec.process().as_ref()?.cwd();
     let cwd = CString::new(cwd.as_os_str().as_bytes()).ok()?;
     (cwd.as_c_str() != c"/").then_some(cwd)
-}
-
-/// Whether certainly nothing is mounted below a path: it is in a new file system of the kernel's own,
-/// where no link of the image leads elsewhere, with no mount configured below it. Of the mounts, which
-/// are in order, each has its destination, and whether it is such a file system.
-fn is_alone(path: &CStr, mounts: &[(PathBuf, bool)]) -> bool {
-    let path = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
-    let around = mounts.iter().rfind(|(place, _)| path.starts_with(place));
-    around.is_some_and(|(_, is_kernels)| *is_kernels)
-        && mounts.iter().all(|(place, _)| place == path || !place.starts_with(path))
 }
 
 /// The path without `.`, `..` and doubled slashes, as it is where no links are.
@@ -507,19 +634,5 @@ mod tests {
         {
             assert_eq!(normal(Path::new(path)), Path::new(expected));
         }
-    }
-
-    #[test]
-    fn a_path_of_the_kernels_with_no_mount_below_is_alone() {
-        let mounts = |proc_is_new| {
-            [("/proc", proc_is_new), ("/sys", true), ("/sys/fs/cgroup", false)]
-                .map(|(place, is_new)| (PathBuf::from(place), is_new))
-        };
-        let all = mounts(true);
-        assert!(is_alone(c"/proc/sys", &all) && is_alone(c"/sys/firmware", &all));
-        assert!(!is_alone(c"/sys/fs", &all) && !is_alone(c"/etc", &all));
-        assert!(!is_alone(c"/sys/fs/cgroup/x", &all));
-        // The host's has more mounted in it.
-        assert!(!is_alone(c"/proc/sys", &mounts(false)));
     }
 }

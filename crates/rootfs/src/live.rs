@@ -74,5 +74,5 @@ impl Live {
 
 /// The path that a mount is for, without `..` and the like.
 pub(crate) fn place(plan: &MountPlan) -> PathBuf {
-    normal(Path::new(OsStr::from_bytes(plan.destination.to_bytes())))
+    normal(Path::new(OsStr::from_bytes(plan.place.path.to_bytes())))
 }

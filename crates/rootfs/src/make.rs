@@ -4,13 +4,14 @@ use crate::build::Built;
 use crate::cgroup::{Made, make_view};
 use crate::copyup;
 use crate::layout::{Context, MountPlan, Source, What};
+use crate::masks::HARMLESS;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Kind, find, find_directory, find_or_make, find_without_links, stat_type};
+use crate::target::{Kind, again, stat_type};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::Errno;
 use sys::fs::Scratch;
-use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
+use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::{AT_FDCWD, OFlag, openat};
 use sys::nix::mount::{MntFlags, MsFlags, umount2};
 use sys::nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
@@ -24,23 +25,26 @@ pub(crate) fn make_mount(
     early: Option<Scratch>,
     built: &mut Built,
 ) -> Result<()> {
-    match &plan.what {
-        What::Bind { source, depth } => bind(plan, source, *depth, early, built),
-        What::Remount => remount(plan, built),
-        What::Cgroup => {
-            let target = mount_point(plan, || Ok(Kind::Directory), built)?;
-            let view = make_view(
-                &context.cgroup,
-                context.cgroup_namespace,
-                &plan.options,
-                target.as_fd(),
-            )?;
-            match view {
-                Made::Detached(view) => finish_mount(plan, view.as_fd(), &target),
-                Made::Attached(view) => finish_attributes(plan, view.as_fd()),
-            }
+    let mount = match &plan.what {
+        What::Bind { source, depth } => bind(plan, source, *depth, early, built)?,
+        What::Remount => return remount(plan, built),
+        What::Cgroup => Some(cgroup(context, plan, built)?),
+        What::FileSystem { name, made } => {
+            Some(file_system(context, plan, name, made.as_ref(), built)?)
         }
-        What::FileSystem { name, made } => file_system(context, plan, name, made.as_ref(), built),
+    };
+    if let Some(mount) = mount {
+        built.keep(plan, mount);
+    }
+    Ok(())
+}
+
+fn cgroup(context: &Context, plan: &MountPlan, built: &mut Built) -> Result<Scratch> {
+    let target = mount_point(plan, || Ok(Kind::Directory), built)?;
+    let in_namespace = context.cgroup_namespace;
+    match make_view(&context.cgroup, in_namespace, &plan.options, target.as_fd())? {
+        Made::Detached(view) => finish_mount(plan, view.as_fd(), &target).map(|()| view),
+        Made::Attached(view) => finish_attributes(plan, view.as_fd()).map(|()| view),
     }
 }
 
@@ -78,7 +82,7 @@ fn bind(
     depth: Depth,
     early: Option<Scratch>,
     built: &mut Built,
-) -> Result<()> {
+) -> Result<Option<Scratch>> {
     let cloned;
     let mut changed = false;
     let tree = match (early, source) {
@@ -105,10 +109,12 @@ fn bind(
     };
     let target = mount_point(plan, kind, built)?;
     if changed {
-        return mount::move_mount(tree, &target, c"").during(Step::Attach);
+        mount::move_mount(tree, &target, c"").during(Step::Attach)?;
+    } else {
+        change(tree, Depth::One, &plan.options.attributes)?;
+        finish_mount(plan, tree, &target)?;
     }
-    change(tree, Depth::One, &plan.options.attributes)?;
-    finish_mount(plan, tree, &target)
+    plan.is_kept.then(|| again(tree)).transpose().during(Step::Source)
 }
 
 /// Applies what concerns the whole tree and the propagation, and attaches the mount.
@@ -144,13 +150,11 @@ fn change(mount: BorrowedFd, depth: Depth, attributes: &Attributes) -> Result<()
 fn remount(plan: &MountPlan, built: &mut Built) -> Result<()> {
     let target = match &built.live {
         Some(live) => live.mount(plan, built.root())?,
-        None => find(built.root(), &plan.destination).during(Step::MountPoint)?,
+        None => built.find(&plan.place).during(Step::MountPoint)?,
     };
     if plan.options.attributes.clear & ATTR_RDONLY != 0 {
         // The later entry counts, though the earlier one's turn would come last.
-        let id = |mount: &Scratch| sys::fs::mount_facts(mount).ok().map(|facts| facts.id);
-        let remounted = id(&target);
-        built.read_only_later.retain(|(_, mount)| id(mount) != remounted);
+        built.forget_read_only(&plan.place, &target);
     }
     if plan.options.bind.is_none() && !plan.options.parameters.is_empty() {
         let fs = Scratch::from(mount::fspick(&target).during(Step::Remount)?);
@@ -168,7 +172,7 @@ fn file_system(
     name: &CStr,
     by_host: Option<&OwnedFd>,
     built: &mut Built,
-) -> Result<()> {
+) -> Result<Scratch> {
     if plan.covers_proc && name != c"proc" {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));
     }
@@ -188,7 +192,9 @@ fn file_system(
     let mount = match made {
         // Without a network namespace of one's own a user namespace gets no new sysfs.
         Err(Fault { errno: Errno::EPERM, .. }) if name == c"sysfs" => {
-            let change = plan.options.on_clone(first_attributes(plan));
+            // The host's has more mounted in it than a new one would have had; and what is the
+            // host's root's can be changed by a container that this user is mapped in.
+            let change = plan.options.on_clone(first_attributes(plan) | HARMLESS | ATTR_NODEV);
             mount::open_tree_with(AT_FDCWD, c"/sys", Depth::Tree, &change)
                 .map(Scratch::from)
                 .during(Step::Source)?
@@ -203,12 +209,7 @@ fn file_system(
         sys::fs::set_xattr(&path, c"security.selinux", label.as_bytes()).during(Step::Label)?;
     }
     finish_mount(plan, mount.as_fd(), &target)?;
-    if plan.defers_read_only() {
-        built.read_only_later.push((plan.index, mount));
-    } else if name == c"proc" && plan.options.attributes.set & ATTR_RDONLY == 0 {
-        built.proc = Some(mount);
-    }
-    Ok(())
+    Ok(mount)
 }
 
 /// A new file system as a detached mount that the host's side makes, with its defaults for what only
@@ -337,7 +338,7 @@ fn mount_point(
         return outside_proc(plan, point);
     }
     if plan.ordinary {
-        match find_directory(root, &plan.destination) {
+        match built.find_directory(&plan.place) {
             Err(Errno::ENOTDIR | Errno::ELOOP) => {
                 return Err(Fault::new(Step::MountPointNotOrdinary, Errno::ENOTDIR));
             }
@@ -345,14 +346,14 @@ fn mount_point(
             found => return found.during(Step::MountPoint),
         }
     }
-    match find_without_links(root, &plan.destination) {
+    let point = match built.find_without_links(&plan.place) {
         // Where no link leads elsewhere, the path itself says that it is not in /proc.
         Ok(point) if !plan.names_proc => return Ok(point),
-        Ok(_) | Err(Errno::ENOENT | Errno::ELOOP) => {}
-        Err(errno) => return Err(Fault::new(Step::MountPoint, errno)),
-    }
-    let kind = kind().during(Step::MountPoint)?;
-    let point = find_or_make(root, &plan.destination, kind).during(Step::MountPoint)?;
+        Err(Errno::ENOENT) => kind().and_then(|kind| built.make(&plan.place, kind)),
+        Err(Errno::ELOOP) => kind().and_then(|kind| built.find_or_make(&plan.place, kind)),
+        found => found,
+    };
+    let point = point.during(Step::MountPoint)?;
     outside_proc(plan, point)
 }
 

@@ -1,32 +1,54 @@
 //! `linux.maskedPaths` and `linux.readonlyPaths`: each target is found once, and covered by its
-//! descriptor. A target that isn't there is skipped; any other failure is fatal.
+//! descriptor, below the mount that it is in. A target that isn't there is skipped; any other failure
+//! is fatal, and that one which was there is gone is such.
 
 use crate::build::Built;
 use crate::layout::Layout;
 use crate::make;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{find, stat_type};
+use crate::target::stat_type;
+use std::ffi::CStr;
 use std::os::fd::AsFd;
 use sys::Errno;
 use sys::fs::Scratch;
-use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
+use sys::mount::{self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{SFlag, major, minor};
 
+/// How a file of the host's is bound that is not for the container to change: through a read-only
+/// mount its mode, owner and times can't be. A device can still be opened for writing.
+pub(crate) const HARMLESS: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NOEXEC;
+
+/// A clone of the host's node at `path` that its mode, owner and times can't be changed by. A link
+/// is cloned as what it is.
+pub(crate) fn clone_node(path: &CStr) -> sys::Result<Scratch> {
+    let harmless = Attributes { set: HARMLESS, ..Attributes::default() };
+    mount::open_tree_with_nofollow(AT_FDCWD, path, Depth::One, &harmless).map(Scratch::from)
+}
+
 /// A clone of the host's null device, which the container has no part in; checked to be one.
-pub(crate) fn clone_null() -> sys::Result<Scratch> {
-    let null = Scratch::from(mount::open_tree(AT_FDCWD, c"/dev/null", Depth::One, true)?);
+pub fn clone_null() -> sys::Result<Scratch> {
+    let null = clone_node(c"/dev/null")?;
     let (kind, stat) = stat_type(&null)?;
     let is_null = kind == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
     if is_null { Ok(null) } else { Err(Errno::ENODEV) }
 }
 
-/// Covers each of `linux.readonlyPaths` with itself, read-only.
-pub(crate) fn make_read_only(layout: &Layout, built: &Built) -> Result<()> {
+/// Covers each of `linux.readonlyPaths` with itself, read-only; a mount that was made is made so
+/// itself.
+pub(crate) fn make_read_only(layout: &Layout, built: &mut Built) -> Result<()> {
     let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
     for (index, path) in layout.readonly_paths.iter().enumerate() {
-        let cover = || -> sys::Result<()> {
-            let target = find(built.root(), &path.path)?;
+        let fault = |errno| Fault::new(Step::ReadonlyPath, errno).at(index);
+        let target = match built.find(&path.place) {
+            Err(Errno::ENOENT) if !path.is_there => continue,
+            found => found.map_err(fault)?,
+        };
+        if path.place.is_mount() {
+            mount::mount_setattr(&target, Depth::One, &read_only).map_err(fault)?;
+            continue;
+        }
+        let cover = || -> sys::Result<Scratch> {
             let alone =
                 path.alone.then(|| mount::open_tree_with(&target, c"", Depth::One, &read_only));
             let clone = match alone {
@@ -39,11 +61,11 @@ pub(crate) fn make_read_only(layout: &Layout, built: &Built) -> Result<()> {
                 }
                 Some(clone) => Scratch::from(clone?),
             };
-            mount::move_mount(&clone, &target, c"")
+            mount::move_mount(&clone, &target, c"").map(|()| clone)
         };
-        match cover() {
-            Err(Errno::ENOENT) => {}
-            covered => covered.map_err(|e| Fault::new(Step::ReadonlyPath, e).at(index))?,
+        let cover = cover().map_err(fault)?;
+        if path.is_kept {
+            built.keep_cover(index, cover);
         }
     }
     Ok(())
@@ -56,8 +78,8 @@ pub(crate) fn mask(layout: &Layout, built: &Built) -> Result<()> {
     let mut null_is_used = false;
     for (index, path) in layout.masked_paths.iter().enumerate() {
         let fault = |errno| Fault::new(Step::MaskedPath, errno).at(index);
-        let target = match find(built.root(), path) {
-            Err(Errno::ENOENT) => continue,
+        let target = match built.find(&path.place) {
+            Err(Errno::ENOENT) if !path.is_there => continue,
             found => found.map_err(fault)?,
         };
         let (kind, _) = stat_type(&target).map_err(fault)?;
@@ -89,5 +111,7 @@ fn clone(mount: impl AsFd) -> sys::Result<Scratch> {
 }
 
 fn empty_directory() -> sys::Result<Scratch> {
-    make::simple(c"tmpfs", &[(c"nr_blocks", c"1"), (c"nr_inodes", c"1")], ATTR_RDONLY)
+    // The one inode is the directory's own.
+    let limits = [(c"nr_blocks", c"1"), (c"nr_inodes", c"1")];
+    make::simple(c"tmpfs", &limits, HARMLESS | ATTR_NODEV)
 }

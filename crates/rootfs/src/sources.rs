@@ -113,7 +113,7 @@ fn clone_all<'a>(
 fn wanted_of(plan: &MountPlan) -> Option<(&Locked, String)> {
     match &plan.what {
         What::Bind { source: Source::Locked(wanted), .. } => {
-            let destination = plan.destination.to_string_lossy();
+            let destination = plan.place.path.to_string_lossy();
             Some((wanted, format!("mounts[{}] {destination}: ", plan.index)))
         }
         _ => None,

@@ -42,6 +42,8 @@ pub enum Step {
     CopyUp,
     /// `mounts`: showing a cgroup hierarchy.
     Cgroup,
+    /// `mounts`: something else is seen where it was mounted.
+    Moved,
     /// Opening /dev.
     DevFolder,
     /// A device that every container has; the index is into the fixed list.
@@ -76,7 +78,7 @@ pub enum Step {
     RootPropagation,
 }
 
-const STEPS: [Step; 34] = [
+const STEPS: [Step; 35] = [
     Step::Isolate,
     Step::CloneRoot,
     Step::AttachRoot,
@@ -95,6 +97,7 @@ const STEPS: [Step; 34] = [
     Step::Remount,
     Step::CopyUp,
     Step::Cgroup,
+    Step::Moved,
     Step::DevFolder,
     Step::DefaultDevice,
     Step::DevLink,

@@ -40,14 +40,17 @@ pub(crate) fn find_directory(root: BorrowedFd, path: &CStr) -> sys::Result<Scrat
 }
 
 /// [`find`], but `ELOOP` if there is a link anywhere in the path.
+///
+/// An empty path is `root` itself, which may be a file.
 pub(crate) fn find_without_links(root: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
-    open_in(root, path, OFlag::O_PATH, RESOLVE.union(ResolveFlag::RESOLVE_NO_SYMLINKS))
+    let resolve = RESOLVE.union(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    if path.is_empty() { again(root) } else { open_in(root, path, OFlag::O_PATH, resolve) }
 }
 
 /// [`find`], but what is missing is made.
 pub(crate) fn find_or_make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<Scratch> {
     match find(root, path) {
-        Err(Errno::ENOENT) => make(root, path, kind, LINKS),
+        Err(Errno::ENOENT) => make(root, path, kind),
         found => found,
     }
 }
@@ -122,10 +125,15 @@ pub(crate) fn first_link(root: BorrowedFd, path: &Path) -> Option<PathBuf> {
     parts.into_iter().find(is_link).map(Path::to_owned)
 }
 
-/// Splits a path into the directory, made where it is missing, and the last component.
-pub(crate) fn parent_of(root: BorrowedFd, path: &CStr) -> sys::Result<(Scratch, CString)> {
-    let (parent, name) = split(path)?;
-    Ok((find_or_make(root, &parent, Kind::Directory)?, name))
+/// [`find`], but `EXDEV` if a link leads out of `mount`; `mount` itself for an empty path.
+pub(crate) fn find_beneath(mount: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
+    let resolve = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    if path.is_empty() { again(mount) } else { open_in(mount, path, OFlag::O_PATH, resolve) }
+}
+
+/// Makes what is missing of `path`, of which something is.
+pub(crate) fn make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<Scratch> {
+    make_missing(root, path, kind, LINKS)
 }
 
 /// The type and numbers of what an `O_PATH` descriptor stands for.
@@ -150,10 +158,10 @@ fn open_in(
 
 /// Makes what is missing of `path`. A component that is there, though the whole is not to be
 /// found, is a dangling link: what it leads to is made then, within the root too.
-fn make(root: BorrowedFd, path: &CStr, kind: Kind, links: usize) -> sys::Result<Scratch> {
+fn make_missing(root: BorrowedFd, path: &CStr, kind: Kind, links: usize) -> sys::Result<Scratch> {
     let (parent_path, name) = split(path)?;
     let parent = match find(root, &parent_path) {
-        Err(Errno::ENOENT) => make(root, &parent_path, Kind::Directory, links)?,
+        Err(Errno::ENOENT) => make_missing(root, &parent_path, Kind::Directory, links)?,
         found => found?,
     };
     match create(&parent, &name, kind) {
@@ -172,7 +180,7 @@ fn make(root: BorrowedFd, path: &CStr, kind: Kind, links: usize) -> sys::Result<
     };
     let next = CString::new(next).map_err(|_| Errno::EINVAL)?;
     match find(root, &next) {
-        Err(Errno::ENOENT) => make(root, &next, kind, links),
+        Err(Errno::ENOENT) => make_missing(root, &next, kind, links),
         found => found,
     }
 }
@@ -193,8 +201,13 @@ fn create(parent: &Scratch, name: &CStr, kind: Kind) -> sys::Result<Scratch> {
     }
 }
 
+/// A descriptor of the same.
+pub(crate) fn again(file: BorrowedFd) -> sys::Result<Scratch> {
+    file.try_clone_to_owned().map(Scratch::from).map_err(|_| Errno::EMFILE)
+}
+
 /// The directory of a path, and its last component.
-fn split(path: &CStr) -> sys::Result<(CString, CString)> {
+pub(crate) fn split(path: &CStr) -> sys::Result<(CString, CString)> {
     let bytes = path.to_bytes();
     let end = bytes.iter().rposition(|byte| *byte != b'/').ok_or(Errno::EEXIST)?;
     let bytes = bytes.get(..=end).unwrap_or_default();
@@ -242,7 +255,7 @@ mod tests {
         find_or_make(root.as_fd(), c"a/b/file", Kind::File).unwrap();
         assert!(path.join("root/a/b/c").is_dir() && path.join("root/a/b/file").is_file());
         find_or_make(root.as_fd(), c"", Kind::Directory).unwrap();
-        assert_eq!(make(root.as_fd(), c"..", Kind::Directory, 1).unwrap_err(), Errno::EINVAL);
+        assert_eq!(make(root.as_fd(), c"..", Kind::Directory).unwrap_err(), Errno::EINVAL);
     }
 
     #[test]

@@ -267,6 +267,7 @@ fn inherit(asked: &mut Options, prepared: &mut Prepared) -> Result<Vec<OwnedFd>>
             _ => asked.join(criu_name(index, namespace.typ())?, path),
         }
     }
+    process::guard_stdio()?;
     for (number, name) in (0..3).zip(prepared.image.read_descriptors()?) {
         if name.starts_with("pipe:[") || name.starts_with(FILE) {
             asked.inherit(&name, number);

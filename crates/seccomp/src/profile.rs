@@ -97,7 +97,8 @@ impl Profile {
             }
             if comparisons.is_empty() {
                 call.always.get_or_insert(action);
-            } else {
+            } else if call.rules.last().is_none_or(|last| *last < first) {
+                // Named twice in a rule is named once.
                 call.rules.extend(first..self.rules.len());
             }
         }

@@ -83,6 +83,11 @@ impl Document<'_> {
         is_there && self.text.get(offset) != Some(&b'n')
     }
 
+    /// The elements of the array at `path`.
+    pub fn elements(&self, path: &JsonPath) -> Elements<'_> {
+        Elements { document: *self, path: path.clone(), next: None }
+    }
+
     /// Where the property's value is, or that of the last of its ancestors there is; and whether it
     /// is the property's own.
     fn find(&self, path: &JsonPath) -> (usize, bool) {
@@ -106,6 +111,44 @@ impl Document<'_> {
         let lines = before.split(|byte| *byte == b'\n');
         let column = lines.clone().next_back().map_or(0, <[u8]>::len) + 1;
         Position { line: lines.count(), column }
+    }
+}
+
+/// The elements of an array, to be asked about in their order: the text is gone through once. It
+/// isn't looked at before the first question.
+pub(crate) struct Elements<'a> {
+    document: Document<'a>,
+    path: JsonPath,
+    /// The element that the scanner is at, and the scanner.
+    next: Option<(usize, Scanner<'a>)>,
+}
+
+impl Elements<'_> {
+    /// Whether element `index`, which is none before one that was asked about, has the member `key`,
+    /// and not as null.
+    pub fn has(&mut self, index: usize, key: &str) -> bool {
+        self.reach(index).is_some_and(|mut scanner| {
+            scanner.enter_member(key).is_some() && scanner.peek() != Some(b'n')
+        })
+    }
+
+    fn reach(&mut self, index: usize) -> Option<Scanner<'_>> {
+        let document = self.document;
+        let start = || {
+            let (at, is_there) = document.find(&self.path);
+            let mut scanner = Scanner { text: document.text, at };
+            is_there.then_some(())?;
+            scanner.open(b'[')?;
+            Some((0, scanner))
+        };
+        let (mut at, mut scanner) = self.next.take().or_else(start)?;
+        while at < index {
+            scanner.skip_to_next()?;
+            at += 1;
+        }
+        let here = Scanner { text: scanner.text, at: scanner.at };
+        self.next = Some((at, scanner));
+        (here.peek()? != b']').then_some(here)
     }
 }
 

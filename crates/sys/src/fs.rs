@@ -45,17 +45,22 @@ pub struct MountFacts {
 
 /// Asks which mount `file` is on (statx(2), `STATX_MNT_ID`).
 pub fn mount_facts(file: impl AsFd) -> Result<MountFacts> {
-    let out = statx(file.as_fd(), libc::STATX_MNT_ID)?;
+    mount_facts_at(file, c"")
+}
+
+/// [`mount_facts`] of what is at `path` below `dir`, following links; an empty one is `dir` itself.
+pub fn mount_facts_at(dir: impl AsFd, path: &CStr) -> Result<MountFacts> {
+    let out = statx(dir.as_fd(), path, libc::STATX_MNT_ID)?;
     let root = u64::from(libc::STATX_ATTR_MOUNT_ROOT.cast_unsigned());
     Ok(MountFacts { id: out.stx_mnt_id, is_root: out.stx_attributes & root != 0 })
 }
 
-fn statx(file: BorrowedFd, mask: u32) -> Result<libc::statx> {
+fn statx(dir: BorrowedFd, path: &CStr, mask: u32) -> Result<libc::statx> {
     let mut out = MaybeUninit::<libc::statx>::zeroed();
-    let (fd, flags) = (file.as_raw_fd(), libc::AT_EMPTY_PATH);
-    // SAFETY: `out` is a statx buffer and the empty path is a C string; both outlive the call.
+    let (fd, flags) = (dir.as_raw_fd(), libc::AT_EMPTY_PATH | libc::AT_NO_AUTOMOUNT);
+    // SAFETY: `out` is a statx buffer and `path` is a C string; both outlive the call.
     check(unsafe {
-        libc::syscall(libc::SYS_statx, fd, c"".as_ptr(), flags, mask, out.as_mut_ptr())
+        libc::syscall(libc::SYS_statx, fd, path.as_ptr(), flags, mask, out.as_mut_ptr())
     })?;
     // SAFETY: the kernel filled the buffer, which was zeroed before; any bits are a valid statx.
     Ok(unsafe { out.assume_init() })
@@ -66,7 +71,7 @@ fn statx(file: BorrowedFd, mask: u32) -> Result<libc::statx> {
 /// Unique ones begin above all others.
 pub fn lasting_mount_id(file: impl AsFd) -> Result<u64> {
     const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
-    let out = statx(file.as_fd(), libc::STATX_MNT_ID | STATX_MNT_ID_UNIQUE)?;
+    let out = statx(file.as_fd(), c"", libc::STATX_MNT_ID | STATX_MNT_ID_UNIQUE)?;
     Ok(out.stx_mnt_id)
 }
 

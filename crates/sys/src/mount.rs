@@ -72,12 +72,35 @@ pub fn open_tree_with(
     depth: Depth,
     attributes: &Attributes,
 ) -> Result<OwnedFd> {
+    open_tree_changed(dir, path, depth, attributes, false)
+}
+
+/// [`open_tree_with`], but a symlink at the end of `path` is not followed.
+pub fn open_tree_with_nofollow(
+    dir: impl AsFd,
+    path: &CStr,
+    depth: Depth,
+    attributes: &Attributes,
+) -> Result<OwnedFd> {
+    open_tree_changed(dir, path, depth, attributes, true)
+}
+
+fn open_tree_changed(
+    dir: impl AsFd,
+    path: &CStr,
+    depth: Depth,
+    attributes: &Attributes,
+    nofollow: bool,
+) -> Result<OwnedFd> {
     /// The same number on every architecture.
     const SYS_OPEN_TREE_ATTR: libc::c_long = 467;
     static MISSING: AtomicBool = AtomicBool::new(false);
     let mut flags = OPEN_TREE_CLONE | libc::O_CLOEXEC | depth.flag();
     if path.is_empty() {
         flags |= libc::AT_EMPTY_PATH;
+    }
+    if nofollow {
+        flags |= libc::AT_SYMLINK_NOFOLLOW;
     }
     if !MISSING.load(Ordering::Relaxed) {
         let (fd, size) = (dir.as_fd().as_raw_fd(), size_of::<Attributes>());
@@ -93,7 +116,7 @@ pub fn open_tree_with(
             cloned => return cloned,
         }
     }
-    let tree = open_tree(dir, path, depth, false)?;
+    let tree = open_tree(dir, path, depth, nofollow)?;
     mount_setattr(&tree, depth, attributes)?;
     Ok(tree)
 }

@@ -19,6 +19,7 @@ mod hooks;
 mod killed;
 mod lifecycle;
 mod locked;
+mod masks;
 mod memory_policy;
 mod mounts;
 mod namespaces;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
         killed::TESTS,
         lifecycle::TESTS,
         locked::TESTS,
+        masks::TESTS,
         memory_policy::TESTS,
         mounts::TESTS,
         namespaces::TESTS,

@@ -816,7 +816,7 @@ fn hooks_do_not_get_the_environment_of_the_image() {
 }
 
 /// Exchanges `a` and `b` while `task` runs.
-fn while_exchanging(a: &Path, b: &Path, task: impl FnOnce()) {
+pub fn while_exchanging(a: &Path, b: &Path, task: impl FnOnce()) {
     let mut command = Command::new(binary::probe());
     command.arg("exchange").args([a, b]);
     let exchanging = spawn(command);

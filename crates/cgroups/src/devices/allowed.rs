@@ -3,6 +3,7 @@
 use super::list::List;
 use super::{Access, Devices, Kind, Rule};
 use crate::error::Result;
+use std::collections::HashMap;
 
 /// What rules allow, as entries of `DeviceAllow=` (systemd.resource-control(5)); `None` if it is
 /// everything.
@@ -20,9 +21,11 @@ pub(super) fn entries(configured: &[Rule], pure: bool) -> Result<Option<Vec<(Str
     let allowed = if list.allow { EVERYTHING.to_vec() } else { list.exceptions };
     // Of two entries with one name systemd knows the last.
     let mut entries: Vec<(String, Access)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for (devices, access) in allowed {
         let Some(name) = name(&devices, pure) else { continue };
-        match entries.iter_mut().find(|(same, _)| *same == name) {
+        let place = *places.entry(name.clone()).or_insert(entries.len());
+        match entries.get_mut(place) {
             Some((_, has)) => *has = has.with(access),
             None => entries.push((name, access)),
         }

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::file;
 use crate::place::{Hierarchy, Place};
 use oci_spec::runtime::LinuxDeviceCgroup;
+use std::collections::BTreeMap;
 use sys::nix::fcntl::OFlag;
 
 /// Sets the lists of the v1 cgroup `cgroup`.
@@ -61,9 +62,9 @@ impl List {
 /// Has a list that denies all but its exceptions go from those of one to those of another.
 fn change(cgroup: &Hierarchy, from: &List, to: &List) -> Result<()> {
     let lines = |list: &List, other: &List| -> Vec<String> {
+        let others: BTreeMap<_, _> = other.exceptions.iter().rev().copied().collect();
         let more = list.exceptions.iter().map(|(devices, access)| {
-            let same = other.exceptions.iter().find(|(same, _)| same == devices);
-            (devices, same.map_or(*access, |(_, has)| access.without(*has)))
+            (devices, others.get(devices).map_or(*access, |has| access.without(*has)))
         });
         let more = more.filter(|(_, access)| !access.is_empty());
         more.map(|(devices, access)| format!("{devices} {access}")).collect()
@@ -126,7 +127,7 @@ pub(crate) struct List {
 impl List {
     /// Applies `configured` rules and then the default ones to a list that denies everything.
     pub(super) fn of(configured: &[Rule]) -> Result<Self> {
-        let mut list = Self::default();
+        let mut list = Growing::default();
         for (index, rule) in configured.iter().enumerate() {
             list.apply(rule)
                 .map_err(|error| error.about(&format!("linux.resources.devices[{index}]")))?;
@@ -134,12 +135,30 @@ impl List {
         for rule in &DEFAULTS {
             list.apply(rule).map_err(|error| refused(format!("a default one: {error}")))?;
         }
-        Ok(list)
+        Ok(list.finish())
+    }
+}
+
+/// A list while rules are applied to it.
+#[derive(Default)]
+struct Growing {
+    allow: bool,
+    /// What is excepted, and the number of the exception in their order.
+    exceptions: BTreeMap<Devices, (Access, usize)>,
+    next: usize,
+}
+
+impl Growing {
+    fn finish(self) -> List {
+        let mut exceptions: Vec<_> = self.exceptions.into_iter().collect();
+        exceptions.sort_unstable_by_key(|(_, (_, number))| *number);
+        let exceptions = exceptions.into_iter().map(|(devices, (has, _))| (devices, has)).collect();
+        List { allow: self.allow, exceptions }
     }
 
     fn apply(&mut self, rule: &Rule) -> Result<()> {
         if rule.devices == Devices::ANY && rule.access == Access::ALL {
-            *self = Self { allow: rule.allow, exceptions: Vec::new() };
+            *self = Self { allow: rule.allow, ..Self::default() };
             return Ok(());
         }
         // The kernel's "a" is for all devices, whatever numbers and access follow.
@@ -159,34 +178,65 @@ impl List {
     }
 
     fn add(&mut self, devices: Devices, access: Access) {
-        let covers = |(wider, has): &&(Devices, Access)| {
-            wider.cover(&devices) && access.without(*has).is_empty()
+        let covers = |wider: &Devices| {
+            self.exceptions.get(wider).is_some_and(|(has, _)| access.without(*has).is_empty())
         };
-        if self.exceptions.iter().any(|one| covers(&one)) {
+        if wider(devices).iter().any(covers) {
             return;
         }
-        match self.exceptions.iter_mut().find(|(same, _)| *same == devices) {
-            Some((_, has)) => *has = has.with(access),
-            None => self.exceptions.push((devices, access)),
-        }
+        let (has, _) = self.exceptions.entry(devices).or_insert((Access(0), self.next));
+        *has = has.with(access);
+        self.next += 1;
     }
 
     /// Takes back what was excepted of `devices`. The kernel takes back what was excepted in the
     /// same words, and passes over the rest without an error, which would leave more allowed than
     /// the rules say, or less: part of an exception can't be taken back.
     fn remove(&mut self, rule: &Rule, devices: &Devices) -> Result<()> {
-        for (excepted, has) in &mut self.exceptions {
-            if devices.cover(excepted) {
+        for excepted in self.met(devices) {
+            let Some((has, _)) = self.exceptions.get_mut(&excepted) else { continue };
+            if devices.cover(&excepted) {
                 *has = has.without(rule.access);
-            } else if devices.meet(excepted) && has.overlaps(rule.access) {
+                if has.is_empty() {
+                    self.exceptions.remove(&excepted);
+                }
+            } else if has.overlaps(rule.access) {
                 return Err(Error::refused(format!(
                     "{rule}: cgroup v1 can't make an exception to an earlier {excepted} {has}"
                 )));
             }
         }
-        self.exceptions.retain(|(_, has)| !has.is_empty());
         Ok(())
     }
+}
+
+impl Growing {
+    /// The exceptions that have devices in common with a single kind's.
+    fn met(&self, devices: &Devices) -> Vec<Devices> {
+        let of = |major| {
+            let [first, last] =
+                [None, Some(u32::MAX)].map(|minor| Devices { major, minor, ..*devices });
+            self.exceptions.range(first..=last).map(|(one, _)| *one)
+        };
+        match (devices.major, devices.minor) {
+            (Some(_), Some(_)) => {
+                let wider = wider(*devices).into_iter();
+                wider.filter(|one| self.exceptions.contains_key(one)).collect()
+            }
+            (Some(_), None) => of(devices.major).chain(of(None)).collect(),
+            (None, _) => self.exceptions.keys().filter(|one| devices.meet(one)).copied().collect(),
+        }
+    }
+}
+
+/// The devices that a single kind's can be among: themselves, and those with a number left open.
+fn wider(devices: Devices) -> [Devices; 4] {
+    [
+        devices,
+        Devices { minor: None, ..devices },
+        Devices { major: None, ..devices },
+        Devices { major: None, minor: None, ..devices },
+    ]
 }
 
 #[cfg(test)]
@@ -311,5 +361,21 @@ mod tests {
     fn a_rule_for_any_device_is_not_one_for_all_of_it() {
         let config = r#"[{ "allow": true, "type": "a", "access": "r" }]"#;
         assert!(allowed(config).starts_with("c *:* rm, b *:* rm, c 1:3 rwm"));
+    }
+
+    #[test]
+    fn many_rules_take_no_longer_than_their_number() {
+        let rule = |number: u32, allow, minor| Rule {
+            allow,
+            devices: Devices { kind: Some(Kind::Character), major: Some(1000 + number), minor },
+            access: Access::ALL,
+        };
+        let since = std::time::Instant::now();
+        let allowed = (0..50_000).map(|number| rule(number, true, Some(3)));
+        let denied = (0..49_999).map(|number| rule(number, false, None));
+        let rules: Vec<Rule> = allowed.chain(denied).collect();
+        let list = List::of(&rules).unwrap();
+        assert_eq!(list.exceptions.len(), 1 + DEFAULTS.len());
+        assert!(since.elapsed().as_secs() < 5, "{:?}", since.elapsed());
     }
 }

@@ -6,7 +6,8 @@ use oci_spec::runtime::{
     Linux, LinuxDevice, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, LinuxNetDevice,
     LinuxResources, LinuxTimeOffset,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 /// What [`propagation`] may be; with `r`, of everything below as well.
 const PROPAGATIONS: [&str; 8] =
@@ -127,6 +128,7 @@ fn net_devices(linux: &Linux) -> Check {
         let reason = "needs a network namespace of the container's own in linux.namespaces";
         refuse(at("linux.netDevices"), reason)?;
     }
+    let mut taken = HashSet::new();
     for (name, device) in devices {
         let path = || at("linux.netDevices").key(name);
         if !is_device_name(name) {
@@ -139,8 +141,7 @@ fn net_devices(linux: &Linux) -> Check {
             let reason = format!("{inside:?} can't be the name of a network device");
             refuse(path().key("name"), reason)?;
         }
-        let of_same = devices.iter().filter(|(name, device)| name_inside(name, device) == inside);
-        if !is_pattern && of_same.count() > 1 {
+        if !is_pattern && !taken.insert(inside) {
             refuse(at("linux.netDevices"), format!("two devices are to be {inside}"))?;
         }
     }
@@ -164,6 +165,8 @@ fn is_name_pattern(name: &str) -> bool {
 }
 
 fn devices(devices: &[LinuxDevice], document: &Document) -> Check {
+    let mut seen: HashMap<&Path, usize> = HashMap::new();
+    let mut elements = document.elements(&at("linux.devices"));
     for (index, device) in devices.iter().enumerate() {
         let path = || at("linux.devices").index(index);
         let name = device.path().display();
@@ -173,8 +176,9 @@ fn devices(devices: &[LinuxDevice], document: &Document) -> Check {
         if device.typ() == LinuxDeviceType::A {
             refuse(path().key("type"), format!("{name}: a is not the type of a device"))?;
         }
-        let mut earlier = devices.iter().take(index);
-        if let Some(first) = earlier.position(|other| contradicts(device, other)) {
+        // Those at its path before were all like the first.
+        let first = *seen.entry(device.path()).or_insert(index);
+        if devices.get(first).is_some_and(|other| is_another(device, other)) {
             let reason = format!("{name} is another device by linux.devices[{first}]");
             refuse(path().key("path"), reason)?;
         }
@@ -183,7 +187,7 @@ fn devices(devices: &[LinuxDevice], document: &Document) -> Check {
         }
         for (key, number) in [("major", device.major()), ("minor", device.minor())] {
             // An absent number has become 0, which is one that devices have.
-            if number == 0 && !document.has(&path().key(key)) {
+            if number == 0 && !elements.has(index, key) {
                 refuse(path().key(key), format!("{name} needs a major and a minor number"))?;
             }
         }
@@ -191,14 +195,14 @@ fn devices(devices: &[LinuxDevice], document: &Document) -> Check {
     Ok(())
 }
 
-/// Whether two devices are to be at one path and aren't the same; `u` is another name of `c`.
-fn contradicts(one: &LinuxDevice, other: &LinuxDevice) -> bool {
+/// Whether two devices aren't the same; `u` is another name of `c`.
+fn is_another(one: &LinuxDevice, other: &LinuxDevice) -> bool {
     let what = |device: &LinuxDevice| match device.typ() {
         LinuxDeviceType::P => (LinuxDeviceType::P, 0, 0),
         LinuxDeviceType::U => (LinuxDeviceType::C, device.major(), device.minor()),
         kind => (kind, device.major(), device.minor()),
     };
-    one.path() == other.path() && what(one) != what(other)
+    what(one) != what(other)
 }
 
 fn propagation(value: &str) -> Check {
