@@ -6,7 +6,6 @@ use crate::task::{Identity, Task};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use sys::credentials::{self, Capabilities, CapabilitySet};
 use sys::nix::sys::stat::{FileStat, SFlag, fstat, major, minor};
-use sys::nix::unistd::{Gid, Uid, fchown};
 use sys::{Errno, process, seccomp};
 
 const CAP_SETGID: CapabilitySet = 1 << 6;
@@ -84,10 +83,10 @@ pub(crate) fn own_stdio(identity: &Identity, stdio: [BorrowedFd; 3]) -> Result<(
             Err(Errno::EBADF) => continue,
             Err(errno) => return Err(fault(errno)),
         };
-        if stat.st_uid == identity.uid || is_null(&stat) {
+        if stat.st_uid == identity.uid.number() || is_null(&stat) {
             continue;
         }
-        match fchown(file, Some(Uid::from_raw(identity.uid)), Some(Gid::from_raw(identity.gid))) {
+        match credentials::give(file, identity.uid, Some(identity.gid)) {
             // A read-only file system, an owner that is not mapped, a file of another user: the
             // descriptor works as it is.
             Ok(()) | Err(Errno::EINVAL | Errno::EPERM | Errno::EROFS) => {}

@@ -117,7 +117,7 @@ pub(crate) struct Place<'a> {
 /// then the program is looked for, as the user who will run it.
 pub(crate) fn settle(task: &mut Task, place: &Place) -> Result<(), Fault> {
     if let Some(program) = task.program.as_mut() {
-        program.add_home(place.root, task.identity.uid);
+        program.add_home(place.root, task.identity.uid.number());
         program.add_listen_pid();
     }
     set_attributes(task)?;

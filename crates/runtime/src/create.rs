@@ -24,6 +24,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use sys::Errno;
+use sys::credentials::Id;
 use sys::nix::mount::{MntFlags, umount2};
 use sys::nix::sched::CloneFlags;
 use sys::nix::unistd::geteuid;
@@ -164,7 +165,7 @@ pub(crate) struct Extras {
     pub devices: Vec<network::Device>,
     rdt: Option<rdt::Plan>,
     /// Whose the cgroup is to be, if not ours.
-    cgroup_owner: Option<u32>,
+    cgroup_owner: Option<Id>,
 }
 
 impl Extras {
@@ -507,7 +508,7 @@ fn cgroups_path(spec: &Spec) -> Option<&Path> {
 
 /// Whom the cgroup is to be given to: the container's user, if it is in a cgroup namespace of its
 /// own and has a cgroup mount that it may write to (runtime-spec, cgroup ownership).
-fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<u32> {
+fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<Id> {
     let may_write = |mount: &Mount| {
         matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"))
             && mount.destination() == Path::new("/sys/fs/cgroup")
@@ -526,7 +527,7 @@ fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<u32> {
     };
     // Another user could not give it away, and has it already.
     let ours = geteuid();
-    (ours.is_root() && owner != ours.as_raw()).then_some(owner)
+    Id::new(owner).filter(|_| ours.is_root() && owner != ours.as_raw())
 }
 
 /// The filter of a container's process, if the profile does more than to allow everything.
@@ -608,7 +609,7 @@ mod tests {
         edit(&mut config);
         let spec: Spec = serde_json::from_str(&config.to_string()).unwrap();
         let namespaces = Namespaces::plan(spec.linux().as_ref().unwrap()).unwrap();
-        cgroup_owner(&spec, &namespaces)
+        cgroup_owner(&spec, &namespaces).map(Id::number)
     }
 
     #[test]

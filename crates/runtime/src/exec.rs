@@ -16,6 +16,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use sys::Errno;
 use sys::nix::libc::SIGKILL;
+use sys::credentials::Id;
+use sys::nix::fcntl::{OFlag, open, openat};
 use sys::nix::sys::stat::Mode;
 
 /// What `exec` is asked for.
@@ -72,9 +74,9 @@ pub struct ProcessFlags {
     /// Whether it has a terminal.
     pub terminal: bool,
     /// Its user, and group.
-    pub user: Option<(u32, Option<u32>)>,
+    pub user: Option<(Id, Option<Id>)>,
     /// More groups.
-    pub additional_gids: Vec<u32>,
+    pub additional_gids: Vec<Id>,
     /// More capabilities, by name.
     pub capabilities: Vec<String>,
     /// Its `AppArmor` profile.
@@ -197,11 +199,11 @@ fn changed(spec: &Spec, flags: &ProcessFlags) -> Result<Process> {
     process.set_env(Some(env));
     let user = process.user_mut();
     if let Some((uid, gid)) = flags.user {
-        user.set_uid(uid);
-        user.set_gid(gid.unwrap_or(user.gid()));
+        user.set_uid(uid.number());
+        user.set_gid(gid.map_or(user.gid(), Id::number));
     }
-    let groups = user.additional_gids().iter().flatten().chain(&flags.additional_gids).copied();
-    let groups = groups.collect();
+    let more = flags.additional_gids.iter().map(|gid| gid.number());
+    let groups = user.additional_gids().iter().flatten().copied().chain(more).collect();
     user.set_additional_gids(Some(groups));
     if !flags.capabilities.is_empty() {
         let sets = process.capabilities().clone().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The `linux` section.
 
-use super::{Check, Violation, given, mapping, refuse, spelt, sysctl};
+use super::{Check, Violation, given, id, mapping, refuse, spelt, sysctl};
 use crate::document::{Document, JsonPath, at};
 use oci_spec::runtime::{
     Linux, LinuxDevice, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, LinuxNetDevice,
@@ -173,6 +173,8 @@ fn devices(devices: &[LinuxDevice], document: &Document) -> Check {
         if device.typ() == LinuxDeviceType::A {
             refuse(path().key("type"), format!("{name}: a is not the type of a device"))?;
         }
+        id(device.uid().unwrap_or(0), "user", || path().key("uid"))?;
+        id(device.gid().unwrap_or(0), "group", || path().key("gid"))?;
         let mut earlier = devices.iter().take(index);
         if let Some(first) = earlier.position(|other| contradicts(device, other)) {
             let reason = format!("{name} is another device by linux.devices[{first}]");
