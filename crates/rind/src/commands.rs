@@ -493,7 +493,7 @@ pub fn fail<T>(text: impl Into<String>) -> Result<T, Failure> {
 }
 
 /// What a command needs before anything is opened: a sealed program where a container can reach it,
-/// and the caller's descriptors.
+/// something open as stdin, stdout and stderr, and the caller's descriptors.
 ///
 /// A file to be read may be one of these descriptors, as a shell's `<(...)` is, so that comes first.
 pub fn prepare(args: &mut Parsed) -> Result<(), Failure> {
@@ -501,6 +501,10 @@ pub fn prepare(args: &mut Parsed) -> Result<(), Failure> {
     if args.entry.seals {
         runtime::check_kernel()?;
         runtime::seal_executable()?;
+    }
+    // Once, in the sealed program: up to here nothing stays open or is written to.
+    runtime::open_stdio()?;
+    if args.entry.seals {
         preserve = preserved(args)?;
     }
     let input = args.entry.input.and_then(|input| match input {

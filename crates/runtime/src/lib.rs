@@ -44,7 +44,7 @@ pub use checkpoint::{CheckpointOptions, checkpoint};
 pub use container::{Status, state};
 pub use create::{CgroupManager, CreateOptions, create};
 pub use delete::delete;
-pub use descriptors::{claim_descriptors, hide_descriptors, listen_descriptors};
+pub use descriptors::{claim_descriptors, hide_descriptors, listen_descriptors, open_stdio};
 pub use events::{Interval, Lines, events};
 pub use exec::{ExecOptions, ProcessFlags, ProcessSource, exec};
 pub use features::{features, version};
