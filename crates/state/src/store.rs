@@ -1,6 +1,6 @@
 //! Directories and files: `ROOT/ID/` with `state.json` and what else a container needs.
 
-use crate::{Error, Identity};
+use crate::{Error, Identity, trust};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ffi::{CStr, CString};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use sys::Errno;
 use sys::nix::dir::Dir;
 use sys::nix::fcntl::{OFlag, open, openat, readlinkat, renameat};
-use sys::nix::sys::stat::{Mode, fstat, mkdirat};
+use sys::nix::sys::stat::{FileStat, Mode, fstat, mkdirat};
 use sys::nix::unistd::{UnlinkatFlags, mkfifoat, symlinkat, unlinkat};
 
 const RECORD: &CStr = c"state.json";
@@ -56,8 +56,19 @@ pub fn check_id(id: &str) -> Result<(), Error> {
     Err(Error::Other(format!("{reason}: {id:?}")))
 }
 
+/// Refuses a directory that others than root and we may have written to.
+fn check_owner(directory: &FileStat, name: impl Fn() -> String) -> Result<(), Error> {
+    let Some(reason) = trust::distrust(directory) else { return Ok(()) };
+    Err(Error::Other(format!(
+        "--root: {}: {reason}, and what is in it decides what is run and killed (chown and chmod \
+         go-w it, or use another --root)",
+        name()
+    )))
+}
+
 impl Store {
-    /// Opens the store at `path`, making it if `make` and it is missing.
+    /// Opens the store at `path`, making it if `make` and it is missing. It must be root's or ours
+    /// alone, as what is in it decides which hooks run and which processes are killed.
     pub fn open(path: &Path, make: bool) -> Result<Self, Error> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = match open(path, flags, Mode::empty()) {
@@ -70,8 +81,9 @@ impl Store {
             }
             opened => opened,
         };
-        let directory =
-            directory.map_err(|e| Error::call(format!("opening --root {}", path.display()), e))?;
+        let opening = |e| Error::call(format!("opening --root {}", path.display()), e);
+        let directory = directory.map_err(opening)?;
+        check_owner(&fstat(&directory).map_err(opening)?, || path.display().to_string())?;
         Ok(Self { path: path.to_owned(), directory: Arc::new(directory) })
     }
 
@@ -88,7 +100,7 @@ impl Store {
             Err(Errno::EEXIST) => return Err(Error::Exists(id.to_owned())),
             made => made.map_err(|e| Error::call(format!("making the state of {id:?}"), e))?,
         }
-        let locked = self.get(id).and_then(|entry| entry.lock().map(|()| entry));
+        let locked = self.open_entry(id).and_then(|entry| entry.lock().map(|()| entry));
         locked.inspect_err(|_| {
             // The error is what is told; there is nothing in the directory yet.
             let _ = unlinkat(&*self.directory, id, UnlinkatFlags::RemoveDir);
@@ -97,6 +109,12 @@ impl Store {
 
     /// The directory of a container that is there.
     pub fn get(&self, id: &str) -> Result<Entry, Error> {
+        let entry = self.open_entry(id)?;
+        entry.look()?;
+        Ok(entry)
+    }
+
+    fn open_entry(&self, id: &str) -> Result<Entry, Error> {
         check_id(id)?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let directory = match openat(&*self.directory, id, flags, Mode::empty()) {
@@ -140,10 +158,17 @@ impl Entry {
         let failed = |errno| Error::call(format!("locking the state of {:?}", self.id), errno);
         sys::fs::lock(&self.directory).map_err(failed)?;
         // Whoever held it may have deleted the container meanwhile.
-        if fstat(&self.directory).map_err(failed)?.st_nlink == 0 {
+        self.look()
+    }
+
+    /// An error if it has been deleted, or may be the work of others.
+    fn look(&self) -> Result<(), Error> {
+        let stat = fstat(&self.directory)
+            .map_err(|e| Error::call(format!("looking at the state of {:?}", self.id), e))?;
+        if stat.st_nlink == 0 {
             return Err(Error::NotFound(self.id.clone()));
         }
-        Ok(())
+        check_owner(&stat, || format!("the state of {:?}", self.id))
     }
 
     /// Lets others change this container.
