@@ -802,7 +802,7 @@ fn man(args: &Parsed, _: &Log) -> Result<i32, Failure> {
     std::fs::create_dir_all(&folder).map_err(|error| at(&folder, error))?;
     for page in man::all() {
         let path = folder.join(page.file());
-        std::fs::write(&path, page.text()).map_err(|error| at(&path, error))?;
+        runtime::replace(&path, page.text().as_bytes()).map_err(|error| at(&path, error))?;
     }
     Ok(0)
 }

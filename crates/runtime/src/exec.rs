@@ -12,13 +12,15 @@ use process::{Child, Cradle, Event, Exec, Given, Target};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as ValueError;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use sys::Errno;
-use sys::nix::libc::SIGKILL;
 use sys::credentials::Id;
 use sys::nix::fcntl::{OFlag, open, openat};
-use sys::nix::sys::stat::Mode;
+use sys::nix::libc::SIGKILL;
+use sys::nix::sys::stat::{Mode, SFlag, fstat};
+use sys::nix::unistd::{UnlinkatFlags, geteuid, mkfifoat, unlinkat};
 
 /// What `exec` is asked for.
 #[derive(Clone, Debug, Default)]
@@ -362,24 +364,39 @@ fn put_down(child: &Child) {
     let _ = sys::process::wait(&child.pidfd);
 }
 
+/// Opens a fifo that has just been made. Whoever else may write to its directory may have put
+/// something else there since, which is not to be written to.
+fn open_fifo(directory: &OwnedFd, name: &OsStr) -> sys::Result<OwnedFd> {
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
+    let file = openat(directory, name, flags, Mode::empty())?;
+    let stat = fstat(&file)?;
+    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    let is_ours = kind == SFlag::S_IFIFO && stat.st_uid == geteuid().as_raw();
+    if is_ours { Ok(file) } else { Err(Errno::EEXIST) }
+}
+
 /// The fifo of a process that waits, which goes again if it comes to nothing.
 struct Fifo<'a> {
-    path: &'a Path,
+    directory: OwnedFd,
+    name: &'a OsStr,
     file: OwnedFd,
     is_kept: bool,
 }
 
 impl<'a> Fifo<'a> {
     fn make(path: &'a Path) -> Result<Self> {
-        use sys::nix::fcntl::{OFlag, open};
         let failed =
             |errno: Errno| Error::call(format!("--exec-fifo: making {}", path.display()), errno);
-        sys::nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed)?;
-        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        let file = open(path, flags, Mode::empty()).inspect_err(|_| {
-            let _ = std::fs::remove_file(path);
+        let name = path.file_name().ok_or(Errno::EINVAL).map_err(failed)?;
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = open(above.unwrap_or(Path::new(".")), flags, Mode::empty());
+        let directory = directory.map_err(failed)?;
+        mkfifoat(&directory, name, Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed)?;
+        let file = open_fifo(&directory, name).inspect_err(|_| {
+            let _ = unlinkat(&directory, name, UnlinkatFlags::NoRemoveDir);
         });
-        Ok(Self { path, file: file.map_err(failed)?, is_kept: false })
+        Ok(Self { name, file: file.map_err(failed)?, directory, is_kept: false })
     }
 
     fn keep(mut self) {
@@ -390,7 +407,7 @@ impl<'a> Fifo<'a> {
 impl Drop for Fifo<'_> {
     fn drop(&mut self) {
         if !self.is_kept {
-            let _ = std::fs::remove_file(self.path);
+            let _ = unlinkat(&self.directory, self.name, UnlinkatFlags::NoRemoveDir);
         }
     }
 }
