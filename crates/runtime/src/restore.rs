@@ -140,13 +140,12 @@ fn check_reach(images: &Path, namespaces: &Namespaces) -> Result<()> {
     let Some(root) = root.filter(|root| *root != 0) else { return Ok(()) };
     let found = fs::metadata(images);
     let found = found.map_err(|e| Error::new(format!("--image-path: {}", sys::answer(&e))))?;
-    let shift = if found.uid() == root { 6 } else { 0 };
-    if found.mode() >> shift & READ_AND_SEARCH == READ_AND_SEARCH {
+    if found.mode() & READ_AND_SEARCH == READ_AND_SEARCH {
         return Ok(());
     }
     Err(Error::new(format!(
         "--image-path: {} can't be read by the container's root, user {root} of the host, as it has \
-         to be with a user namespace (chmod o+rx, or chown)",
+         to be with a user namespace (chmod o+rx)",
         images.display()
     )))
 }
