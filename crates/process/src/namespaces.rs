@@ -154,12 +154,6 @@ impl Namespaces {
     pub fn has(&self, kind: CloneFlags) -> bool {
         self.new.contains(kind) || self.joined.iter().any(|joined| joined.kind == kind)
     }
-
-    /// Whether a namespace of this kind is joined.
-    #[must_use]
-    pub fn joins(&self, kind: CloneFlags) -> bool {
-        self.joined.iter().any(|joined| joined.kind == kind)
-    }
 }
 
 /// The types of all namespaces of a container's own, new or joined.
@@ -222,7 +216,8 @@ mod tests {
         .unwrap();
         assert_eq!(plan.new, CloneFlags::CLONE_NEWPID);
         assert!(plan.new_cgroup && plan.new_time.is_some() && plan.needs_hop());
-        assert!(plan.joins(CloneFlags::CLONE_NEWNET) && plan.has(CloneFlags::CLONE_NEWPID));
+        assert_eq!(plan.joined.len(), 1);
+        assert!(plan.has(CloneFlags::CLONE_NEWNET) && plan.has(CloneFlags::CLONE_NEWPID));
     }
 
     #[test]

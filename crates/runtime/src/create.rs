@@ -180,7 +180,7 @@ impl Extras {
         let linux = spec.linux().as_ref().unwrap_or(&none);
         Ok(Self {
             systemd,
-            devices: network::plan(linux, namespaces)?,
+            devices: network::plan(linux)?,
             rdt: rdt::plan(linux, id, warnings)?,
             cgroup_owner: cgroup_owner(spec, namespaces),
         })
@@ -240,7 +240,7 @@ impl Making {
         let none = Linux::default();
         let linux = spec.linux().as_ref().unwrap_or(&none);
         let mut namespaces = Namespaces::plan(linux)?;
-        validate::check_sysctls(linux, &namespaces)?;
+        validate::check_joined(spec, &namespaces)?;
         let (place, systemd) = choose_place(spec, options)?;
         let record = new_record(bundle, options, &namespaces, place);
         let mut warnings = Vec::new();
@@ -248,7 +248,7 @@ impl Making {
         requests.set_clocks(&mut namespaces)?;
         let filter = filter(linux, &requests, &mut warnings)?;
         let extras = Extras::plan(spec, &options.id, &namespaces, systemd, &mut warnings)?;
-        let context = context(options, &namespaces, &record.cgroup, &requests);
+        let context = context(options, &namespaces, &record.cgroup, &requests)?;
         let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
         let (console, ours) = terminal::plan(spec.process().as_ref(), options.console_socket())?;
         let given = Given {
@@ -558,16 +558,19 @@ fn context(
     namespaces: &Namespaces,
     place: &Place,
     requests: &Requests,
-) -> Context {
-    Context {
+) -> Result<Context> {
+    let mut joined = namespaces.joined.iter();
+    let joined_cgroup = joined.find(|one| one.kind == CloneFlags::CLONE_NEWCGROUP);
+    let joins_other = joined_cgroup.map(validate::is_hosts).transpose()?.is_some_and(|it| !it);
+    Ok(Context {
         cgroup: view(place),
         mount_namespace: namespaces.has(CloneFlags::CLONE_NEWNS),
         user_namespace: namespaces.has(CloneFlags::CLONE_NEWUSER),
-        cgroup_namespace: namespaces.new_cgroup || namespaces.joins(CloneFlags::CLONE_NEWCGROUP),
+        cgroup_namespace: namespaces.new_cgroup || joins_other,
         no_pivot: options.no_pivot,
         privileged: geteuid().is_root(),
         mount_context: requests.mount_context,
-    }
+    })
 }
 
 /// What mounts of type `cgroup` show: the container's own directory in each hierarchy.

@@ -108,7 +108,7 @@ fn make(runtime: &Runtime, options: &RestoreOptions) -> Result<Restored> {
     let none = Linux::default();
     let linux = bundle.spec.linux().as_ref().unwrap_or(&none);
     let namespaces = Namespaces::plan(linux)?;
-    validate::check_sysctls(linux, &namespaces)?;
+    validate::check_joined(&bundle.spec, &namespaces)?;
     let mut warnings = Vec::new();
     let (place, systemd) = choose_place(&bundle.spec, create)?;
     let extras = Extras::plan(&bundle.spec, &create.id, &namespaces, systemd, &mut warnings)?;
