@@ -100,7 +100,7 @@ impl Store {
             Err(Errno::EEXIST) => return Err(Error::Exists(id.to_owned())),
             made => made.map_err(|e| Error::call(format!("making the state of {id:?}"), e))?,
         }
-        let locked = self.open_entry(id).and_then(|entry| entry.lock().map(|()| entry));
+        let locked = self.get(id).and_then(|entry| entry.lock().map(|()| entry));
         locked.inspect_err(|_| {
             // The error is what is told; there is nothing in the directory yet.
             let _ = unlinkat(&*self.directory, id, UnlinkatFlags::RemoveDir);
@@ -109,12 +109,6 @@ impl Store {
 
     /// The directory of a container that is there.
     pub fn get(&self, id: &str) -> Result<Entry, Error> {
-        let entry = self.open_entry(id)?;
-        entry.look()?;
-        Ok(entry)
-    }
-
-    fn open_entry(&self, id: &str) -> Result<Entry, Error> {
         check_id(id)?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let directory = match openat(&*self.directory, id, flags, Mode::empty()) {
@@ -188,6 +182,7 @@ impl Entry {
     /// Reads the record; that there is none yet is as if there were no container.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let bytes = self.read_file(RECORD)?;
+        self.look()?;
         match serde_json::from_slice(&bytes) {
             // It is being written for the first time, or its writer was killed before it could.
             Err(_) if bytes.is_empty() || self.is_locked() => Err(Error::NotFound(self.id.clone())),
