@@ -128,8 +128,14 @@ pub fn is_open(number: RawFd) -> bool {
 pub fn are_open<const N: usize>(numbers: [RawFd; N]) -> Result<[bool; N]> {
     let mut asked = numbers.map(|fd| libc::pollfd { fd, events: 0, revents: 0 });
     let count = libc::nfds_t::try_from(N).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: the pointer and the count are of one array, which outlives the call.
-    check(unsafe { libc::poll(asked.as_mut_ptr(), count, 0) }.into())?;
+    loop {
+        // SAFETY: the pointer and the count are of one array, which outlives the call.
+        match check(unsafe { libc::poll(asked.as_mut_ptr(), count, 0) }.into()) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(_) => break,
+        }
+    }
     Ok(asked.map(|one| one.revents & libc::POLLNVAL == 0))
 }
 
