@@ -26,7 +26,7 @@ mod task;
 
 pub use exec::{Exec, Target};
 pub use fault::{Fault, Stage};
-pub use namespaces::{IdMap, Joined, Namespaces};
+pub use namespaces::{IdMap, Joined, Namespaces, name as namespace_name};
 pub use plan::{HookState, Inputs, Plan};
 /// What goes wrong on the host's side is in words here too.
 pub use rootfs::Error;

@@ -96,7 +96,8 @@ fn flag(kind: LinuxNamespaceType) -> CloneFlags {
 }
 
 /// The name of a namespace type, as the spec writes it.
-fn name(kind: CloneFlags) -> &'static str {
+#[must_use]
+pub fn name(kind: CloneFlags) -> &'static str {
     let names = [
         (CloneFlags::CLONE_NEWNS, "mount"),
         (CloneFlags::CLONE_NEWCGROUP, "cgroup"),

@@ -16,7 +16,7 @@ pub(crate) fn check_joined(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
         if let Some(what) = set_in(spec, joined.kind)
             && is_hosts(joined)?
         {
-            return Err(refused(&what, joined.index));
+            return Err(refused(joined.kind, &what, joined.index));
         }
     }
     check_user_namespace(spec, namespaces)
@@ -31,14 +31,18 @@ fn check_user_namespace(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
     });
     match (listed, set_in(spec, CloneFlags::CLONE_NEWUSER)) {
         (Some(index), Some(what)) if !namespaces.has(CloneFlags::CLONE_NEWUSER) => {
-            Err(refused(&what, index))
+            Err(refused(CloneFlags::CLONE_NEWUSER, &what, index))
         }
         _ => Ok(()),
     }
 }
 
-fn refused(what: &str, index: usize) -> Error {
-    Error::new(format!("{what}: not allowed, as linux.namespaces[{index}] is the host's own"))
+fn refused(kind: CloneFlags, what: &str, index: usize) -> Error {
+    let kind = process::namespace_name(kind);
+    Error::new(format!(
+        "{what}: needs a {kind} namespace of the container's own, but linux.namespaces[{index}] is \
+         the host's own"
+    ))
 }
 
 /// The first thing in the config that is set in a namespace of this type.

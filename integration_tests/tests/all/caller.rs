@@ -424,14 +424,14 @@ fn try_apart(bundle: Bundle, unshare: &[&str], then: &str) -> Output {
     output
 }
 
-const REFUSED: &str = "not allowed, as linux.namespaces[";
+const REFUSED: &str = "namespace of the container's own, but linux.namespaces[";
 
 fn names_of_the_host_stay() {
     let bundle = || Bundle::new().namespace("uts", Some("/proc/self/ns/uts"));
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let output = try_apart(bundle(), &["--uts"], "cat /proc/sys/kernel/hostname");
     assert_eq!(output.stdout, name);
-    let _ = output.failed_with(&format!("hostname: {REFUSED}"));
+    let _ = output.failed_with(&format!("hostname: needs a uts {REFUSED}"));
     let only_domain = bundle().config(|config| {
         config.as_object_mut().unwrap().remove("hostname");
         config["domainname"] = json!("example.org");
@@ -439,7 +439,7 @@ fn names_of_the_host_stay() {
     let name = fs::read_to_string("/proc/sys/kernel/domainname").unwrap();
     let output = try_apart(only_domain, &["--uts"], "cat /proc/sys/kernel/domainname");
     assert_eq!(output.stdout, name);
-    let _ = output.failed_with(&format!("domainname: {REFUSED}"));
+    let _ = output.failed_with(&format!("domainname: needs a uts {REFUSED}"));
     // Without names there is nothing to refuse.
     let nameless =
         bundle().config(|config| drop(config.as_object_mut().unwrap().remove("hostname")));
@@ -463,7 +463,7 @@ fn sysctls_of_the_host_stay() {
                 config.as_object_mut().unwrap().remove("hostname");
                 config["linux"]["sysctl"] = json!({ name: value.trim() });
             })
-            .refused(&format!("linux.sysctl {name}: {REFUSED}"));
+            .refused(&format!("linux.sysctl {name}: needs a {kind} {REFUSED}"));
     }
 }
 
