@@ -8,7 +8,10 @@ use crate::host::wait_for;
 use crate::traces::{self, Trace};
 use serde_json::Value;
 use std::ffi::OsStr;
+use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
@@ -91,10 +94,17 @@ impl Container {
         &self.root
     }
 
-    /// The runtime's command line with `args` after `--root`.
+    /// The runtime's command line with `args` after `--root`. For a root of another user's it is run by
+    /// that user, from the copy that such a bundle has: root is refused.
     #[must_use]
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = Command::new(binary::rind());
+        let owner = fs::metadata(&self.root).map_or(0, |root| root.uid());
+        let copy = self.bundle.folder().join("runtime");
+        let by_owner = owner != 0 && copy.exists();
+        let mut command = Command::new(if by_owner { &copy } else { binary::rind() });
+        if by_owner {
+            command.uid(owner).gid(owner);
+        }
         command.arg("--root").arg(&self.root).args(&self.flags).args(args);
         command
     }

@@ -7,9 +7,10 @@ use crate::{controllers, file, freezer, limits, processes};
 use oci_spec::runtime::LinuxResources;
 use std::os::fd::OwnedFd;
 use sys::Errno;
-use sys::nix::fcntl::OFlag;
+use sys::credentials::{self, Id};
+use sys::nix::fcntl::{AT_FDCWD, OFlag};
 use sys::nix::sys::stat::Mode;
-use sys::nix::unistd::{AccessFlags, Uid, access, chown, mkdir};
+use sys::nix::unistd::{AccessFlags, access, mkdir};
 
 /// How often making a cgroup is tried again whose parent another runtime has removed meanwhile.
 const RACES: usize = 16;
@@ -139,13 +140,13 @@ pub fn unified_directory_of(place: &Place, pid: i32) -> Result<Option<OwnedFd>> 
 
 /// Gives the container's v2 cgroup to the host's user `owner`, for a container that has a cgroup
 /// namespace and a writable cgroup mount (runtime-spec, cgroup ownership). v1 can't be delegated.
-pub fn delegate(place: &Place, owner: u32) -> Result<()> {
+pub fn delegate(place: &Place, owner: Id) -> Result<()> {
     let Some(cgroup) = place.hierarchies().find(|one| one.is_unified()) else { return Ok(()) };
     let files = file::try_read_value("/sys/kernel/cgroup/delegate");
     let files = files.unwrap_or_else(|_| DELEGATED.to_owned());
     for name in std::iter::once("").chain(files.lines()) {
         let path = join(&cgroup.directory(), name);
-        match chown(path.as_str(), Some(Uid::from_raw(owner)), None) {
+        match credentials::give_at(AT_FDCWD, path.as_str(), owner, None) {
             // Not every file that may be delegated is there.
             Err(Errno::ENOENT) if !name.is_empty() => {}
             Err(errno) => return Err(Error::kernel(format!("giving {path} to {owner}"), errno)),
@@ -361,9 +362,10 @@ mod tests {
             fs::write(cgroup.join(name), "").unwrap();
         }
         let of = |path: &std::path::Path| fs::metadata(path).unwrap().uid();
-        delegate(&Place::of(&mount, "box", &[(&["memory"], true)]), 7).unwrap();
+        let owner = Id::new(7).unwrap();
+        delegate(&Place::of(&mount, "box", &[(&["memory"], true)]), owner).unwrap();
         assert_eq!(of(&cgroup), 0, "v1 can't be");
-        delegate(&Place::of(&mount, "box", &[(&[], true)]), 7).unwrap();
+        delegate(&Place::of(&mount, "box", &[(&[], true)]), owner).unwrap();
         let owners = ["", "cgroup.procs", "cgroup.subtree_control", "memory.max"]
             .map(|name| of(&cgroup.join(name)));
         fs::remove_dir_all(&mount).unwrap();

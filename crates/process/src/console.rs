@@ -3,10 +3,11 @@
 use crate::fault::{During, Fault, Stage};
 use crate::task::{Console, Identity};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::credentials::{self, Id};
 use sys::nix::fcntl::{OFlag, ResolveFlag};
 use sys::nix::sys::stat::{Mode, SFlag, fstat, major, minor};
 use sys::nix::sys::statfs::{FsType, fstatfs};
-use sys::nix::unistd::{Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown};
+use sys::nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use sys::{Errno, socket, terminal};
 
 const DEVPTS_SUPER_MAGIC: FsType = FsType(0x1cd1);
@@ -27,9 +28,9 @@ pub(crate) fn make(
     if let Some(size) = console.size {
         terminal::set_size(&slave, size).during(Stage::Terminal)?;
     }
-    if owner.uid != 0 {
+    if owner.uid != Id::ROOT {
         // The group stays devpts's own, so that its mode goes on meaning what it was mounted with.
-        match fchown(&slave, Some(Uid::from_raw(owner.uid)), None) {
+        match credentials::give(&slave, owner.uid, None) {
             Ok(()) | Err(Errno::EPERM | Errno::EINVAL) => {}
             Err(errno) => return Err(Fault::new(Stage::Terminal, errno)),
         }

@@ -4,13 +4,13 @@ use crate::Error;
 use crate::capabilities::{Sets, numbers};
 use crate::fault::{During, Fault, Stage};
 use crate::task::{Identity, Task};
-use std::os::fd::OwnedFd;
-use sys::credentials::{self, Capabilities, CapabilitySet};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use sys::credentials::{self, Capabilities, CapabilitySet, Id};
 use sys::fs::Scratch;
-use sys::nix::fcntl::{OFlag, open};
+use sys::nix::fcntl::{FcntlArg, OFlag, ResolveFlag, fcntl, open};
 use sys::nix::libc;
 use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat, major, minor};
-use sys::nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown};
+use sys::nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use sys::{Errno, process, seccomp};
 
 const CAP_SETGID: CapabilitySet = 1 << 6;
@@ -25,7 +25,7 @@ pub(crate) fn assume(task: &Task) -> Result<(), Fault> {
     drop_bounding(bounding)?;
     credentials::set_keep_capabilities(true).during(Stage::Capabilities)?;
     set_user(&task.identity)?;
-    if task.identity.uid != 0 || task.identity.gid != 0 {
+    if task.identity.uid != Id::ROOT || task.identity.gid != Id::ROOT {
         // With fs.suid_dumpable=1 a change of user has made us so (proc(5)).
         process::set_dumpable(false).during(Stage::User)?;
     }
@@ -120,16 +120,51 @@ pub(crate) fn guard_stdio() -> Result<Stdio, Fault> {
         Err(Errno::EPERM | Errno::ENOENT) => return Ok(found),
         opened => opened.during(Stage::NullStdio)?,
     };
-    let nulls = found.iter().enumerate();
+    replace_nulls(&found, &null)?;
+    Ok(found)
+}
+
+/// Has `null` be those of stdin, stdout and stderr that are a null device.
+fn replace_nulls(stdio: &Stdio, null: &Scratch) -> Result<(), Fault> {
+    let nulls = stdio.iter().enumerate();
     for (index, _) in nulls.filter(|(_, stat)| stat.as_ref().is_some_and(is_null)) {
         match index {
-            0 => dup2_stdin(&null),
-            1 => dup2_stdout(&null),
-            _ => dup2_stderr(&null),
+            0 => dup2_stdin(null),
+            1 => dup2_stdout(null),
+            _ => dup2_stderr(null),
         }
         .during(Stage::NullStdio)?;
     }
-    Ok(found)
+    Ok(())
+}
+
+/// Has those of stdin, stdout and stderr that are a null device be the container's own, which has a
+/// name there; where it has none, they stay what [`guard_stdio`] has made them.
+pub(crate) fn take_own_null(task: &Task, root: BorrowedFd) -> Result<(), Fault> {
+    let Some(stdio) = task.stdio.filter(|stdio| stdio.iter().flatten().any(is_null)) else {
+        return Ok(());
+    };
+    match open_own_null(root) {
+        Ok(null) => replace_nulls(&stdio, &null),
+        Err(_) => Ok(()),
+    }
+}
+
+/// The container's /dev/null, if it is one: a look first, as opening a device of the image's choice
+/// may act, and one at what was opened.
+fn open_own_null(root: BorrowedFd) -> sys::Result<Scratch> {
+    let resolve = ResolveFlag::RESOLVE_IN_ROOT
+        | ResolveFlag::RESOLVE_NO_SYMLINKS
+        | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let open = |flags: OFlag| -> sys::Result<Scratch> {
+        let null = sys::fs::openat2(root, c"dev/null", flags, Mode::empty(), resolve)?;
+        if is_null(&fstat(&null)?) { Ok(Scratch::from(null)) } else { Err(Errno::ENODEV) }
+    };
+    open(OFlag::O_PATH)?;
+    // Not to wait for a fifo that has come there meanwhile.
+    let null = open(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK)?;
+    fcntl(&null, FcntlArg::F_SETFL(OFlag::O_RDWR))?;
+    Ok(null)
 }
 
 /// [`guard_stdio`] for a process that somebody else makes, which gets ours.
@@ -147,10 +182,10 @@ pub(crate) fn own_stdio(task: &Task) -> Result<(), Fault> {
     for (index, (file, stat)) in process::stdio().into_iter().zip(known).enumerate() {
         let fault = |errno| Fault::at(Stage::Stdio, index, errno);
         let Some(stat) = stat else { continue };
-        if stat.st_uid == identity.uid || is_null(&stat) {
+        if stat.st_uid == identity.uid.number() || is_null(&stat) {
             continue;
         }
-        match fchown(file, Some(Uid::from_raw(identity.uid)), Some(Gid::from_raw(identity.gid))) {
+        match credentials::give(file, identity.uid, Some(identity.gid)) {
             // A read-only file system, an owner that is not mapped, a file of another user: the
             // descriptor works as it is.
             Ok(()) | Err(Errno::EINVAL | Errno::EPERM | Errno::EROFS) => {}

@@ -12,6 +12,7 @@ use crate::{hooks, park, program, sources};
 use rootfs::Built;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::credentials::Id;
 use sys::fs::Scratch;
 use sys::nix::sched::{CloneFlags, unshare};
 use sys::nix::sys::stat::{Mode, umask};
@@ -89,8 +90,8 @@ fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
 
 /// Becomes root of a user namespace, whose mappings are written; perhaps with the groups it has.
 pub(crate) fn become_root(keep_groups: bool) -> Result<(), Fault> {
-    sys::credentials::set_group(0).during(Stage::MappedRoot)?;
-    sys::credentials::set_user(0).during(Stage::MappedRoot)?;
+    sys::credentials::set_group(Id::ROOT).during(Stage::MappedRoot)?;
+    sys::credentials::set_user(Id::ROOT).during(Stage::MappedRoot)?;
     if keep_groups {
         return Ok(());
     }

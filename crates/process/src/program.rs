@@ -173,7 +173,7 @@ fn executable(path: &CStr) -> sys::Result<()> {
 /// The home directory of `uid` in the container's /etc/passwd.
 ///
 /// The file is the image's: it is opened within the root, only if it is a regular file, and read
-/// for its numbers only.
+/// for its numbers only, as far as it is of a reasonable size.
 fn home(root: BorrowedFd, uid: u32) -> Option<Vec<u8>> {
     let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
@@ -182,9 +182,7 @@ fn home(root: BorrowedFd, uid: u32) -> Option<Vec<u8>> {
     if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
         return None;
     }
-    let passwd = sys::fs::read_to_end(&file).ok()?;
-    let home = sys::passwd::user(&passwd, uid)?.home;
-    (!home.is_empty()).then(|| home.to_vec())
+    sys::passwd::home(&file, uid).ok()?.filter(|home| !home.is_empty())
 }
 
 /// Enters the working directory; where it is missing it is made, if `below` a root.

@@ -11,12 +11,13 @@ use crate::Error;
 use std::ffi::{CString, OsString};
 use std::io::{Seek, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use sys::Errno;
 use sys::exec::{Vector, execveat};
 use sys::mount::{self, Attributes, Depth};
-use sys::nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, SealFlag, fcntl, open};
+use sys::nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, SealFlag, fcntl, open, readlink};
 use sys::nix::sys::memfd::{MFdFlags, memfd_create};
-use sys::nix::sys::stat::Mode;
+use sys::nix::sys::stat::{Mode, fstat};
 use sys::nix::sys::statvfs::{FsFlags, fstatvfs};
 
 /// Set while executing again, so that a kernel that shows no seal can't make that endless.
@@ -58,11 +59,11 @@ fn c_string(text: OsString) -> Option<CString> {
     CString::new(text.into_vec()).ok()
 }
 
-/// Whether the running file is a read-only mount of just this file, or a sealed file in memory.
+/// Whether the running file is on a read-only mount that nobody can change any more, or a sealed file
+/// in memory.
 fn is_sealed(exe: &OwnedFd) -> bool {
     let read_only = || fstatvfs(exe).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_RDONLY));
-    let mounted_alone = sys::fs::mount_facts(exe).is_ok_and(|mount| mount.is_root);
-    if mounted_alone && read_only() {
+    if is_nowhere(exe) && read_only() {
         return true;
     }
     let Ok(file) = open(EXE, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) else {
@@ -70,6 +71,23 @@ fn is_sealed(exe: &OwnedFd) -> bool {
     };
     fcntl(&file, FcntlArg::F_GET_SEALS)
         .is_ok_and(|seals| SealFlag::from_bits_retain(seals).contains(all_seals()))
+}
+
+/// Whether the mount of the running file is in no mount namespace.
+///
+/// The name of a file that is the root of a mount without a place is `/`: in any namespace of
+/// processes, ours or not, it has a place, and a file in it a longer name. That it is not in an
+/// anonymous one either, which somebody holds open, shows by a change that would change nothing:
+/// it is refused.
+fn is_nowhere(exe: &OwnedFd) -> bool {
+    let has_no_name = readlink(EXE).is_ok_and(|name| match name.as_bytes() {
+        b"/" => true,
+        // Replaced since it was cloned. There may be files with this name.
+        b"/ (deleted)" => fstat(exe).is_ok_and(|stat| stat.st_nlink == 0),
+        _ => false,
+    });
+    let same = Attributes { set: mount::ATTR_RDONLY, ..Attributes::default() };
+    has_no_name && mount::mount_setattr(exe, Depth::One, &same) == Err(Errno::EINVAL)
 }
 
 /// What leaves a file in memory as it is.
@@ -83,9 +101,8 @@ fn read_only_clone() -> sys::Result<OwnedFd> {
 }
 
 fn memory_copy() -> sys::Result<OwnedFd> {
-    let errno = |error: std::io::Error| {
-        sys::Errno::from_raw(error.raw_os_error().unwrap_or(sys::Errno::EIO as i32))
-    };
+    let errno =
+        |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EIO as i32));
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let mut copy = std::fs::File::from(memfd_create(c"rind", flags)?);
     let mut exe = std::fs::File::open("/proc/self/exe").map_err(errno)?;

@@ -136,7 +136,7 @@ pub(crate) struct Place<'a> {
 /// then the program is looked for, as the user who will run it.
 pub(crate) fn settle(task: &mut Task, place: &Place) -> Result<(), Fault> {
     if let Some(program) = task.program.as_mut() {
-        program.add_home(place.root, task.identity.uid);
+        program.add_home(place.root, task.identity.uid.number());
         if !task.forks_last {
             program.add_listen_pid();
         }
@@ -146,6 +146,7 @@ pub(crate) fn settle(task: &mut Task, place: &Place) -> Result<(), Fault> {
     if let Some(label) = &task.label {
         write_own(task, label.file, &label.value).during(Stage::Label)?;
     }
+    identity::take_own_null(task, place.root)?;
     identity::own_stdio(task)?;
     umask(task.identity.umask.unwrap_or(place.umask));
     let here = task.program.as_ref().filter(|_| !task.finds_last());

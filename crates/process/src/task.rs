@@ -14,6 +14,7 @@ use oci_spec::runtime::{
 use seccomp::Filter;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
+use sys::credentials::Id;
 use sys::nix::libc;
 use sys::nix::sys::resource::Resource;
 use sys::nix::sys::stat::Mode;
@@ -83,10 +84,10 @@ pub(crate) struct Task {
 /// Whom the process runs as.
 #[derive(Debug, Default)]
 pub(crate) struct Identity {
-    pub uid: u32,
-    pub gid: u32,
+    pub uid: Id,
+    pub gid: Id,
     /// Its supplementary groups; without them those that it has are kept.
-    pub groups: Option<Vec<u32>>,
+    pub groups: Option<Vec<Id>>,
     pub umask: Option<Mode>,
 }
 
@@ -123,7 +124,10 @@ impl Task {
         let uses_procfs = oom_score.is_some() || label.is_some();
         Ok(Self {
             program: process.map(|p| Program::plan(p, given.listen_fds)).transpose()?,
-            identity: process.map(|p| Identity::plan(p, given.keep_groups)).unwrap_or_default(),
+            identity: process
+                .map(|p| Identity::plan(p, given.keep_groups))
+                .transpose()?
+                .unwrap_or_default(),
             capabilities,
             rlimits: process.map(rlimits).unwrap_or_default(),
             oom_score,
@@ -266,6 +270,10 @@ fn remedy(fault: &Fault) -> &'static str {
         (Stage::MemoryPolicy, sys::Errno::ENOSYS) => " (the kernel is built without NUMA)",
         (Stage::OomScore, sys::Errno::EACCES) => " (lowering it needs CAP_SYS_RESOURCE)",
         (Stage::Rlimit, sys::Errno::EPERM) => " (raising a hard limit needs CAP_SYS_RESOURCE)",
+        (Stage::User, sys::Errno::EINVAL) => {
+            " (in a user namespace, the user and the groups must be mapped: see linux.uidMappings and \
+             linux.gidMappings)"
+        }
         (Stage::Fork, sys::Errno::ENOSPC) => " (see user.max_*_namespaces in /proc/sys)",
         (Stage::Fork, sys::Errno::EPERM) => " (making namespaces needs CAP_SYS_ADMIN)",
         _ => "",
@@ -273,15 +281,25 @@ fn remedy(fault: &Fault) -> &'static str {
 }
 
 impl Identity {
-    fn plan(process: &Process, keep_groups: bool) -> Self {
+    fn plan(process: &Process, keep_groups: bool) -> Result<Self, Error> {
         let user = process.user();
-        Self {
-            uid: user.uid(),
-            gid: user.gid(),
-            groups: (!keep_groups).then(|| user.additional_gids().clone().unwrap_or_default()),
+        let group = |at: &str, gid| id(gid, at, "group");
+        let more = user.additional_gids().iter().flatten().enumerate();
+        let groups: Result<Vec<Id>, Error> =
+            more.map(|(index, gid)| group(&format!("additionalGids[{index}]"), *gid)).collect();
+        let groups = groups?;
+        Ok(Self {
+            uid: id(user.uid(), "uid", "user")?,
+            gid: group("gid", user.gid())?,
+            groups: (!keep_groups).then_some(groups),
             umask: user.umask().map(Mode::from_bits_truncate),
-        }
+        })
     }
+}
+
+/// The number of a user or a group, which is at `at` in `process.user`.
+fn id(number: u32, at: &str, whose: &str) -> Result<Id, Error> {
+    Id::new(number).ok_or_else(|| Error(format!("process.user.{at}: {number} is no {whose} id")))
 }
 
 fn rlimits(process: &Process) -> Vec<Rlimit> {

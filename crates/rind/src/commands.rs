@@ -11,6 +11,7 @@ use runtime::{
     Signal,
 };
 use std::path::{Path, PathBuf};
+use sys::credentials::Id;
 use sys::nix::unistd::geteuid;
 
 /// A flag of the command line.
@@ -493,7 +494,7 @@ pub fn fail<T>(text: impl Into<String>) -> Result<T, Failure> {
 }
 
 /// What a command needs before anything is opened: a sealed program where a container can reach it,
-/// and the caller's descriptors.
+/// something open as stdin, stdout and stderr, and the caller's descriptors.
 ///
 /// A file to be read may be one of these descriptors, as a shell's `<(...)` is, so that comes first.
 pub fn prepare(args: &mut Parsed) -> Result<(), Failure> {
@@ -501,6 +502,10 @@ pub fn prepare(args: &mut Parsed) -> Result<(), Failure> {
     if args.entry.seals {
         runtime::check_kernel()?;
         runtime::seal_executable()?;
+    }
+    // Once, in the sealed program: up to here nothing stays open or is written to.
+    runtime::open_stdio()?;
+    if args.entry.seals {
         preserve = preserved(args)?;
     }
     let input = args.entry.input.and_then(|input| match input {
@@ -653,8 +658,9 @@ fn exec(args: &Parsed, log: &Log) -> Result<i32, Failure> {
 /// What the command line says of a process.
 fn process_flags(args: &Parsed) -> Result<ProcessFlags, Failure> {
     let texts = |name: &str| args.values(name).map(str::to_owned).collect::<Vec<_>>();
-    let number = |name: &str, text: &str| match text.parse::<u32>() {
-        Ok(number) => Ok::<_, Failure>(number),
+    let id = |name: &str, text: &str| match text.parse::<u32>().map(Id::new) {
+        Ok(Some(id)) => Ok::<_, Failure>(id),
+        Ok(None) => fail(format!("--{name}: {text} is no user or group id")),
         Err(_) => fail(format!("--{name}: {text:?} is not a number")),
     };
     let command = args.positional.get(1..).unwrap_or_default();
@@ -666,8 +672,8 @@ fn process_flags(args: &Parsed) -> Result<ProcessFlags, Failure> {
     }
     let user = args.value("user").filter(|user| !user.is_empty());
     let user = user.map(|user| match user.split_once(':') {
-        None => Ok::<_, Failure>((number("user", user)?, None)),
-        Some((user, group)) => Ok((number("user", user)?, Some(number("user", group)?))),
+        None => Ok::<_, Failure>((id("user", user)?, None)),
+        Some((user, group)) => Ok((id("user", user)?, Some(id("user", group)?))),
     });
     Ok(ProcessFlags {
         args: command.to_vec(),
@@ -677,7 +683,7 @@ fn process_flags(args: &Parsed) -> Result<ProcessFlags, Failure> {
         user: user.transpose()?,
         additional_gids: args
             .values("additional-gids")
-            .map(|gid| number("additional-gids", gid))
+            .map(|gid| id("additional-gids", gid))
             .collect::<Result<_, _>>()?,
         capabilities: texts("cap"),
         apparmor: args.value("apparmor").filter(|v| !v.is_empty()).map(str::to_owned),
@@ -792,7 +798,7 @@ fn man(args: &Parsed, _: &Log) -> Result<i32, Failure> {
     std::fs::create_dir_all(&folder).map_err(|error| at(&folder, error))?;
     for page in man::all() {
         let path = folder.join(page.file());
-        std::fs::write(&path, page.text()).map_err(|error| at(&path, error))?;
+        runtime::replace(&path, page.text().as_bytes()).map_err(|error| at(&path, error))?;
     }
     Ok(0)
 }

@@ -3,7 +3,7 @@
 use crate::args::Parsed;
 use crate::commands::Failure;
 use serde_json::json;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::time::SystemTime;
 
@@ -39,9 +39,16 @@ pub fn open(command: &Parsed) -> Result<Log, Failure> {
     let file = match command.path("log") {
         None => None,
         Some(path) => {
-            let opened = OpenOptions::new().append(true).create(true).open(&path);
+            let opened = runtime::append(&path, 0o666);
             let failed = |error: std::io::Error| {
-                Failure(format!("--log {}: {}", path.display(), sys::answer(&error)))
+                let remedy = match error.raw_os_error() {
+                    Some(number) if number == sys::Errno::ELOOP as i32 => {
+                        " (a link, in a directory that others may write to, is not followed)"
+                    }
+                    _ => "",
+                };
+                let why = sys::answer(&error);
+                Failure(format!("--log {}: {why}{remedy}", path.display()))
             };
             Some(opened.map_err(failed)?)
         }

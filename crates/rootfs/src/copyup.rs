@@ -4,6 +4,8 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
+use sys::Errno;
+use sys::credentials::{self, Id};
 use sys::fs::Scratch;
 use sys::mount::{self, ATTR_NODEV, Attributes, Depth};
 use sys::nix::dir::Dir;
@@ -12,7 +14,7 @@ use sys::nix::sys::sendfile::sendfile;
 use sys::nix::sys::stat::{
     FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstatat, mkdirat, mknodat,
 };
-use sys::nix::unistd::{Gid, Uid, fchownat, symlinkat};
+use sys::nix::unistd::symlinkat;
 
 /// Copies what is in the directory `from` (`O_PATH`) to the directory `to`.
 ///
@@ -53,8 +55,8 @@ fn copy_entry(from: BorrowedFd, to: BorrowedFd, name: &CStr) -> sys::Result<()> 
         SFlag::S_IFLNK => symlinkat(readlinkat(from, name)?.as_os_str(), to, name)?,
         _ => mknodat(to, name, kind, mode, stat.st_rdev)?,
     }
-    let (owner, group) = (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)));
-    fchownat(to, name, owner, group, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    let [owner, group] = [stat.st_uid, stat.st_gid].map(|id| Id::new(id).ok_or(Errno::EOVERFLOW));
+    credentials::give_at(to, name, owner?, Some(group?))?;
     if kind != SFlag::S_IFLNK {
         // After the owner, whose change clears set-user-ID.
         fchmodat(to, name, mode, FchmodatFlags::FollowSymlink)?;

@@ -9,13 +9,14 @@ use crate::target::{Kind, stat_type};
 use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
 use sys::Errno;
+use sys::credentials;
 use sys::fs::Scratch;
 use sys::mount::{self, Depth};
 use sys::nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use sys::nix::sys::stat::{
     FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, major, makedev, minor, mknodat,
 };
-use sys::nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat};
+use sys::nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
 /// The devices that every container has: name, major and minor number.
 pub(crate) const DEFAULT_DEVICES: [(&CStr, u64, u64); 6] = [
@@ -113,9 +114,8 @@ fn make_configured(plan: &DevicePlan, built: &Built) -> Result<()> {
         // The host's own node: its owner and mode are not the container's to set.
         return Ok(());
     }
-    let owner = (Some(Uid::from_raw(plan.uid)), Some(Gid::from_raw(plan.gid)));
-    let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
-    fchownat(&parent, name.as_c_str(), owner.0, owner.1, flags).during(Step::Device)?;
+    credentials::give_at(&parent, name.as_c_str(), plan.uid, Some(plan.gid))
+        .during(Step::Device)?;
     if made == Made::Found {
         set_mode(&parent, name, device, plan.mode).during(Step::Device)?;
     }

@@ -13,6 +13,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use sys::credentials::Id;
 use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::libc::MS_SLAVE;
@@ -198,8 +199,8 @@ pub(crate) struct DevicePlan {
     pub kind: SFlag,
     pub number: u64,
     pub mode: Mode,
-    pub uid: u32,
-    pub gid: u32,
+    pub uid: Id,
+    pub gid: Id,
 }
 
 /// One entry of `linux.readonlyPaths` or `linux.maskedPaths`.
@@ -559,6 +560,10 @@ fn plan_device(
         LinuxDeviceType::P => SFlag::S_IFIFO,
         LinuxDeviceType::A => return Err(Error(format!("{}: type a is no device", at()))),
     };
+    let id = |key, id: Option<u32>| {
+        let id = id.unwrap_or(0);
+        Id::new(id).ok_or_else(|| Error(format!("{}: {key} {id} is no id", at())))
+    };
     let number = |value: i64| {
         u64::try_from(value).map_err(|_| Error(format!("{}: major and minor must be given", at())))
     };
@@ -582,8 +587,8 @@ fn plan_device(
             makedev(number(device.major())?, number(device.minor())?)
         },
         mode: Mode::from_bits_truncate(device.file_mode().unwrap_or(0o666) & 0o7777),
-        uid: device.uid().unwrap_or(0),
-        gid: device.gid().unwrap_or(0),
+        uid: id("uid", device.uid())?,
+        gid: id("gid", device.gid())?,
     })
 }
 

@@ -4,6 +4,7 @@
 //! its annotation. What rind knows of but can't do is an error where a container without it would
 //! be another than the one that was asked for, else a warning. All others are without effect.
 
+use crate::outside::append;
 use crate::{Error, Result};
 use oci_spec::runtime::LinuxSeccomp;
 use process::Namespaces;
@@ -13,7 +14,6 @@ use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::fmt::Display;
 use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The annotations of a config.
@@ -121,7 +121,7 @@ pub(crate) fn hook_output(annotations: &Map) -> Result<Output> {
     let open = |name| -> Result<Option<File>> {
         let Some(path) = path(annotations, name)? else { return Ok(None) };
         // What hooks say may be nobody else's business.
-        let file = File::options().append(true).create(true).mode(0o600).open(path);
+        let file = append(path, 0o600);
         file.map(Some).map_err(|error| {
             Error::new(format!(
                 "annotation {name}: opening {}: {}",

@@ -6,7 +6,7 @@
 
 use crate::container::{Container, Status, find};
 use crate::create::view;
-use crate::image::{CriuOptions, Image};
+use crate::image::{CriuOptions, Image, open_directory};
 use crate::record::CONFIG;
 use crate::{Error, Result, Runtime, delete};
 use ::criu::{Criu, Feature, Input, Notice, Options, Request, Switch, Version};
@@ -150,10 +150,7 @@ fn check_parent(options: &CheckpointOptions) -> Result<()> {
             }
         }
     }
-    let found = fs::read_dir(&path);
-    found.map(drop).map_err(|error| {
-        Error::new(format!("--parent-path: {}: {}", path.display(), sys::answer(&error)))
-    })
+    open_directory(&path, "--parent-path").map(drop)
 }
 
 fn claim_status_fd(number: i32) -> Result<OwnedFd> {

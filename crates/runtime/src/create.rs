@@ -24,6 +24,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use sys::Errno;
+use sys::credentials::Id;
 use sys::nix::mount::{MntFlags, umount2};
 use sys::nix::sched::CloneFlags;
 use sys::nix::unistd::geteuid;
@@ -164,7 +165,7 @@ pub(crate) struct Extras {
     pub devices: Vec<network::Device>,
     rdt: Option<rdt::Plan>,
     /// Whose the cgroup is to be, if not ours.
-    cgroup_owner: Option<u32>,
+    cgroup_owner: Option<Id>,
 }
 
 impl Extras {
@@ -179,7 +180,7 @@ impl Extras {
         let linux = spec.linux().as_ref().unwrap_or(&none);
         Ok(Self {
             systemd,
-            devices: network::plan(linux, namespaces)?,
+            devices: network::plan(linux)?,
             rdt: rdt::plan(linux, id, warnings)?,
             cgroup_owner: cgroup_owner(spec, namespaces),
         })
@@ -239,7 +240,7 @@ impl Making {
         let none = Linux::default();
         let linux = spec.linux().as_ref().unwrap_or(&none);
         let mut namespaces = Namespaces::plan(linux)?;
-        validate::check_sysctls(linux, &namespaces)?;
+        validate::check_joined(spec, &namespaces)?;
         let (place, systemd) = choose_place(spec, options)?;
         let record = new_record(bundle, options, &namespaces, place);
         let mut warnings = Vec::new();
@@ -516,7 +517,7 @@ fn cgroups_path(spec: &Spec) -> Option<&Path> {
 
 /// Whom the cgroup is to be given to: the container's user, if it is in a cgroup namespace of its
 /// own and has a cgroup mount that it may write to (runtime-spec, cgroup ownership).
-fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<u32> {
+fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<Id> {
     let may_write = |mount: &Mount| {
         matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"))
             && mount.destination() == Path::new("/sys/fs/cgroup")
@@ -535,7 +536,7 @@ fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<u32> {
     };
     // Another user could not give it away, and has it already.
     let ours = geteuid();
-    (ours.is_root() && owner != ours.as_raw()).then_some(owner)
+    Id::new(owner).filter(|_| ours.is_root() && owner != ours.as_raw())
 }
 
 /// The filter of a container's process, if the profile does more than to allow everything.
@@ -571,6 +572,9 @@ fn context(
     let pids = namespaces.joined.iter().filter(|_| forks_last);
     let mut pids = pids.filter(|one| one.kind == CloneFlags::CLONE_NEWPID);
     let copied = pids.next().map(|one| one.file.try_clone()).transpose();
+    let mut joined = namespaces.joined.iter();
+    let joined_cgroup = joined.find(|one| one.kind == CloneFlags::CLONE_NEWCGROUP);
+    let joins_other = joined_cgroup.map(validate::is_hosts).transpose()?.is_some_and(|it| !it);
     Ok(Context {
         pid_namespace: copied.map_err(|error| {
             Error::new(format!("keeping the pid namespace open: {}", sys::answer(&error)))
@@ -579,7 +583,7 @@ fn context(
         mount_namespace: namespaces.has(CloneFlags::CLONE_NEWNS),
         user_namespace: namespaces.has(CloneFlags::CLONE_NEWUSER),
         foreign_mounts: namespaces.owner_of_joined_mounts()?.is_some(),
-        cgroup_namespace: namespaces.new_cgroup || namespaces.joins(CloneFlags::CLONE_NEWCGROUP),
+        cgroup_namespace: namespaces.new_cgroup || joins_other,
         no_pivot: options.no_pivot,
         privileged: geteuid().is_root(),
         mount_context: requests.mount_context,
@@ -625,7 +629,7 @@ mod tests {
         edit(&mut config);
         let spec: Spec = serde_json::from_str(&config.to_string()).unwrap();
         let namespaces = Namespaces::plan(spec.linux().as_ref().unwrap()).unwrap();
-        cgroup_owner(&spec, &namespaces)
+        cgroup_owner(&spec, &namespaces).map(Id::number)
     }
 
     #[test]

@@ -12,10 +12,14 @@ use process::{Child, Cradle, Event, Exec, Given, Target};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as ValueError;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use sys::Errno;
-use sys::nix::sys::stat::Mode;
+use sys::credentials::Id;
+use sys::nix::fcntl::{OFlag, open, openat};
+use sys::nix::sys::stat::{Mode, SFlag, fstat};
+use sys::nix::unistd::{UnlinkatFlags, geteuid, mkfifoat, unlinkat};
 
 /// What `exec` is asked for.
 #[derive(Clone, Debug, Default)]
@@ -71,9 +75,9 @@ pub struct ProcessFlags {
     /// Whether it has a terminal.
     pub terminal: bool,
     /// Its user, and group.
-    pub user: Option<(u32, Option<u32>)>,
+    pub user: Option<(Id, Option<Id>)>,
     /// More groups.
-    pub additional_gids: Vec<u32>,
+    pub additional_gids: Vec<Id>,
     /// More capabilities, by name.
     pub capabilities: Vec<String>,
     /// Its `AppArmor` profile.
@@ -195,11 +199,11 @@ fn changed(spec: &Spec, flags: &ProcessFlags) -> Result<Process> {
     process.set_env(Some(env));
     let user = process.user_mut();
     if let Some((uid, gid)) = flags.user {
-        user.set_uid(uid);
-        user.set_gid(gid.unwrap_or(user.gid()));
+        user.set_uid(uid.number());
+        user.set_gid(gid.map_or(user.gid(), Id::number));
     }
-    let groups = user.additional_gids().iter().flatten().chain(&flags.additional_gids).copied();
-    let groups = groups.collect();
+    let more = flags.additional_gids.iter().map(|gid| gid.number());
+    let groups = user.additional_gids().iter().flatten().copied().chain(more).collect();
     user.set_additional_gids(Some(groups));
     if !flags.capabilities.is_empty() {
         let sets = process.capabilities().clone().unwrap_or_default();
@@ -357,24 +361,39 @@ fn hand_out(options: &ExecOptions, child: &Child) -> Result<()> {
     options.pid_file.as_ref().map_or(Ok(()), |path| pidfile::write(path, child.pid))
 }
 
+/// Opens a fifo that has just been made. Whoever else may write to its directory may have put
+/// something else there since, which is not to be written to.
+fn open_fifo(directory: &OwnedFd, name: &OsStr) -> sys::Result<OwnedFd> {
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
+    let file = openat(directory, name, flags, Mode::empty())?;
+    let stat = fstat(&file)?;
+    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    let is_ours = kind == SFlag::S_IFIFO && stat.st_uid == geteuid().as_raw();
+    if is_ours { Ok(file) } else { Err(Errno::EEXIST) }
+}
+
 /// The fifo of a process that waits, which goes again if it comes to nothing.
 struct Fifo<'a> {
-    path: &'a Path,
+    directory: OwnedFd,
+    name: &'a OsStr,
     file: OwnedFd,
     is_kept: bool,
 }
 
 impl<'a> Fifo<'a> {
     fn make(path: &'a Path) -> Result<Self> {
-        use sys::nix::fcntl::{OFlag, open};
         let failed =
             |errno: Errno| Error::call(format!("--exec-fifo: making {}", path.display()), errno);
-        sys::nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed)?;
-        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        let file = open(path, flags, Mode::empty()).inspect_err(|_| {
-            let _ = std::fs::remove_file(path);
+        let name = path.file_name().ok_or(Errno::EINVAL).map_err(failed)?;
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = open(above.unwrap_or(Path::new(".")), flags, Mode::empty());
+        let directory = directory.map_err(failed)?;
+        mkfifoat(&directory, name, Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed)?;
+        let file = open_fifo(&directory, name).inspect_err(|_| {
+            let _ = unlinkat(&directory, name, UnlinkatFlags::NoRemoveDir);
         });
-        Ok(Self { path, file: file.map_err(failed)?, is_kept: false })
+        Ok(Self { name, file: file.map_err(failed)?, directory, is_kept: false })
     }
 
     fn keep(mut self) {
@@ -385,7 +404,7 @@ impl<'a> Fifo<'a> {
 impl Drop for Fifo<'_> {
     fn drop(&mut self) {
         if !self.is_kept {
-            let _ = std::fs::remove_file(self.path);
+            let _ = unlinkat(&self.directory, self.name, UnlinkatFlags::NoRemoveDir);
         }
     }
 }

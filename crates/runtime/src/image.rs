@@ -9,9 +9,10 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use sys::Errno;
 use sys::nix::fcntl::{OFlag, open, openat};
-use sys::nix::sys::stat::Mode;
-use sys::nix::unistd::geteuid;
+use sys::nix::sys::stat::{Mode, fstat};
+use sys::nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
 /// What checkpoint and restore are asked for alike.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ const CONFIG_FILES: [&str; 2] = ["/etc/criu/rind.conf", "/etc/criu/runc.conf"];
 const CONFIG_ANNOTATION: &str = "org.criu.config";
 /// What stdin, stdout and stderr were, in the image: a list of three texts. runc has it too.
 const DESCRIPTORS: &str = "descriptors.json";
+/// How much of a file is read, from its end, in bytes.
+const MOST: u64 = 1 << 20;
 /// How many of the log's lines an error quotes.
 const QUOTED: usize = 3;
 /// How many characters of each.
@@ -97,7 +100,12 @@ impl Image {
     pub fn write_descriptors(&self, descriptors: &[String; 3]) -> Result<()> {
         let failed = |why: String| Error::new(format!("writing {DESCRIPTORS}: {why}"));
         let json = serde_json::to_vec(descriptors).map_err(|error| failed(error.to_string()))?;
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_CLOEXEC;
+        // An image that is there already may have one.
+        match unlinkat(&self.images, DESCRIPTORS, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(failed(errno.desc().to_lowercase())),
+        }
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         openat(&self.images, DESCRIPTORS, flags, Mode::from_bits_truncate(0o600))
             .and_then(|file| sys::fs::write_once(file, &json))
             .map_err(|errno| failed(errno.desc().to_lowercase()))
@@ -107,9 +115,7 @@ impl Image {
     pub fn read_descriptors(&self) -> Result<Vec<String>> {
         let failed =
             |why: String| Error::new(format!("--image-path: reading {DESCRIPTORS}: {why}"));
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let text = openat(&self.images, DESCRIPTORS, flags, Mode::empty())
-            .and_then(sys::fs::read_to_end)
+        let text = read_file(&self.images, DESCRIPTORS)
             .map_err(|errno| failed(errno.desc().to_lowercase()))?;
         serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))
     }
@@ -119,7 +125,8 @@ impl Image {
         if !error.is_in_log() {
             return Error::new(error.to_string());
         }
-        let text = end_of(&self.log).unwrap_or_default();
+        let directory = self.work.as_ref().unwrap_or(&self.images);
+        let text = read_file(directory, self.log_name).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().filter(|line| line.contains("Error")).collect();
         let last = lines.get(lines.len().saturating_sub(QUOTED)..).unwrap_or_default();
@@ -131,17 +138,6 @@ impl Image {
         let quoted: Vec<String> = last.iter().map(cut).collect();
         Error::new(format!("{} (see {log}): {}", error.summary(), quoted.join("; ")))
     }
-}
-
-/// The end of a log, which may be of any length.
-fn end_of(log: &Path) -> std::io::Result<Vec<u8>> {
-    const LOOKED_AT: u64 = 1 << 20;
-    let mut log = File::open(log)?;
-    let length = log.seek(SeekFrom::End(0))?;
-    log.seek(SeekFrom::Start(length.saturating_sub(LOOKED_AT)))?;
-    let mut text = Vec::new();
-    log.take(LOOKED_AT).read_to_end(&mut text)?;
-    Ok(text)
 }
 
 fn default_config() -> &'static str {
@@ -165,7 +161,30 @@ fn make(path: &Path, flag: &str) -> Result<()> {
     })
 }
 
-fn open_directory(path: &Path, flag: &str) -> Result<OwnedFd> {
-    open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(|errno| Error::call(format!("{flag}: opening {}", path.display()), errno))
+/// Opens a directory that nobody but root may write to: criu writes to it as root, through links, and
+/// makes of what it finds there whatever processes that describes.
+pub(crate) fn open_directory(path: &Path, flag: &str) -> Result<OwnedFd> {
+    let failed = |errno| Error::call(format!("{flag}: opening {}", path.display()), errno);
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let directory = open(path, flags, Mode::empty()).map_err(failed)?;
+    match state::distrust(&fstat(&directory).map_err(failed)?) {
+        None => Ok(directory),
+        Some(reason) => Err(Error::new(format!(
+            "{flag}: {}: {reason}, and what is in it is written and restored as root (chown and \
+             chmod go-w it, or use another directory)",
+            path.display()
+        ))),
+    }
+}
+
+/// Reads the end of a file of such a directory.
+fn read_file(directory: &OwnedFd, name: &str) -> sys::Result<Vec<u8>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let mut file = File::from(openat(directory, name, flags, Mode::empty())?);
+    let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or_default());
+    let size = file.metadata().map_err(errno)?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(MOST))).map_err(errno)?;
+    let mut text = Vec::new();
+    file.take(MOST).read_to_end(&mut text).map_err(errno)?;
+    Ok(text)
 }

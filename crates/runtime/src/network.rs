@@ -4,17 +4,14 @@
 //! it is the container's: it is never moved back by us. When its namespace ends, the kernel gives a
 //! physical device back and removes one that is virtual.
 
-use crate::validate::is_same;
 use crate::{Error, Result};
 use oci_spec::runtime::Linux;
-use process::Namespaces;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use sys::Errno;
 use sys::netlink::{Address, Netlink, Target};
 use sys::nix::libc::{IFA_F_PERMANENT, RT_SCOPE_UNIVERSE};
-use sys::nix::sched::CloneFlags;
 use sys::nix::unistd::geteuid;
 
 /// The name that a device has between the host and a name that the kernel picks: moved and named by
@@ -31,24 +28,15 @@ pub(crate) struct Device {
     addresses: Vec<Address>,
 }
 
-/// Finds the devices. That the config's names are valid has been checked.
-pub(crate) fn plan(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<Device>> {
+/// Finds the devices. That the config's names are valid, and that there is a network namespace to move
+/// them to, has been checked.
+pub(crate) fn plan(linux: &Linux) -> Result<Vec<Device>> {
     let Some(config) = linux.net_devices().as_ref().filter(|devices| !devices.is_empty()) else {
         return Ok(Vec::new());
     };
     if !geteuid().is_root() {
         let why = "linux.netDevices: network devices can be moved by root only (not rootless)";
         return Err(Error::new(why));
-    }
-    let joined = namespaces.joined.iter().find(|one| one.kind == CloneFlags::CLONE_NEWNET);
-    if let Some(joined) = joined
-        && is_same(&joined.file, "/proc/self/ns/net")?
-    {
-        return Err(Error::new(format!(
-            "linux.netDevices: needs a network namespace of the container's own, but \
-             linux.namespaces[{}] is the host's own",
-            joined.index
-        )));
     }
     let mut netlink = Netlink::open().map_err(|e| Error::call("linux.netDevices: rtnetlink", e))?;
     let mut devices = Vec::with_capacity(config.len());

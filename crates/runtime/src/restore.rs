@@ -108,7 +108,7 @@ fn make(runtime: &Runtime, options: &RestoreOptions) -> Result<Restored> {
     let none = Linux::default();
     let linux = bundle.spec.linux().as_ref().unwrap_or(&none);
     let namespaces = Namespaces::plan(linux)?;
-    validate::check_sysctls(linux, &namespaces)?;
+    validate::check_joined(&bundle.spec, &namespaces)?;
     let mut warnings = Vec::new();
     let (place, systemd) = choose_place(&bundle.spec, create)?;
     let extras = Extras::plan(&bundle.spec, &create.id, &namespaces, systemd, &mut warnings)?;
@@ -140,13 +140,12 @@ fn check_reach(images: &Path, namespaces: &Namespaces) -> Result<()> {
     let Some(root) = root.filter(|root| *root != 0) else { return Ok(()) };
     let found = fs::metadata(images);
     let found = found.map_err(|e| Error::new(format!("--image-path: {}", sys::answer(&e))))?;
-    let shift = if found.uid() == root { 6 } else { 0 };
-    if found.mode() >> shift & READ_AND_SEARCH == READ_AND_SEARCH {
+    if found.mode() & READ_AND_SEARCH == READ_AND_SEARCH {
         return Ok(());
     }
     Err(Error::new(format!(
         "--image-path: {} can't be read by the container's root, user {root} of the host, as it has \
-         to be with a user namespace (chmod o+rx, or chown)",
+         to be with a user namespace (chmod o+rx)",
         images.display()
     )))
 }

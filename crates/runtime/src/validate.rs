@@ -1,41 +1,97 @@
 //! What can be judged only with the host at hand: that a namespace which is joined is not our own.
+//!
+//! A path can lead to the host's own namespace, and then the container has none of that type, as if
+//! the config listed none. What is refused then is refused here too.
 
 use crate::{Error, Result};
-use oci_spec::runtime::Linux;
-use process::Namespaces;
+use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
+use process::{Joined, Namespaces};
 use std::os::fd::OwnedFd;
 use sys::nix::sched::CloneFlags;
 use sys::nix::sys::stat::{fstat, stat};
 
-/// Refuses sysctls that would be the host's, since the namespace that holds them is joined by a
-/// path that leads to the host's own.
-pub(crate) fn check_sysctls(linux: &Linux, namespaces: &Namespaces) -> Result<()> {
-    let Some(sysctls) = linux.sysctl().as_ref().filter(|sysctls| !sysctls.is_empty()) else {
-        return Ok(());
-    };
+/// Refuses what would be done to the host's own namespace, since that is joined by a path.
+pub(crate) fn check_joined(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
     for joined in &namespaces.joined {
-        let (file, prefixes): (_, &[&str]) = match joined.kind {
-            CloneFlags::CLONE_NEWNET => ("/proc/self/ns/net", &["net"]),
-            CloneFlags::CLONE_NEWIPC => ("/proc/self/ns/ipc", &["kernel", "fs"]),
-            CloneFlags::CLONE_NEWUTS => ("/proc/self/ns/uts", &["kernel"]),
-            _ => continue,
-        };
-        let is_in = |name: &String| {
-            prefixes.iter().any(|prefix| name.split(['.', '/']).next() == Some(prefix))
-        };
-        let Some(name) = sysctls.keys().find(|name| is_in(name)) else { continue };
-        if is_same(&joined.file, file)? {
-            return Err(Error::new(format!(
-                "linux.sysctl {name}: not allowed, as linux.namespaces[{}] is the host's own",
-                joined.index
-            )));
+        if let Some(what) = set_in(spec, joined.kind)
+            && is_hosts(joined)?
+        {
+            return Err(refused(joined.kind, &what, joined.index));
         }
     }
-    Ok(())
+    check_user_namespace(spec, namespaces)
+}
+
+/// Our own user namespace is never joined: it is left out of the list.
+fn check_user_namespace(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
+    let linux = spec.linux().as_ref();
+    let list = linux.and_then(|linux| linux.namespaces().as_ref());
+    let listed = list.and_then(|list| {
+        list.iter().position(|namespace| namespace.typ() == LinuxNamespaceType::User)
+    });
+    match (listed, set_in(spec, CloneFlags::CLONE_NEWUSER)) {
+        (Some(index), Some(what)) if !namespaces.has(CloneFlags::CLONE_NEWUSER) => {
+            Err(refused(CloneFlags::CLONE_NEWUSER, &what, index))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refused(kind: CloneFlags, what: &str, index: usize) -> Error {
+    let kind = process::namespace_name(kind);
+    Error::new(format!(
+        "{what}: needs a {kind} namespace of the container's own, but linux.namespaces[{index}] is \
+         the host's own"
+    ))
+}
+
+/// The first thing in the config that is set in a namespace of this type.
+fn set_in(spec: &Spec, kind: CloneFlags) -> Option<String> {
+    let linux = spec.linux().as_ref()?;
+    let sysctl = |prefixes: &[&str]| sysctl_of(linux, prefixes);
+    match kind {
+        // Every mount, and the change of the root, would be the host's.
+        CloneFlags::CLONE_NEWNS => Some("mounts and another root".to_owned()),
+        CloneFlags::CLONE_NEWNET => {
+            let moves = linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty());
+            moves.then(|| "linux.netDevices".to_owned()).or_else(|| sysctl(&["net"]))
+        }
+        CloneFlags::CLONE_NEWIPC => sysctl(&["kernel", "fs"]),
+        CloneFlags::CLONE_NEWUTS => {
+            let names = [("hostname", spec.hostname()), ("domainname", spec.domainname())];
+            let given = |name: &Option<String>| name.as_ref().is_some_and(|it| !it.is_empty());
+            let name = names.into_iter().find(|(_, value)| given(value));
+            name.map(|(name, _)| name.to_owned()).or_else(|| sysctl(&["kernel"]))
+        }
+        CloneFlags::CLONE_NEWUSER => sysctl(&["user"]),
+        _ => None,
+    }
+}
+
+fn sysctl_of(linux: &Linux, prefixes: &[&str]) -> Option<String> {
+    let is_in = |name: &&String| {
+        prefixes.iter().any(|prefix| name.split(['.', '/']).next() == Some(prefix))
+    };
+    let name = linux.sysctl().iter().flat_map(|all| all.keys()).find(is_in)?;
+    Some(format!("linux.sysctl {name}"))
+}
+
+/// Whether a namespace that is joined is the host's own: the one that we are in.
+pub(crate) fn is_hosts(joined: &Joined) -> Result<bool> {
+    let own = match joined.kind {
+        CloneFlags::CLONE_NEWCGROUP => "/proc/self/ns/cgroup",
+        CloneFlags::CLONE_NEWIPC => "/proc/self/ns/ipc",
+        CloneFlags::CLONE_NEWNET => "/proc/self/ns/net",
+        CloneFlags::CLONE_NEWNS => "/proc/self/ns/mnt",
+        CloneFlags::CLONE_NEWPID => "/proc/self/ns/pid",
+        CloneFlags::CLONE_NEWUTS => "/proc/self/ns/uts",
+        _ => return Ok(false),
+    };
+    is_same(&joined.file, own)
 }
 
 /// Whether `file` is the namespace `own`, a file below /proc/self/ns.
-pub(crate) fn is_same(file: &OwnedFd, own: &str) -> Result<bool> {
+fn is_same(file: &OwnedFd, own: &str) -> Result<bool> {
     let failed = |errno| Error::call(format!("comparing a namespace with {own}"), errno);
     let (this, own) = (fstat(file).map_err(failed)?, stat(own).map_err(failed)?);
     Ok((this.st_dev, this.st_ino) == (own.st_dev, own.st_ino))

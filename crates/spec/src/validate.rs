@@ -23,6 +23,14 @@ pub(crate) struct Violation {
     pub reason: String,
 }
 
+/// -1 to the kernel, which takes it for "leave it as it is": nobody's number.
+const NO_ID: u32 = u32::MAX;
+
+/// Refuses the number of a user or group that is none.
+fn id(number: u32, whose: &str, path: impl FnOnce() -> JsonPath) -> Check {
+    if number == NO_ID { refuse(path(), format!("{number} is no {whose} id")) } else { Ok(()) }
+}
+
 /// What a check finds.
 pub(crate) type Check = Result<(), Violation>;
 
@@ -124,10 +132,19 @@ fn given(mappings: Option<&Vec<LinuxIdMapping>>) -> bool {
 }
 
 fn mapping(mappings: Option<&Vec<LinuxIdMapping>>, path: impl Fn() -> JsonPath) -> Check {
-    match mappings.into_iter().flatten().position(|range| range.size() == 0) {
-        Some(index) => refuse(path().index(index).key("size"), "must be greater than 0"),
-        None => Ok(()),
+    for (index, range) in mappings.into_iter().flatten().enumerate() {
+        let path = || path().index(index);
+        if range.size() == 0 {
+            refuse(path().key("size"), "must be greater than 0")?;
+        }
+        for (key, first) in [("containerID", range.container_id()), ("hostID", range.host_id())] {
+            if first.checked_add(range.size()).is_none() {
+                let reason = format!("{first} and those after it reach {NO_ID}, which is no id");
+                refuse(path().key(key), reason)?;
+            }
+        }
     }
+    Ok(())
 }
 
 #[allow(deprecated)] // prestart is still to be run

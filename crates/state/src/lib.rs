@@ -6,9 +6,11 @@
 
 mod identity;
 mod store;
+mod trust;
 
 pub use identity::Identity;
 pub use store::{Entry, Store, USUAL, check_id};
+pub use trust::distrust;
 
 /// What went wrong, as callers tell it apart.
 #[derive(Debug)]

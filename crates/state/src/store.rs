@@ -1,6 +1,6 @@
 //! Directories and files: `ROOT/ID/` with `state.json` and what else a container needs.
 
-use crate::{Error, Identity};
+use crate::{Error, Identity, trust};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ffi::{CStr, CString};
@@ -56,8 +56,19 @@ pub fn check_id(id: &str) -> Result<(), Error> {
     Err(Error::Other(format!("{reason}: {id:?}")))
 }
 
+/// Refuses a directory that others than root and we may have written to.
+fn check_owner(reason: Option<String>, name: impl Fn() -> String) -> Result<(), Error> {
+    let Some(reason) = reason else { return Ok(()) };
+    Err(Error::Other(format!(
+        "--root: {}: {reason}, and what is in it decides what is run and killed (chown and chmod \
+         go-w it, or use another --root)",
+        name()
+    )))
+}
+
 impl Store {
-    /// Opens the store at `path`, making it if `make` and it is missing.
+    /// Opens the store at `path`, making it if `make` and it is missing. It must be root's or ours
+    /// alone (or sticky: then each container's directory must), as what is in it decides which hooks run and which processes are killed.
     pub fn open(path: &Path, make: bool) -> Result<Self, Error> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = match open(path, flags, Mode::empty()) {
@@ -70,8 +81,10 @@ impl Store {
             }
             opened => opened,
         };
-        let directory =
-            directory.map_err(|e| Error::call(format!("opening --root {}", path.display()), e))?;
+        let opening = |e| Error::call(format!("opening --root {}", path.display()), e);
+        let directory = directory.map_err(opening)?;
+        let stat = fstat(&directory).map_err(opening)?;
+        check_owner(trust::distrust_shared(&stat), || path.display().to_string())?;
         Ok(Self { path: path.to_owned(), directory: Arc::new(directory) })
     }
 
@@ -140,10 +153,17 @@ impl Entry {
         let failed = |errno| Error::call(format!("locking the state of {:?}", self.id), errno);
         sys::fs::lock(&self.directory).map_err(failed)?;
         // Whoever held it may have deleted the container meanwhile.
-        if fstat(&self.directory).map_err(failed)?.st_nlink == 0 {
+        self.look()
+    }
+
+    /// An error if it has been deleted, or may be the work of others.
+    fn look(&self) -> Result<(), Error> {
+        let stat = fstat(&self.directory)
+            .map_err(|e| Error::call(format!("looking at the state of {:?}", self.id), e))?;
+        if stat.st_nlink == 0 {
             return Err(Error::NotFound(self.id.clone()));
         }
-        Ok(())
+        check_owner(trust::distrust(&stat), || format!("the state of {:?}", self.id))
     }
 
     /// Lets others change this container.
@@ -163,6 +183,7 @@ impl Entry {
     /// Reads the record; that there is none yet is as if there were no container.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let bytes = self.read_file(RECORD)?;
+        self.look()?;
         match serde_json::from_slice(&bytes) {
             // It is being written for the first time, or its writer was killed before it could.
             Err(_) if bytes.is_empty() || self.is_locked() => Err(Error::NotFound(self.id.clone())),

@@ -1,7 +1,61 @@
-//! Capabilities, and the id calls whose glibc versions would signal threads.
+//! Numbers of users and groups, the calls that take them, and capabilities. The id calls are raw, as
+//! glibc's would signal threads.
 
 use crate::{Result, check};
+use nix::NixPath;
+use nix::fcntl::AtFlags;
+use nix::unistd::{Gid, Uid, fchown, fchownat};
+use std::os::fd::AsFd;
 use std::ptr;
+
+/// The number of a user or a group. It is never 4294967295, which is -1: the calls that set an owner
+/// or an identity take that for "leave it as it is", and what should have become another user's
+/// would stay root's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Id(u32);
+
+impl Id {
+    /// Root's.
+    pub const ROOT: Self = Self(0);
+
+    /// `number`, if it is one that users and groups can have.
+    #[must_use]
+    pub const fn new(number: u32) -> Option<Self> {
+        if number == u32::MAX { None } else { Some(Self(number)) }
+    }
+
+    /// The bare number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Gives `file` to a user, and perhaps to a group (fchown(2)).
+#[expect(clippy::disallowed_methods, reason = "here it has the type")]
+pub fn give(file: impl AsFd, user: Id, group: Option<Id>) -> Result<()> {
+    fchown(file, Some(Uid::from_raw(user.0)), group.map(|group| Gid::from_raw(group.0)))
+}
+
+/// Gives what is at `path` below `dir`, a link itself if it is one, to a user, and perhaps to a group
+/// (fchownat(2)).
+#[expect(clippy::disallowed_methods, reason = "here it has the type")]
+pub fn give_at<P: NixPath + ?Sized>(
+    dir: impl AsFd,
+    path: &P,
+    user: Id,
+    group: Option<Id>,
+) -> Result<()> {
+    let (user, group) = (Uid::from_raw(user.0), group.map(|group| Gid::from_raw(group.0)));
+    fchownat(dir, path, Some(user), group, AtFlags::AT_SYMLINK_NOFOLLOW)
+}
 
 /// A set of capabilities, one bit each, numbered as in linux/capability.h.
 pub type CapabilitySet = u64;
@@ -93,22 +147,37 @@ pub fn set_keep_capabilities(keep: bool) -> Result<()> {
 }
 
 /// Sets the three user ids of this process (setresuid(2), raw: the process has one thread).
-pub fn set_user(uid: u32) -> Result<()> {
+pub fn set_user(user: Id) -> Result<()> {
+    let Id(uid) = user;
     // SAFETY: the call takes numbers only.
     check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) })?;
     Ok(())
 }
 
 /// Sets the three group ids of this process (setresgid(2), raw: the process has one thread).
-pub fn set_group(gid: u32) -> Result<()> {
+pub fn set_group(group: Id) -> Result<()> {
+    let Id(gid) = group;
     // SAFETY: the call takes numbers only.
     check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
     Ok(())
 }
 
 /// Sets the supplementary groups of this process (setgroups(2), raw: the process has one thread).
-pub fn set_groups(groups: &[u32]) -> Result<()> {
-    // SAFETY: the pointer and length are of one slice, which outlives the call.
+pub fn set_groups(groups: &[Id]) -> Result<()> {
+    // SAFETY: the pointer and length are of one slice of what is no more than numbers, which outlives
+    // the call.
     check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Id;
+
+    #[test]
+    fn minus_one_is_nobodys_number() {
+        assert_eq!(Id::new(u32::MAX), None);
+        assert_eq!(Id::new(u32::MAX - 1).map(Id::number), Some(u32::MAX - 1));
+        assert_eq!(Id::new(0), Some(Id::ROOT));
+    }
 }

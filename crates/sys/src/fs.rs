@@ -142,6 +142,21 @@ pub fn is_open(number: RawFd) -> bool {
     check(unsafe { libc::fcntl(number, libc::F_GETFD) }.into()).is_ok()
 }
 
+/// Which of these descriptors are open (poll(2), which asks the kernel once for all of them).
+pub fn are_open<const N: usize>(numbers: [RawFd; N]) -> Result<[bool; N]> {
+    let mut asked = numbers.map(|fd| libc::pollfd { fd, events: 0, revents: 0 });
+    let count = libc::nfds_t::try_from(N).map_err(|_| Errno::EINVAL)?;
+    loop {
+        // SAFETY: the pointer and the count are of one array, which outlives the call.
+        match check(unsafe { libc::poll(asked.as_mut_ptr(), count, 0) }.into()) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(_) => break,
+        }
+    }
+    Ok(asked.map(|one| one.revents & libc::POLLNVAL == 0))
+}
+
 /// A copy of the descriptor `number`, which whoever called this program has opened.
 pub fn duplicate(number: RawFd) -> Result<OwnedFd> {
     // SAFETY: the call takes numbers only, and changes nothing for whoever owns the descriptor.

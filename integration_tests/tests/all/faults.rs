@@ -358,7 +358,7 @@ fn state_without_room_leaves_nothing() {
     let root = container.root().to_str().unwrap().to_owned();
     let script = r#"
         root=$1; options=$2; shift 2
-        mount -t tmpfs -o "$options" none "$root" || exit 99
+        mount -t tmpfs -o "mode=711,$options" none "$root" || exit 99
         "$@"; status=$?
         ls -A "$root" >&2
         exit $status"#;

@@ -7,6 +7,7 @@
 
 mod amend;
 mod annotations;
+mod caller;
 mod cgroups;
 mod checkpoint;
 mod commands;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
     let modules = [
         amend::TESTS,
         annotations::TESTS,
+        caller::TESTS,
         cgroups::TESTS,
         checkpoint::TESTS,
         commands::TESTS,

@@ -85,25 +85,41 @@ fn mask_of_a_folder_stays_empty() {
     assert_eq!(output.stdout, "/etc/one:\n\n/etc/other:\n");
 }
 
-/// Engines give that to containers and to what is executed in them as stdin.
+/// Engines give that to containers and to what is executed in them as stdin. It's the container's own
+/// there, or one that can't be changed where it has none.
 fn null_device_as_stdin_cannot_be_changed() {
     let before = facts("/dev/null");
-    let script = "for n in 0 2; do busybox chmod 666 /proc/self/fd/$n && echo mode; \
+    let script = "for n in 0 2; do busybox readlink /proc/self/fd/$n; \
+                  busybox chmod 666 /proc/self/fd/$n && echo mode; \
                   busybox chown 0:0 /proc/self/fd/$n && echo owner; \
                   busybox touch -c /proc/self/fd/$n && echo times; done; cat; echo text >&2 && echo read";
-    let bundle = with_owner_capabilities(Bundle::new().script(script));
     let with_null = |usual: &Command| {
         let mut command = Command::new(needs_program("sh"));
         command.args(["-c", "exec \"$@\" </dev/null 2>/dev/null", "sh"]);
         command.arg(usual.get_program()).args(usual.get_args());
         run(command)
     };
-    let container = Container::new(bundle);
-    let output = with_null(&container.command_for("run", &[]));
-    assert_eq!((output.code, output.stdout.as_str()), (0, "read\n"));
-    let container = Container::running(with_owner_capabilities(Bundle::new().with_shell()));
-    let output = with_null(&container.exec_command(&[], &["/bin/sh", "-c", script]));
-    assert_eq!((output.code, output.stdout.as_str()), (0, "read\n"));
+    let own = |bundle: Bundle| bundle;
+    let without = |bundle: Bundle| {
+        let folder = bundle.folder().join("empty");
+        fs::create_dir(&folder).unwrap();
+        let mount =
+            json!({ "destination": "/dev", "type": "bind", "source": folder, "options": ["bind"] });
+        let points = ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev"];
+        points.iter().fold(bundle, |bundle, point| bundle.without_mount(point)).mount(mount)
+    };
+    let changed = "/dev/null\nmode\nowner\ntimes\n".repeat(2) + "read\n";
+    for (edit, expected) in
+        [(&own as &dyn Fn(Bundle) -> Bundle, changed.as_str()), (&without, "/\n/\nread\n")]
+    {
+        let bundle = edit(with_owner_capabilities(Bundle::new().script(script)));
+        let output = with_null(&Container::new(bundle).command_for("run", &[]));
+        assert_eq!((output.code, output.stdout.as_str()), (0, expected));
+        let bundle = edit(with_owner_capabilities(Bundle::new().with_shell()));
+        let container = Container::running(bundle);
+        let output = with_null(&container.exec_command(&[], &["/bin/sh", "-c", script]));
+        assert_eq!((output.code, output.stdout.as_str()), (0, expected));
+    }
     assert_eq!(facts("/dev/null"), before, "the host's /dev/null was changed");
 }
 

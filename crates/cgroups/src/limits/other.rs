@@ -1,6 +1,6 @@
 //! The controllers of one or two files, and `linux.resources.unified`.
 
-use super::{Version, Write, refused};
+use super::{Version, Write, controller_of, refused};
 use crate::error::Result;
 use oci_spec::runtime::{LinuxHugepageLimit, LinuxNetwork, LinuxPids, LinuxRdma};
 use std::collections::HashMap;
@@ -100,11 +100,36 @@ pub(super) fn unified(files: &HashMap<String, String>) -> Result<Vec<Write>> {
             return Err(refused("unified", format!("{name:?} is no name of a file in a cgroup")));
         }
         let property = format!("unified.{name}");
+        if let Some(reason) = not_a_setting(name) {
+            return Err(refused(&property, reason));
+        }
         let lines = value.split('\n').filter(|line| !line.is_empty() || value.is_empty());
         writes
             .extend(lines.map(|line| Write::new(property.clone(), name.clone(), line.to_owned())));
     }
     Ok(writes)
+}
+
+/// Files of the cgroup core that hold a setting of this one cgroup.
+const CORE_SETTINGS: [&str; 3] = ["cgroup.max.depth", "cgroup.max.descendants", "cgroup.pressure"];
+
+/// Why what is written to the file `name` sets nothing for the container, if it doesn't: it would
+/// move, stop or kill processes, or be undone as soon as the file is closed.
+fn not_a_setting(name: &str) -> Option<&'static str> {
+    if CORE_SETTINGS.contains(&name) {
+        return None;
+    }
+    // `cgroup.procs` takes the pid of any process of the host's, and 0 for the writer.
+    if controller_of(name) == "cgroup" {
+        return Some("it is the runtime's to write, no limit that a config can set");
+    }
+    match name.rsplit('.').next() {
+        Some("reclaim") => Some("it has memory given back at once, which is no limit"),
+        Some("peak" | "pressure") => {
+            Some("what is written there has no effect once the file is closed")
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -184,6 +209,33 @@ mod tests {
         for name in ["../cgroup.procs", "/etc/passwd", "a/b", "..", ".", "", "a\\u0000"] {
             let config = format!(r#"{{ "{name}": "1" }}"#);
             refuse(unified, &config, "linux.resources.unified: ");
+        }
+    }
+
+    #[test]
+    fn unified_has_settings_only() {
+        let files = [
+            "cgroup.procs",
+            "cgroup.threads",
+            "cgroup.type",
+            "cgroup.subtree_control",
+            "cgroup.kill",
+            "cgroup.freeze",
+            "cgroup.new",
+            "cgroup.",
+            "cgroup",
+            "memory.reclaim",
+            "memory.pressure",
+            "irq.pressure",
+            "memory.peak",
+            "memory.swap.peak",
+        ];
+        for file in files {
+            let config = format!(r#"{{ "{file}": "1" }}"#);
+            refuse(unified, &config, &format!("linux.resources.unified.{file}: "));
+        }
+        for file in ["cgroup.max.depth", "cgroup.max.descendants", "cgroup.pressure", "cpu.idle"] {
+            check(unified, &format!(r#"{{ "{file}": "1" }}"#), &[(file, "1")]);
         }
     }
 }

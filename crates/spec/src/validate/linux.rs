@@ -1,6 +1,6 @@
 //! The `linux` section.
 
-use super::{Check, Violation, given, mapping, refuse, spelt, sysctl};
+use super::{Check, Violation, given, id, mapping, refuse, spelt, sysctl};
 use crate::document::{Document, JsonPath, at};
 use oci_spec::runtime::{
     Linux, LinuxDevice, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, LinuxNetDevice,
@@ -176,6 +176,8 @@ fn devices(devices: &[LinuxDevice], document: &Document) -> Check {
         if device.typ() == LinuxDeviceType::A {
             refuse(path().key("type"), format!("{name}: a is not the type of a device"))?;
         }
+        id(device.uid().unwrap_or(0), "user", || path().key("uid"))?;
+        id(device.gid().unwrap_or(0), "group", || path().key("gid"))?;
         // Those at its path before were all like the first.
         let first = *seen.entry(device.path()).or_insert(index);
         if devices.get(first).is_some_and(|other| is_another(device, other)) {

@@ -1,8 +1,8 @@
 //! `process`, of a config.json or as `exec` is given it.
 
-use super::{Check, refuse};
+use super::{Check, id, refuse};
 use crate::document::at;
-use oci_spec::runtime::{LinuxSchedulerPolicy, PosixRlimit, Process, Scheduler};
+use oci_spec::runtime::{LinuxSchedulerPolicy, PosixRlimit, Process, Scheduler, User};
 
 /// Checks a process; paths are from it.
 pub(crate) fn check(process: &Process) -> Check {
@@ -16,6 +16,7 @@ pub(crate) fn check(process: &Process) -> Check {
     if process.args().as_ref().is_none_or(Vec::is_empty) {
         refuse(at("args"), "must have at least one entry")?;
     }
+    user(process.user())?;
     rlimits(process.rlimits().as_deref().unwrap_or_default())?;
     if let Some(adjustment) = process.oom_score_adj()
         && !(-1000..=1000).contains(&adjustment)
@@ -29,6 +30,15 @@ pub(crate) fn check(process: &Process) -> Check {
         refuse(at("ioPriority.priority"), reason)?;
     }
     process.scheduler().as_ref().map_or(Ok(()), scheduler)
+}
+
+fn user(user: &User) -> Check {
+    id(user.uid(), "user", || at("user.uid"))?;
+    id(user.gid(), "group", || at("user.gid"))?;
+    for (index, gid) in user.additional_gids().iter().flatten().enumerate() {
+        id(*gid, "group", || at("user.additionalGids").index(index))?;
+    }
+    Ok(())
 }
 
 fn rlimits(rlimits: &[PosixRlimit]) -> Check {
