@@ -148,6 +148,10 @@ impl Describe for Exec {
     fn scheduler(&self) -> Option<&Attributes> {
         self.task.scheduler_lost_by_fork()
     }
+
+    fn forks_last(&self) -> bool {
+        true
+    }
 }
 
 fn fifo(exec: &Exec) -> Option<&OwnedFd> {

@@ -70,6 +70,10 @@ impl Describe for Parked<'_> {
     fn scheduler(&self) -> Option<&Attributes> {
         self.plan.scheduler()
     }
+
+    fn forks_last(&self) -> bool {
+        true
+    }
 }
 
 fn stages(

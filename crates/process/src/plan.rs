@@ -93,6 +93,7 @@ impl Plan {
             task.procfs = Some(Procfs::open()?);
         }
         task.forks_last = inputs.forks_last;
+        task.runs_hooks = has(hooks.and_then(|h| h.start_container().as_ref()));
         task.is_parked = task.forks_last
             && (has_runtime_hooks || has(hooks.and_then(|h| h.create_container().as_ref())));
         Ok(Self {
@@ -152,5 +153,9 @@ impl Describe for Plan {
 
     fn scheduler(&self) -> Option<&Attributes> {
         self.task.scheduler_lost_by_fork().filter(|_| self.task.forks_last)
+    }
+
+    fn forks_last(&self) -> bool {
+        self.task.forks_last
     }
 }

@@ -30,6 +30,8 @@ pub struct Child {
     pub(crate) channel: OwnedFd,
     /// Whether it is one that goes before the process, which it has yet to tell of.
     is_hop: bool,
+    /// Whether others in its pid namespace see it.
+    is_seen: bool,
     /// Where the process will talk, if what goes before it is to go on beside it.
     parking: Option<OwnedFd>,
     /// What goes on beside the process, which waits.
@@ -50,6 +52,9 @@ pub trait Describe {
 
     /// What is to be set for the process once it is forked, as that loses it.
     fn scheduler(&self) -> Option<&Attributes>;
+
+    /// Whether it is forked only when all that is left to do is what others may see.
+    fn forks_last(&self) -> bool;
 }
 
 /// What a new process tells.
@@ -213,7 +218,7 @@ fn serve_hop(plan: &mut Plan, child: &mut Child, message: &Message) -> Result<bo
 
 impl Child {
     fn new(pid: i32, pidfd: OwnedFd, channel: OwnedFd, is_hop: bool) -> Self {
-        Self { pid, pidfd, channel, is_hop, parking: None, builder: None }
+        Self { pid, pidfd, channel, is_hop, is_seen: false, parking: None, builder: None }
     }
 
     /// Whether it is one that goes before the process, which [`Event::Born`] will tell of.
@@ -253,14 +258,15 @@ impl Child {
                 self.become_parked(message.index.cast_signed(), plan)?;
                 Ok(Event::Born)
             }
-            (Kind::Made, _) => {
+            (Kind::Made, _) if self.builder.is_some() => {
                 if let Some(builder) = self.builder.take() {
                     reap(&builder.pidfd)?;
                 }
                 self.proceed()?;
                 self.next(plan)
             }
-            (Kind::Hooks, _) => Ok(Event::Hooks),
+            // Not at the word of one that others can trace.
+            (Kind::Hooks, _) if !self.is_seen || self.builder.is_some() => Ok(Event::Hooks),
             (Kind::Listener, _) => Ok(Event::Listener(message.index.cast_signed())),
             (Kind::Ready, _) => Ok(Event::Ready),
             (Kind::Failed, Some(fault)) => Err(Error(start_failed(plan, &fault))),
@@ -280,6 +286,7 @@ impl Child {
     /// if it's that of a child.
     fn become_born(&mut self, pid: i32, plan: &impl Describe) -> Result<(), Error> {
         let hop = self.replace(pid)?;
+        self.is_seen = plan.forks_last();
         reap(&hop)?;
         self.set_scheduler(plan)
     }
@@ -299,6 +306,7 @@ impl Child {
         };
         reap(&settler)?;
         let pidfd = self.replace(born?)?;
+        self.is_seen = true;
         let builder = self.builder.insert(Builder { pidfd, channel });
         let inside = own_pid(&self.pidfd)?;
         tell(builder.channel.as_fd(), Kind::Continue, inside.cast_unsigned(), &[])?;

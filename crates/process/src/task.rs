@@ -77,6 +77,8 @@ pub(crate) struct Task {
     pub forks_last: bool,
     /// Whether it waits after that while its root is made ([`park`](crate::park)).
     pub is_parked: bool,
+    /// Whether hooks run in it before its program, for which the filter isn't.
+    pub runs_hooks: bool,
     /// Whether its filter is in.
     pub has_filter: bool,
 }
@@ -139,6 +141,7 @@ impl Task {
             procfs: uses_procfs.then(Procfs::open).transpose()?,
             forks_last: false,
             is_parked: false,
+            runs_hooks: false,
             has_filter: false,
             no_new_privileges: process.and_then(Process::no_new_privileges).unwrap_or(false),
             stdio: None,
@@ -162,10 +165,8 @@ impl Task {
     /// Whether the filter allows all that is left to do once no more than the last fork is, so that
     /// it can be in before anybody sees the process.
     pub fn filters_before_fork(&self) -> bool {
-        let Some(filter) = self.given.filter.as_ref().filter(|filter| filter.listener().is_none())
-        else {
-            return false;
-        };
+        let filter = self.given.filter.as_ref().filter(|filter| filter.listener().is_none());
+        let Some(filter) = filter.filter(|_| !self.runs_hooks) else { return false };
         let allows = |number| filter.allows(number, [0; 6]);
         filter.allows(libc::SYS_clone, [process::SIBLING, 0, 0, 0, 0, 0])
             && [libc::SYS_write, libc::SYS_exit_group, libc::SYS_setsid].into_iter().all(allows)

@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = tests![
     process_of_exec_has_no_right_that_its_filter_would_need,
     init_in_a_siblings_pid_namespace_is_the_program_from_birth,
     init_is_that_also_with_hooks_that_are_told_its_pid,
+    hooks_of_an_init_in_a_siblings_pid_namespace_are_not_filtered,
     init_that_waits_has_no_capability_more,
     init_with_a_user_namespace_is_closed_to_root_without_capabilities,
     files_of_a_joined_mount_namespace_are_not_written_to,
@@ -184,6 +185,27 @@ fn init_is_that_also_with_hooks_that_are_told_its_pid() {
         container.stop();
     });
     only_the_configured(&got);
+}
+
+/// The filter is the program's, not theirs.
+fn hooks_of_an_init_in_a_siblings_pid_namespace_are_not_filtered() {
+    let sibling = Container::running(Bundle::new());
+    let path = format!("/proc/{}/ns/pid", sibling.pid());
+    let hook = json!({
+        "path": "/bin/sh", "args": ["sh", "-c", "/bin/busybox mkdir /tmp/by-hook"],
+    });
+    let bundle = Bundle::new().writable().with_shell().namespace("pid", Some(&path));
+    let bundle = bundle.config(|config| {
+        config["linux"]["seccomp"] = json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO" }],
+        });
+        push(&mut config["hooks"]["startContainer"], hook);
+    });
+    let container = Container::running(bundle);
+    assert!(container.bundle().rootfs().join("tmp/by-hook").is_dir());
+    let status = fs::read_to_string(format!("/proc/{}/status", container.pid())).unwrap();
+    assert!(status.contains("Seccomp:\t2"), "{status}");
 }
 
 /// A process that another command puts beside it may look at it.
