@@ -35,7 +35,7 @@ pub use cgroup::{CgroupView, ControllerView};
 pub use external::{ExternalMount, external_mounts, make_mount_points, open_in, without_links};
 pub use known::{Added, Amended, Known};
 pub use layout::{Context, Layout, makes_procfs_of};
-pub use masks::clone_null;
+pub use masks::{clone_null, protect_nodes};
 pub use options::{MOUNT_OPTIONS, is_propagation};
 pub use sources::isolate_copy;
 pub use step::{Fault, Step};

@@ -6,9 +6,10 @@ use crate::build::Built;
 use crate::layout::Layout;
 use crate::make;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::stat_type;
-use std::ffi::CStr;
-use std::os::fd::AsFd;
+use crate::target::{find, stat_type};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use sys::Errno;
 use sys::fs::Scratch;
 use sys::mount::{self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attributes, Depth};
@@ -32,6 +33,28 @@ pub fn clone_null() -> sys::Result<Scratch> {
     let (kind, stat) = stat_type(&null)?;
     let is_null = kind == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
     if is_null { Ok(null) } else { Err(Errno::ENODEV) }
+}
+
+/// Has nodes of the host's that are mounted at these paths below `root` be as [`clone_node`] makes
+/// them, where somebody else has mounted them: the container's processes don't run yet.
+pub fn protect_nodes<'a>(
+    root: BorrowedFd,
+    paths: impl Iterator<Item = &'a Path>,
+) -> sys::Result<()> {
+    let harmless = Attributes { set: HARMLESS, ..Attributes::default() };
+    for path in paths {
+        let path = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| Errno::EINVAL)?;
+        let node = match find(root, &path) {
+            Err(Errno::ENOENT) => continue,
+            found => found?,
+        };
+        let (kind, _) = stat_type(&node)?;
+        let is_device = kind == SFlag::S_IFCHR || kind == SFlag::S_IFBLK;
+        if is_device && sys::fs::mount_facts(&node)?.is_root {
+            mount::mount_setattr(&node, Depth::One, &harmless)?;
+        }
+    }
+    Ok(())
 }
 
 /// Covers each of `linux.readonlyPaths` with itself, read-only; a mount that was made is made so

@@ -3,8 +3,8 @@
 use crate::{Error, Result};
 use process::mounts::in_other_mounts;
 use std::fs::File;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use sys::mount::{ATTR_RDONLY, Attributes, Depth};
 use sys::nix::libc::MS_SLAVE;
 use sys::nix::mount::{MsFlags, mount};
@@ -28,16 +28,27 @@ pub(crate) fn in_own_mounts<T>(
     in_other_mounts(|| enter().map_err(failed), task)
 }
 
-/// Has the root of the restored container read-only, as criu restores every mount's attributes but
-/// the root's. Its processes don't run yet.
-pub(crate) fn protect_root(pid: i32) -> Result<()> {
-    let failed = |errno| Error::call("making root.path read-only", errno);
+/// Has the root of the restored container be read-only, if it is to be, and the host's nodes in it
+/// (`nodes`) be what its processes can't change: criu restores the attributes of other mounts, but not
+/// of the root, and of several that are bound from one path only of the first. Its processes don't run
+/// yet.
+pub(crate) fn protect(pid: i32, read_only_root: bool, nodes: &[PathBuf]) -> Result<()> {
     let path = format!("/proc/{pid}/ns/mnt");
     let mounts = open(&path)?;
-    let enter = || setns(&mounts, CloneFlags::CLONE_NEWNS).map_err(failed);
+    let enter = || {
+        setns(&mounts, CloneFlags::CLONE_NEWNS)
+            .map_err(|errno| Error::call("joining the restored mount namespace", errno))
+    };
     in_other_mounts(enter, || {
+        let root = open("/")?;
+        rootfs::protect_nodes(root.as_fd(), nodes.iter().map(PathBuf::as_path))
+            .map_err(|errno| Error::call("making restored nodes of the host's read-only", errno))?;
+        if !read_only_root {
+            return Ok(());
+        }
         let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
-        sys::mount::mount_setattr(open("/")?, Depth::One, &read_only).map_err(failed)
+        sys::mount::mount_setattr(root, Depth::One, &read_only)
+            .map_err(|errno| Error::call("making root.path read-only", errno))
     })
 }
 

@@ -14,7 +14,7 @@ use crate::create::{
 };
 use crate::hooks::{State, run_create_hooks, run_leniently};
 use crate::image::{CriuOptions, Image};
-use crate::mounts::{in_own_mounts, open, protect_root};
+use crate::mounts::{in_own_mounts, open, protect};
 use crate::run::{RunOptions, remove};
 use crate::start::run_poststart;
 use crate::supervise::{Attended, Supervisor};
@@ -28,7 +28,7 @@ use state::{Identity, Store};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use sys::netlink::Netlink;
 use sys::nix::sched::CloneFlags;
 use sys::socket;
@@ -311,6 +311,18 @@ fn enter(asked: &mut Options, criu: &Criu, container: &Container) -> Result<()> 
     Ok(())
 }
 
+/// Where nodes of the host's are mounted: on masked files, and with a user namespace in /dev.
+fn hosts_nodes(prepared: &Prepared, container: &Container) -> Result<Vec<PathBuf>> {
+    let Bundle { spec, path, .. } = &prepared.bundle;
+    let has_users = prepared.namespaces.has(CloneFlags::CLONE_NEWUSER);
+    let view = view(&container.record.cgroup);
+    let external = rootfs::external_mounts(spec, path, &view, has_users)?.into_iter();
+    let devices = external.filter(|mount| !mount.is_bind).map(|mount| mount.destination);
+    let masked = spec.linux().as_ref().and_then(|linux| linux.masked_paths().as_ref());
+    let masked = masked.into_iter().flatten().map(PathBuf::from);
+    Ok(devices.chain(masked).collect())
+}
+
 /// Does what is to be done when criu has come that far.
 fn answer(
     prepared: &Prepared,
@@ -324,8 +336,10 @@ fn answer(
         }
         ("post-restore", _) => {
             let root = prepared.bundle.spec.root().as_ref();
-            if root.and_then(Root::readonly).unwrap_or(false) {
-                protect_root(container.init.pid)?;
+            let read_only = root.and_then(Root::readonly).unwrap_or(false);
+            let nodes = hosts_nodes(prepared, container)?;
+            if read_only || !nodes.is_empty() {
+                protect(container.init.pid, read_only, &nodes)?;
             }
         }
         ("pre-resume", _) if wants_no_new_privs(&prepared.bundle.spec) => {
