@@ -23,7 +23,7 @@ use sys::nix::fcntl::{OFlag, open};
 use sys::nix::libc::c_ulong;
 use sys::nix::sched::{CloneFlags, setns};
 use sys::nix::sys::stat::{Mode, stat, umask};
-use sys::nix::unistd::{chroot, fchdir, geteuid};
+use sys::nix::unistd::{chroot, fchdir};
 use sys::schedule::Attributes;
 use sys::{Errno, process, schedule};
 
@@ -96,7 +96,7 @@ impl Exec {
                 .map_err(|errno| Error::call("setting process.execCPUAffinity.initial", errno))?;
         }
         spawn::raise_hard_limits(&self.task);
-        if geteuid().is_root() {
+        if self.task.by_root {
             // From its birth on, as it comes into a user namespace where others have all rights.
             process::set_dumpable(false)
                 .map_err(|errno| Error::call("closing our own memory to others", errno))?;
@@ -186,8 +186,10 @@ fn enter(exec: &mut Exec) -> Result<(), Fault> {
     }
     settle::guard_stdio(&mut exec.task)?;
     settle::adjust_oom_score(&exec.task)?;
-    // Of a user, who is not before: then only root could write to its files in /proc.
-    process::set_dumpable(false).during(Stage::Session)?;
+    if !exec.task.by_root {
+        // Not before: then only root could write to its files in /proc.
+        process::set_dumpable(false).during(Stage::Session)?;
+    }
     join(exec)?;
     if let Some(root) = &exec.root {
         fchdir(root).and_then(|()| chroot(".")).during(Stage::EnterRoot)?;

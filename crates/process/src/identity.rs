@@ -140,29 +140,39 @@ fn replace_nulls(stdio: &Stdio, null: &Scratch) -> Result<(), Fault> {
 
 /// Has those of stdin, stdout and stderr that are a null device be the container's own, which has a
 /// name there; where it has none, they stay what [`guard_stdio`] has made them.
-pub(crate) fn take_own_null(task: &Task, root: BorrowedFd) -> Result<(), Fault> {
-    let Some(stdio) = task.stdio.filter(|stdio| stdio.iter().flatten().any(is_null)) else {
+///
+/// Without a terminal; it looks at stdio, if nobody has. Where the guard was not there, the container
+/// has a null device of our making, and that it can't be had is an error.
+pub(crate) fn take_own_null(task: &mut Task, root: BorrowedFd) -> Result<(), Fault> {
+    if task.given.console.is_some() {
         return Ok(());
-    };
+    }
+    let is_guarded = task.stdio.is_some();
+    let stdio = task.stdio.map_or_else(look_at_stdio, Ok)?;
+    task.stdio = Some(stdio);
+    if !stdio.iter().flatten().any(is_null) {
+        return Ok(());
+    }
     match open_own_null(root) {
         Ok(null) => replace_nulls(&stdio, &null),
-        Err(_) => Ok(()),
+        Err(_) if is_guarded => Ok(()),
+        failed => failed.map(drop).during(Stage::NullStdio),
     }
 }
 
-/// The container's /dev/null, if it is one: a look first, as opening a device of the image's choice
-/// may act, and one at what was opened.
+/// The container's /dev/null, if it is one. That something else is opened there which acts by this is
+/// no more than the container could do itself.
 fn open_own_null(root: BorrowedFd) -> sys::Result<Scratch> {
     let resolve = ResolveFlag::RESOLVE_IN_ROOT
         | ResolveFlag::RESOLVE_NO_SYMLINKS
         | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-    let open = |flags: OFlag| -> sys::Result<Scratch> {
-        let null = sys::fs::openat2(root, c"dev/null", flags, Mode::empty(), resolve)?;
-        if is_null(&fstat(&null)?) { Ok(Scratch::from(null)) } else { Err(Errno::ENODEV) }
-    };
-    open(OFlag::O_PATH)?;
-    // Not to wait for a fifo that has come there meanwhile.
-    let null = open(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK)?;
+    // Not to wait for a fifo.
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
+    let null = sys::fs::openat2(root, c"dev/null", flags, Mode::empty(), resolve)?;
+    let null = Scratch::from(null);
+    if !is_null(&fstat(&null)?) {
+        return Err(Errno::ENODEV);
+    }
     fcntl(&null, FcntlArg::F_SETFL(OFlag::O_RDWR))?;
     Ok(null)
 }

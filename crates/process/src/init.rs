@@ -60,7 +60,7 @@ pub(crate) fn launch(
 
 /// What a process does in fresh namespaces before it looks at any file.
 fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
-    settle::guard_stdio(&mut plan.task)?;
+    guard_stdio(plan)?;
     let namespaces = &plan.inputs.namespaces;
     if namespaces.new_user() {
         // The parent adjusts the score too.
@@ -69,9 +69,11 @@ fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
     } else if !namespaces.needs_hop() {
         settle::adjust_oom_score(&plan.task)?;
     }
-    // It is already, if its parent is root. A user's was not before, as then only root could have
-    // written the mappings; and becoming another user may have changed it.
-    process::set_dumpable(false).during(Stage::Session)?;
+    if !plan.task.by_root || namespaces.has(CloneFlags::CLONE_NEWUSER) {
+        // A user's was not before, as then only root could have written the mappings; and becoming
+        // another user may have changed it.
+        process::set_dumpable(false).during(Stage::Session)?;
+    }
     if !plan.task.forks_last {
         settle::start_session()?;
     }
@@ -86,6 +88,12 @@ fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
         process::set_domainname(name).during(Stage::Domainname)?;
     }
     Ok(())
+}
+
+/// See [`settle::guard_stdio`]; where the container will have a null device of our own making, that is
+/// what there is.
+pub(crate) fn guard_stdio(plan: &mut Plan) -> Result<(), Fault> {
+    if plan.inputs.layout.makes_null() { Ok(()) } else { settle::guard_stdio(&mut plan.task) }
 }
 
 /// Becomes root of a user namespace, whose mappings are written; perhaps with the groups it has.

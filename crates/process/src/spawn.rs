@@ -15,7 +15,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::nix::sched::{CloneFlags, setns, unshare};
 use sys::nix::sys::resource::{getrlimit, setrlimit};
-use sys::nix::unistd::geteuid;
 use sys::process::{Ended, Fork};
 use sys::schedule::{self, Attributes};
 use sys::{Errno, process, socket};
@@ -115,7 +114,7 @@ impl<'a> Cradle<'a> {
 /// [`Child::is_hop`] says so, it's what goes before init, in all of its namespaces but that of pids.
 pub fn spawn(plan: &mut Plan, cradle: Cradle) -> Result<Child, Error> {
     raise_hard_limits(&plan.task);
-    if geteuid().is_root() {
+    if plan.task.by_root {
         // Our children are so from birth: whoever made a user namespace has all rights in it, and is
         // kept from what we still are by this alone. A user's can't be until their ids are mapped.
         process::set_dumpable(false)
@@ -552,10 +551,10 @@ fn fork_from_hop(new: CloneFlags, channel: &OwnedFd) -> Result<Option<i32>, Faul
 /// In the hop: joins namespaces, prepares the time namespace, and forks init; or makes the namespaces
 /// itself, and is what init will be but for the pid namespace.
 fn hop(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
-    settle::guard_stdio(&mut plan.task)?;
+    init::guard_stdio(plan)?;
     settle::adjust_oom_score(&plan.task)?;
-    let by_root = geteuid().is_root();
-    if plan.inputs.namespaces.needs_hop() {
+    let by_root = plan.task.by_root;
+    if plan.inputs.namespaces.needs_hop() && !by_root {
         // In a container's sight. Else it's only init that is, which sees to that itself once its
         // mappings are written, as its parent couldn't before.
         process::set_dumpable(false).during(Stage::Session)?;

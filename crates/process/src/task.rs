@@ -18,6 +18,7 @@ use sys::credentials::Id;
 use sys::nix::libc;
 use sys::nix::sys::resource::Resource;
 use sys::nix::sys::stat::Mode;
+use sys::nix::unistd::geteuid;
 use sys::terminal::Size;
 use sys::{process, schedule};
 
@@ -70,6 +71,8 @@ pub(crate) struct Task {
     pub stdio: Option<Stdio>,
     /// Whether it is in a user namespace that is not the caller's.
     pub user_namespace: bool,
+    /// Whether our parent is root, so that no process of ours has ever been dumpable.
+    pub by_root: bool,
     /// The host's procfs, where something is to be written in it.
     pub procfs: Option<Procfs>,
     /// Whether it is forked once more when it has settled down, into a pid namespace in which others
@@ -138,6 +141,7 @@ impl Task {
             memory_policy: memory_policy(linux)?,
             personality: personality(linux),
             label,
+            by_root: geteuid().is_root(),
             procfs: uses_procfs.then(Procfs::open).transpose()?,
             forks_last: false,
             is_parked: false,

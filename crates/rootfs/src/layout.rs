@@ -14,7 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use sys::credentials::Id;
-use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
+use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::libc::MS_SLAVE;
 use sys::nix::sys::stat::{Mode, SFlag, makedev, stat};
@@ -263,6 +263,17 @@ impl Layout {
             propagation,
             context,
         })
+    }
+
+    /// Whether the container certainly has a null device that is made for it and can be opened: in a new
+    /// file system on /dev.
+    #[must_use]
+    pub fn makes_null(&self) -> bool {
+        let mut devs = self.mounts.iter().filter(|plan| plan.covers_dev);
+        let is_new = |plan: &MountPlan| {
+            plan.is_new(c"tmpfs") && plan.options.attributes.set & ATTR_NODEV == 0
+        };
+        self.sets_up_dev && devs.next_back().is_some_and(is_new)
     }
 
     /// Whether something may have to be covered by the null device.
