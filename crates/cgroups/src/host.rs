@@ -91,6 +91,12 @@ fn is_mounted(path: &str, version: FsType) -> Result<bool> {
     }
 }
 
+/// Whether v2 is mounted where it is alone.
+#[must_use]
+pub fn is_v2_alone() -> bool {
+    is_mounted(ROOT, CGROUP2_SUPER_MAGIC).unwrap_or(false)
+}
+
 /// Whether a v1 hierarchy is what is seen at `path`.
 pub(crate) fn is_v1(path: &str) -> bool {
     is_mounted(path, CGROUP_SUPER_MAGIC).unwrap_or(false)
