@@ -3,7 +3,8 @@
 //!
 //! The first fork is born in the container's cgroup and stays out of its pid namespace, where nobody
 //! of the container sees it. It joins everything and takes on all that `process` says, and only then
-//! forks the process itself ([`settle::fork_last`]).
+//! forks the process itself ([`settle::fork_last`]). On v1 the two are never in the hierarchy of the
+//! pids controller together, where there may be room for one; v2 has but one hierarchy.
 
 use crate::Error;
 use crate::console;
@@ -34,7 +35,8 @@ pub struct Target {
     pub pid: i32,
     /// A descriptor for its init.
     pub pidfd: OwnedFd,
-    /// The `tasks` files of its v1 cgroups.
+    /// The `tasks` files of its v1 cgroups; the last is entered by the process alone, not by what goes
+    /// before it.
     pub entries: Vec<OwnedFd>,
 }
 
@@ -134,7 +136,8 @@ impl Describe for Exec {
             (Stage::Fork, errno) => {
                 let remedy = match errno {
                     Errno::EAGAIN => {
-                        " (the container's pids limit, or process.rlimits, is reached)"
+                        " (the container's pids limit, or process.rlimits, is reached; on cgroup v2 \
+                          an exec needs room for two)"
                     }
                     Errno::EOPNOTSUPP => " (its cgroup is threaded, or below such: see --cgroup)",
                     _ => "",
@@ -167,14 +170,16 @@ fn stages(
     let umask = umask(Mode::empty());
     enter(exec)?;
     become_task(exec, umask)?;
-    settle::fork_last(&mut exec.task, channel)?;
+    let late = exec.target.entries.pop();
+    settle::fork_last(&mut exec.task, channel, late)?;
     settle::find_last(&mut exec.task)?;
     settle::launch(&exec.task, None, channel, reporter)
 }
 
 /// From the host into the container.
 fn enter(exec: &mut Exec) -> Result<(), Fault> {
-    settle::enter_cgroups(exec.target.entries.iter())?;
+    let early = exec.target.entries.split_last().map_or(&[][..], |(_, early)| early);
+    settle::enter_cgroups(early.iter())?;
     if !exec.affinity.is_given {
         settle::reset_affinity()?;
     } else if !exec.affinity.last.is_empty() {
