@@ -305,7 +305,7 @@ fn relocate(cgroup: &mut Hierarchy) -> Result<bool> {
         };
         let base = inside.unwrap_or(&cgroup.base).to_owned();
         if (&point, &base) != (&cgroup.mount, &cgroup.base) {
-            (cgroup.mount, cgroup.base) = (point, base);
+            (cgroup.mount, cgroup.base, cgroup.moved) = (point, base, true);
             return Ok(true);
         }
     }

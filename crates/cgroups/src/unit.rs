@@ -116,6 +116,7 @@ pub fn locate_unit(
         below: below.clone(),
         made: 0,
         joined: false,
+        moved: false,
     });
     Ok(Place { hierarchies: hierarchies.collect(), unit: Some(unit), ..Place::default() })
 }

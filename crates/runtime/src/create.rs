@@ -313,6 +313,9 @@ fn bring_up(
         process::spawn(plan, Cradle::Hops(&mut make))?
     } else {
         entries = extras.make_groups(entry, record, bundle, None)?;
+        if record.cgroup.has_moved() {
+            plan.show_cgroups(view(&record.cgroup));
+        }
         let unified = cgroups::unified_directory(&record.cgroup)?;
         process::spawn(plan, Cradle::of(unified.as_ref()))?
     };

@@ -626,6 +626,14 @@ fn hierarchy_mounted_elsewhere_is_found() {
     }
     let output = apart(bundle(), "memory", arrange, read).succeeded();
     assert_eq!(output.stdout, "67108864\n");
+    // The container sees it by that name, too.
+    let shown = r#"run && rt exec "$ID" /bin/probe list /sys/fs/cgroup && rt delete --force "$ID""#;
+    let bundle_with_view = bundle().mount(json!({
+        "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"],
+    }));
+    let output = apart(bundle_with_view, "memory", arrange, shown).succeeded();
+    assert!(output.stdout.contains("\"mine\""), "{}", output.stdout);
+    assert!(!output.stdout.contains("\"memory\""), "{}", output.stdout);
     let covered = "mkdir $here/a $here/mine && mount --bind $KEPT/memory $here/a \
                    && mount -t tmpfs none $here/a && mount --bind $KEPT/memory $here/mine";
     let output = apart(bundle(), "memory", covered, read).succeeded();
