@@ -99,12 +99,9 @@ pub(crate) fn with_parents(place: &Place) -> Place {
 }
 
 /// The v1 `tasks` files, open for writing: a single-threaded process that writes `0` to each is in
-/// the cgroups, without the grace period that a write to `cgroup.procs` waits for. The last is that of
-/// the pids controller, where there is one: for who has to fork meanwhile.
+/// the cgroups, without the grace period that a write to `cgroup.procs` waits for.
 pub fn entry_files(place: &Place) -> Result<Vec<OwnedFd>> {
-    let (pids, others): (Vec<_>, Vec<_>) =
-        place.hierarchies().filter(|one| !one.is_unified()).partition(|one| one.has("pids"));
-    let files = others.into_iter().chain(pids).map(|one| {
+    let files = place.hierarchies().filter(|one| !one.is_unified()).map(|one| {
         let path = one.file(ENTRY);
         let opened = file::open(&path, OFlag::O_WRONLY);
         opened.map_err(|errno| Error::kernel(format!("opening {path}"), errno))

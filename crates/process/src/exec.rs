@@ -3,8 +3,7 @@
 //!
 //! The first fork is born in the container's cgroup and stays out of its pid namespace, where nobody
 //! of the container sees it. It joins everything and takes on all that `process` says, and only then
-//! forks the process itself ([`settle::fork_last`]). On v1 the two are never in the hierarchy of the
-//! pids controller together, where there may be room for one; v2 has but one hierarchy.
+//! forks the process itself ([`settle::fork_last`]).
 
 use crate::Error;
 use crate::console;
@@ -35,8 +34,7 @@ pub struct Target {
     pub pid: i32,
     /// A descriptor for its init.
     pub pidfd: OwnedFd,
-    /// The `tasks` files of its v1 cgroups; the last is entered by the process alone, not by what goes
-    /// before it.
+    /// The `tasks` files of its v1 cgroups.
     pub entries: Vec<OwnedFd>,
 }
 
@@ -136,8 +134,7 @@ impl Describe for Exec {
             (Stage::Fork, errno) => {
                 let remedy = match errno {
                     Errno::EAGAIN => {
-                        " (the container's pids limit, or process.rlimits, is reached; on cgroup v2 \
-                          an exec needs room for two)"
+                        " (the container's pids limit, or process.rlimits, is reached)"
                     }
                     Errno::EOPNOTSUPP => " (its cgroup is threaded, or below such: see --cgroup)",
                     _ => "",
@@ -170,16 +167,14 @@ fn stages(
     let umask = umask(Mode::empty());
     enter(exec)?;
     become_task(exec, umask)?;
-    let late = exec.target.entries.pop();
-    settle::fork_last(&mut exec.task, channel, late)?;
+    settle::fork_last(&mut exec.task, channel)?;
     settle::find_last(&mut exec.task)?;
     settle::launch(&exec.task, None, channel, reporter)
 }
 
 /// From the host into the container.
 fn enter(exec: &mut Exec) -> Result<(), Fault> {
-    let early = exec.target.entries.split_last().map_or(&[][..], |(_, early)| early);
-    settle::enter_cgroups(early.iter())?;
+    settle::enter_cgroups(exec.target.entries.iter())?;
     if !exec.affinity.is_given {
         settle::reset_affinity()?;
     } else if !exec.affinity.last.is_empty() {

@@ -41,7 +41,7 @@ fn stages(
     let place = Place { root: built.root(), makes_cwd: true, umask };
     settle::settle(&mut plan.task, &place)?;
     drop(built);
-    settle::fork_last(&mut plan.task, channel, None)?;
+    settle::fork_last(&mut plan.task, channel)?;
     settle::find_last(&mut plan.task)?;
     launch(plan, channel, reporter)
 }

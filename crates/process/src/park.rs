@@ -86,7 +86,7 @@ fn stages(
     // While it may.
     spawn::join_pids(&init.plan.inputs.namespaces)?;
     settle::settle(&mut init.plan.task, &place)?;
-    settle::fork_last(&mut init.plan.task, channel, None)?;
+    settle::fork_last(&mut init.plan.task, channel)?;
     // For the builder's end.
     if !message::wait(channel).during(Stage::Channel)? {
         settle::abandoned();

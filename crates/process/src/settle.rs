@@ -9,7 +9,7 @@ use crate::spawn::Describe;
 use crate::task::Task;
 use crate::{console, identity, program};
 use std::convert::Infallible;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::fs::CloseRange;
 use sys::nix::sys::resource::{getrlimit, setrlimit};
 use sys::nix::sys::signal::SigSet;
@@ -213,24 +213,16 @@ fn set_limits(task: &Task) -> Result<(), Fault> {
 /// Until here the pid namespace was only that of our children. What comes to sight there is what the
 /// program will be: its user, its capabilities, its root, its descriptors, and its filter, if that
 /// allows the rest of the way.
-///
-/// What is forked enters the cgroup of the v1 `tasks` file `late` itself, so that a limit on
-/// processes need not have room for both.
-pub(crate) fn fork_last(
-    task: &mut Task,
-    channel: BorrowedFd,
-    late: Option<OwnedFd>,
-) -> Result<(), Fault> {
+pub(crate) fn fork_last(task: &mut Task, channel: BorrowedFd) -> Result<(), Fault> {
     if !task.forks_last {
         return Ok(());
     }
-    strip(task, channel, late.as_ref())?;
+    strip(task, channel)?;
     if task.filters_before_fork() {
         install_filter(task, channel)?;
         task.has_filter = true;
     }
     let pid = process::go_on_in_sibling().during(Stage::Fork)?;
-    enter_cgroups(late.into_iter())?;
     message::announce(channel, Kind::Born, pid.cast_unsigned()).during(Stage::Channel)?;
     if let Some(program) = &mut task.program {
         program.add_listen_pid();
@@ -257,13 +249,10 @@ pub(crate) fn find_last(task: &mut Task) -> Result<(), Fault> {
 
 /// Lets go of all that is the host's: descriptors, also what belongs to the parent alone, such as
 /// its lock on the state, and the caller's environment.
-fn strip(task: &Task, channel: BorrowedFd, late: Option<&OwnedFd>) -> Result<(), Fault> {
+fn strip(task: &Task, channel: BorrowedFd) -> Result<(), Fault> {
     let first = task.given.preserve_fds.saturating_add(3).cast_signed();
     sys::fs::keep_over_exec(3, first - 1).during(Stage::Descriptors)?;
-    let channel = channel.as_raw_fd();
-    let or_channel = |kept: Option<&OwnedFd>| kept.map_or(channel, AsRawFd::as_raw_fd);
-    let kept = [channel, or_channel(task.given.exec_fifo.as_ref()), or_channel(late)];
-    close_others(first, kept).during(Stage::Descriptors)?;
+    close_others(first, channel, task.given.exec_fifo.as_ref()).during(Stage::Descriptors)?;
     sys::exec::wipe_environment();
     Ok(())
 }
@@ -280,7 +269,7 @@ pub(crate) fn launch(
     reporter: &mut Reporter,
 ) -> Result<Infallible, Fault> {
     if !task.forks_last {
-        strip(task, channel, None)?;
+        strip(task, channel)?;
     }
     set_limits(task)?;
     let given = &task.given;
@@ -319,12 +308,13 @@ fn install_filter(task: &Task, channel: BorrowedFd) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Closes every descriptor from `first` on but those that are still needed: an init that waits has
-/// nothing of the host's open. Whoever owned the others does not come to use them again.
-fn close_others(first: i32, mut needed: [RawFd; 3]) -> sys::Result<()> {
-    needed.sort_unstable();
+/// Closes every descriptor from `first` on but the two that are still needed: an init that waits
+/// has nothing of the host's open. Whoever owned the others does not come to use them again.
+fn close_others(first: i32, channel: BorrowedFd, fifo: Option<&OwnedFd>) -> sys::Result<()> {
+    let fifo = fifo.map_or(channel.as_raw_fd(), AsRawFd::as_raw_fd);
+    let channel = channel.as_raw_fd();
     let mut next = first;
-    for kept in needed {
+    for kept in [channel.min(fifo), channel.max(fifo)] {
         if kept > next {
             sys::fs::close_run(next, kept - 1)?;
         }
