@@ -308,9 +308,8 @@ fn bring_up(
     runtime.debug(|| format!("making {:?} of {}", entry.id(), record.bundle.display()));
     let mut entries = None;
     let init = if record.cgroup.is_systemds() {
-        let mut make = |hop| {
-            extras.make_groups(entry, record, bundle, Some(hop)).map(|_| ()).map_err(words)
-        };
+        let mut make =
+            |hop| extras.make_groups(entry, record, bundle, Some(hop)).map(|_| ()).map_err(words);
         process::spawn(plan, Cradle::Hops(&mut make))?
     } else {
         entries = extras.make_groups(entry, record, bundle, None)?;
