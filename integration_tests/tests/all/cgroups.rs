@@ -54,6 +54,7 @@ pub const TESTS: &[Test] = tests![
     hierarchies_behind_a_link_are_found,
     read_only_mounts_are_named,
     later_commands_do_without_what_is_not_mounted,
+    processes_are_found_when_one_cgroup_is_gone,
     exec_needs_room_for_two,
     shares_that_there_are_not_are_refused,
 ];
@@ -672,6 +673,24 @@ fn later_commands_do_without_what_is_not_mounted() {
     "#;
     let output = apart(sleeping(), others, "", then).succeeded();
     assert!(output.stderr.is_empty(), "{}", output.stderr);
+}
+
+/// As others may move init out of a cgroup, and remove that: here of each that is asked first.
+fn processes_are_found_when_one_cgroup_is_gone() {
+    let then = r#"
+        run && init=$(rt state "$ID" | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p') || exit 98
+        for name in pids freezer; do
+            echo $init > $here/$name/cgroup.procs || exit 97
+            rmdir "$here/$name/$ID" || exit 96
+            rt ps --format json "$ID" || exit 95
+        done
+        rt kill --all "$ID" KILL && rt delete --force "$ID"
+    "#;
+    if !["pids", "freezer"].into_iter().all(|name| controller(name).version == 1) {
+        skip("pids and freezer are not on cgroup v1");
+    }
+    let output = apart(sleeping(), "unified", "", then).succeeded();
+    assert!(!output.stdout.contains("[]"), "{}", output.stdout);
 }
 
 /// Writes a limit on processes that leaves room for `more` than there are.
