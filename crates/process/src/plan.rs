@@ -73,11 +73,6 @@ pub(crate) struct ContainerHooks {
 }
 
 impl Plan {
-    /// Has cgroup mounts show what was made, where that is elsewhere than was planned.
-    pub fn show_cgroups(&mut self, view: CgroupView) {
-        self.inputs.layout.show_cgroups(view);
-    }
-
     /// Makes the plan of a container's init. Warnings are added to `warnings`.
     pub fn new(
         spec: &Spec,
@@ -112,6 +107,11 @@ impl Plan {
             parking: None,
             inputs,
         })
+    }
+
+    /// Has cgroup mounts show what was made, where that is elsewhere than was planned.
+    pub fn show_cgroups(&mut self, view: CgroupView) {
+        self.inputs.layout.show_cgroups(view);
     }
 
     /// Whether something is to run before the change of root, which is told init's pid.

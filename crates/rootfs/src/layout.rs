@@ -216,11 +216,6 @@ pub(crate) struct RestrictedPath {
 }
 
 impl Layout {
-    /// Has mounts of type `cgroup` show `view` in place of what was planned.
-    pub fn show_cgroups(&mut self, view: CgroupView) {
-        self.context.cgroup = view;
-    }
-
     /// Plans the root of a container whose rootfs is at the absolute path `rootfs`.
     ///
     /// Sources of bind mounts are relative to `bundle`. With a user namespace, what only the caller
@@ -268,6 +263,11 @@ impl Layout {
             propagation,
             context,
         })
+    }
+
+    /// Has mounts of type `cgroup` show `view` in place of what was planned.
+    pub fn show_cgroups(&mut self, view: CgroupView) {
+        self.context.cgroup = view;
     }
 
     /// Whether something may have to be covered by the null device.

@@ -43,15 +43,15 @@ pub fn template(rootless: bool, pure_v2: bool) -> String {
     } else {
         TEMPLATE.to_owned()
     };
-    if pure_v2 { replace(text, OWN_CGROUPS) } else { text }
+    if pure_v2 { replace(&text, OWN_CGROUPS) } else { text }
 }
 
-fn replace(text: String, (from, to): (&str, &str)) -> String {
+fn replace(text: &str, (from, to): (&str, &str)) -> String {
     text.replacen(from, to, 1)
 }
 
 fn rootless_template(uid: u32, gid: u32) -> String {
-    let text = ROOTLESS.into_iter().fold(TEMPLATE.to_owned(), replace);
+    let text = ROOTLESS.into_iter().fold(TEMPLATE.to_owned(), |text, pair| replace(&text, pair));
     // An unprivileged user has no cgroup to limit: the mappings take the place of the limits.
     let mapping = |name: &str, id: u32| {
         format!(
