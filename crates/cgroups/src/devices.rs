@@ -55,7 +55,8 @@ fn set(
         Some(cgroup) if cgroup.is_unified() => filter::apply(cgroup, &configured),
         Some(cgroup) => set_list(cgroup, &configured),
         None if place.lenient => Ok(()),
-        None => Err(refused("no cgroup on this host to enforce device rules with")),
+        None => Err(refused("no devices cgroup on this host to enforce device rules with")
+            .with_remedy(Some("mount one below /sys/fs/cgroup, or use --cgroup-manager disabled"))),
     };
     match applied {
         Err(error) if is_denied(&error) && !is_privileged() => Ok(()),

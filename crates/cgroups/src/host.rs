@@ -5,15 +5,15 @@ use crate::file;
 use procfs::FromBufRead;
 use procfs::process::{MountInfo, MountInfos};
 use sys::Errno;
-use sys::nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+use sys::nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs};
 
 /// Where cgroup file systems are mounted, on every system that follows the kernel's advice.
 const ROOT: &str = "/sys/fs/cgroup";
 
 /// The hierarchies that the calling process is in, at the usual mount points.
 ///
-/// Nothing is opened to find them: that a mount is where it should be shows when a cgroup is made in
-/// it, and only where it isn't is mountinfo read, which grows with the host.
+/// Of v1 nothing is opened to find them: whether a mount is where it should be shows when a cgroup is
+/// made in it, and only where it isn't is mountinfo read, which grows with the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     pub(crate) hierarchies: Vec<Membership>,
@@ -31,14 +31,17 @@ pub(crate) struct Membership {
 }
 
 impl Host {
-    /// Finds the hierarchies: one statfs(2), and one read of /proc/self/cgroup (cgroups(7)).
+    /// Finds the hierarchies: one statfs(2), where v1 is there too a second, and one read of
+    /// /proc/self/cgroup (cgroups(7)).
     pub fn detect() -> Result<Self> {
-        let pure = match statfs(ROOT) {
-            Ok(found) => found.filesystem_type() == CGROUP2_SUPER_MAGIC,
-            Err(Errno::ENOENT) => false,
-            Err(errno) => return Err(Error::kernel(format!("asking what {ROOT} is"), errno)),
+        let unified = if is_mounted(ROOT, CGROUP2_SUPER_MAGIC)? {
+            Unified::Alone
+        } else if is_mounted(&format!("{ROOT}/unified"), CGROUP2_SUPER_MAGIC)? {
+            Unified::Beside
+        } else {
+            Unified::Nowhere
         };
-        Ok(Self::parse(&file::read_value("/proc/self/cgroup")?, pure))
+        Ok(Self::parse(&file::read_value("/proc/self/cgroup")?, unified))
     }
 
     /// Whether v2 is the only version here.
@@ -49,17 +52,18 @@ impl Host {
 
     /// The lines `ID:CONTROLLERS:PATH`. With v2 at the root, v1 hierarchies that exist all the same
     /// are somebody else's experiment: left alone, as every runtime does.
-    fn parse(text: &str, pure: bool) -> Self {
+    /// A v2 hierarchy that is mounted nowhere has no cgroup to be born in.
+    fn parse(text: &str, unified: Unified) -> Self {
         let line = |line: &str| {
             let (_, rest) = line.split_once(':')?;
             let (controllers, own) = rest.split_once(':')?;
             let is_unified = controllers.is_empty();
             let directory = controllers.strip_prefix("name=").unwrap_or(controllers);
-            let mount = match (is_unified, pure) {
-                (true, true) => ROOT.to_owned(),
-                (true, false) => format!("{ROOT}/unified"),
-                (false, true) => return None,
-                (false, false) => format!("{ROOT}/{directory}"),
+            let mount = match (is_unified, unified) {
+                (true, Unified::Alone) => ROOT.to_owned(),
+                (true, Unified::Beside) => format!("{ROOT}/unified"),
+                (true, Unified::Nowhere) | (false, Unified::Alone) => return None,
+                (false, _) => format!("{ROOT}/{directory}"),
             };
             let controllers =
                 controllers.split(',').filter(|one| !one.is_empty()).map(str::to_owned).collect();
@@ -67,6 +71,35 @@ impl Host {
         };
         Self { hierarchies: text.lines().filter_map(line).collect() }
     }
+}
+
+/// Where v2 is mounted.
+#[derive(Clone, Copy)]
+enum Unified {
+    Alone,
+    /// Where v1 hierarchies are, or are to be.
+    Beside,
+    Nowhere,
+}
+
+/// Whether a cgroup file system of `version` is what is seen at `path`, whatever else may be there.
+fn is_mounted(path: &str, version: FsType) -> Result<bool> {
+    match statfs(path) {
+        Ok(found) => Ok(found.filesystem_type() == version),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(false),
+        Err(errno) => Err(Error::kernel(format!("asking what {path} is"), errno)),
+    }
+}
+
+/// Whether v2 is mounted where it is alone.
+#[must_use]
+pub fn is_v2_alone() -> bool {
+    is_mounted(ROOT, CGROUP2_SUPER_MAGIC).unwrap_or(false)
+}
+
+/// Whether a v1 hierarchy is what is seen at `path`.
+pub(crate) fn is_v1(path: &str) -> bool {
+    is_mounted(path, CGROUP_SUPER_MAGIC).unwrap_or(false)
 }
 
 /// Where a hierarchy is really mounted: the mount point, and which cgroup is seen there.
@@ -77,14 +110,17 @@ pub(crate) struct Mounted {
     pub(crate) root: String,
 }
 
-/// Looks the v1 hierarchy of `controllers` up in mountinfo; for hosts with mounts of their own.
-pub(crate) fn find_mount(controllers: &[String]) -> Result<Option<Mounted>> {
+/// Looks the v1 hierarchy of `controllers` up in mountinfo; for hosts with mounts of their own. What
+/// is covered by other mounts is left out.
+pub(crate) fn find_mounts(controllers: &[String]) -> Result<Vec<Mounted>> {
     let text = file::read("/proc/self/mountinfo")?;
     let mounts = MountInfos::from_buf_read(text.as_bytes())
         .map_err(|error| Error::refused(format!("reading /proc/self/mountinfo: {error}")))?;
-    Ok(mounts.into_iter().find(|mount| is_hierarchy(mount, controllers)).and_then(|mount| {
+    let found = mounts.into_iter().filter(|mount| is_hierarchy(mount, controllers));
+    let found = found.filter_map(|mount| {
         Some(Mounted { point: mount.mount_point.to_str()?.to_owned(), root: mount.root })
-    }))
+    });
+    Ok(found.filter(|mounted| is_v1(&mounted.point)).collect())
 }
 
 fn is_hierarchy(mount: &MountInfo, controllers: &[String]) -> bool {

@@ -28,7 +28,7 @@ pub use destroy::{destroy, remove_unused};
 pub use error::{Error, Result};
 pub use events::{OomWatch, oom_kills};
 pub use freezer::{freeze, freezer_directory, is_frozen, thaw};
-pub use host::Host;
+pub use host::{Host, is_v2_alone};
 pub use limits::{apply, update};
 pub use make::{
     Note, admit, delegate, entry_files, is_gone, make, unified_directory, unified_directory_of,

@@ -18,6 +18,9 @@ const RACES: usize = 16;
 /// The controllers that a cgroup with processes can hand down.
 const OF_THREADS: [&str; 4] = ["cpu", "cpuset", "perf_event", "pids"];
 
+/// The file of a v1 cgroup that a process enters it by.
+const ENTRY: &str = "tasks";
+
 /// What is chowned where the kernel doesn't say what a delegated cgroup needs (cgroups(7)).
 const DELEGATED: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
 
@@ -30,21 +33,29 @@ pub type Note<'a> = &'a mut dyn FnMut(&Place) -> std::result::Result<(), String>
 /// One that exists is taken if it has no processes and isn't frozen. The controllers that
 /// `resources` need are enabled. On an error everything that was made is removed. `note` is called
 /// before any parent is made, and anything below rind's own cgroup.
-pub fn make(place: &mut Place, resources: Option<&LinuxResources>, note: Note) -> Result<()> {
+///
+/// Gives the [`entry_files`], as these tell whether what was made is a cgroup at all.
+pub fn make(
+    place: &mut Place,
+    resources: Option<&LinuxResources>,
+    note: Note,
+) -> Result<Vec<OwnedFd>> {
     if place.disabled {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let needed = resources.map_or(Ok(Vec::new()), |all| limits::needed_controllers(place, all))?;
-    let result = enter_all(place, note);
-    let result = result.and_then(|()| controllers::enable(place, &needed, place.lenient));
-    let result = result.and_then(|()| refuse_frozen(place));
+    let result = enter_all(place, note).and_then(|entries| {
+        controllers::enable(place, &needed, place.lenient)?;
+        refuse_frozen(place)?;
+        Ok(entries)
+    });
     if result.is_err() {
         place.hierarchies.iter_mut().for_each(unmake);
     }
     result
 }
 
-fn enter_all(place: &mut Place, mut note: Note) -> Result<()> {
+fn enter_all(place: &mut Place, mut note: Note) -> Result<Vec<OwnedFd>> {
     let (pure, lenient) = (place.is_pure_v2(), place.lenient);
     // How many directories each hierarchy lacks, once one is known to lack a parent.
     let mut missing: Option<Vec<usize>> = None;
@@ -57,6 +68,7 @@ fn enter_all(place: &mut Place, mut note: Note) -> Result<()> {
     if place.hierarchies.iter().any(|one| !one.base.is_empty()) {
         missing = plan(place, &mut note)?;
     }
+    let mut entries = Vec::with_capacity(place.hierarchies.len());
     for index in 0..place.hierarchies.len() {
         let try_to_make = |missing: &Option<Vec<usize>>| {
             let count = missing.as_ref().and_then(|all| all.get(index)).copied();
@@ -69,10 +81,10 @@ fn enter_all(place: &mut Place, mut note: Note) -> Result<()> {
             made = try_to_make(&missing);
         }
         if let Some(one) = place.hierarchies.get_mut(index) {
-            enter(one, made, pure, lenient)?;
+            entries.extend(enter(one, made, pure, lenient)?);
         }
     }
-    Ok(())
+    Ok(entries)
 }
 
 /// The place as it will be once it is made, with the parents that are missing now.
@@ -90,7 +102,7 @@ pub(crate) fn with_parents(place: &Place) -> Place {
 /// the cgroups, without the grace period that a write to `cgroup.procs` waits for.
 pub fn entry_files(place: &Place) -> Result<Vec<OwnedFd>> {
     let files = place.hierarchies().filter(|one| !one.is_unified()).map(|one| {
-        let path = one.file("tasks");
+        let path = one.file(ENTRY);
         let opened = file::open(&path, OFlag::O_WRONLY);
         opened.map_err(|errno| Error::kernel(format!("opening {path}"), errno))
     });
@@ -156,22 +168,32 @@ pub fn delegate(place: &Place, owner: Id) -> Result<()> {
     Ok(())
 }
 
-/// Makes the cgroup of one hierarchy, or takes it. One of several that is mounted nowhere is left
-/// out, and so is, for a `lenient` place, what isn't permitted.
+/// Makes the cgroup of one hierarchy, or takes it; of v1 it gives the entry file. One of several that
+/// is mounted nowhere is left out, and so is, for a `lenient` place, what isn't permitted.
 fn enter(
     cgroup: &mut Hierarchy,
     made: sys::Result<usize>,
     pure: bool,
     lenient: bool,
-) -> Result<()> {
-    let made = match made {
-        Err(Errno::ENOENT) if relocate(cgroup)? => make_directories(cgroup, cgroup.depth(), true),
+) -> Result<Option<OwnedFd>> {
+    let forbidden = matches!(made, Err(Errno::EACCES | Errno::EPERM | Errno::EROFS));
+    if forbidden && lenient {
+        return Ok(None);
+    }
+    let made = match check_made(cgroup, made) {
+        Err(Errno::ENOENT) if relocate(cgroup)? => {
+            let made = make_directories(cgroup, cgroup.depth(), true);
+            check_made(cgroup, made)
+        }
         other => other,
     };
-    match made {
-        Ok(made) => cgroup.made = made,
-        Err(Errno::ENOENT) if !pure => return Ok(()),
-        Err(Errno::EACCES | Errno::EPERM | Errno::EROFS) if lenient => return Ok(()),
+    let entry = match made {
+        Ok((made, entry)) => {
+            cgroup.made = made;
+            entry
+        }
+        Err(Errno::ENOENT) if !pure => return Ok(None),
+        Err(Errno::EACCES | Errno::EPERM | Errno::EROFS) if lenient => return Ok(None),
         Err(errno) => {
             let remedy = match errno {
                 Errno::EACCES | Errno::EPERM => Some("needs root, or a cgroup that is delegated"),
@@ -181,10 +203,10 @@ fn enter(
             let step = format!("making the cgroup {}", cgroup.directory());
             return Err(Error::kernel(step, errno).with_remedy(remedy));
         }
-    }
+    };
     if lenient && cgroup.is_unified() && !may_be_entered(cgroup) {
         unmake(cgroup);
-        return Ok(());
+        return Ok(None);
     }
     if cgroup.made == 0 {
         refuse_used(cgroup)?;
@@ -193,7 +215,38 @@ fn enter(
         provide_cpuset(cgroup)?;
     }
     cgroup.joined = true;
-    Ok(())
+    Ok(entry)
+}
+
+/// Opens the entry file of a v1 cgroup that was `made`: one that the kernel has put there tells, and
+/// no further call, that it is no plain folder in place of a mount. Such is `ENOENT`, and removed.
+fn check_made(
+    cgroup: &Hierarchy,
+    mut made: sys::Result<usize>,
+) -> sys::Result<(usize, Option<OwnedFd>)> {
+    if cgroup.is_unified() {
+        return Ok((made?, None));
+    }
+    for _ in 0..RACES {
+        let opened = made.and_then(|_| file::open(&cgroup.file(ENTRY), OFlag::O_WRONLY));
+        let errno = match opened {
+            Ok(entry) => return Ok((made?, Some(entry))),
+            Err(errno) => errno,
+        };
+        for up in 0..made.unwrap_or(0) {
+            let _ = file::remove_directory(&cgroup.ancestor(up));
+        }
+        if !host::is_v1(&cgroup.mount) {
+            // Whatever the reason: there is nothing to be in.
+            return Err(Errno::ENOENT);
+        }
+        if errno != Errno::ENOENT || made.is_err() {
+            return Err(errno);
+        }
+        // Somebody else's that went meanwhile.
+        made = make_directories(cgroup, cgroup.depth(), true);
+    }
+    Err(Errno::EBUSY)
 }
 
 /// Makes the last `missing` directories of the cgroup, and where parents of these have vanished,
@@ -240,21 +293,20 @@ fn relocate(cgroup: &mut Hierarchy) -> Result<bool> {
     if cgroup.is_unified() {
         return Ok(false);
     }
-    let Some(Mounted { point, root }) = host::find_mount(&cgroup.controllers)? else {
-        return Ok(false);
-    };
-    // Of a mount that shows the hierarchy from some cgroup on, the base is counted from there.
-    let inside = match (cgroup.base.strip_prefix(root.trim_matches('/')), root.as_str()) {
-        (inside, "/") => inside,
-        (Some(""), _) => Some(""),
-        (inside, _) => inside.and_then(|rest| rest.strip_prefix('/')),
-    };
-    let base = inside.unwrap_or(&cgroup.base).to_owned();
-    if (&point, &base) == (&cgroup.mount, &cgroup.base) {
-        return Ok(false);
+    for Mounted { point, root } in host::find_mounts(&cgroup.controllers)? {
+        // Of a mount that shows the hierarchy from some cgroup on, the base is counted from there.
+        let inside = match (cgroup.base.strip_prefix(root.trim_matches('/')), root.as_str()) {
+            (inside, "/") => inside,
+            (Some(""), _) => Some(""),
+            (inside, _) => inside.and_then(|rest| rest.strip_prefix('/')),
+        };
+        let base = inside.unwrap_or(&cgroup.base).to_owned();
+        if (&point, &base) != (&cgroup.mount, &cgroup.base) {
+            (cgroup.mount, cgroup.base, cgroup.moved) = (point, base, true);
+            return Ok(true);
+        }
     }
-    (cgroup.mount, cgroup.base) = (point, base);
-    Ok(true)
+    Ok(false)
 }
 
 /// Whether a process can be born in the v2 cgroup: that takes permission to write to `cgroup.procs`

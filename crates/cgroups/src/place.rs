@@ -34,6 +34,9 @@ pub struct Hierarchy {
     pub(crate) made: usize,
     /// Whether the cgroup is the container's: made, or found fit.
     pub(crate) joined: bool,
+    /// Whether the mount turned out to be elsewhere when the cgroup was made.
+    #[serde(skip)]
+    pub(crate) moved: bool,
 }
 
 impl Place {
@@ -52,6 +55,12 @@ impl Place {
     /// Where the container's cgroups are to be, one a hierarchy, before they are made.
     pub fn planned(&self) -> impl Iterator<Item = &Hierarchy> {
         self.hierarchies.iter()
+    }
+
+    /// Whether some are not where they were to be when the place was found.
+    #[must_use]
+    pub fn has_moved(&self) -> bool {
+        self.hierarchies.iter().any(|one| one.moved)
     }
 
     /// The container's cgroups, one a hierarchy; those that could not be made are left out.
@@ -105,6 +114,7 @@ impl Place {
             below: below.to_owned(),
             made: 1,
             joined: *joined,
+            moved: false,
         };
         Self { hierarchies: hierarchies.iter().map(one).collect(), ..Self::default() }
     }
@@ -216,6 +226,7 @@ pub fn locate(host: &Host, cgroups_path: Option<&Path>, id: &str, rootless: bool
             below: below.clone(),
             made: 0,
             joined: false,
+            moved: false,
         })
     });
     let hierarchies = hierarchies.collect::<Result<_>>()?;

@@ -12,6 +12,7 @@ use sys::Errno;
 use sys::nix::fcntl::{OFlag, openat};
 use sys::nix::libc::SIGKILL;
 use sys::nix::sys::stat::Mode;
+use sys::nix::unistd::{AccessFlags, access};
 use sys::process::{pidfd_open, pidfd_send_signal};
 
 /// How many processes are held by descriptor at a time, of which a runtime may have 1024.
@@ -22,25 +23,31 @@ const FREEZING: Duration = Duration::from_secs(1);
 
 /// The pids of the container's cgroup and all below it.
 pub fn processes(place: &Place) -> Result<Vec<i32>> {
-    authority(place).map_or(Ok(Vec::new()), |cgroup| list(&cgroup.directory()))
+    for cgroup in authorities(place) {
+        let found = list(&cgroup.directory())?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Sends `signal`, by number, to every process in the container's cgroup and below it. With SIGKILL
 /// it returns when none is left.
 pub fn signal_all(place: &Place, signal: i32) -> Result<()> {
-    match authority(place) {
+    let is_there = |one: &&Hierarchy| access(one.directory().as_str(), AccessFlags::F_OK).is_ok();
+    match authorities(place).find(is_there) {
         None => Ok(()),
         Some(cgroup) if signal == SIGKILL => kill(place, cgroup),
         Some(cgroup) => signal_in(&cgroup.directory(), signal).map(drop),
     }
 }
 
-/// The cgroup that is asked for the container's processes, which are in the one of every hierarchy.
-fn authority(place: &Place) -> Option<&Hierarchy> {
-    let joined = |found: Option<&'_ Hierarchy>| found.is_some_and(|found| found.joined);
-    let candidates = [place.unified(), place.v1("pids"), place.v1("freezer")];
-    let found = candidates.into_iter().find(|found| joined(*found)).flatten();
-    found.or_else(|| place.hierarchies().next())
+/// The cgroups that are asked for the container's processes, the best first. They are in the one of
+/// every hierarchy, unless somebody has moved them out of some.
+fn authorities(place: &Place) -> impl Iterator<Item = &Hierarchy> {
+    let best = [place.unified(), place.v1("pids"), place.v1("freezer")];
+    best.into_iter().flatten().filter(|one| one.joined).chain(place.hierarchies())
 }
 
 /// The pids of the cgroup at `directory` and all below it; none where there is no such cgroup.

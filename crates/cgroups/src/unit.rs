@@ -7,7 +7,7 @@
 //! itself, to the byte, and those that systemd doesn't know.
 
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::make::{Note, make_directories, provide_cpuset, refuse_frozen, unmake, with_parents};
 use crate::place::{Hierarchy, Place, join};
 use crate::{controllers, devices, file, limits, properties};
@@ -116,6 +116,7 @@ pub fn locate_unit(
         below: below.clone(),
         made: 0,
         joined: false,
+        moved: false,
     });
     Ok(Place { hierarchies: hierarchies.collect(), unit: Some(unit), ..Place::default() })
 }
@@ -278,6 +279,9 @@ fn check_path(place: &Place, pid: i32) -> Result<()> {
 fn take(place: &mut Place) -> Result<()> {
     let pure = place.is_pure_v2();
     for one in &mut place.hierarchies {
+        if !one.is_unified() && !host::is_v1(&one.mount) {
+            continue;
+        }
         match make_directories(one, one.depth(), true) {
             Ok(made) => one.made = made.max(1),
             // One of several that is mounted nowhere, or isn't a user's to use.

@@ -3,7 +3,9 @@
 //!
 //! The first fork is born in the container's cgroup and stays out of its pid namespace, where nobody
 //! of the container sees it. It joins everything and takes on all that `process` says, and only then
-//! forks the process itself ([`settle::fork_last`]).
+//! forks the process itself ([`settle::fork_last`]). Both are in the container's cgroup, so that a
+//! limit on processes must have room for two: were the last to enter it by itself, who may trace it
+//! could have it stay outside, and fork without limit.
 
 use crate::Error;
 use crate::console;
@@ -134,7 +136,8 @@ impl Describe for Exec {
             (Stage::Fork, errno) => {
                 let remedy = match errno {
                     Errno::EAGAIN => {
-                        " (the container's pids limit, or process.rlimits, is reached)"
+                        " (the container's pids limit, or process.rlimits, is reached: an exec takes \
+                          room for two for a moment; rind update --pids-limit makes some)"
                     }
                     Errno::EOPNOTSUPP => " (its cgroup is threaded, or below such: see --cgroup)",
                     _ => "",

@@ -8,7 +8,7 @@ use crate::spawn::Describe;
 use crate::task::{Given, Task};
 use crate::{Error, Fault, Stage};
 use oci_spec::runtime::{Hook, Spec};
-use rootfs::Layout;
+use rootfs::{CgroupView, Layout};
 use seccomp::Filter;
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -108,6 +108,11 @@ impl Plan {
             parking: None,
             inputs,
         })
+    }
+
+    /// Has cgroup mounts show what was made, where that is elsewhere than was planned.
+    pub fn show_cgroups(&mut self, view: CgroupView) {
+        self.inputs.layout.show_cgroups(view);
     }
 
     /// Whether something is to run before the change of root, which is told init's pid.

@@ -276,6 +276,11 @@ impl Layout {
         self.sets_up_dev && devs.next_back().is_some_and(is_new)
     }
 
+    /// Has mounts of type `cgroup` show `view` in place of what was planned.
+    pub fn show_cgroups(&mut self, view: CgroupView) {
+        self.context.cgroup = view;
+    }
+
     /// Whether something may have to be covered by the null device.
     pub(crate) fn masks_files(&self) -> bool {
         !self.masked_paths.is_empty()

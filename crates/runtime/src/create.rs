@@ -187,14 +187,14 @@ impl Extras {
     }
 
     /// Makes the cgroups and the group of resctrl, and writes the record down. A unit of systemd's
-    /// is made of the process `first`.
+    /// is made of the process `first`. Gives the files to enter the cgroups by that are open already.
     pub fn make_groups(
         &mut self,
         entry: &Entry,
         record: &mut Record,
         bundle: &Bundle,
         first: Option<i32>,
-    ) -> Result<()> {
+    ) -> Result<Option<Vec<OwnedFd>>> {
         // With this, what is made can be found and removed, whatever becomes of us.
         entry.write_file(CONFIG, &bundle.text)?;
         let mut is_noted = false;
@@ -204,12 +204,13 @@ impl Extras {
             entry.write_file(PLANNED_CGROUPS, &text).map_err(|error| error.to_string())
         };
         let (place, resources) = (&mut record.cgroup, resources(&bundle.spec));
-        match (&mut self.systemd, first) {
+        let entries = match (&mut self.systemd, first) {
             (Some(systemd), Some(pid)) => {
                 cgroups::make_unit(place, resources, pid, systemd, &mut note)?;
+                None
             }
-            _ => cgroups::make(place, resources, &mut note)?,
-        }
+            _ => Some(cgroups::make(place, resources, &mut note)?),
+        };
         if let Some(owner) = self.cgroup_owner.filter(|_| record.cgroup.is_pure_v2()) {
             cgroups::delegate(&record.cgroup, owner)?;
         }
@@ -220,7 +221,7 @@ impl Extras {
             let removed = entry.remove_file(PLANNED_CGROUPS);
             removed.map_err(|errno| Error::call("removing the plan of cgroups", errno))?;
         }
-        Ok(())
+        Ok(entries)
     }
 }
 
@@ -305,17 +306,22 @@ fn bring_up(
 ) -> Result<Child> {
     let Container { entry, record, .. } = &mut *container;
     runtime.debug(|| format!("making {:?} of {}", entry.id(), record.bundle.display()));
+    let mut entries = None;
     let init = if record.cgroup.is_systemds() {
-        let mut make = |hop| extras.make_groups(entry, record, bundle, Some(hop)).map_err(words);
+        let mut make =
+            |hop| extras.make_groups(entry, record, bundle, Some(hop)).map(|_| ()).map_err(words);
         process::spawn(plan, Cradle::Hops(&mut make))?
     } else {
-        extras.make_groups(entry, record, bundle, None)?;
+        entries = extras.make_groups(entry, record, bundle, None)?;
+        if record.cgroup.has_moved() {
+            plan.show_cgroups(view(&record.cgroup));
+        }
         let unified = cgroups::unified_directory(&record.cgroup)?;
         process::spawn(plan, Cradle::of(unified.as_ref()))?
     };
     let init = born.insert(init);
     runtime.debug(|| format!("init is process {}", init.pid));
-    serve(runtime, extras, &record.cgroup, record.rdt.as_ref(), init, &bundle.spec)
+    serve(runtime, extras, record, entries, init, &bundle.spec)
         .map_err(|error| init.last_words(plan).map_or(error, Error::from))?;
     if !init.is_hop() {
         note_init(container, init)?;
@@ -339,17 +345,17 @@ fn note_init(container: &mut Container, init: &Child) -> Result<()> {
 fn serve(
     runtime: &Runtime,
     extras: &mut Extras,
-    place: &Place,
-    rdt: Option<&rdt::Groups>,
+    record: &Record,
+    entries: Option<Vec<OwnedFd>>,
     init: &Child,
     spec: &Spec,
 ) -> Result<()> {
-    limit(runtime, place, extras, spec)?;
-    if let Some(groups) = rdt {
+    limit(runtime, &record.cgroup, extras, spec)?;
+    if let Some(groups) = &record.rdt {
         groups.enter(init.pid)?;
     }
     network::hand_over(&extras.devices, init.pid)?;
-    let entries = cgroups::entry_files(place)?;
+    let entries = entries.map_or_else(|| cgroups::entry_files(&record.cgroup), Ok)?;
     init.release(&entries.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
     sys::fs::close_all(entries).map_err(|errno| Error::call("closing cgroup files", errno))
 }

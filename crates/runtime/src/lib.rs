@@ -35,6 +35,7 @@ mod restore;
 mod run;
 mod start;
 mod supervise;
+mod template;
 mod terminal;
 mod update;
 mod validate;
@@ -59,8 +60,9 @@ pub use process::seal::ensure as seal_executable;
 pub use ps::{ps_json, ps_table};
 pub use restore::{RestoreOptions, restore};
 pub use run::{RunOptions, run};
-pub use spec::{LONGEST, read_within, template};
+pub use spec::{LONGEST, read_within};
 pub use start::start;
+pub use template::template;
 pub use update::{UpdateOptions, update};
 
 use state::Store;

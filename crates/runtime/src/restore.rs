@@ -158,7 +158,8 @@ fn bring_up(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd
     runtime.debug(|| format!("restoring {:?} of {}", entry.id(), record.bundle.display()));
     // Until criu is in it, somebody has to be.
     let keeper = if record.cgroup.is_systemds() {
-        let mut make = |pid| extras.make_groups(entry, record, bundle, Some(pid)).map_err(words);
+        let mut make =
+            |pid| extras.make_groups(entry, record, bundle, Some(pid)).map(|_| ()).map_err(words);
         Some(process::Keeper::fork(&mut make)?)
     } else {
         extras.make_groups(entry, record, bundle, None)?;

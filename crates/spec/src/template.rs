@@ -24,20 +24,34 @@ const ROOTLESS: [(&str, &str); 4] = [
     ),
 ];
 
-/// A config.json to start from; `rootless`, for the user who asks.
+/// Where v2 is the only version: without a cgroup namespace a cgroup mount shows the host's root,
+/// whereas one of v1 shows the container's own cgroups.
+const OWN_CGROUPS: (&str, &str) = (
+    "\t\t\t\t\"type\": \"mount\"\n\t\t\t}",
+    "\t\t\t\t\"type\": \"mount\"\n\t\t\t},\n\t\t\t{\n\t\t\t\t\"type\": \"cgroup\"\n\t\t\t}",
+);
+
+/// A config.json to start from; `rootless`, for the user who asks. `pure_v2` says whether the host
+/// has cgroup v2 alone.
 #[must_use]
-pub fn template(rootless: bool) -> String {
-    if !rootless {
-        return TEMPLATE.to_owned();
-    }
-    // The owner of a process's directory is its effective user.
-    let (uid, gid) = std::fs::metadata("/proc/self").map_or((0, 0), |own| (own.uid(), own.gid()));
-    rootless_template(uid, gid)
+pub fn template(rootless: bool, pure_v2: bool) -> String {
+    let text = if rootless {
+        // The owner of a process's directory is its effective user.
+        let own = std::fs::metadata("/proc/self");
+        let (uid, gid) = own.map_or((0, 0), |own| (own.uid(), own.gid()));
+        rootless_template(uid, gid)
+    } else {
+        TEMPLATE.to_owned()
+    };
+    if pure_v2 { replace(&text, OWN_CGROUPS) } else { text }
+}
+
+fn replace(text: &str, (from, to): (&str, &str)) -> String {
+    text.replacen(from, to, 1)
 }
 
 fn rootless_template(uid: u32, gid: u32) -> String {
-    let replace = |text: String, (from, to): (&str, &str)| text.replacen(from, to, 1);
-    let text = ROOTLESS.into_iter().fold(TEMPLATE.to_owned(), replace);
+    let text = ROOTLESS.into_iter().fold(TEMPLATE.to_owned(), |text, pair| replace(&text, pair));
     // An unprivileged user has no cgroup to limit: the mappings take the place of the limits.
     let mapping = |name: &str, id: u32| {
         format!(
@@ -62,9 +76,10 @@ mod tests {
 
     #[test]
     fn both_templates_are_valid() {
-        for rootless in [false, true] {
+        for (rootless, pure_v2) in [(false, false), (false, true), (true, false), (true, true)] {
             let mut warnings = Vec::new();
-            let text = template(rootless);
+            let text = template(rootless, pure_v2);
+            assert_eq!(text.contains("\"type\": \"cgroup\"\n"), pure_v2);
             crate::parse(text.as_bytes(), "config.json".as_ref(), &mut warnings).unwrap();
             assert!(warnings.is_empty());
             assert!(text.starts_with("{\n\t\"ociVersion\": \"1.3.0\",\n") && text.ends_with('}'));

@@ -2,10 +2,10 @@
 //! removed.
 
 use integration_tests::cgroup::{controller, folder_of, hierarchies, is_unified, value};
-use integration_tests::command::{self, Running};
+use integration_tests::command::{self, Output, Running};
 use integration_tests::host::{is_alive, needs_program, wait_for};
 use integration_tests::test::{Test, skip};
-use integration_tests::{Bundle, Container, Value, cgroup, json, tests};
+use integration_tests::{Bundle, Container, Value, binary, cgroup, json, tests};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,6 +45,18 @@ pub const TESTS: &[Test] = tests![
     cgroup_in_use_is_refused,
     frozen_cgroup_is_refused,
     empty_cgroup_is_taken_and_left,
+    folder_in_place_of_a_mount_is_left_out,
+    missing_unified_folder_is_left_out,
+    limit_of_what_is_not_mounted_is_refused,
+    pause_without_a_freezer_is_refused,
+    device_rules_without_a_cgroup_are_refused,
+    hierarchy_mounted_elsewhere_is_found,
+    hierarchies_behind_a_link_are_found,
+    read_only_mounts_are_named,
+    later_commands_do_without_what_is_not_mounted,
+    processes_are_found_when_one_cgroup_is_gone,
+    exec_needs_room_for_two,
+    shares_that_there_are_not_are_refused,
 ];
 
 fn with_resources(resources: Value) -> Bundle {
@@ -503,4 +515,216 @@ fn empty_cgroup_is_taken_and_left() {
     }));
     assert_eq!(folder_of(container.pid(), "pids"), controller("pids").mount.join(&path[1..]));
     container.delete();
+}
+
+/// Builds /sys/fs/cgroup anew, of the machine's hierarchies but those of `$LEFT_OUT`, which have a
+/// plain folder there; then `$ARRANGE` may change more. Afterwards says what is left in the folders.
+const APART: &str = r#"
+    here=/sys/fs/cgroup
+    mkdir "$KEPT" && mount --rbind $here "$KEPT" && mount -t tmpfs -o mode=755 none $here || exit 99
+    for path in "$KEPT"/*; do
+        name=${path##*/}
+        if [ -L "$path" ]; then cp -P "$path" $here/; continue; fi
+        mkdir $here/$name || exit 99
+        case " $LEFT_OUT " in
+            *" all "* | *" $name "*) ;;
+            *) mount --bind "$path" $here/$name || exit 99 ;;
+        esac
+    done
+    eval "$ARRANGE"
+    umount -l -R "$KEPT" || exit 99
+    rt() { "$RUNTIME" --root "$ROOT" "$@" </dev/null; }
+    run() { rt run --detach --bundle "$BUNDLE" "$ID" >/dev/null; }
+    eval "$THEN"
+    status=$?
+    find $here -xdev -mindepth 2 | sed 's/^/left: /'
+    exit $status
+"#;
+
+/// Runs `then` on such a host, in a mount namespace of its own, for a container of `bundle`.
+fn apart(bundle: Bundle, left_out: &str, arrange: &str, then: &str) -> Output {
+    cgroup::needs_cgroupfs();
+    if is_unified() {
+        skip("this machine has no cgroup v1");
+    }
+    let container = Container::new(bundle);
+    let mut command = Command::new(needs_program("unshare"));
+    command.args(["--mount", "--propagation", "private", "sh", "-c", APART]);
+    command.env("RUNTIME", binary::rind()).env("ROOT", container.root());
+    command.env("BUNDLE", container.bundle().path()).env("ID", container.id());
+    command.env("KEPT", container.bundle().folder().join("kept"));
+    command.env("LEFT_OUT", left_out).env("ARRANGE", arrange).env("THEN", then);
+    let output = command::run(command);
+    let _ = container.call("delete", &["--force"]);
+    container.assert_no_trace();
+    assert!(!output.stdout.contains("left: "), "{left_out}: {}", output.stdout);
+    output
+}
+
+/// Runs a container, a process in it, and removes it.
+const WHOLE_LIFE: &str = r#"run && rt exec "$ID" /bin/probe exit 0 && rt delete --force "$ID""#;
+
+fn sleeping() -> Bundle {
+    Bundle::new().probing(&["sleep"])
+}
+
+fn folder_in_place_of_a_mount_is_left_out() {
+    let mut tried = 0;
+    for name in ["unified", "memory", "freezer", "pids", "cpuset", "systemd", "cpu", "cpu,cpuacct"]
+    {
+        let usual = Path::new("/sys/fs/cgroup").join(name);
+        if hierarchies().iter().any(|found| found.mount == usual) {
+            let output = apart(sleeping(), name, "", WHOLE_LIFE).succeeded();
+            assert!(output.stderr.is_empty(), "{name}: {}", output.stderr);
+            tried += 1;
+        }
+    }
+    assert!(tried > 0);
+}
+
+fn missing_unified_folder_is_left_out() {
+    for arrange in ["rmdir $here/unified", "rmdir $here/unified; echo > $here/unified"] {
+        let _ = apart(sleeping(), "unified", arrange, WHOLE_LIFE).succeeded();
+    }
+}
+
+fn limit_of_what_is_not_mounted_is_refused() {
+    let limits = json!({ "memory": { "limit": 64 << 20 } });
+    let output = apart(with_resources(limits), "memory", "", "run");
+    let text = "linux.resources.memory.limit: cannot set memory limit: container could not join";
+    let _ = output.failed_with(text);
+    let output = apart(sleeping(), "pids", "", r#"run && rt update --pids-limit 5 "$ID""#);
+    let _ =
+        output.failed_with("linux.resources.pids.limit: cannot set pids limit: container could");
+}
+
+fn pause_without_a_freezer_is_refused() {
+    let output = apart(sleeping(), "freezer", "", r#"run && rt pause "$ID""#);
+    let _ = output.failed_with("no freezer: container could not join or create cgroup");
+}
+
+fn device_rules_without_a_cgroup_are_refused() {
+    let text = "linux.resources.devices: no devices cgroup on this host";
+    for (left_out, arrange) in
+        [("devices", ""), ("all", ""), ("all", "umount $here && mount -t tmpfs none $here")]
+    {
+        let _ = apart(sleeping(), left_out, arrange, "run").failed_with(text);
+    }
+    let disabled = r#"rt --cgroup-manager disabled run -d -b "$BUNDLE" "$ID" >/dev/null"#;
+    let _ = apart(sleeping(), "all", "", disabled).succeeded();
+}
+
+/// Also if another mount covers one that mountinfo lists before it.
+fn hierarchy_mounted_elsewhere_is_found() {
+    let bundle = || with_resources(json!({ "memory": { "limit": 64 << 20 } }));
+    let read = r#"
+        run && cat $here/mine/"$ID"/memory.limit_in_bytes && rt delete --force "$ID"
+    "#;
+    let arrange = "mkdir $here/mine && mount --bind $KEPT/memory $here/mine";
+    if !Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists() {
+        skip("the memory controller is not at its usual place");
+    }
+    let output = apart(bundle(), "memory", arrange, read).succeeded();
+    assert_eq!(output.stdout, "67108864\n");
+    // The container sees it by that name, too.
+    let shown = r#"run && rt exec "$ID" /bin/probe list /sys/fs/cgroup && rt delete --force "$ID""#;
+    let bundle_with_view = bundle().mount(json!({
+        "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"],
+    }));
+    let output = apart(bundle_with_view, "memory", arrange, shown).succeeded();
+    assert!(output.stdout.contains("\"mine\""), "{}", output.stdout);
+    assert!(!output.stdout.contains("\"memory\""), "{}", output.stdout);
+    let covered = "mkdir $here/a $here/mine && mount --bind $KEPT/memory $here/a \
+                   && mount -t tmpfs none $here/a && mount --bind $KEPT/memory $here/mine";
+    let output = apart(bundle(), "memory", covered, read).succeeded();
+    assert_eq!(output.stdout, "67108864\n");
+}
+
+/// As where cpu and cpuacct are one hierarchy by another name.
+fn hierarchies_behind_a_link_are_found() {
+    let arrange = "umount $here/cpu && rmdir $here/cpu && mkdir $here/real \
+                   && mount --bind $KEPT/cpu $here/real && ln -s real $here/cpu";
+    if !hierarchies().iter().any(|found| found.mount == Path::new("/sys/fs/cgroup/cpu")) {
+        skip("the cpu controller is not at a place of its own");
+    }
+    let bundle = with_resources(json!({ "cpu": { "shares": 333 } }));
+    let output = apart(bundle, "", arrange, r#"run && cat $here/real/"$ID"/cpu.shares"#);
+    assert_eq!(output.succeeded().stdout, "333\n");
+}
+
+fn read_only_mounts_are_named() {
+    let arrange = "for one in $here/*/; do mount -o remount,bind,ro $one; done";
+    let output = apart(sleeping(), "", arrange, "run");
+    let _ = output.failed_with("(the cgroup file system is mounted read-only)");
+    // A read-only folder in place of a mount is no read-only mount.
+    let arrange = "mount -o remount,ro $here";
+    let _ = apart(sleeping(), "memory", arrange, WHOLE_LIFE).succeeded();
+}
+
+/// Where devices, freezer and pids are all that a container sees of the host's hierarchies.
+fn later_commands_do_without_what_is_not_mounted() {
+    let others = "unified memory cpu cpuacct cpu,cpuacct cpuset blkio systemd hugetlb perf_event \
+                  net_cls net_prio net_cls,net_prio rdma misc";
+    let then = r#"
+        run && rt ps "$ID" >/dev/null && rt pause "$ID" && rt resume "$ID" \
+            && rt update --pids-limit 50 "$ID" && rt events --stats "$ID" >/dev/null \
+            && rt state "$ID" >/dev/null && rt list >/dev/null \
+            && rt exec "$ID" /bin/probe exit 0 && rt kill "$ID" KILL && rt delete --force "$ID"
+    "#;
+    let output = apart(sleeping(), others, "", then).succeeded();
+    assert!(output.stderr.is_empty(), "{}", output.stderr);
+}
+
+/// As others may move init out of a cgroup, and remove that: here of each that is asked first.
+fn processes_are_found_when_one_cgroup_is_gone() {
+    let then = r#"
+        run && init=$(rt state "$ID" | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p') || exit 98
+        for name in pids freezer; do
+            echo $init > $here/$name/cgroup.procs || exit 97
+            rmdir "$here/$name/$ID" || exit 96
+            rt ps --format json "$ID" || exit 95
+        done
+        rt kill --all "$ID" KILL && rt delete --force "$ID"
+    "#;
+    if !["pids", "freezer"].into_iter().all(|name| controller(name).version == 1) {
+        skip("pids and freezer are not on cgroup v1");
+    }
+    let output = apart(sleeping(), "unified", "", then).succeeded();
+    assert!(!output.stdout.contains("[]"), "{}", output.stdout);
+}
+
+/// Writes a limit on processes that leaves room for `more` than there are.
+fn leave_room(container: &Container, more: usize) {
+    let folder = folder_of(container.pid(), "pids");
+    let there: usize = value(&folder, "pids.current").parse().unwrap();
+    fs::write(folder.join("pids.max"), (there + more).to_string()).unwrap();
+}
+
+/// What goes before the process counts beside it for a moment.
+fn exec_needs_room_for_two() {
+    let container = Container::running(Bundle::new());
+    leave_room(&container, 2);
+    for _ in 0..5 {
+        let _ = container.exec(&[], &["/bin/probe", "exit", "0"]).succeeded();
+    }
+    leave_room(&container, 1);
+    for flags in [&[][..], &["--detach"]] {
+        let output = container.exec(flags, &["/bin/probe", "exit", "0"]);
+        let _ = output.failed_with("an exec takes room for two for a moment; rind update");
+    }
+    // The container is none the worse for it.
+    let _ = container.call_with("update", &["--pids-limit", "50"]).succeeded();
+    let _ = container.exec(&[], &["/bin/probe", "exit", "0"]).succeeded();
+    container.stop();
+}
+
+/// Version 1 takes the nearest; version 2 has a weight for the nearest.
+fn shares_that_there_are_not_are_refused() {
+    if controller("cpu").version == 2 {
+        skip("cgroup v2 has weights");
+    }
+    for shares in [1, 262_145] {
+        let reason = format!("linux.resources.cpu.shares: {shares} is not within 2 and 262144");
+        with_resources(json!({ "cpu": { "shares": shares } })).refused(&reason);
+    }
 }

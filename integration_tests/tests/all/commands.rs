@@ -29,6 +29,7 @@ pub const TESTS: &[Test] = tests![
     spec_into_what_is_missing_fails,
     spec_for_the_unprivileged,
     what_spec_writes_runs,
+    spec_has_a_cgroup_namespace_on_v2_alone,
     list_of_a_missing_root_fails,
     list_needs_no_default_root,
     list_leaves_foreign_files_alone,
@@ -458,6 +459,29 @@ fn spec_writes_a_config() {
     for list in ["maskedPaths", "readonlyPaths"] {
         assert!(!config["linux"][list].as_array().unwrap().is_empty(), "{list}");
     }
+}
+
+/// Without one a cgroup mount shows the host's root there; one of v1 shows the container's own.
+fn spec_has_a_cgroup_namespace_on_v2_alone() {
+    let types = |arrange: &str, flags: &[&str]| {
+        let bundle = Bundle::new();
+        let folder = folder(&bundle);
+        let script = format!("{arrange} && exec \"$@\"");
+        let mut command = Command::new(needs_program("unshare"));
+        command.args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh"]);
+        command.arg(binary::rind()).arg("spec").args(flags).current_dir(&folder);
+        let _ = run(command).succeeded();
+        let text = fs::read_to_string(folder.join("config.json")).unwrap();
+        let config: Value = serde_json::from_str(&text).unwrap();
+        let namespaces = config["linux"]["namespaces"].as_array().unwrap();
+        namespaces.iter().map(|one| one["type"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let v1 = "mount -t tmpfs none /sys/fs/cgroup";
+    let v2 = "mount -t cgroup2 none /sys/fs/cgroup";
+    assert_eq!(types(v1, &[]), ["pid", "network", "ipc", "uts", "mount"]);
+    assert_eq!(types(v2, &[]), ["pid", "network", "ipc", "uts", "mount", "cgroup"]);
+    assert_eq!(types(v1, &["--rootless"]), ["pid", "ipc", "uts", "mount", "user"]);
+    assert_eq!(types(v2, &["--rootless"]), ["pid", "ipc", "uts", "mount", "cgroup", "user"]);
 }
 
 fn spec_goes_to_the_bundle() {

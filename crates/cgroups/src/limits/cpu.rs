@@ -3,9 +3,13 @@
 use super::{Version, Write, refused};
 use crate::error::Result;
 use oci_spec::runtime::LinuxCpu;
+use std::ops::RangeInclusive;
 
 /// The scheduler's period where none is asked for (cgroup v2's own default), in microseconds.
 const PERIOD: u64 = 100_000;
+
+/// What v1 has shares for.
+const SHARES: RangeInclusive<u64> = 2..=262_144;
 
 /// Every file of the cpu controller to write, in order. 0 is what engines send for what nobody
 /// asked for.
@@ -17,6 +21,12 @@ pub(super) fn writes(cpu: &LinuxCpu, version: Version) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
     let burst = match version {
         Version::V1 => {
+            if let Some(shares) = shares.filter(|shares| !SHARES.contains(shares)) {
+                // The kernel would take the nearest.
+                let (least, most) = (SHARES.start(), SHARES.end());
+                let reason = format!("{shares} is not within {least} and {most}");
+                return Err(refused("cpu.shares", reason));
+            }
             let mut write = |property: &'static str, file: &'static str, value: Option<String>| {
                 writes.extend(value.map(|value| Write::new(property, file, value)));
             };
@@ -74,7 +84,7 @@ fn set(value: Option<u64>) -> Option<u64> {
 /// quadratic function, in logarithms, through these three, as all runtimes have agreed on.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn weight(shares: u64) -> u64 {
-    let log = (shares.clamp(2, 262_144) as f64).log2();
+    let log = (shares.clamp(*SHARES.start(), *SHARES.end()) as f64).log2();
     let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
     (10_f64.powf(exponent).ceil() as u64).clamp(1, 10_000)
 }
