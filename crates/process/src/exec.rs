@@ -18,6 +18,7 @@ use oci_spec::runtime::{ExecCPUAffinity, Linux, Process};
 use seccomp::Filter;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::exec::Signals;
 use sys::fs::Scratch;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::libc::c_ulong;
@@ -125,8 +126,13 @@ impl Describe for Exec {
     fn describe(&self, fault: &Fault) -> String {
         match (fault.stage, fault.errno) {
             // The kernel's answers to whoever comes too late.
-            (Stage::EnterContainer | Stage::EnterCgroup, Errno::ESRCH | Errno::ENODEV)
-            | (Stage::Fork, Errno::ENODEV) => "container not running".to_owned(),
+            (Stage::EnterContainer | Stage::EnterCgroup, Errno::ESRCH) => {
+                "container not running".to_owned()
+            }
+            // Whoever has made it knows whether the container has ended with it.
+            (Stage::EnterCgroup | Stage::Fork, Errno::ENODEV) => {
+                "the container's cgroup is gone".to_owned()
+            }
             // The kernel has one answer for a pid namespace that ends, and for the end of its memory.
             (Stage::Fork, Errno::ENOMEM) => {
                 "container not running (or out of memory to fork in it)".to_owned()
@@ -143,6 +149,10 @@ impl Describe for Exec {
             }
             _ => self.task.describe(fault),
         }
+    }
+
+    fn ignored_signals(&self) -> Signals {
+        self.task.ignored_signals
     }
 
     fn scheduler(&self) -> Option<&Attributes> {

@@ -35,9 +35,10 @@ pub(crate) fn run<T: Describe>(
     stages: fn(&mut T, BorrowedFd, &mut Reporter) -> Result<Infallible, Fault>,
     fifo: fn(&T) -> Option<&OwnedFd>,
 ) -> ! {
-    // The program gets nothing of what our caller, or we, have blocked.
+    // The program gets nothing of what our caller, or we, have blocked, or our caller ignores.
     // It only fails for arguments that make no sense.
     let _ = SigSet::empty().thread_set_mask();
+    sys::exec::default_signals(of.ignored_signals());
     let mut reporter = Reporter::Parent;
     let Err(fault) = stages(of, channel.as_fd(), &mut reporter);
     match (reporter, fifo(of)) {

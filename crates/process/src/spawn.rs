@@ -12,6 +12,7 @@ use crate::task::Task;
 use crate::{Error, Plan, mappings, sources};
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use sys::exec::Signals;
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::nix::sched::{CloneFlags, setns, unshare};
 use sys::nix::sys::resource::{getrlimit, setrlimit};
@@ -47,6 +48,9 @@ struct Builder {
 pub trait Describe {
     /// What went wrong, in words: the step, the object, the kernel's answer.
     fn describe(&self, fault: &Fault) -> String;
+
+    /// Which signals its maker ignores, and it would.
+    fn ignored_signals(&self) -> Signals;
 
     /// What is to be set for the process once it is forked, as that loses it.
     fn scheduler(&self) -> Option<&Attributes>;

@@ -15,6 +15,7 @@ use seccomp::Filter;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use sys::credentials::Id;
+use sys::exec::Signals;
 use sys::nix::libc;
 use sys::nix::sys::resource::Resource;
 use sys::nix::sys::stat::Mode;
@@ -77,6 +78,8 @@ pub(crate) struct Task {
     pub forks_last: bool,
     /// Whether it waits after that while its root is made ([`park`](crate::park)).
     pub is_parked: bool,
+    /// Which signals we ignore, as our caller did.
+    pub ignored_signals: Signals,
     /// Whether its filter is in.
     pub has_filter: bool,
 }
@@ -139,6 +142,7 @@ impl Task {
             procfs: uses_procfs.then(Procfs::open).transpose()?,
             forks_last: false,
             is_parked: false,
+            ignored_signals: sys::exec::ignored_signals(),
             has_filter: false,
             no_new_privileges: process.and_then(Process::no_new_privileges).unwrap_or(false),
             stdio: None,

@@ -2,7 +2,9 @@
 //! a program of the host's is started with.
 
 use crate::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::signal::SigSet;
+use nix::sys::stat::Mode;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -96,12 +98,36 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
 
 /// Sets every signal to its default action, and blocks none.
 fn reset_signals() -> io::Result<()> {
-    /// The last signal that the kernel has.
-    const LAST: libc::c_int = 64;
+    default_signals(Signals::MAX);
+    Ok(SigSet::empty().thread_set_mask()?)
+}
+
+/// Signals as the kernel has them: that of number 1 is the lowest bit.
+pub type Signals = u64;
+
+/// Which signals this process ignores. There is a system call for each of them, and one file that
+/// tells of all; where that can't be read it's taken that each is.
+#[must_use]
+pub fn ignored_signals() -> Signals {
+    let read = || -> crate::Result<[u8; 4096]> {
+        let mut buffer = [0; 4096];
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = nix::fcntl::open("/proc/self/status", flags, Mode::empty())?;
+        nix::unistd::read(&file, &mut buffer)?;
+        Ok(buffer)
+    };
+    let text = read().unwrap_or([0; 4096]);
+    let text = String::from_utf8_lossy(&text);
+    let ignored = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|bits| Signals::from_str_radix(bits.trim(), 16).ok()).unwrap_or(Signals::MAX)
+}
+
+/// Sets each of `signals` to its default action. An execve does that only with those that are handled.
+pub fn default_signals(signals: Signals) {
     // The kernel's own structure, all zero: SIG_DFL, no flags, an empty mask. C's wrapper knows
     // better than to set the two signals that it keeps for itself, which a caller may ignore too.
     let default = [0_u64; 4];
-    for signal in 1..=LAST {
+    for signal in (1..=Signals::BITS).filter(|signal| signals >> (signal - 1) & 1 == 1) {
         // SIGKILL and SIGSTOP can't be set, and are what they are.
         // SAFETY: the pointer is to as much as the kernel reads, and a null one is allowed.
         unsafe {
@@ -109,7 +135,6 @@ fn reset_signals() -> io::Result<()> {
             libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, size_of::<u64>());
         }
     }
-    Ok(SigSet::empty().thread_set_mask()?)
 }
 
 /// Has the program that `command` starts lead a session of its own, and so a process group whose
