@@ -171,6 +171,7 @@ fn run_hooks(
             // No file of the host's is left to a program of the container's.
             output: if create { &plan.inputs.hook_output } else { &quoted },
             on_host: false,
+            until: None,
         };
         hooks::run(hook, &surroundings).map_err(|failure| Fault {
             detail: failure.to_string().into_bytes(),
