@@ -191,7 +191,7 @@ fn enter(exec: &mut Exec) -> Result<(), Fault> {
         schedule::set_affinity(&exec.affinity.last).during(Stage::Affinity)?;
     }
     settle::guard_stdio(&mut exec.task)?;
-    settle::adjust_oom_score(&exec.task)?;
+    settle::adjust_oom_score(&mut exec.task)?;
     // Of a user, who is not before: then only root could write to its files in /proc.
     process::set_dumpable(false).during(Stage::Session)?;
     join(exec)?;

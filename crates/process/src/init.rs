@@ -66,8 +66,8 @@ fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
         // The parent adjusts the score too.
         expect(channel, Kind::Mapped)?;
         become_root(plan.task.given.keep_groups)?;
-    } else if !namespaces.needs_hop() {
-        settle::adjust_oom_score(&plan.task)?;
+    } else {
+        settle::adjust_oom_score(&mut plan.task)?;
     }
     // It is already, if its parent is root. A user's was not before, as then only root could have
     // written the mappings; and becoming another user may have changed it.

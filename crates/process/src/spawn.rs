@@ -549,7 +549,7 @@ fn fork_from_hop(new: CloneFlags, channel: &OwnedFd) -> Result<Option<i32>, Faul
 /// itself, and is what init will be but for the pid namespace.
 fn hop(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
     settle::guard_stdio(&mut plan.task)?;
-    settle::adjust_oom_score(&plan.task)?;
+    settle::adjust_oom_score(&mut plan.task)?;
     let by_root = geteuid().is_root();
     if plan.inputs.namespaces.needs_hop() {
         // In a container's sight. Else it's only init that is, which sees to that itself once its
