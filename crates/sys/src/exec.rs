@@ -3,6 +3,7 @@
 
 use crate::Errno;
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
 use std::ffi::{CStr, CString};
@@ -150,18 +151,27 @@ pub fn lead_session(command: &mut Command) {
 /// Starting it fails with `ESRCH` if this process has ended before that was arranged.
 pub fn die_with_us(command: &mut Command) {
     let us = nix::unistd::getpid();
+    let descriptor = crate::process::pidfd_open(us.as_raw());
+    let lives = move || {
+        // In a pid namespace that we have joined for our children our number is 0, and so is that of
+        // whoever is its parent after us.
+        descriptor.as_ref().is_ok_and(|us| {
+            let mut polled = [PollFd::new(us.as_fd(), PollFlags::POLLIN)];
+            nix::poll::poll(&mut polled, PollTimeout::ZERO) == Ok(0)
+        })
+    };
     let ask = move || {
         // SAFETY: the call takes numbers only.
         if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
             return Err(io::Error::last_os_error());
         }
         // Whoever is our parent by now is another process, whose end is no matter.
-        if nix::unistd::getppid() != us {
+        if nix::unistd::getppid() != us && !lives() {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
         Ok(())
     };
-    // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: two system
+    // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: system
     // calls, and an error that is made of its number.
     unsafe { command.pre_exec(ask) };
 }

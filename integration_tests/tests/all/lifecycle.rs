@@ -62,6 +62,7 @@ pub const TESTS: &[Test] = tests![
     forced_deletion_waits_for_no_hook_of_a_deletion,
     hooks_may_change_their_container,
     failing_poststart_hook_removes_once,
+    hooks_run_where_the_pid_namespace_is_joined,
 ];
 
 fn create_start_delete() {
@@ -641,4 +642,26 @@ fn failing_poststart_hook_removes_once() {
     let _ = container.call("start", &[]).failed_with("poststart hook #0");
     assert!(!container.root().join(container.id()).exists());
     assert_eq!(fs::read_to_string(stops).unwrap(), "stop\n");
+}
+
+fn hooks_run_where_the_pid_namespace_is_joined() {
+    let other = Container::running(Bundle::new());
+    let path = format!("/proc/{}/ns/pid", other.pid());
+    let bundle = Bundle::new().with_shell().namespace("pid", Some(&path));
+    let said = bundle.folder().join("said");
+    let mut kinds = vec!["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
+    let container = Container::new(bundle.config(|config| {
+        for kind in &kinds {
+            let script = format!("echo {kind} >>{}", said.display());
+            config["hooks"][kind] =
+                json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "timeout": 30 }]);
+        }
+        config["hooks"]["startContainer"] = json!([{ "path": "/bin/true", "args": ["true"] }]);
+    }));
+    let _ = container.call("run", &["--bundle", container.bundle().path().to_str().unwrap()]);
+    let said = fs::read_to_string(said).unwrap();
+    let mut ran: Vec<&str> = said.lines().collect();
+    ran.sort_unstable();
+    kinds.sort_unstable();
+    assert_eq!(ran, kinds);
 }
