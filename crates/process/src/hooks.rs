@@ -88,7 +88,7 @@ pub fn run(hook: &Hook, surroundings: &Surroundings) -> Result<(), Failure> {
         (Ok(Came::End), Ok(status)) => {
             Err(Failure(format!("{}, output: {}", describe(status), output.text())))
         }
-        (Ok(Came::OtherEnd), _) => Err(Failure("init was killed meanwhile".to_owned())),
+        (Ok(Came::OtherEnd), _) => Err(Failure("stopped before its end".to_owned())),
         (Ok(Came::Deadline), _) => {
             let seconds = hook.timeout().unwrap_or_default();
             Err(Failure(format!("hook ran past specified timeout of {seconds}s")))

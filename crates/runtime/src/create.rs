@@ -388,7 +388,8 @@ fn attend(plan: &Plan, container: &mut Container, init: &mut Child, spec: &Spec)
             }
             Event::Hooks => {
                 admit_others(&container.entry)?;
-                run_create_hooks(spec, &container.hook_state("created"), &init.pidfd)?;
+                let ran = run_create_hooks(spec, &container.hook_state("created"), &init.pidfd);
+                ran.map_err(|error| explain(error, init, container))?;
                 init.proceed()?;
             }
             Event::Listener(number) => {
@@ -401,6 +402,15 @@ fn attend(plan: &Plan, container: &mut Container, init: &mut Child, spec: &Spec)
             }
         }
     }
+}
+
+/// What went wrong with a hook, and with init, if that has ended.
+fn explain(error: Error, init: &Child, container: &Container) -> Error {
+    if container.init.is_running() {
+        return error;
+    }
+    let death = init.explain_death("init", || killer(&container.record.cgroup));
+    Error::new(format!("{error}: {death}"))
 }
 
 /// Gives up the lock while hooks run, as a forced deletion is not to wait for these: it kills init,
