@@ -621,7 +621,9 @@ fn hooks_may_change_their_container() {
         (kind, json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "timeout": 30 }]))
     });
     let mut container = Container::new(bundle.config(|config| {
-        hooks.into_iter().for_each(|(kind, hook)| config["hooks"][kind] = hook);
+        for (kind, hook) in hooks {
+            config["hooks"][kind] = hook;
+        }
     }));
     container.create(&[]);
     assert_eq!(container.status(), "created");
