@@ -31,7 +31,7 @@ pub use freezer::{freeze, freezer_directory, is_frozen, thaw};
 pub use host::{Host, is_v2_alone};
 pub use limits::{apply, update};
 pub use make::{
-    Note, admit, delegate, entry_files, is_gone, make, unified_directory, unified_directory_of,
+    Note, admit, delegate, entry_files, make, missing, unified_directory, unified_directory_of,
 };
 pub use place::{Hierarchy, Place, locate};
 pub use processes::{processes, signal_all};

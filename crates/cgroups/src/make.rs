@@ -130,13 +130,13 @@ pub fn unified_directory(place: &Place) -> Result<Option<OwnedFd>> {
     found.transpose()
 }
 
-/// Whether the container's cgroups have been removed, or one of them: a process leaves its cgroups a
-/// moment before it is seen to have ended, and systemd removes those that are empty.
+/// The directory of one of the container's cgroups that has been removed, if any has been: by
+/// others, or since the container has ended, as systemd removes those that are empty.
 #[must_use]
-pub fn is_gone(place: &Place) -> bool {
+pub fn missing(place: &Place) -> Option<String> {
     let is_missing =
-        |one: &Hierarchy| access(one.directory().as_str(), AccessFlags::F_OK) == Err(Errno::ENOENT);
-    place.hierarchies().any(is_missing)
+        |directory: &String| access(directory.as_str(), AccessFlags::F_OK) == Err(Errno::ENOENT);
+    place.hierarchies().map(Hierarchy::directory).find(is_missing)
 }
 
 /// The v2 cgroup that the process `pid` is in, for another to be born in.

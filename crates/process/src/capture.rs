@@ -2,7 +2,7 @@
 //! is.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Child;
 use std::time::{Duration, Instant};
 use sys::nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -16,6 +16,17 @@ const KEPT: usize = 512;
 
 /// How much is read at once: what a pipe holds, unless its writer has made it larger.
 const PIPE: usize = 64 * 1024;
+
+/// What came first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// The program's end.
+    End,
+    /// That of the process which it's for.
+    OtherEnd,
+    /// The deadline.
+    Deadline,
+}
 
 /// The reading end of a pipe, and what has come out of it.
 ///
@@ -37,41 +48,56 @@ impl Capture {
         Ok((Self { pipe: Some(pipe), kept: Kept::default() }, writer))
     }
 
-    /// Reads until `child` has ended, whoever else has the pipe open then; whether it did before
-    /// the deadline. It remains to be reaped.
-    pub fn await_end(&mut self, child: &Child, deadline: Option<Instant>) -> sys::Result<bool> {
+    /// Reads until `child` has ended, whoever else has the pipe open then, or the process behind
+    /// `until` has, or the deadline is there. It remains to be reaped.
+    pub fn await_end(
+        &mut self,
+        child: &Child,
+        until: Option<BorrowedFd>,
+        deadline: Option<Instant>,
+    ) -> sys::Result<Came> {
         let pidfd = process::pidfd_open(child.id().cast_signed())?;
         loop {
-            let (has_ended, has_output) = self.poll(&pidfd, deadline)?;
+            let [has_ended, has_output, is_idle] = self.poll(&pidfd, until, deadline)?;
             // Also while it writes, which may be without a pause.
             let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
             if has_output || has_ended {
                 self.read_once();
             }
-            if has_ended || is_late {
-                return Ok(has_ended);
+            match (has_ended, is_idle, is_late) {
+                (true, ..) => return Ok(Came::End),
+                (_, true, _) => return Ok(Came::OtherEnd),
+                (_, _, true) => return Ok(Came::Deadline),
+                _ => {}
             }
         }
     }
 
-    /// Waits until something happens, or the deadline: whether the process has ended, and whether
-    /// there is something to read, be it the end.
-    fn poll(&self, pidfd: &OwnedFd, deadline: Option<Instant>) -> sys::Result<(bool, bool)> {
+    /// Waits until something happens, or the deadline: whether the process has ended, whether there is
+    /// something to read, be it the end, and whether the other process has ended.
+    fn poll(
+        &self,
+        pidfd: &OwnedFd,
+        until: Option<BorrowedFd>,
+        deadline: Option<Instant>,
+    ) -> sys::Result<[bool; 3]> {
         let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
             // Rounded up, so that it is not woken before. What is longer than poll can express is
             // cut into several.
             let left = deadline.saturating_duration_since(Instant::now()).as_millis();
             PollTimeout::try_from(left.saturating_add(1)).unwrap_or(PollTimeout::MAX)
         });
-        let mut polled = vec![PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-        polled.extend(self.pipe.iter().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+        let pipe = self.pipe.as_ref().map(AsFd::as_fd);
+        let all = [Some(pidfd.as_fd()), pipe, until];
+        let mut polled: Vec<_> =
+            all.iter().flatten().map(|one| PollFd::new(*one, PollFlags::POLLIN)).collect();
         match poll(&mut polled, timeout) {
             Ok(_) => {}
-            Err(Errno::EINTR) => return Ok((false, false)),
+            Err(Errno::EINTR) => return Ok([false; 3]),
             Err(errno) => return Err(errno),
         }
-        let ready = |at: usize| polled.get(at).and_then(PollFd::any).unwrap_or(false);
-        Ok((ready(0), ready(1)))
+        let mut ready = polled.iter().map(|one| one.any().unwrap_or(false));
+        Ok(all.map(|one| one.is_some() && ready.next().unwrap_or(false)))
     }
 
     /// Reads what is there, but not more than a pipe holds, or one that writes all the time would

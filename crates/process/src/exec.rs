@@ -20,6 +20,7 @@ use oci_spec::runtime::{ExecCPUAffinity, Linux, Process};
 use seccomp::Filter;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::exec::Signals;
 use sys::fs::Scratch;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::libc::c_ulong;
@@ -127,8 +128,13 @@ impl Describe for Exec {
     fn describe(&self, fault: &Fault) -> String {
         match (fault.stage, fault.errno) {
             // The kernel's answers to whoever comes too late.
-            (Stage::EnterContainer | Stage::EnterCgroup, Errno::ESRCH | Errno::ENODEV)
-            | (Stage::Fork, Errno::ENODEV) => "container not running".to_owned(),
+            (Stage::EnterContainer | Stage::EnterCgroup, Errno::ESRCH) => {
+                "container not running".to_owned()
+            }
+            // Whoever has made it knows whether the container has ended with it.
+            (Stage::EnterCgroup | Stage::Fork, Errno::ENODEV) => {
+                "the container's cgroup is gone".to_owned()
+            }
             // The kernel has one answer for a pid namespace that ends, and for the end of its memory.
             (Stage::Fork, Errno::ENOMEM) => {
                 "container not running (or out of memory to fork in it)".to_owned()
@@ -146,6 +152,10 @@ impl Describe for Exec {
             }
             _ => self.task.describe(fault),
         }
+    }
+
+    fn ignored_signals(&self) -> Signals {
+        self.task.ignored_signals
     }
 
     fn scheduler(&self) -> Option<&Attributes> {
@@ -188,7 +198,7 @@ fn enter(exec: &mut Exec) -> Result<(), Fault> {
         schedule::set_affinity(&exec.affinity.last).during(Stage::Affinity)?;
     }
     settle::guard_stdio(&mut exec.task)?;
-    settle::adjust_oom_score(&exec.task)?;
+    settle::adjust_oom_score(&mut exec.task)?;
     if !exec.task.by_root {
         // Not before: then only root could write to its files in /proc.
         process::set_dumpable(false).during(Stage::Session)?;

@@ -7,14 +7,14 @@
 //! of time it's killed with all of its process group; on the host also with what has left that.
 //! What a hook that succeeds leaves behind lives on.
 
-use crate::capture::{Capture, deadline};
+use crate::capture::{Came, Capture, deadline};
 use crate::descendants::Descendants;
 use crate::seal::all_seals;
 use oci_spec::runtime::Hook;
 use std::fmt;
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
@@ -57,6 +57,8 @@ pub struct Surroundings<'a> {
     /// Whether it is a process of the host's, and of our pid namespace, as /proc shows it. One in
     /// the container ends with that, whatever it has started.
     pub on_host: bool,
+    /// The process without which there is nothing left to do for it: it's killed with its end.
+    pub until: Option<BorrowedFd<'a>>,
 }
 
 /// Runs one hook to its end; an exit status other than 0, or running out of time, is a failure.
@@ -66,26 +68,28 @@ pub struct Surroundings<'a> {
 pub fn run(hook: &Hook, surroundings: &Surroundings) -> Result<(), Failure> {
     let waiting = "waiting for it";
     let (mut output, writer) = Capture::new().map_err(cannot("making a pipe for its output"))?;
-    let keeps = surroundings.on_host && hook.timeout().is_some();
+    let may_be_killed = hook.timeout().is_some() || surroundings.until.is_some();
+    let keeps = surroundings.on_host && may_be_killed;
     let descendants = keeps.then(Descendants::keep).transpose();
     let descendants = descendants.map_err(|errno| cannot(waiting)(errno.into()))?;
     let mut child = start(hook, surroundings, writer)?;
-    let in_time = output.await_end(&child, deadline(hook.timeout()));
-    if in_time != Ok(true) {
+    let came = output.await_end(&child, surroundings.until, deadline(hook.timeout()));
+    if came != Ok(Came::End) {
         // Not yet reaped, its number is nobody else's; the only failure is that all have ended.
         let _ = sys::process::kill(-child.id().cast_signed(), Signal::SIGKILL as i32);
     }
     let status = child.wait();
-    if in_time != Ok(true) {
+    if came != Ok(Came::End) {
         // What it has started is ours only now.
         descendants.iter().for_each(Descendants::kill);
     }
-    match (in_time, status) {
-        (Ok(true), Ok(status)) if status.success() => Ok(()),
-        (Ok(true), Ok(status)) => {
+    match (came, status) {
+        (Ok(Came::End), Ok(status)) if status.success() => Ok(()),
+        (Ok(Came::End), Ok(status)) => {
             Err(Failure(format!("{}, output: {}", describe(status), output.text())))
         }
-        (Ok(false), _) => {
+        (Ok(Came::OtherEnd), _) => Err(Failure("stopped before its end".to_owned())),
+        (Ok(Came::Deadline), _) => {
             let seconds = hook.timeout().unwrap_or_default();
             Err(Failure(format!("hook ran past specified timeout of {seconds}s")))
         }
@@ -162,7 +166,8 @@ mod tests {
         let directory = Some(Path::new("/"));
         let output = &Output::default();
         let state = b"{\"id\":\"x\"}";
-        run(hook, &Surroundings { state, directory, environment, output, on_host: false })
+        let (on_host, until) = (false, None);
+        run(hook, &Surroundings { state, directory, environment, output, on_host, until })
     }
 
     #[test]

@@ -183,23 +183,19 @@ pub fn guard_own_stdio() -> Result<(), Error> {
     guard_stdio().map(drop).map_err(|fault| Error::call(what, fault.errno))
 }
 
-/// Gives stdin, stdout and stderr to the user, so that the program can open them again.
+/// Gives stdin, stdout and stderr to the user, so that the program can open them again. The group
+/// stays: that of a terminal says who may write to it, and that of a file is its owner's affair.
 ///
-/// /dev/null is everybody's and is left alone.
+/// /dev/null is everybody's and is left alone. What can't be given works as it is: what is on a
+/// read-only file system, has an owner that is not mapped, is no file that could be opened again, or
+/// another user's.
 pub(crate) fn own_stdio(task: &Task) -> Result<(), Fault> {
     let identity = &task.identity;
     let known = task.stdio.map_or_else(look_at_stdio, Ok)?;
-    for (index, (file, stat)) in process::stdio().into_iter().zip(known).enumerate() {
-        let fault = |errno| Fault::at(Stage::Stdio, index, errno);
+    for (file, stat) in process::stdio().into_iter().zip(known) {
         let Some(stat) = stat else { continue };
-        if stat.st_uid == identity.uid.number() || is_null(&stat) {
-            continue;
-        }
-        match credentials::give(file, identity.uid, Some(identity.gid)) {
-            // A read-only file system, an owner that is not mapped, a file of another user: the
-            // descriptor works as it is.
-            Ok(()) | Err(Errno::EINVAL | Errno::EPERM | Errno::EROFS) => {}
-            Err(errno) => return Err(fault(errno)),
+        if stat.st_uid != identity.uid.number() && !is_null(&stat) {
+            let _ = credentials::give(file, identity.uid, None);
         }
     }
     Ok(())

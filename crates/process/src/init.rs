@@ -66,8 +66,8 @@ fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
         // The parent adjusts the score too.
         expect(channel, Kind::Mapped)?;
         become_root(plan.task.given.keep_groups)?;
-    } else if !namespaces.needs_hop() {
-        settle::adjust_oom_score(&plan.task)?;
+    } else {
+        settle::adjust_oom_score(&mut plan.task)?;
     }
     if !plan.task.by_root || namespaces.has(CloneFlags::CLONE_NEWUSER) {
         // A user's was not before, as then only root could have written the mappings; and becoming
@@ -179,6 +179,7 @@ fn run_hooks(
             // No file of the host's is left to a program of the container's.
             output: if create { &plan.inputs.hook_output } else { &quoted },
             on_host: false,
+            until: None,
         };
         hooks::run(hook, &surroundings).map_err(|failure| Fault {
             detail: failure.to_string().into_bytes(),

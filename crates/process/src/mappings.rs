@@ -97,7 +97,7 @@ fn run(command: &mut Command) -> io::Result<(bool, String)> {
     let mut child = sys::exec::spawn(command)?;
     // It has a copy of the pipe's other end, which would keep that open.
     command.stderr(Stdio::null());
-    said.await_end(&child, None)?;
+    said.await_end(&child, None, None)?;
     Ok((child.wait()?.success(), said.text()))
 }
 

@@ -17,6 +17,7 @@ use rootfs::Built;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::Errno;
+use sys::exec::Signals;
 use sys::nix::sched::CloneFlags;
 use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::{chdir, chroot, fchdir};
@@ -65,6 +66,10 @@ struct Parked<'a> {
 impl Describe for Parked<'_> {
     fn describe(&self, fault: &Fault) -> String {
         self.plan.describe(fault)
+    }
+
+    fn ignored_signals(&self) -> Signals {
+        self.plan.ignored_signals()
     }
 
     fn scheduler(&self) -> Option<&Attributes> {

@@ -13,6 +13,7 @@ use seccomp::Filter;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use sys::exec::Signals;
 use sys::nix::sched::CloneFlags;
 use sys::schedule::Attributes;
 
@@ -116,8 +117,15 @@ impl Plan {
     }
 
     /// Whether something is to run before the change of root, which is told init's pid.
-    pub(crate) fn has_early_hooks(&self) -> bool {
+    #[must_use]
+    pub fn has_early_hooks(&self) -> bool {
         self.has_runtime_hooks || !self.hooks.create.is_empty()
+    }
+
+    /// Whether something is to run in the container just before its program.
+    #[must_use]
+    pub fn has_start_hooks(&self) -> bool {
+        !self.hooks.start.is_empty()
     }
 
     /// Whether init is there, and waits, while another process goes on with its root: see
@@ -154,6 +162,10 @@ impl Describe for Plan {
             }
             _ => self.task.describe(fault),
         }
+    }
+
+    fn ignored_signals(&self) -> Signals {
+        self.task.ignored_signals
     }
 
     fn scheduler(&self) -> Option<&Attributes> {

@@ -47,7 +47,7 @@ impl Program {
         Ok(Self {
             arguments: Vector::new(arguments?),
             listens: listen_fds > 0,
-            needs_home: !environment.iter().any(|entry| entry.starts_with("HOME=")),
+            needs_home: !environment.iter().any(|entry| entry.starts_with(HOME)),
             environment: Vector::new(strings?),
             cwd: CString::new(process.cwd().as_os_str().as_bytes())
                 .map_err(|_| Error("process.cwd: has a NUL byte".into()))?,
@@ -78,7 +78,7 @@ impl Program {
         if !self.needs_home {
             return;
         }
-        let mut entry = b"HOME=".to_vec();
+        let mut entry = HOME.as_bytes().to_vec();
         entry.extend(home(root, uid).unwrap_or_else(|| b"/".to_vec()));
         if let Ok(entry) = CString::new(entry) {
             self.environment.push(entry);
@@ -138,12 +138,17 @@ impl Program {
     }
 }
 
-/// The environment with each name once, its last value winning, and what tells of passed sockets.
+/// What is set where the config doesn't.
+const HOME: &str = "HOME=";
+
+/// The environment with each name once, its last value winning, and what tells of passed sockets. A
+/// home that is empty is none.
 fn environment(given: &[String], listen_fds: u32) -> Vec<String> {
     let mut seen = HashSet::new();
     let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
     let mut kept: Vec<String> =
         given.iter().rev().filter(|entry| seen.insert(name(entry))).cloned().collect();
+    kept.retain(|entry| entry != HOME);
     kept.reverse();
     if listen_fds > 0 {
         kept.push(format!("LISTEN_FDS={listen_fds}"));
@@ -217,6 +222,13 @@ mod tests {
     fn the_last_of_equal_names_wins_and_order_is_kept() {
         let given = ["A=1", "B=2", "A=3", "C"].map(String::from);
         assert_eq!(environment(&given, 0), ["B=2", "A=3", "C"]);
+    }
+
+    #[test]
+    fn an_empty_home_is_none() {
+        let given = |entries: &[&str]| entries.iter().map(|&one| one.into()).collect::<Vec<_>>();
+        assert_eq!(environment(&given(&["HOME=/a", "HOME="]), 0), [""; 0]);
+        assert_eq!(environment(&given(&["HOME=", "HOME=/a"]), 0), ["HOME=/a"]);
     }
 
     #[test]

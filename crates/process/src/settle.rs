@@ -35,9 +35,10 @@ pub(crate) fn run<T: Describe>(
     stages: fn(&mut T, BorrowedFd, &mut Reporter) -> Result<Infallible, Fault>,
     fifo: fn(&T) -> Option<&OwnedFd>,
 ) -> ! {
-    // The program gets nothing of what our caller, or we, have blocked.
+    // The program gets nothing of what our caller, or we, have blocked, or our caller ignores.
     // It only fails for arguments that make no sense.
     let _ = SigSet::empty().thread_set_mask();
+    sys::exec::default_signals(of.ignored_signals());
     let mut reporter = Reporter::Parent;
     let Err(fault) = stages(of, channel.as_fd(), &mut reporter);
     match (reporter, fifo(of)) {
@@ -68,10 +69,11 @@ pub(crate) fn guard_stdio(task: &mut Task) -> Result<(), Fault> {
 }
 
 /// Adjusts how soon the OOM killer takes this process, and those that it forks. Before a user
-/// namespace is joined, as lowering it takes a privilege on the host.
-pub(crate) fn adjust_oom_score(task: &Task) -> Result<(), Fault> {
-    match &task.oom_score {
-        Some(score) => write_own(task, OOM_SCORE, score).during(Stage::OomScore),
+/// namespace is joined, as lowering it takes a privilege on the host; and once, as what is forked has
+/// it, and may not set it any more.
+pub(crate) fn adjust_oom_score(task: &mut Task) -> Result<(), Fault> {
+    match task.oom_score.take() {
+        Some(score) => write_own(task, OOM_SCORE, &score).during(Stage::OomScore),
         None => Ok(()),
     }
 }
@@ -271,14 +273,16 @@ pub(crate) fn launch(
     if !task.forks_last {
         strip(task, channel)?;
     }
-    set_limits(task)?;
     let given = &task.given;
     // A listener has to be handed over while the parent is there; else hooks go before the filter,
     // which is the program's, not theirs.
     let listens = given.filter.as_ref().is_some_and(|filter| filter.listener().is_some());
     let late_filter = hooks.is_some() && !listens && !task.has_filter;
-    if !late_filter && !task.has_filter {
-        install_filter(task, channel)?;
+    if !late_filter {
+        set_limits(task)?;
+        if !task.has_filter {
+            install_filter(task, channel)?;
+        }
     }
     message::announce(channel, Kind::Ready, 0).during(Stage::Channel)?;
     if let Some(fifo) = &given.exec_fifo {
@@ -287,6 +291,8 @@ pub(crate) fn launch(
     }
     hooks.map_or(Ok(()), |run| run())?;
     if late_filter {
+        // They are the program's too.
+        set_limits(task)?;
         install_filter(task, channel)?;
     }
     match &task.program {

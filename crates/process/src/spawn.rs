@@ -12,6 +12,7 @@ use crate::task::Task;
 use crate::{Error, Plan, mappings, sources};
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use sys::exec::Signals;
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::nix::sched::{CloneFlags, setns, unshare};
 use sys::nix::sys::resource::{getrlimit, setrlimit};
@@ -48,6 +49,9 @@ struct Builder {
 pub trait Describe {
     /// What went wrong, in words: the step, the object, the kernel's answer.
     fn describe(&self, fault: &Fault) -> String;
+
+    /// Which signals its maker ignores, and it would.
+    fn ignored_signals(&self) -> Signals;
 
     /// What is to be set for the process once it is forked, as that loses it.
     fn scheduler(&self) -> Option<&Attributes>;
@@ -552,7 +556,7 @@ fn fork_from_hop(new: CloneFlags, channel: &OwnedFd) -> Result<Option<i32>, Faul
 /// itself, and is what init will be but for the pid namespace.
 fn hop(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
     init::guard_stdio(plan)?;
-    settle::adjust_oom_score(&plan.task)?;
+    settle::adjust_oom_score(&mut plan.task)?;
     let by_root = plan.task.by_root;
     if plan.inputs.namespaces.needs_hop() && !by_root {
         // In a container's sight. Else it's only init that is, which sees to that itself once its

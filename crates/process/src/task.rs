@@ -15,6 +15,7 @@ use seccomp::Filter;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use sys::credentials::Id;
+use sys::exec::Signals;
 use sys::nix::libc;
 use sys::nix::sys::resource::Resource;
 use sys::nix::sys::stat::Mode;
@@ -82,6 +83,8 @@ pub(crate) struct Task {
     pub is_parked: bool,
     /// Whether hooks run in it before its program, for which the filter isn't.
     pub runs_hooks: bool,
+    /// Which signals we ignore, as our caller did.
+    pub ignored_signals: Signals,
     /// Whether its filter is in.
     pub has_filter: bool,
 }
@@ -146,6 +149,7 @@ impl Task {
             forks_last: false,
             is_parked: false,
             runs_hooks: false,
+            ignored_signals: sys::exec::ignored_signals(),
             has_filter: false,
             no_new_privileges: process.and_then(Process::no_new_privileges).unwrap_or(false),
             stdio: None,

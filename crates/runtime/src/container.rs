@@ -129,8 +129,10 @@ impl Container {
             let making = self.init.pid == 0 && is_locked();
             return if making { Status::Creating } else { Status::Stopped };
         }
-        // The lock alone doesn't tell: other commands take it as well.
-        let is_being_made = || self.has(NEW_FIFO) || is_locked() && !self.init.has_executed();
+        // The lock alone doesn't tell: other commands take it as well. And of what runs, a killed
+        // `run` may have left the fifo's name.
+        let is_being_made =
+            || (self.entry.has(NEW_FIFO) || is_locked()) && !self.init.has_executed();
         match self.open_fifo() {
             Ok(_) if self.is_frozen() => Status::Paused,
             Ok(_) => Status::Created,
@@ -159,10 +161,6 @@ impl Container {
     /// The fifo that init waits on; `ENXIO` or `ENOENT` when it does not.
     pub fn open_fifo(&self) -> sys::Result<OwnedFd> {
         self.entry.open_file(EXEC_FIFO, OFlag::O_WRONLY | OFlag::O_NONBLOCK)
-    }
-
-    fn has(&self, name: &std::ffi::CStr) -> bool {
-        self.entry.open_file(name, OFlag::O_PATH).is_ok()
     }
 
     /// A descriptor for init; `ESRCH` if it is gone.

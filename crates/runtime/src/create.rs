@@ -7,11 +7,11 @@
 
 use crate::annotations::{self, Requests, hook_output};
 use crate::container::Container;
-use crate::hooks::{State, run_create_hooks, run_leniently};
+use crate::hooks::{State, run_create_hooks};
 use crate::join::join;
 use crate::record::{CONFIG, EXEC_FIFO, NEW_FIFO, PLANNED_CGROUPS, Record, USUAL_FILES, Updated};
 use crate::terminal::{self, User};
-use crate::{Error, Result, Runtime, delete, listener, network, pidfile, rdt, validate};
+use crate::{Error, Result, Runtime, delete, listener, network, pidfile, rdt, run, validate};
 use cgroups::{Place, Systemd};
 use oci_spec::runtime::{Hook, Linux, LinuxResources, Mount, Spec};
 use process::{Child, Cradle, Event, Given, IdMap, Inputs, Namespaces, Plan};
@@ -84,7 +84,9 @@ impl CreateOptions {
 /// `create`: makes the container; its program waits for `start`.
 pub fn create(runtime: &Runtime, options: &CreateOptions) -> Result<()> {
     let made = make(runtime, options, Purpose::Create)?;
-    let finished = made.container.entry.rename(NEW_FIFO, EXEC_FIFO).map_err(Error::from);
+    let entry = &made.container.entry;
+    let locked = if made.plan.has_early_hooks() { entry.lock() } else { Ok(()) };
+    let finished = locked.and_then(|()| entry.rename(NEW_FIFO, EXEC_FIFO)).map_err(Error::from);
     finished.and_then(|()| made.hand_out(options)).inspect_err(|_| made.undo(runtime))
 }
 
@@ -136,7 +138,7 @@ pub(crate) fn make(runtime: &Runtime, options: &CreateOptions, purpose: Purpose)
     let user = if purpose == Purpose::RunForeground { User::Us } else { User::Caller };
     terminal::check(bundle.spec.process().as_ref(), options.console_socket(), user)?;
     runtime.warn_all(&bundle.warnings);
-    let entry = Store::open(&runtime.root, true)?.create(&options.id)?;
+    let entry = Store::open(&runtime.root, true)?.create(&options.id, CONFIG)?;
     let making = Making::prepare(runtime, options, purpose, &bundle, &entry);
     let making = match making.and_then(|making| joined.check().map(|()| making)) {
         Ok(making) => making,
@@ -391,7 +393,9 @@ fn attend(plan: &Plan, container: &mut Container, init: &mut Child, spec: &Spec)
                 return Err(init.explain_death("init", || killer(&container.record.cgroup)).into());
             }
             Event::Hooks => {
-                run_create_hooks(spec, &container.hook_state("created"))?;
+                admit_others(&container.entry)?;
+                let ran = run_create_hooks(spec, &container.hook_state("created"), &init.pidfd);
+                ran.map_err(|error| explain(error, init, container))?;
                 init.proceed()?;
             }
             Event::Listener(number) => {
@@ -406,6 +410,24 @@ fn attend(plan: &Plan, container: &mut Container, init: &mut Child, spec: &Spec)
     }
 }
 
+/// What went wrong with a hook, and with init, if that has ended.
+fn explain(error: Error, init: &Child, container: &Container) -> Error {
+    if container.init.is_running() {
+        return error;
+    }
+    let death = init.explain_death("init", || killer(&container.record.cgroup));
+    Error::new(format!("{error}: {death}"))
+}
+
+/// Gives up the lock while hooks run, as a forced deletion is not to wait for these: it kills init,
+/// which ends them. That the container is being made, a file tells others until that is over.
+pub(crate) fn admit_others(entry: &Entry) -> Result<()> {
+    if !entry.has(NEW_FIFO) {
+        entry.write_file(NEW_FIFO, b"")?;
+    }
+    Ok(entry.unlock()?)
+}
+
 /// What may have killed init: its cgroup is new, so that kills in it are init's.
 fn killer(place: &Place) -> Option<&'static str> {
     let kills = cgroups::oom_kills(place).filter(|&kills| kills > 0);
@@ -418,20 +440,23 @@ pub(crate) fn undo(runtime: &Runtime, container: &Container, init: Option<&Child
     if let Some(init) = init {
         init.end();
     }
+    if let Err(state::Error::NotFound(_)) = container.entry.lock() {
+        // A forced deletion has taken it back, and what has its name is another container's by now.
+        return;
+    }
     // Where it is there, no directory has to be read to find it.
     let _ = container.entry.remove_file(NEW_FIFO);
     if let Err(error) = clear(container) {
         (runtime.warn)(&format!("while undoing: {error}"));
     }
     if init.is_some() {
-        let state = State { pid: 0, ..container.hook_state("stopped") };
-        run_leniently("poststop", &container.record.poststop, &state, &*runtime.warn);
+        delete::run_poststop(runtime, container);
     }
 }
 
 /// Takes back a container that has been started already.
 pub(crate) fn undo_started(runtime: &Runtime, container: &Container) {
-    let removed = delete::stop(container).and_then(|()| delete::remove(runtime, container));
+    let removed = delete::stop(container).and_then(|()| run::remove(runtime, container));
     if let Err(error) = removed {
         (runtime.warn)(&format!("while undoing: {error}"));
     }

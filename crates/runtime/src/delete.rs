@@ -53,9 +53,20 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
 /// Removes a container whose init has ended.
 pub(crate) fn remove(runtime: &Runtime, container: &Container) -> Result<()> {
     clear(container)?;
+    run_poststop(runtime, container);
+    Ok(())
+}
+
+/// Runs the poststop hooks, of a container that is gone: nobody is to wait for them.
+pub(crate) fn run_poststop(runtime: &Runtime, container: &Container) {
+    if container.record.poststop.is_empty() {
+        return;
+    }
+    if let Err(error) = container.entry.unlock() {
+        (runtime.warn)(&error.to_string());
+    }
     let state = State { pid: 0, ..container.hook_state("stopped") };
     run_leniently("poststop", &container.record.poststop, &state, &*runtime.warn);
-    Ok(())
 }
 
 /// Kills init and waits for its end.

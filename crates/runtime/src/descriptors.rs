@@ -25,7 +25,8 @@ pub fn open_stdio() -> Result<()> {
     let found = sys::fs::are_open([0, 1, 2])
         .map_err(|errno| Error::call("looking at stdin, stdout and stderr", errno))?;
     for (number, is_open) in (0..FIRST).zip(found) {
-        if !is_open {
+        // One that only stands for a path (O_PATH) is open, and can't be polled.
+        if !is_open && !sys::fs::is_open(number) {
             open_null(number).map_err(|errno| {
                 let what = format!("descriptor {number} is closed; opening /dev/null for it");
                 Error::call(what, errno)

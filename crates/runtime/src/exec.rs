@@ -96,9 +96,17 @@ pub fn exec(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
 fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
     let container = find(runtime, &options.id)?;
     let executed = exec_found(runtime, options, &container);
-    // Of a container that has ended meanwhile, what failed first is chance.
-    let is_there = || container.init.is_alive() && !cgroups::is_gone(&container.record.cgroup);
-    executed.map_err(|error| if is_there() { error } else { not_running() })
+    executed.map_err(|error| {
+        if !container.init.is_running() {
+            // Of a container that has ended meanwhile, what failed first is chance.
+            return not_running();
+        }
+        match cgroups::missing(&container.record.cgroup) {
+            // Others have removed it, and what of that failed first is chance too.
+            Some(cgroup) => Error::new(format!("the container's cgroup {cgroup} is gone")),
+            None => error,
+        }
+    })
 }
 
 fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -> Result<i32> {
@@ -116,9 +124,23 @@ fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -
     let mut exec =
         plan(container, options, &spec, &process, fifo.as_ref(), console, &mut warnings)?;
     runtime.warn_all(&warnings);
+    runtime.debug(|| {
+        let args = process.args().as_deref().unwrap_or_default();
+        format!(
+            "executing {args:?} in {:?}, whose init is process {}",
+            options.id, container.init.pid
+        )
+    });
+    if let Some(affinity) = process.exec_cpu_affinity() {
+        let list = |list: &Option<String>| list.clone().unwrap_or_else(|| "as it is".to_owned());
+        let (initial, last) = (list(affinity.initial()), list(affinity.cpu_affinity_final()));
+        runtime.debug(|| format!("initial CPU affinity: {initial}"));
+        runtime.debug(|| format!("final CPU affinity: {last}"));
+    }
     let mut child = spawn(container, options, &mut exec)?;
     let begun = begin(container, options, &exec, &mut child);
     begun.and_then(|()| hand_out(options, &child)).inspect_err(|_| child.end())?;
+    runtime.debug(|| format!("the process is {}", child.pid));
     if let Some(fifo) = fifo {
         fifo.keep();
     }
@@ -222,7 +244,7 @@ fn changed(spec: &Spec, flags: &ProcessFlags) -> Result<Process> {
 }
 
 /// Sets with more capabilities: not the inheritable one, which would reach what the program
-/// executes.
+/// executes. What is in that by the config becomes ambient, so that users other than root have it.
 fn with_capabilities(mut sets: LinuxCapabilities, names: &[String]) -> Result<LinuxCapabilities> {
     let mut more = Capabilities::new();
     for name in names {
@@ -235,7 +257,10 @@ fn with_capabilities(mut sets: LinuxCapabilities, names: &[String]) -> Result<Li
         |set: &Option<Capabilities>| Some(set.iter().flatten().chain(&more).copied().collect());
     let (bounding, effective, permitted) =
         (joined(sets.bounding()), joined(sets.effective()), joined(sets.permitted()));
+    more.retain(|one| sets.inheritable().iter().flatten().any(|inheritable| inheritable == one));
+    let ambient = Some(sets.ambient().iter().flatten().chain(&more).copied().collect());
     sets.set_bounding(bounding).set_effective(effective).set_permitted(permitted);
+    sets.set_ambient(ambient);
     Ok(sets)
 }
 

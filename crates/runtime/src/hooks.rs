@@ -6,6 +6,7 @@ use oci_spec::runtime::{Hook, Spec};
 use process::hooks::{Output, Surroundings, run};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 /// The state of a container as its hooks get it on stdin.
@@ -35,22 +36,31 @@ impl State {
     }
 }
 
-/// Runs `hooks` in order; the first that fails is an error, and the rest are not run.
-pub(crate) fn run_all(kind: &str, hooks: &[Hook], state: &State) -> Result<()> {
+/// Runs `hooks` in order, at most until the process behind `until` ends; the first that fails is an
+/// error, and the rest are not run.
+pub(crate) fn run_all(
+    kind: &str,
+    hooks: &[Hook],
+    state: &State,
+    until: Option<BorrowedFd>,
+) -> Result<()> {
     if hooks.is_empty() {
         return Ok(());
     }
     let output = hook_output(&state.annotations)?;
-    each(kind, hooks, state, &output).find_map(std::result::Result::err).map_or(Ok(()), Err)
+    let mut ran = each(kind, hooks, state, &output, until);
+    ran.find_map(std::result::Result::err).map_or(Ok(()), Err)
 }
 
-/// Runs the hooks of the runtime's namespaces that come when the container's are there.
-pub(crate) fn run_create_hooks(spec: &Spec, state: &State) -> Result<()> {
+/// Runs the hooks of the runtime's namespaces that come when the container's are there, at most until
+/// its `init` ends.
+pub(crate) fn run_create_hooks(spec: &Spec, state: &State, init: &OwnedFd) -> Result<()> {
+    let init = Some(init.as_fd());
     let hooks = spec.hooks().as_ref();
     let prestart = hooks.and_then(|hooks| hooks.prestart().as_deref());
     let create = hooks.and_then(|hooks| hooks.create_runtime().as_deref());
-    run_all("prestart", prestart.unwrap_or_default(), state)?;
-    run_all("createRuntime", create.unwrap_or_default(), state)
+    run_all("prestart", prestart.unwrap_or_default(), state, init)?;
+    run_all("createRuntime", create.unwrap_or_default(), state, init)
 }
 
 /// Runs `hooks` in order, all of them; those that fail are only warned of.
@@ -63,7 +73,7 @@ pub(crate) fn run_leniently(kind: &str, hooks: &[Hook], state: &State, warn: &dy
         warn(&error.to_string());
         Output::default()
     });
-    for error in each(kind, hooks, state, &output).filter_map(std::result::Result::err) {
+    for error in each(kind, hooks, state, &output, None).filter_map(std::result::Result::err) {
         warn(&error.to_string());
     }
 }
@@ -74,6 +84,7 @@ fn each<'a>(
     hooks: &'a [Hook],
     state: &'a State,
     output: &'a Output,
+    until: Option<BorrowedFd<'a>>,
 ) -> impl Iterator<Item = Result<()>> + 'a {
     let json = state.to_json();
     hooks.iter().enumerate().map(move |(index, hook)| {
@@ -83,6 +94,7 @@ fn each<'a>(
             environment: &[],
             output,
             on_host: true,
+            until,
         };
         run(hook, &surroundings)
             .map_err(|failure| Error::new(format!("error running {kind} hook #{index}: {failure}")))

@@ -12,9 +12,11 @@ use crate::container::Container;
 use crate::create::{
     CreateOptions, Extras, choose_place, clear, limit, new_record, undo_started, view, words,
 };
-use crate::hooks::{State, run_create_hooks, run_leniently};
+use crate::delete::run_poststop;
+use crate::hooks::run_create_hooks;
 use crate::image::{CriuOptions, Image};
 use crate::mounts::{in_own_mounts, open, protect};
+use crate::record::CONFIG;
 use crate::run::{RunOptions, remove};
 use crate::start::run_poststart;
 use crate::supervise::{Attended, Supervisor};
@@ -121,7 +123,7 @@ fn make(runtime: &Runtime, options: &RestoreOptions) -> Result<Restored> {
     let image = Image::open(&options.criu, false, LOG)?;
     check_reach(&options.criu.images, &namespaces)?;
     let (console, ours) = terminal::plan(process, create.console_socket.as_deref())?;
-    let entry = Store::open(&runtime.root, true)?.create(&create.id)?;
+    let entry = Store::open(&runtime.root, true)?.create(&create.id, CONFIG)?;
     let mut container = Container { entry, record, init: Identity::default() };
     let prepared = Prepared { runtime, options, bundle, namespaces, extras, image, console };
     match bring_up(prepared, &mut container) {
@@ -389,7 +391,9 @@ fn set_up(prepared: &Prepared, container: &Container) -> Result<()> {
         set_loopback_up(pid)?;
     }
     network::hand_over(&prepared.extras.devices, pid)?;
-    run_create_hooks(&prepared.bundle.spec, &container.hook_state("created"))
+    let init = container.init.pidfd();
+    let init = init.map_err(|errno| Error::call("looking at the restored process", errno))?;
+    run_create_hooks(&prepared.bundle.spec, &container.hook_state("created"), &init)
 }
 
 fn set_loopback_up(pid: i32) -> Result<()> {
@@ -410,8 +414,7 @@ fn undo(runtime: &Runtime, container: &Container) {
         (runtime.warn)(&format!("while undoing: {error}"));
     }
     if container.init.pid != 0 {
-        let state = State { pid: 0, ..container.hook_state("stopped") };
-        run_leniently("poststop", &container.record.poststop, &state, &*runtime.warn);
+        run_poststop(runtime, container);
     }
 }
 

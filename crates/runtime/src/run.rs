@@ -1,7 +1,8 @@
 //! `run`: create and start in one, in the foreground or not.
 
 use crate::container::Container;
-use crate::create::{CreateOptions, Made, Purpose, make};
+use crate::create::{CreateOptions, Made, Purpose, admit_others, make};
+use crate::record::NEW_FIFO;
 use crate::start::run_poststart;
 use crate::{Error, Result, Runtime, delete, supervise};
 use process::Event;
@@ -52,6 +53,10 @@ pub(crate) fn remove(runtime: &Runtime, container: &Container) -> Result<()> {
 
 /// Waits until the program runs, and runs the poststart hooks.
 fn begin(runtime: &Runtime, options: &CreateOptions, made: &mut Made) -> Result<()> {
+    if made.plan.has_start_hooks() {
+        let admitted = admit_others(&made.container.entry);
+        admitted.inspect_err(|_| made.undo(runtime))?;
+    }
     let started = match made.init.next(&made.plan) {
         Ok(Event::Closed) => Ok(()),
         Ok(_) => Err(Error::new("talking to init: it sent what makes no sense here")),
@@ -59,6 +64,10 @@ fn begin(runtime: &Runtime, options: &CreateOptions, made: &mut Made) -> Result<
     };
     started.and_then(|()| made.hand_out(options)).inspect_err(|_| made.undo(runtime))?;
     // From here on it is a running container, which others may change, and even delete.
+    if made.plan.has_early_hooks() || made.plan.has_start_hooks() {
+        let told = made.container.entry.remove_file(NEW_FIFO);
+        told.map_err(|errno| Error::call("removing what tells that it is being made", errno))?;
+    }
     made.container.entry.unlock()?;
     run_poststart(runtime, &made.container)
 }

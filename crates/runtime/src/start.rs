@@ -22,12 +22,16 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
         Err(errno) => return Err(Error::call("opening the exec fifo", errno)),
     };
     release(&container, fifo)?;
+    if !container.record.poststart.is_empty() {
+        // It is a running container, which others may change, and even delete.
+        container.entry.unlock()?;
+    }
     run_poststart(runtime, &container)
 }
 
-/// Runs the poststart hooks; one that fails stops the container.
+/// Runs the poststart hooks, without the lock; one that fails stops the container.
 pub(crate) fn run_poststart(runtime: &Runtime, container: &Container) -> Result<()> {
-    run_all("poststart", &container.record.poststart, &container.hook_state("running"))
+    run_all("poststart", &container.record.poststart, &container.hook_state("running"), None)
         .inspect_err(|_| undo_started(runtime, container))
 }
 

@@ -12,6 +12,9 @@ use sys::process::pidfd_open;
 /// `PF_FORKNOEXEC` of the kernel's flags (`proc_pid_stat(5)`, field 9).
 const FORKED_NO_EXEC: u32 = 0x40;
 
+/// `PF_EXITING` of the same.
+const EXITING: u32 = 0x4;
+
 /// A process by its pid and the time at which it started, which together are never used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
@@ -34,6 +37,13 @@ impl Identity {
         stat(self.pid).is_ok_and(|stat| {
             stat.starttime == self.start_time && !matches!(stat.state, 'Z' | 'X' | 'x')
         })
+    }
+
+    /// Whether the process is alive and has not begun to end, as it does before it leaves its cgroups
+    /// and namespaces.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.is_alive() && stat(self.pid).is_ok_and(|stat| stat.flags & EXITING == 0)
     }
 
     /// Whether the process has executed a program since it was forked.

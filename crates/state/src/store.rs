@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use sys::Errno;
 use sys::nix::dir::Dir;
-use sys::nix::fcntl::{OFlag, open, openat, readlinkat, renameat};
+use sys::nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat, renameat};
 use sys::nix::sys::stat::{Mode, fstat, mkdirat};
-use sys::nix::unistd::{UnlinkatFlags, mkfifoat, symlinkat, unlinkat};
+use sys::nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, mkfifoat, symlinkat, unlinkat};
 
 const RECORD: &CStr = c"state.json";
 const NEW_RECORD: &CStr = c".state.json.new";
@@ -94,18 +94,28 @@ impl Store {
         &self.path
     }
 
-    /// Makes the directory of a new container, and locks it.
-    pub fn create(&self, id: &str) -> Result<Entry, Error> {
+    /// Makes the directory of a new container, and locks it. `first` is the first file that whoever
+    /// has done so writes.
+    pub fn create(&self, id: &str, first: &Name) -> Result<Entry, Error> {
         check_id(id)?;
-        match mkdirat(&*self.directory, id, Mode::from_bits_truncate(0o711)) {
-            Err(Errno::EEXIST) => return Err(Error::Exists(id.to_owned())),
-            made => made.map_err(|e| Error::call(format!("making the state of {id:?}"), e))?,
+        loop {
+            match mkdirat(&*self.directory, id, Mode::from_bits_truncate(0o711)) {
+                Err(Errno::EEXIST) => return Err(Error::Exists(id.to_owned())),
+                made => made.map_err(|e| Error::call(format!("making the state of {id:?}"), e))?,
+            }
+            // Until it's locked, a forced deletion may remove it, and another command make the next
+            // one of this name. Whoever locks one that has nothing in it is who makes the container.
+            match self.get(id).and_then(|entry| entry.lock().map(|()| entry)) {
+                Ok(entry) if entry.has(first) => return Err(Error::Exists(id.to_owned())),
+                Err(Error::NotFound(_)) => {}
+                Err(error) => {
+                    // Should it be the next one by now, in which is nothing either, that is made anew.
+                    let _ = unlinkat(&*self.directory, id, UnlinkatFlags::RemoveDir);
+                    return Err(error);
+                }
+                Ok(entry) => return Ok(entry),
+            }
         }
-        let locked = self.get(id).and_then(|entry| entry.lock().map(|()| entry));
-        locked.inspect_err(|_| {
-            // The error is what is told; there is nothing in the directory yet.
-            let _ = unlinkat(&*self.directory, id, UnlinkatFlags::RemoveDir);
-        })
     }
 
     /// The directory of a container that is there.
@@ -178,6 +188,12 @@ impl Entry {
         // A descriptor of its own: one that is copied shares the lock.
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         openat(&self.directory, c".", flags, Mode::empty()).is_ok_and(sys::fs::is_locked)
+    }
+
+    /// Whether there is such a file of the container's directory.
+    #[must_use]
+    pub fn has(&self, name: &Name) -> bool {
+        faccessat(&self.directory, name, AccessFlags::F_OK, AtFlags::empty()).is_ok()
     }
 
     /// Reads the record; that there is none yet is as if there were no container.
@@ -338,7 +354,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use std::fs;
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
+
+    const FIRST: &CStr = c"config.json";
 
     struct Folder(PathBuf);
 
@@ -371,12 +391,12 @@ mod tests {
         let folder = Folder::new("life");
         assert!(Store::open(&folder.0, false).is_err());
         let store = Store::open(&folder.0, true).unwrap();
-        let entry = store.create("one").unwrap();
+        let entry = store.create("one", FIRST).unwrap();
         assert!(matches!(entry.read::<u32>(), Err(Error::NotFound(_))));
         entry.write_first(&1).unwrap();
         entry.write(&2).unwrap();
         assert_eq!(store.get("one").unwrap().read::<u32>().unwrap(), 2);
-        assert!(matches!(store.create("one"), Err(Error::Exists(_))));
+        assert!(matches!(store.create("one", FIRST), Err(Error::Exists(_))));
         assert_eq!(store.ids().unwrap(), ["one"]);
         entry.make_fifo(c"fifo").unwrap();
         let init = Identity { pid: 7, start_time: 8 };
@@ -394,11 +414,45 @@ mod tests {
     fn a_container_that_was_deleted_while_one_waited_is_not_there() {
         let folder = Folder::new("lock");
         let store = Store::open(&folder.0, true).unwrap();
-        let first = store.create("one").unwrap();
+        let first = store.create("one", FIRST).unwrap();
         let second = store.get("one").unwrap();
         let waiting = thread::spawn(move || second.lock());
         first.remove(&USUAL).unwrap();
         drop(first);
         assert!(matches!(waiting.join().unwrap(), Err(Error::NotFound(_))));
+    }
+
+    #[test]
+    fn a_directory_that_others_make_and_remove_meanwhile_is_one_containers() {
+        let folder = Folder::new("slow");
+        let store = Store::open(&folder.0, true).unwrap();
+        let path = folder.0.join("one");
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            // What `delete --force` of a container does that nobody has written anything of.
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let Ok(entry) = store.get("one") else { continue };
+                    if entry.lock().is_ok() && !entry.has(FIRST) {
+                        entry.remove(&[]).unwrap();
+                    }
+                }
+            });
+            let makers = [(), ()].map(|()| {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        let Ok(entry) = store.create("one", FIRST) else { continue };
+                        entry.write_file(FIRST, b"").unwrap();
+                        let (ours, there) = (fstat(&entry.directory).unwrap(), fs::metadata(&path));
+                        assert_eq!(there.unwrap().ino(), ours.st_ino);
+                        assert_eq!(entry.names().unwrap(), [FIRST.to_owned()]);
+                        entry.remove(&[FIRST]).unwrap();
+                    }
+                })
+            });
+            let ended = makers.map(thread::ScopedJoinHandle::join);
+            done.store(true, Ordering::Relaxed);
+            assert!(ended.iter().all(Result::is_ok));
+        });
     }
 }

@@ -2,7 +2,10 @@
 //! a program of the host's is started with.
 
 use crate::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::SigSet;
+use nix::sys::stat::Mode;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -96,12 +99,36 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
 
 /// Sets every signal to its default action, and blocks none.
 fn reset_signals() -> io::Result<()> {
-    /// The last signal that the kernel has.
-    const LAST: libc::c_int = 64;
+    default_signals(Signals::MAX);
+    Ok(SigSet::empty().thread_set_mask()?)
+}
+
+/// Signals as the kernel has them: that of number 1 is the lowest bit.
+pub type Signals = u64;
+
+/// Which signals this process ignores. There is a system call for each of them, and one file that
+/// tells of all; where that can't be read it's taken that each is.
+#[must_use]
+pub fn ignored_signals() -> Signals {
+    let read = || -> crate::Result<[u8; 4096]> {
+        let mut buffer = [0; 4096];
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = nix::fcntl::open("/proc/self/status", flags, Mode::empty())?;
+        nix::unistd::read(&file, &mut buffer)?;
+        Ok(buffer)
+    };
+    let text = read().unwrap_or([0; 4096]);
+    let text = String::from_utf8_lossy(&text);
+    let ignored = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|bits| Signals::from_str_radix(bits.trim(), 16).ok()).unwrap_or(Signals::MAX)
+}
+
+/// Sets each of `signals` to its default action. An execve does that only with those that are handled.
+pub fn default_signals(signals: Signals) {
     // The kernel's own structure, all zero: SIG_DFL, no flags, an empty mask. C's wrapper knows
     // better than to set the two signals that it keeps for itself, which a caller may ignore too.
     let default = [0_u64; 4];
-    for signal in 1..=LAST {
+    for signal in (1..=Signals::BITS).filter(|signal| signals >> (signal - 1) & 1 == 1) {
         // SIGKILL and SIGSTOP can't be set, and are what they are.
         // SAFETY: the pointer is to as much as the kernel reads, and a null one is allowed.
         unsafe {
@@ -109,7 +136,6 @@ fn reset_signals() -> io::Result<()> {
             libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, size_of::<u64>());
         }
     }
-    Ok(SigSet::empty().thread_set_mask()?)
 }
 
 /// Has the program that `command` starts lead a session of its own, and so a process group whose
@@ -125,18 +151,27 @@ pub fn lead_session(command: &mut Command) {
 /// Starting it fails with `ESRCH` if this process has ended before that was arranged.
 pub fn die_with_us(command: &mut Command) {
     let us = nix::unistd::getpid();
+    let descriptor = crate::process::pidfd_open(us.as_raw());
+    let lives = move || {
+        // In a pid namespace that we have joined for our children our number is 0, and so is that of
+        // whoever is its parent after us.
+        descriptor.as_ref().is_ok_and(|us| {
+            let mut polled = [PollFd::new(us.as_fd(), PollFlags::POLLIN)];
+            nix::poll::poll(&mut polled, PollTimeout::ZERO) == Ok(0)
+        })
+    };
     let ask = move || {
         // SAFETY: the call takes numbers only.
         if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
             return Err(io::Error::last_os_error());
         }
         // Whoever is our parent by now is another process, whose end is no matter.
-        if nix::unistd::getppid() != us {
+        if nix::unistd::getppid() != us && !lives() {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
         Ok(())
     };
-    // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: two system
+    // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: system
     // calls, and an error that is made of its number.
     unsafe { command.pre_exec(ask) };
 }

@@ -66,6 +66,9 @@ pub const TESTS: &[Test] = tests![
     fifo_goes_with_a_process_that_fails,
     hundred_at_once,
     race_with_the_end_of_the_container,
+    capabilities_that_are_inheritable_become_ambient,
+    cgroup_that_is_gone_is_named,
+    debug_tells_of_the_process_and_its_affinity,
 ];
 
 /// A container that sleeps, with a shell.
@@ -1021,4 +1024,63 @@ fn race_with_the_end_of_the_container() {
             }
         }
     }
+}
+
+fn capabilities_that_are_inheritable_become_ambient() {
+    let names = ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"];
+    let container = Container::running(Bundle::new().capabilities(&names).config(|config| {
+        config["process"]["capabilities"]["inheritable"] = json!(["CAP_NET_RAW"]);
+        config["process"]["capabilities"]["ambient"] = json!([]);
+    }));
+    let flags = ["--cap", "CAP_NET_RAW", "--cap", "CAP_MKNOD", "--user", "1000"];
+    let seen = container.exec_report(&flags);
+    for set in ["effective", "permitted", "inheritable", "ambient"] {
+        assert_eq!(seen["capabilities"][set], json!(["CAP_NET_RAW"]), "{set}");
+    }
+    let all = json!(["CAP_CHOWN", "CAP_KILL", "CAP_MKNOD", "CAP_NET_RAW"]);
+    assert_eq!(seen["capabilities"]["bounding"], all);
+    let output = container.exec(&flags, &["/bin/probe", "exit", "0"]).succeeded();
+    assert_eq!(output.stderr, "");
+    let seen = container.exec_report(&["--user", "1000"]);
+    assert_eq!(seen["capabilities"]["effective"], json!([]));
+}
+
+/// A process in a container that runs without one of its cgroups is not one that has ended.
+fn cgroup_that_is_gone_is_named() {
+    let container = Container::running(Bundle::new());
+    if !fs::exists("/sys/fs/cgroup/pids/cgroup.procs").unwrap() {
+        skip("needs a v1 hierarchy of its own that a process can be moved out of");
+    }
+    let folder = folder_of(container.pid(), "pids");
+    let parent = folder.parent().unwrap().join("cgroup.procs");
+    fs::write(parent, container.pid().to_string()).unwrap();
+    wait_for("the cgroup to be empty", || fs::remove_dir(&folder).is_ok());
+    let text = format!("the container's cgroup {} is gone", folder.display());
+    failed(container.exec(&[], &["/bin/probe", "exit", "0"]), &text);
+    assert_eq!(container.status(), "running");
+    container.stop();
+    failed(container.exec(&[], &["/bin/probe", "exit", "0"]), "container not running");
+}
+
+fn debug_tells_of_the_process_and_its_affinity() {
+    let container = running();
+    let debugged = |args: &[&str]| {
+        let output = command::run(container.command(args));
+        assert_eq!(output.code, 0, "{output:#?}");
+        output.stderr
+    };
+    let args = ["--debug", "exec", container.id(), "/bin/true"];
+    let said = debugged(&args);
+    assert!(said.contains("level=debug") && said.contains("/bin/true"), "{said}");
+    assert!(!said.contains("affinity"), "{said}");
+    let file = process_file(
+        &container,
+        json!({
+            "args": ["/bin/true"], "cwd": "/", "user": { "uid": 0, "gid": 0 },
+            "execCPUAffinity": { "initial": "0" },
+        }),
+    );
+    let args = ["--debug", "exec", "--process", &file, container.id()];
+    let said = debugged(&args);
+    assert!(said.contains("initial CPU affinity: 0"), "{said}");
 }

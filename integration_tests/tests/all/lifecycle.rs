@@ -7,6 +7,7 @@ use integration_tests::{Bundle, Container, Value, json, tests};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use sys::nix::libc;
 
 pub const TESTS: &[Test] = tests![
@@ -56,6 +57,12 @@ pub const TESTS: &[Test] = tests![
     list_shows_created_running_and_stopped,
     annotations_are_in_the_state,
     create_without_process_starts_not,
+    forced_deletion_waits_for_no_hook,
+    forced_deletion_ends_early_hooks,
+    forced_deletion_waits_for_no_hook_of_a_deletion,
+    hooks_may_change_their_container,
+    failing_poststart_hook_removes_once,
+    hooks_run_where_the_pid_namespace_is_joined,
 ];
 
 fn create_start_delete() {
@@ -513,4 +520,150 @@ fn create_without_process_starts_not() {
     assert_eq!(container.status(), "created");
     let output = container.call("start", &[]);
     assert!(output.code != 0 && !output.stderr.is_empty(), "{output:#?}");
+}
+
+/// A hook on the host that says that it runs, and then takes longer than any test.
+fn slow_hook(folder: &Path) -> Value {
+    let started = folder.join("started");
+    let script = format!("echo $$ >{0}.new; mv {0}.new {0}; exec sleep 1000", started.display());
+    json!([{ "path": "/bin/sh", "args": ["sh", "-c", script] }])
+}
+
+/// The pid that the hook has said.
+fn hook_of(container: &Container) -> i32 {
+    let file = container.bundle().folder().join("started");
+    wait_for("the hook", || file.exists());
+    fs::read_to_string(file).unwrap().trim().parse().unwrap()
+}
+
+fn with_slow_hook(kind: &str) -> Container {
+    let bundle = Bundle::new().probing(&["sleep"]);
+    let hook = slow_hook(&bundle.folder());
+    Container::new(bundle.config(|config| config["hooks"][kind] = hook))
+}
+
+/// Well before any hook ends, and the test is over.
+#[track_caller]
+fn delete_at_once(container: &Container) {
+    let began = Instant::now();
+    let _ = container.call("delete", &["--force"]).succeeded();
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(!container.root().join(container.id()).exists());
+}
+
+fn forced_deletion_waits_for_no_hook() {
+    // After `start`, and after `run`.
+    let mut container = with_slow_hook("poststart");
+    container.create(&[]);
+    let mut starting = command::spawn(container.command_for("start", &[]));
+    let hook = hook_of(&container);
+    assert_eq!(container.status(), "running");
+    delete_at_once(&container);
+    assert!(is_alive(hook));
+    starting.kill();
+    let container = with_slow_hook("poststart");
+    let mut running = container.spawn_run(&[]);
+    let _ = hook_of(&container);
+    delete_at_once(&container);
+    running.kill();
+}
+
+fn forced_deletion_ends_early_hooks() {
+    for (kind, command) in [
+        ("prestart", "create"),
+        ("createRuntime", "create"),
+        ("createRuntime", "run"),
+        ("createContainer", "create"),
+    ] {
+        let container = with_slow_hook(kind);
+        let making = command::spawn(container.command_for(command, &[]));
+        let hook = hook_of(&container);
+        assert_eq!(container.status(), "creating", "{kind}");
+        let refused = container.call("delete", &[]).failed_with("creating");
+        assert_eq!(refused.code, 1, "{kind}");
+        delete_at_once(&container);
+        let output = making.wait();
+        assert_ne!(output.code, 0, "{kind}: {output:#?}");
+        if kind != "createContainer" {
+            // That one says its pid in the container, with which it ends.
+            wait_for("the end of the hook", || !is_alive(hook));
+        }
+        container.assert_no_trace();
+    }
+}
+
+fn forced_deletion_waits_for_no_hook_of_a_deletion() {
+    let mut container = with_slow_hook("poststop");
+    container.create(&[]);
+    let mut deleting = command::spawn(container.command_for("delete", &["--force"]));
+    let _ = hook_of(&container);
+    delete_at_once(&container);
+    // And another may have the name.
+    let mut next = Container::beside(&container, Bundle::new());
+    next.create(&[]);
+    deleting.kill();
+}
+
+/// A hook that waited for the lock would wait for its own end.
+fn hooks_may_change_their_container() {
+    let kinds = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
+    let bundle = Bundle::new().probing(&["sleep"]);
+    let (root, said) = (bundle.state_root(), bundle.folder().join("said"));
+    let rind = integration_tests::binary::rind();
+    let mut flags = integration_tests::cgroup::manager_flags();
+    flags.insert(0, format!("{} --root {}", rind.display(), root.display()));
+    let (rind, id) = (flags.join(" "), bundle.id().to_owned());
+    let hooks = kinds.map(|kind| {
+        let script = format!(
+            "{rind} update --pids-limit 50 {id} >>{0} 2>&1; echo {kind} >>{0}",
+            said.display()
+        );
+        (kind, json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "timeout": 30 }]))
+    });
+    let mut container = Container::new(bundle.config(|config| {
+        for (kind, hook) in hooks {
+            config["hooks"][kind] = hook;
+        }
+    }));
+    container.create(&[]);
+    assert_eq!(container.status(), "created");
+    container.start();
+    let _ = container.call("delete", &["--force"]).succeeded();
+    let said = fs::read_to_string(said).unwrap();
+    assert!(kinds.iter().all(|kind| said.lines().any(|line| line == *kind)), "{said}");
+}
+
+fn failing_poststart_hook_removes_once() {
+    let bundle = Bundle::new().probing(&["sleep"]);
+    let stops = bundle.folder().join("stops");
+    let stop = format!("echo stop >>{}", stops.display());
+    let container = Container::created(bundle.config(|config| {
+        config["hooks"]["poststart"] = json!([{ "path": "/bin/false" }]);
+        config["hooks"]["poststop"] = json!([{ "path": "/bin/sh", "args": ["sh", "-c", stop] }]);
+    }));
+    let _ = container.call("start", &[]).failed_with("poststart hook #0");
+    assert!(!container.root().join(container.id()).exists());
+    assert_eq!(fs::read_to_string(stops).unwrap(), "stop\n");
+}
+
+fn hooks_run_where_the_pid_namespace_is_joined() {
+    let other = Container::running(Bundle::new());
+    let path = format!("/proc/{}/ns/pid", other.pid());
+    let bundle = Bundle::new().with_shell().namespace("pid", Some(&path));
+    let said = bundle.folder().join("said");
+    let mut kinds = vec!["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
+    let container = Container::new(bundle.config(|config| {
+        for kind in &kinds {
+            let script = format!("echo {kind} >>{}", said.display());
+            config["hooks"][kind] =
+                json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "timeout": 30 }]);
+        }
+        config["hooks"]["startContainer"] = json!([{ "path": "/bin/true", "args": ["true"] }]);
+    }));
+    let _ = container.call("run", &["--bundle", container.bundle().path().to_str().unwrap()]);
+    let said = fs::read_to_string(said).unwrap();
+    let mut ran: Vec<&str> = said.lines().collect();
+    ran.sort_unstable();
+    kinds.sort_unstable();
+    assert_eq!(ran, kinds);
 }

@@ -5,9 +5,9 @@ use integration_tests::console::DescriptorSocket;
 use integration_tests::host::{needs_program, wait_for};
 use integration_tests::test::{Test, skip};
 use integration_tests::{Bundle, Container, Output, Value, json, tests};
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
 use std::thread::available_parallelism;
@@ -57,6 +57,10 @@ pub const TESTS: &[Test] = tests![
     session_keyring_is_the_callers_on_request,
     files_on_standard_descriptors_belong_to_the_user,
     null_device_is_not_given_away,
+    any_kind_of_descriptor_may_be_stdin,
+    empty_home_is_none,
+    oom_score_adjustment_is_the_hosts_affair,
+    few_descriptors_are_the_programs_limit,
 ];
 
 fn arguments_are_passed() {
@@ -371,19 +375,43 @@ fn security_labels_without_their_module_are_warnings() {
     }
 }
 
+/// What a process sees of signals whose caller ignores and blocks as many as a shell can't.
+fn signals_of(command: &Command) -> Vec<String> {
+    let ignoring = "import os, signal, sys
+for number in set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1})
+os.execv(sys.argv[1], sys.argv[1:])";
+    let mut python = Command::new(needs_program("python3"));
+    python.args(["-c", ignoring]).arg(command.get_program()).args(command.get_args());
+    let said = run(python).succeeded().stdout;
+    let kept =
+        said.lines().filter(|line| ["SigBlk", "SigIgn"].contains(&&line[..6.min(line.len())]));
+    kept.map(str::to_owned).collect()
+}
+
+/// The probe can't tell: every Rust program ignores SIGPIPE from its start.
 fn signals_are_at_their_defaults() {
-    // Not the probe's own: every Rust program ignores SIGPIPE from its start.
-    let container = Container::new(Bundle::new().script("exec cat /proc/self/status"));
-    let script = "cat /proc/self/status; exec \"$@\"";
-    let said = run_from_shell(script, &container.command_for("run", &[])).succeeded().stdout;
-    let field = |name: &str| -> Vec<u64> {
-        let lines = said.lines().filter_map(|line| line.strip_prefix(name));
-        lines.map(|line| u64::from_str_radix(line.trim(), 16).unwrap()).collect()
-    };
-    assert_eq!(field("SigBlk:")[1], 0, "blocked");
-    // What the caller ignored is its own affair; the runtime adds nothing to it.
-    let ignored = field("SigIgn:");
-    assert_eq!(ignored[1] & !ignored[0], 0, "ignored");
+    let none = ["SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000"];
+    let script = "exec cat /proc/self/status";
+    let container = Container::new(Bundle::new().script(script));
+    assert_eq!(signals_of(&container.command_for("run", &[])), none);
+    let mut container = Container::new(Bundle::new().script(script));
+    let created = container.command_for("create", &[]);
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "trap '' HUP INT PIPE TERM CHLD USR1; exec \"$@\"", "sh"]);
+    shell.arg(created.get_program()).args(created.get_args());
+    container.make_by(shell);
+    container.start();
+    container.wait_stopped();
+    assert!(none.iter().all(|line| container.said().contains(line)), "{}", container.said());
+    let container = Container::running(Bundle::new().with_shell());
+    let exec = container.exec_command(&[], &["/bin/cat", "/proc/self/status"]);
+    assert_eq!(signals_of(&exec), none);
+    let host = container.pid();
+    let shared = Bundle::new().script(script);
+    let shared = Container::new(shared.namespace("pid", Some(&format!("/proc/{host}/ns/pid"))));
+    assert_eq!(signals_of(&shared.command_for("run", &[])), none);
 }
 
 fn process_leads_a_session() {
@@ -476,10 +504,12 @@ fn files_on_standard_descriptors_belong_to_the_user() {
     let path = container.bundle().folder().join("output");
     let mut command = container.command_for("create", &[]);
     command.stdin(File::create(&path).unwrap());
+    chown(&path, None, Some(5)).unwrap();
     let _ = spawn_reading(command).wait().succeeded();
     container.start();
     wait_for("the program to end", || container.status() == "stopped");
-    assert_eq!(fs::metadata(path).unwrap().uid(), 1234);
+    let found = fs::metadata(path).unwrap();
+    assert_eq!((found.uid(), found.gid()), (1234, 5));
 }
 
 fn null_device_is_not_given_away() {
@@ -519,4 +549,144 @@ fn sorted(list: &Value) -> Vec<String> {
 
 fn numbers(descriptors: &Value) -> Vec<&String> {
     descriptors.as_object().unwrap().keys().collect()
+}
+
+fn any_kind_of_descriptor_may_be_stdin() {
+    let script = "import os, select, signal, socket, subprocess, sys
+left, right = socket.socketpair()
+right.close()
+kinds = {
+    'closed socket': left.fileno(), 'new socket': (new := socket.socket()).fileno(),
+    'eventfd': os.eventfd(0), 'pidfd': os.pidfd_open(os.getpid()), 'memfd': os.memfd_create('m'),
+    'epoll': (waiting := select.epoll()).fileno(), 'proc': os.open('/proc/self/status', os.O_RDONLY),
+    'path': os.open('/', os.O_PATH),
+}
+for kind, number in kinds.items():
+    ran = subprocess.run(sys.argv[1:], stdin=number, capture_output=True, timeout=50)
+    if ran.returncode or ran.stderr: print(kind, ran)";
+    let user = json!({ "uid": 1234, "gid": 1234 });
+    let bundle = || Bundle::new().config(|config| config["process"]["user"] = user.clone());
+    let by_python = |command: &Command| {
+        let mut python = Command::new(needs_program("python3"));
+        python.args(["-c", script]).arg(command.get_program()).args(command.get_args());
+        assert_eq!(run(python).succeeded().stdout, "");
+    };
+    by_python(&Container::new(bundle()).command_for("run", &[]));
+    let container = Container::running(bundle());
+    by_python(&container.exec_command(&["--user", "7"], &["/bin/probe", "exit", "0"]));
+}
+
+fn empty_home_is_none() {
+    let home = |env: Value, user: u32| {
+        let bundle = Bundle::new().file("etc/passwd", "root:x:0:0::/root:\nme:x:7:7::/me:\n");
+        let bundle = bundle.config(|config| {
+            config["process"]["env"] = env;
+            config["process"]["user"]["uid"] = json!(user);
+        });
+        let container = Container::running(bundle);
+        let given = container.exec_report(&["--env", "HOME="])["env"].clone();
+        let inits = container.exec_report(&[])["env"].clone();
+        assert_eq!(given, inits);
+        inits
+    };
+    assert_eq!(home(json!(["HOME="]), 7), json!(["HOME=/me"]));
+    assert_eq!(home(json!(["HOME=/x", "HOME="]), 0), json!(["HOME=/root"]));
+    assert_eq!(home(json!(["HOME="]), 8), json!(["HOME=/"]));
+}
+
+/// In whatever user namespace a process comes to be, or by whichever way.
+fn oom_score_adjustment_is_the_hosts_affair() {
+    let mapped = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
+    let mapping = |config: &mut Value| {
+        config["linux"]["uidMappings"] = mapped.clone();
+        config["linux"]["gidMappings"] = mapped.clone();
+    };
+    let scored =
+        |score: i32| Bundle::new().config(|config| config["process"]["oomScoreAdj"] = json!(score));
+    // That of the caller is higher, so that it's lowered.
+    let run_raised = |bundle: Bundle| {
+        let container = Container::new(bundle.probing(&["report"]));
+        let script = "echo 9 >/proc/self/oom_score_adj; exec \"$@\"";
+        json_of(&run_from_shell(script, &container.command_for("run", &[])))["oom_score_adj"]
+            .clone()
+    };
+    let new = |score| scored(score).namespace("user", None).config(mapping);
+    let outer = Container::running(new(321));
+    let of = |kind: &str| format!("/proc/{}/ns/{kind}", outer.pid());
+    for score in [0, 5, 9, 400] {
+        let joined = || scored(score).namespace("user", Some(&of("user")));
+        let expected = json!(score.to_string());
+        assert_eq!(run_raised(new(score)), expected, "new");
+        assert_eq!(run_raised(joined()), expected, "joined");
+        let joined = joined().namespace("pid", Some(&of("pid")));
+        assert_eq!(run_raised(joined), expected, "joined, with the pid namespace");
+        let shared = scored(score).namespace("pid", Some(&of("pid")));
+        assert_eq!(run_raised(shared), expected, "shared pid namespace");
+        if Path::new("/proc/self/ns/time").exists() {
+            assert_eq!(run_raised(new(score).namespace("time", None)), expected, "new, with time");
+            assert_eq!(run_raised(scored(score).namespace("time", None)), expected, "time");
+        }
+        let file = outer.bundle().folder().join("process.json");
+        let process = json!({
+            "args": ["/bin/probe", "report"], "cwd": "/", "user": { "uid": 0, "gid": 0 },
+            "oomScoreAdj": score,
+        });
+        fs::write(&file, process.to_string()).unwrap();
+        let executed = outer.call("exec", &["--process", file.to_str().unwrap()]);
+        assert_eq!(executed.succeeded().json()["oom_score_adj"], expected, "exec");
+    }
+    assert_eq!(outer.exec_report(&[])["oom_score_adj"], "321");
+}
+
+/// What has to be opened before the program, for whatever it is, is not subject to the limit.
+fn few_descriptors_are_the_programs_limit() {
+    let few = |count: u64| {
+        let limit = json!([{ "type": "RLIMIT_NOFILE", "soft": count, "hard": count }]);
+        let bundle = Bundle::new().with_shell().file("ran", "");
+        fs::set_permissions(bundle.rootfs().join("ran"), Permissions::from_mode(0o666)).unwrap();
+        bundle.writable().config(|config| config["process"]["rlimits"] = limit)
+    };
+    let hooked = |config: &mut Value| {
+        let hook = |path: &str| json!([{ "path": path, "args": ["true"] }]);
+        let on_host = needs_program("true");
+        for kind in ["prestart", "createRuntime", "createContainer", "poststart"] {
+            config["hooks"][kind] = hook(on_host.to_str().unwrap());
+        }
+        config["hooks"]["startContainer"] = hook("/bin/true");
+    };
+    for count in [3, 4, 5, 8, 16, 64] {
+        // A shell that opens nothing: its own limit is what it says, and nothing else.
+        let told = |output: Output| {
+            let output = output.succeeded();
+            assert_eq!(output.stdout.trim(), count.to_string(), "{output:#?}");
+        };
+        let script = ["/bin/sh", "-c", "ulimit -n"];
+        told(few(count).args(&script).run());
+        told(few(count).args(&["sh", "-c", "ulimit -n"]).config(hooked).run());
+        let cwd = few(count).config(|config| {
+            config["process"]["cwd"] = json!("/tmp/is/not/there");
+            config["process"]["env"] = json!(["PATH=/none:/neither:/bin"]);
+        });
+        told(cwd.args(&["sh", "-c", "ulimit -n"]).run());
+        let joined = Container::running(few(count).config(|config| {
+            // The probe needs a few.
+            config["process"]["rlimits"] = json!([]);
+        }));
+        let pids = format!("/proc/{}/ns/pid", joined.pid());
+        told(few(count).args(&script).namespace("pid", Some(&pids)).config(hooked).run());
+        let file = joined.bundle().folder().join("process.json");
+        let mut process = json!({
+            "args": ["sh", "-c", "ulimit -n"], "cwd": "/tmp", "user": { "uid": 7, "gid": 7 },
+            "env": ["PATH=/none:/bin"],
+            "rlimits": [{ "type": "RLIMIT_NOFILE", "soft": count, "hard": count }],
+        });
+        for terminal in [false, true] {
+            process["terminal"] = json!(terminal);
+            fs::write(&file, process.to_string()).unwrap();
+            told(joined.call("exec", &["--process", file.to_str().unwrap()]));
+        }
+        let terminal =
+            few(count).args(&script).config(|it| it["process"]["terminal"] = json!(true));
+        told(terminal.run());
+    }
 }
