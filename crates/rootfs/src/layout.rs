@@ -459,7 +459,9 @@ impl Given<'_> {
     /// The place in the container that the source of a bind mount is at, if that is in what an
     /// earlier entry mounts.
     fn made_before(&self, source: &Path, destinations: &Destinations) -> Option<Place> {
-        let way = normal(source).strip_prefix(self.rootfs?).map(tidy).ok()?;
+        // Where the host's root is the container's, the host's path is meant.
+        let rootfs = self.rootfs.map(normal).filter(|root| root != Path::new("/"))?;
+        let way = normal(source).strip_prefix(rootfs).map(tidy).ok()?;
         let place = destinations.place(c_string(&way, "source").ok()?);
         place.within.is_some().then_some(place)
     }
@@ -469,14 +471,14 @@ impl Given<'_> {
 /// path too, as with runc.
 pub(crate) fn destination(mount: &Mount, rootfs: Option<&Path>) -> PathBuf {
     let given = tidy(mount.destination());
-    let root = rootfs.filter(|root| *root != Path::new("/"));
+    let root = rootfs.map(normal).filter(|root| root != Path::new("/"));
     let below = root.and_then(|root| normal(&given).strip_prefix(root).ok().map(tidy));
     below.unwrap_or(given)
 }
 
 /// [`destination`] without `..` and the like, of a config whose bundle is at `bundle`.
 pub(crate) fn normal_destination(mount: &Mount, spec: &Spec, bundle: &Path) -> PathBuf {
-    let rootfs = spec.root().as_ref().map(|root| normal(&bundle.join(root.path())));
+    let rootfs = spec.root().as_ref().map(|root| bundle.join(root.path()));
     normal(&destination(mount, rootfs.as_deref()))
 }
 

@@ -4,7 +4,6 @@ use crate::build::Built;
 use crate::cgroup::{Made, make_view};
 use crate::layout::{Context, CopiedLink, MountPlan, Source, What};
 use crate::masks::HARMLESS;
-use crate::place::Place;
 use crate::step::{During, Fault, Result, Step};
 use crate::target::{Found, Kind, again, stat_type};
 use crate::{copyup, idmap};
@@ -87,14 +86,8 @@ pub(crate) fn clone_source(
 
 /// Clones what an earlier entry has mounted, or what is in that. In the container's own mounts, where
 /// a locked one stays locked.
-fn clone_made(
-    place: &Place,
-    depth: Depth,
-    mapped: Option<&(OwnedFd, Depth)>,
-    built: &Built,
-) -> Result<Scratch> {
-    let there = built.find(place).during(Step::Source)?;
-    let tree = mount::open_tree(&there, c"", depth, false).during(Step::Source)?;
+fn clone_made(there: &Scratch, depth: Depth, mapped: Option<&(OwnedFd, Depth)>) -> Result<Scratch> {
+    let tree = mount::open_tree(there, c"", depth, false).during(Step::Source)?;
     if let Some((namespace, depth)) = mapped {
         mount::mount_setattr(&tree, *depth, &idmap::by(namespace)).during(Step::Attributes)?;
     }
@@ -117,7 +110,9 @@ fn bind(
         }
         (None, Source::Tree(tree)) => tree.as_fd(),
         (None, Source::Made { place, mapped }) => {
-            cloned = clone_made(place, depth, mapped.as_ref(), built)?;
+            let nofollow = plan.options.links.keeps_source;
+            let there = if nofollow { built.find_last(place) } else { built.find(place) };
+            cloned = clone_made(&there.during(Step::Source)?, depth, mapped.as_ref())?;
             cloned.as_fd()
         }
         (None, Source::Locked(_)) => return Err(Fault::new(Step::Source, Errno::EBADF)),

@@ -319,8 +319,11 @@ fn mounts_are_made_in_their_order() {
 
 fn destination_may_be_relative() {
     let bundle = Bundle::new().writable().mount(tmpfs("some/where", &[])).probing(&["report"]);
-    // It is deprecated, of which the runtime may warn.
-    let seen: Value = serde_json::from_str(&bundle.run().stdout).unwrap();
+    // It is deprecated, of which the runtime warns.
+    let output = bundle.run();
+    let seen: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert!(output.stderr.contains("level=warning"), "{}", output.stderr);
+    assert!(output.stderr.contains("some/where: is not absolute"), "{}", output.stderr);
     assert_eq!(mount_on(&seen, "/some/where")["type"], "tmpfs");
 }
 
