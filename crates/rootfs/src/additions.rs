@@ -32,7 +32,7 @@ impl Additions {
     /// takes the container itself to make, is refused. With a user namespace, [`Self::clone_sources`]
     /// is what remains to be done.
     pub fn plan(spec: &Spec, bundle: &Path, context: Context) -> Result<Self, Error> {
-        let (mut mounts, _) = plan_mounts(spec, bundle, &context)?;
+        let (mut mounts, _) = plan_mounts(spec, bundle, None, &context)?;
         for plan in &mut mounts {
             make(plan, &context)?;
         }
@@ -102,7 +102,8 @@ fn make(plan: &mut MountPlan, context: &Context) -> Result<(), Error> {
     };
     match &plan.what {
         What::Bind { source: Source::Path(path), depth } => {
-            let tree = clone_source(path, *depth, None).map_err(|fault| failed(fault, plan))?;
+            let tree = clone_source(path, *depth, None, plan.options.links.keeps_source)
+                .map_err(|fault| failed(fault, plan))?;
             let tree = tree.as_fd().try_clone_to_owned();
             let tree = tree.map_err(|_| Error::call("keeping the clone open", Errno::EMFILE))?;
             plan.what = What::Bind { source: Source::Tree(tree), depth: *depth };
@@ -120,6 +121,10 @@ fn make(plan: &mut MountPlan, context: &Context) -> Result<(), Error> {
 fn refusal(plan: &MountPlan, context: &Context) -> Option<String> {
     if plan.options.needs_classic() {
         return Some("an option of it can only be had from mount(2), at create".into());
+    }
+    let links = plan.options.links;
+    if links.keeps_target || links.copies {
+        return Some("dest-nofollow and copy-symlink can only be had at create".into());
     }
     match &plan.what {
         What::Cgroup => Some("a cgroup mount can't be added".into()),

@@ -191,7 +191,7 @@ impl Layout {
     pub fn finish(&self, built: &mut Built) -> Result<()> {
         sysctl::write_all(&self.sysctls, built)?;
         if let Some(cwd) = &self.make_cwd {
-            built.find_or_make(cwd, Kind::Directory).during(Step::WorkingDirectory)?;
+            let _ = built.find_or_make(cwd, Kind::Directory).during(Step::WorkingDirectory)?;
         }
         masks::make_read_only(self, built)?;
         masks::mask(self, built)?;
@@ -215,7 +215,8 @@ impl Layout {
             let mount = built.kept(Base::Mount(plan.index)).ok_or_else(|| fault(Errno::ESTALE))?;
             let made = sys::fs::mount_facts(mount).map_err(fault)?;
             // From the root, which is this process's as well, no path leads out.
-            let seen = sys::fs::mount_facts_at(built.root(), &plan.place.path).map_err(fault)?;
+            let path = target::plain(built.root(), &plan.place.path).map_err(fault)?;
+            let seen = sys::fs::mount_facts_at(built.root(), &path).map_err(fault)?;
             if !seen.is_root || seen.id != made.id {
                 return Err(fault(Errno::ESTALE));
             }
@@ -233,9 +234,12 @@ impl Layout {
         let shared =
             |options: &Options| options.propagation.iter().any(|(kind, _)| *kind == MS_SHARED);
         for plan in self.mounts.iter().filter(|plan| shared(&plan.options)) {
+            if plan.copied_link.is_some() {
+                continue;
+            }
             if let What::Bind { source: Source::Path(path), depth } = &plan.what {
-                let tree =
-                    clone_source(path, *depth, None).map_err(|fault| fault.at(plan.index))?;
+                let tree = clone_source(path, *depth, None, plan.options.links.keeps_source)
+                    .map_err(|fault| fault.at(plan.index))?;
                 early.push((plan.index, tree));
             }
         }
@@ -248,7 +252,7 @@ impl Layout {
         let tree = match &self.root {
             Source::Tree(tree) => tree.try_clone().map_err(|_| Errno::EMFILE),
             Source::Path(path) => self.clone_root(path),
-            Source::Locked(_) => Err(Errno::EBADF),
+            Source::Made { .. } | Source::Locked(_) => Err(Errno::EBADF),
         };
         let tree = Scratch::from(tree.during(Step::CloneRoot)?);
         match mount::move_mount_follow(&tree, AT_FDCWD, &self.root_path) {

@@ -2,19 +2,21 @@
 
 use crate::build::Built;
 use crate::layout::{DevicePlan, Layout};
+use crate::make::simple;
 use crate::masks::clone_node;
 use crate::place::Place;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Kind, stat_type};
+use crate::target::{Kind, again, stat_type};
 use std::ffi::{CStr, CString};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
-use sys::credentials;
+use sys::credentials::{self, Id};
 use sys::fs::Scratch;
-use sys::mount::{self, Depth};
-use sys::nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use sys::mount::{self, ATTR_NOEXEC, ATTR_NOSUID, Depth};
+use sys::nix::fcntl::{AtFlags, OFlag, openat};
 use sys::nix::sys::stat::{
-    FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, major, makedev, minor, mknodat,
+    FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, lstat, major, makedev, minor,
+    mknodat,
 };
 use sys::nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
@@ -45,13 +47,13 @@ pub(crate) fn make_all(layout: &Layout, built: &Built) -> Result<()> {
             mount
         } else {
             found = built.find_or_make(&layout.dev, Kind::Directory).during(Step::DevFolder)?;
-            &found
+            &found.file
         };
         for (index, &(name, major, minor)) in DEFAULT_DEVICES.iter().enumerate() {
             let device = Device { kind: SFlag::S_IFCHR, number: makedev(major, minor) };
             let mode = Mode::from_bits_truncate(0o666);
-            let hosts = || CString::new([b"/dev/", name.to_bytes()].concat()).unwrap_or_default();
-            let made = make_node(dev, name, device, mode, hosts);
+            let path = || CString::new([b"/dev/", name.to_bytes()].concat()).unwrap_or_default();
+            let made = make_node(dev, name, device, mode, layout, || clone_node(&path()));
             made.map_err(|errno| Fault::new(Step::DefaultDevice, errno).at(index))?;
         }
         make_links(dev, layout, built)?;
@@ -62,7 +64,7 @@ pub(crate) fn make_all(layout: &Layout, built: &Built) -> Result<()> {
             // host's.
             continue;
         }
-        make_configured(device, built).map_err(|fault| fault.at(index))?;
+        make_configured(device, layout, built).map_err(|fault| fault.at(index))?;
     }
     Ok(())
 }
@@ -101,12 +103,23 @@ fn make_links(dev: &Scratch, layout: &Layout, built: &Built) -> Result<()> {
     .map_err(|errno| Fault::new(Step::DevLink, errno).at(index))
 }
 
-fn make_configured(plan: &DevicePlan, built: &Built) -> Result<()> {
-    let parent = built.find_or_make(&plan.parent, Kind::Directory).during(Step::Device)?;
+fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<()> {
+    let parent = built.find_or_make(&plan.parent, Kind::Directory).during(Step::Device)?.file;
     let name = &plan.name;
     let device = Device { kind: plan.kind, number: plan.number };
-    let hosts = || plan.path.clone();
-    let made = match make_node(&parent, name, device, plan.mode, hosts) {
+    let hosts = || match &plan.made {
+        Some(made) => again(made.as_fd()),
+        None => match clone_node(&plan.path) {
+            // A file that such a container has left, and none of the host's to put on it.
+            Err(Errno::ENOENT) if is_empty(&parent, name) => {
+                make_detached(plan, (Some(plan.uid), Some(plan.gid)))?
+                    .map(Scratch::from)
+                    .ok_or(Errno::ENOENT)
+            }
+            cloned => cloned,
+        },
+    };
+    let made = match make_node(&parent, name, device, plan.mode, layout, hosts) {
         Err(Errno::EEXIST) => return Err(Fault::new(Step::DeviceMismatch, Errno::EEXIST)),
         made => made.during(Step::Device)?,
     };
@@ -114,12 +127,27 @@ fn make_configured(plan: &DevicePlan, built: &Built) -> Result<()> {
         // The host's own node: its owner and mode are not the container's to set.
         return Ok(());
     }
-    credentials::give_at(&parent, name.as_c_str(), plan.uid, Some(plan.gid))
-        .during(Step::Device)?;
+    match credentials::give_at(&parent, name.as_c_str(), plan.uid, Some(plan.gid)) {
+        Err(errno) if made == Made::Found && stays(&parent, name, device, layout, errno) => {
+            return Ok(());
+        }
+        given => given.during(Step::Device)?,
+    }
     if made == Made::Found {
         set_mode(&parent, name, device, plan.mode).during(Step::Device)?;
     }
     Ok(())
+}
+
+/// Whether a node that could not be given to its owner is to stay as it is: one of the host's that
+/// was bound for an earlier entry, as one of the default devices, or that the image has and a user
+/// namespace has no say about.
+fn stays(dir: &Scratch, name: &CStr, device: Device, layout: &Layout, errno: Errno) -> bool {
+    let is_bound = || -> sys::Result<bool> {
+        let node = open_last(dir, name)?;
+        Ok(device.is(&fstat(&node)?) && sys::fs::mount_facts(&node)?.is_root)
+    };
+    errno == Errno::EPERM && layout.context.is_in_user_namespace() || is_bound().unwrap_or(false)
 }
 
 /// Where a node came from.
@@ -133,56 +161,92 @@ enum Made {
 /// Makes a device node; `EEXIST` if something else is there already.
 ///
 /// In a user namespace, ours or the container's, none may be made: the host's own is bound instead,
-/// whose path `hosts` gives.
+/// a clone of which `hosts` gives. So it is on a file that is there, as such a container leaves one
+/// in its root for the next.
 fn make_node(
     dir: &Scratch,
     name: &CStr,
     device: Device,
     mode: Mode,
-    hosts: impl FnOnce() -> CString,
+    layout: &Layout,
+    hosts: impl FnOnce() -> sys::Result<Scratch>,
 ) -> sys::Result<Made> {
     match mknodat(dir, name, device.kind, mode, device.number) {
         Ok(()) => Ok(Made::New),
         Err(Errno::EEXIST) => {
             let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-            if device.is(&stat) { Ok(Made::Found) } else { Err(Errno::EEXIST) }
+            let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+            match kind {
+                _ if device.is(&stat) => Ok(Made::Found),
+                SFlag::S_IFREG if device.kind != SFlag::S_IFIFO => {
+                    let bound = bind_host_node(&open_last(dir, name)?, device, hosts);
+                    bound.map_err(|errno| match errno {
+                        Errno::ENOENT | Errno::ENODEV => Errno::EEXIST,
+                        errno => errno,
+                    })
+                }
+                _ => Err(Errno::EEXIST),
+            }
         }
-        Err(Errno::EPERM) if device.kind != SFlag::S_IFIFO && sys::process::in_user_namespace() => {
-            bind_host_node(dir, name, device, &hosts()).map(|()| Made::Bound)
+        Err(Errno::EPERM)
+            if device.kind != SFlag::S_IFIFO && layout.context.is_in_user_namespace() =>
+        {
+            let clone = hosts()?;
+            bind_host_node(&make_file(dir, name, 0o666)?, device, || Ok(clone))
         }
         Err(errno) => Err(errno),
     }
 }
 
+fn is_empty(dir: &Scratch, name: &CStr) -> bool {
+    fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.st_size == 0)
+}
+
+/// Opens what is at `name`, a link as what it is (`O_PATH`).
+fn open_last(dir: &Scratch, name: &CStr) -> sys::Result<Scratch> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(dir, name, flags, Mode::empty()).map(Scratch::from)
+}
+
 /// Sets the mode of a node that was there: of it, not of what somebody puts in its place.
 fn set_mode(dir: &Scratch, name: &CStr, device: Device, mode: Mode) -> sys::Result<()> {
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let node = openat(dir, name, flags, Mode::empty())?;
+    let node = open_last(dir, name)?;
     if !device.is(&fstat(&node)?) {
         return Err(Errno::EEXIST);
     }
-    let path = sys::fs::proc_fd_path(&node);
-    fchmodat(AT_FDCWD, path.as_str(), mode, FchmodatFlags::FollowSymlink)
+    match sys::fs::set_mode(&node, mode) {
+        // Through a procfs that is ours: that at /proc may be a container's whose mounts are joined.
+        Err(Errno::ENOSYS) => {
+            let proc = simple(c"proc", &[], 0)?;
+            let path = sys::fs::proc_fd_path(&node);
+            let path = path.trim_start_matches("/proc/");
+            fchmodat(&proc, path, mode, FchmodatFlags::FollowSymlink)
+        }
+        set => set,
+    }
 }
 
 /// Binds a node of the host's, of which a container that the host's root is mapped in must change
 /// neither mode nor owner nor times.
-fn bind_host_node(dir: &Scratch, name: &CStr, device: Device, path: &CStr) -> sys::Result<()> {
-    let clone = clone_node(path)?;
+fn bind_host_node(
+    point: &Scratch,
+    device: Device,
+    hosts: impl FnOnce() -> sys::Result<Scratch>,
+) -> sys::Result<Made> {
+    let clone = hosts()?;
     if !device.is(&fstat(&clone)?) {
         return Err(Errno::ENODEV);
     }
-    mount::move_mount(&clone, make_file(dir, name, 0o666)?, c"")
+    mount::move_mount(&clone, point, c"").map(|()| Made::Bound)
 }
 
 /// Binds the terminal behind `slave` to /dev/console in `dev`. It is the container's own, made for
 /// it in its devpts, so that its mode and owner may be changed, as those who log in do.
 pub(crate) fn bind_console(dev: &Place, built: &Built, slave: impl AsFd) -> sys::Result<()> {
     let dev = built.find(dev)?;
-    let found = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let point = match openat(&dev, c"console", found, Mode::empty()) {
+    let point = match open_last(&dev, c"console") {
         Err(Errno::ENOENT) => make_file(&dev, c"console", 0o620)?,
-        opened => opened.map(Scratch::from)?,
+        opened => opened?,
     };
     // A link of the image's is opened as what it is.
     if stat_type(&point)?.0 == SFlag::S_IFLNK {
@@ -196,6 +260,35 @@ pub(crate) fn bind_console(dev: &Place, built: &Built, slave: impl AsFd) -> sys:
 fn make_file(dir: &Scratch, name: &CStr, mode: u32) -> sys::Result<Scratch> {
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(dir, name, flags, Mode::from_bits_truncate(mode)).map(Scratch::from)
+}
+
+/// Makes a node for a container that may not and whose host has none at that path, as a detached
+/// mount. `None` where the kernel does not clone what is mounted nowhere (before Linux 6.15), or we
+/// may not make it either.
+pub(crate) fn make_detached(
+    plan: &DevicePlan,
+    (user, group): (Option<Id>, Option<Id>),
+) -> sys::Result<Option<OwnedFd>> {
+    let made = || {
+        let (tmpfs, name) = (simple(c"tmpfs", &[], ATTR_NOSUID | ATTR_NOEXEC)?, c"node");
+        mknodat(&tmpfs, name, plan.kind, plan.mode, plan.number)?;
+        // The umask is the caller's.
+        fchmodat(&tmpfs, name, plan.mode, FchmodatFlags::FollowSymlink)?;
+        if let Some(user) = user {
+            credentials::give_at(&tmpfs, name, user, group)?;
+        }
+        mount::open_tree(&tmpfs, name, Depth::One, false)
+    };
+    match made() {
+        Err(Errno::EINVAL | Errno::EPERM) => Ok(None),
+        made => made.map(Some),
+    }
+}
+
+/// Whether the host has that device at its path.
+pub(crate) fn host_has(plan: &DevicePlan) -> bool {
+    let device = Device { kind: plan.kind, number: plan.number };
+    lstat(plan.path.as_c_str()).is_ok_and(|found| device.is(&found))
 }
 
 /// A device's numbers, as words.

@@ -5,7 +5,7 @@
 use crate::Error;
 use crate::cgroup::CgroupView;
 use crate::devices::DEFAULT_DEVICES;
-use crate::layout::normal;
+use crate::layout::{normal, normal_destination};
 use crate::options::Options;
 use crate::place::Paths;
 use crate::target::{Kind, find_or_make};
@@ -49,12 +49,16 @@ pub fn external_mounts(
         let at =
             |why: &str| Error(format!("mounts[{index}] {}: {why}", mount.destination().display()));
         let options = options(mount).map_err(|why| at(&why))?;
-        let destination = normal(mount.destination());
+        let destination = normal_destination(mount, spec, bundle);
         let is_mapped = mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty());
         if is_mapped || options.idmap.is_some() {
             return Err(at("criu can't restore a mount whose ids are mapped"));
         }
         if let Some(source) = bound(mount, &options, bundle) {
+            if options.links.copies && fs::read_link(&source).is_ok() {
+                // No mount, but a link in the root.
+                continue;
+            }
             external.push(ExternalMount { destination, source, is_bind: true });
             continue;
         }
@@ -93,7 +97,7 @@ pub fn make_mount_points(spec: &Spec, bundle: &Path, rootfs: &Path) -> Result<()
     let mut covered: Paths<(usize, Option<PathBuf>)> = Paths::default();
     covered.add(Path::new("/"), (0, Some(rootfs.into())));
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
-        let place = mount.destination();
+        let place = &normal_destination(mount, spec, bundle);
         let failed = |what: &str| {
             let destination = mount.destination().display();
             let step = format!("mounts[{index}] {destination}: {what}");

@@ -17,14 +17,15 @@ use sys::{Errno, socket};
 
 /// Maps the ids of a detached mount, or of all in the tree, by the mappings of a user namespace.
 pub(crate) fn apply(tree: &OwnedFd, depth: Depth, namespace: &OwnedFd) -> Result<(), Error> {
-    let number = namespace.as_raw_fd();
-    let attributes = Attributes {
-        set: ATTR_IDMAP,
-        userns_fd: u64::from(number.cast_unsigned()),
-        ..Attributes::default()
-    };
-    mount::mount_setattr(tree, depth, &attributes)
+    mount::mount_setattr(tree, depth, &by(namespace))
         .map_err(|errno| failed("mapping the ids (does the file system allow it?)", errno))
+}
+
+/// The change that maps ids by the mappings of `namespace`.
+pub(crate) fn by(namespace: &OwnedFd) -> Attributes {
+    let number = namespace.as_raw_fd();
+    let userns_fd = u64::from(number.cast_unsigned());
+    Attributes { set: ATTR_IDMAP, userns_fd, ..Attributes::default() }
 }
 
 /// A user namespace with the mappings of the entry itself, or else of the container's.

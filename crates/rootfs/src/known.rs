@@ -6,7 +6,7 @@
 //! A mount goes along when a directory above it is renamed, and then another may be found at its path;
 //! where somebody else has a part in the directory, it can even be given another name.
 
-use crate::layout::normal;
+use crate::layout::{normal, normal_destination};
 use crate::options::Options;
 use crate::step::{During, Fault, Result, Step};
 use crate::table::{Line, Table};
@@ -119,7 +119,7 @@ impl Known {
         let mounts = spec.mounts().iter().flatten().enumerate();
         let entries = mounts
             .filter(|(index, _)| !amended.removed.contains(index))
-            .filter_map(|(index, mount)| Entry::new(index, mount, bundle))
+            .filter_map(|(index, mount)| Entry::new(index, mount, spec, bundle))
             .collect();
         Ok(Self { proc, entries, covers: covers(spec), amended })
     }
@@ -324,14 +324,18 @@ impl Known {
 }
 
 impl Entry {
-    fn new(index: usize, mount: &Mount, bundle: &Path) -> Option<Self> {
+    fn new(index: usize, mount: &Mount, spec: &Spec, bundle: &Path) -> Option<Self> {
         let options = Options::parse(mount.options().as_deref().unwrap_or_default()).ok()?;
         let kind = mount.typ().as_deref().unwrap_or_default();
         let origin = match options.bind {
             _ if options.remount => return None,
             Some(_) => {
                 let source = mount.source().as_deref().unwrap_or_else(|| Path::new(""));
-                let found = fs::metadata(bundle.join(source)).ok();
+                let source = bundle.join(source);
+                let keeps_link = options.links.keeps_source;
+                let found =
+                    if keeps_link { fs::symlink_metadata(source) } else { fs::metadata(source) };
+                let found = found.ok();
                 Origin::Bind(found.map(|found| (found.dev(), found.ino())))
             }
             None if kind == "cgroup" => Origin::Cgroup,
@@ -339,7 +343,7 @@ impl Entry {
         };
         Some(Self {
             index,
-            place: normal(mount.destination()),
+            place: normal_destination(mount, spec, bundle),
             destination: CString::new(mount.destination().as_os_str().as_bytes()).ok()?,
             is_mapped: options.idmap.is_some()
                 || mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty()),

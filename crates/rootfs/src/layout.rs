@@ -6,7 +6,7 @@ use crate::place::{Base, Destinations, Paths, Place, as_path};
 use crate::sources::Locked;
 use crate::step::Fault;
 use crate::sysctl::Sysctl;
-use crate::{Error, describe, idmap, make, target};
+use crate::{Error, describe, devices, idmap, make, target};
 use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, Mount, Spec};
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use sys::credentials::Id;
 use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
-use sys::nix::fcntl::AT_FDCWD;
+use sys::nix::fcntl::{AT_FDCWD, readlink};
 use sys::nix::libc::MS_SLAVE;
 use sys::nix::sys::stat::{Mode, SFlag, makedev, stat};
 
@@ -50,6 +50,9 @@ pub struct Context {
     pub user_namespace: bool,
     /// Whether it joins a mount namespace that belongs to another user namespace than the caller's.
     pub foreign_mounts: bool,
+    /// Whether the caller is in a user namespace itself, of a container that joins a mount namespace:
+    /// the child can't ask there, as its /proc may be another container's.
+    pub nested: Option<bool>,
     /// Whether it has such a cgroup namespace.
     pub cgroup_namespace: bool,
     /// Whether `pivot_root(2)` is not to be used.
@@ -74,6 +77,11 @@ impl Context {
     /// Whether what the host's side clones comes into a user namespace, which has to find it locked.
     fn locks(&self) -> bool {
         self.mount_namespace && self.privileged && (self.user_namespace || self.foreign_mounts)
+    }
+
+    /// Whether the child is in a user namespace.
+    pub(crate) fn is_in_user_namespace(&self) -> bool {
+        self.user_namespace || self.nested.unwrap_or_else(sys::process::in_user_namespace)
     }
 
     /// Whether the host's side clones what the child could not reach.
@@ -113,6 +121,20 @@ pub(crate) enum Source {
     Tree(OwnedFd),
     /// The same, made after the fork: in the child's mounts, which are locked.
     Locked(Locked),
+    /// What an earlier entry mounts, or what is in that: the child clones it when it is there.
+    Made {
+        place: Place,
+        /// The user namespace that its ids are mapped by, and how deep.
+        mapped: Option<(OwnedFd, Depth)>,
+    },
+}
+
+/// A source that is a link, to be made again (`copy-symlink`).
+#[derive(Debug)]
+pub(crate) struct CopiedLink {
+    pub target: CString,
+    pub parent: Place,
+    pub name: CString,
 }
 
 /// One entry of `mounts`.
@@ -125,6 +147,8 @@ pub(crate) struct MountPlan {
     /// The source as the config has it.
     pub source: CString,
     pub options: Options,
+    /// What is made in place of a mount, if that is a link.
+    pub copied_link: Option<CopiedLink>,
     /// Whether the mount point must be a directory itself, as it decides what writes to /proc reach.
     pub ordinary: bool,
     pub covers_proc: bool,
@@ -201,6 +225,8 @@ pub(crate) struct DevicePlan {
     pub mode: Mode,
     pub uid: Id,
     pub gid: Id,
+    /// The node as a detached mount, where only the host's side may make it.
+    pub made: Option<OwnedFd>,
 }
 
 /// One entry of `linux.readonlyPaths` or `linux.maskedPaths`.
@@ -229,7 +255,7 @@ impl Layout {
     ) -> Result<Self, Error> {
         let linux = spec.linux().as_ref();
         let propagation = propagation(linux)?;
-        let (mut mounts, mut destinations) = plan_mounts(spec, bundle, &context)?;
+        let (mut mounts, mut destinations) = plan_mounts(spec, bundle, Some(rootfs), &context)?;
         let root_path = c_string(rootfs, "root.path")?;
         let root = if context.clones() {
             Source::Locked(locked_root(&root_path, propagation)?)
@@ -238,7 +264,7 @@ impl Layout {
         };
         let read_only_root =
             spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false);
-        let devices = plan_devices(linux, &mounts, &destinations)?;
+        let devices = plan_devices(linux, &mounts, &destinations, &context)?;
         let [dev, proc] = [c"/dev", c"/proc"].map(|path| destinations.place(path.to_owned()));
         let make_cwd = read_only_root.then(|| working_directory(spec)).flatten();
         let make_cwd = make_cwd.map(|path| destinations.place(path));
@@ -301,6 +327,7 @@ fn propagation(linux: Option<&Linux>) -> Result<Option<(u64, Depth)>, Error> {
 pub(crate) fn plan_mounts(
     spec: &Spec,
     bundle: &Path,
+    rootfs: Option<&Path>,
     context: &Context,
 ) -> Result<(Vec<MountPlan>, Destinations), Error> {
     let linux = spec.linux().as_ref();
@@ -311,20 +338,19 @@ pub(crate) fn plan_mounts(
     let mut destinations = Destinations::default();
     let mut mounts: Vec<MountPlan> = Vec::new();
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
-        let plan = c_string(mount.destination(), "destination").and_then(|path| {
-            plan_mount(index, mount, destinations.place(path), bundle, linux, context, label)
-        });
-        let plan = plan.map_err(|Error(why)| {
+        let given = Given { index, mount, bundle, rootfs, linux, context, label };
+        let plan = plan_mount(&given, &destinations).map_err(|Error(why)| {
             Error(format!("mounts[{index}] {}: {why}", mount.destination().display()))
         })?;
-        if !matches!(plan.what, What::Remount) {
+        if !matches!(plan.what, What::Remount) && plan.copied_link.is_none() {
             destinations.add(as_path(&plan.place.path), Base::Mount(index));
         }
-        if let Some((Base::Mount(around), _)) = plan.place.within
-            && let Some(around) = mounts.get_mut(around)
-        {
-            around.is_kept = true;
-        }
+        let source = match &plan.what {
+            What::Bind { source: Source::Made { place, .. }, .. } => Some(place),
+            _ => None,
+        };
+        let link = plan.copied_link.as_ref().map(|link| &link.parent);
+        keep_around(&mut mounts, [Some(&plan.place), source, link].into_iter().flatten());
         mounts.push(plan);
     }
     Ok((mounts, destinations))
@@ -424,19 +450,86 @@ fn show(mounts: &mut [MountPlan], readonly: &[RestrictedPath], masked: &[Restric
     }
 }
 
-fn plan_mount(
+/// An entry of `mounts`, and what its plan depends on.
+struct Given<'a> {
     index: usize,
-    mount: &Mount,
-    place: Place,
-    bundle: &Path,
-    linux: Option<&Linux>,
-    context: &Context,
-    label: Option<&str>,
-) -> Result<MountPlan, Error> {
+    mount: &'a Mount,
+    bundle: &'a Path,
+    /// The absolute path of the rootfs, unless the container is there already.
+    rootfs: Option<&'a Path>,
+    linux: Option<&'a Linux>,
+    context: &'a Context,
+    label: Option<&'a str>,
+}
+
+impl Given<'_> {
+    /// Where it goes, from the container's root.
+    fn destination(&self) -> Result<PathBuf, Error> {
+        let path = destination(self.mount, self.rootfs);
+        if normal(&path) == Path::new("/") && normal(self.mount.destination()) != Path::new("/") {
+            return Err(Error("is the root itself, which root.path is for".into()));
+        }
+        Ok(path)
+    }
+
+    /// The place in the container that the source of a bind mount is at, if that is in what an
+    /// earlier entry mounts.
+    fn made_before(&self, source: &Path, destinations: &Destinations) -> Option<Place> {
+        // Where the host's root is the container's, the host's path is meant.
+        let rootfs = self.rootfs.map(normal).filter(|root| root != Path::new("/"))?;
+        let way = normal(source).strip_prefix(rootfs).map(tidy).ok()?;
+        let place = destinations.place(c_string(&way, "source").ok()?);
+        place.within.is_some().then_some(place)
+    }
+}
+
+/// Where a mount goes, from the container's root at the absolute path `rootfs`. Callers may give that
+/// path too, as with runc.
+pub(crate) fn destination(mount: &Mount, rootfs: Option<&Path>) -> PathBuf {
+    let given = tidy(mount.destination());
+    let root = rootfs.map(normal).filter(|root| root != Path::new("/"));
+    let below = root.and_then(|root| normal(&given).strip_prefix(root).ok().map(tidy));
+    below.unwrap_or(given)
+}
+
+/// [`destination`] without `..` and the like, of a config whose bundle is at `bundle`.
+pub(crate) fn normal_destination(mount: &Mount, spec: &Spec, bundle: &Path) -> PathBuf {
+    let rootfs = spec.root().as_ref().map(|root| bundle.join(root.path()));
+    normal(&destination(mount, rootfs.as_deref()))
+}
+
+/// The path from the root, without `.` and slashes that mean nothing. `..` may be behind a link.
+fn tidy(path: &Path) -> PathBuf {
+    let kept = |part: &Component| matches!(part, Component::Normal(_) | Component::ParentDir);
+    Path::new("/").join(path.components().filter(kept).collect::<PathBuf>())
+}
+
+/// What `copy-symlink` makes of a source that is a link.
+fn copied_link(
+    path: &Path,
+    source: &CStr,
+    destinations: &Destinations,
+) -> Result<Option<CopiedLink>, Error> {
+    let Ok(target) = readlink(source) else { return Ok(None) };
+    let at = c_string(path, "destination")?;
+    let (parent, name) = target::split(&at).map_err(|errno| Error::call("destination", errno))?;
+    let target = c_string(Path::new(&target), "source")?;
+    Ok(Some(CopiedLink { target, parent: destinations.place(parent), name }))
+}
+
+fn plan_mount(given: &Given, destinations: &Destinations) -> Result<MountPlan, Error> {
+    let &Given { index, mount, bundle, linux, context, label, .. } = given;
+    let kind = mount.typ().as_deref().unwrap_or_default();
+    let mut destination = given.destination()?;
+    if matches!(kind, "proc" | "sysfs") {
+        // No link may be in it, so that nothing else is meant by it.
+        destination = normal(&destination);
+    }
+    let place = destinations.place(c_string(&destination, "destination")?);
     let mut options =
         Options::parse(mount.options().as_deref().unwrap_or_default()).map_err(Error)?;
-    let kind = mount.typ().as_deref().unwrap_or_default();
     let source = mount.source().as_deref().unwrap_or_else(|| Path::new(""));
+    let mut link = None;
     let is_on_disk = options.bind.is_none() && is_block_device(source);
     if mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty()) {
         options.idmap.get_or_insert(Depth::One);
@@ -444,8 +537,17 @@ fn plan_mount(
     let what = if options.remount {
         What::Remount
     } else if let Some(depth) = options.bind {
-        let path = c_string(&bundle.join(source), "source")?;
-        let source = bind_source(path, depth, options.idmap, mount, linux, context)?;
+        let from = bundle.join(source);
+        let path = c_string(&from, "source")?;
+        if options.links.copies {
+            link = copied_link(&destination, &path, destinations)?;
+        }
+        let source = if link.is_some() {
+            Source::Path(path)
+        } else {
+            let made = given.made_before(&from, destinations);
+            bind_source(path, made, depth, &options, given)?
+        };
         What::Bind { source, depth }
     } else if kind == "cgroup" {
         What::Cgroup
@@ -460,7 +562,7 @@ fn plan_mount(
         What::FileSystem { name: c_text(kind, "type")?, made: None }
     };
     options.check(&what)?;
-    let name = normal(mount.destination());
+    let name = normal(&destination);
     let covers_proc = name == Path::new("/proc");
     let mut plan = MountPlan {
         index,
@@ -472,6 +574,7 @@ fn plan_mount(
             "source",
         )?,
         options,
+        copied_link: link,
         covers_proc,
         names_proc: name.starts_with("/proc"),
         covers_dev: name == Path::new("/dev"),
@@ -512,25 +615,38 @@ fn is_block_device(path: &Path) -> bool {
     path.is_absolute() && stat(path).is_ok_and(|found| is_block(found.st_mode))
 }
 
-/// The source of a bind mount, cloned on the host's side where the child may not do so or map its ids.
+/// The source of a bind mount, cloned on the host's side where the child may not do so or map its
+/// ids; not if it is `made` only by an earlier entry.
 fn bind_source(
     path: CString,
+    made: Option<Place>,
     depth: Depth,
-    idmap: Option<Depth>,
-    mount: &Mount,
-    linux: Option<&Linux>,
-    context: &Context,
+    options: &Options,
+    given: &Given,
 ) -> Result<Source, Error> {
+    let &Given { mount, linux, context, .. } = given;
+    let (idmap, nofollow) = (options.idmap, options.links.keeps_source);
     if idmap.is_none() && !context.clones() {
         return Ok(Source::Path(path));
     }
     let mapped = |depth| Ok((idmap::namespace(mount, linux)?, depth));
+    if made.is_some() && idmap.is_some() && context.user_namespace {
+        // The child may not, in a namespace that the host's side has made.
+        return Err(Error(
+            "idmap: its source is what an earlier entry mounts, which has no ids to be mapped by \
+             the host yet: with a user namespace, give the source of that entry"
+                .into(),
+        ));
+    }
+    if let Some(place) = made {
+        return Ok(Source::Made { place, mapped: idmap.map(mapped).transpose()? });
+    }
     if context.locks() {
-        let wanted = Locked::new("source", &path, depth)?;
+        let wanted = Locked::new("source", &path, depth, nofollow)?;
         return Ok(Source::Locked(wanted.mapped(idmap.map(mapped).transpose()?)));
     }
     let failed = |errno| Error::call(format!("source {}", path.to_string_lossy()), errno);
-    let tree = parents_tree(&path, depth).map_err(failed)?;
+    let tree = parents_tree(&path, depth, nofollow).map_err(failed)?;
     if let Some((namespace, depth)) = idmap.map(mapped).transpose()? {
         idmap::apply(&tree, depth, &namespace)?;
     }
@@ -539,28 +655,54 @@ fn bind_source(
 
 /// A clone made on the host's side: cut off from what the container mounts, as a new mount
 /// namespace would have it.
-fn parents_tree(path: &CStr, depth: Depth) -> sys::Result<OwnedFd> {
+fn parents_tree(path: &CStr, depth: Depth, nofollow: bool) -> sys::Result<OwnedFd> {
     let slave = Attributes { propagation: MS_SLAVE, ..Attributes::default() };
+    if nofollow {
+        return mount::open_tree_with_nofollow(AT_FDCWD, path, depth, &slave);
+    }
     mount::open_tree_with(AT_FDCWD, path, depth, &slave)
 }
 
 /// As [`Layout::clone_root`], on the host's side.
 fn locked_root(path: &CStr, propagation: Option<(u64, Depth)>) -> Result<Locked, Error> {
     let keeps = propagation.is_none_or(|(kind, _)| kind == MS_SLAVE);
-    Ok(Locked::new("root.path", path, Depth::Tree)?.private(!keeps))
+    Ok(Locked::new("root.path", path, Depth::Tree, false)?.private(!keeps))
 }
 
 fn plan_devices(
     linux: Option<&Linux>,
     mounts: &[MountPlan],
     destinations: &Destinations,
+    context: &Context,
 ) -> Result<Vec<DevicePlan>, Error> {
     let list = linux.and_then(|linux| linux.devices().as_ref());
     list.into_iter()
         .flatten()
         .enumerate()
-        .map(|(index, device)| plan_device(index, device, mounts, destinations))
+        .map(|(index, device)| {
+            let mut plan = plan_device(index, device, mounts, destinations)?;
+            if context.clones() && plan.kind != SFlag::S_IFIFO && !devices::host_has(&plan) {
+                let owner =
+                    (host_id(device.uid(), linux, false), host_id(device.gid(), linux, true));
+                plan.made = devices::make_detached(&plan, owner).map_err(|errno| {
+                    let path = device.path().display();
+                    Error::call(format!("linux.devices[{index}]: making {path}"), errno)
+                })?;
+            }
+            Ok(plan)
+        })
         .collect()
+}
+
+/// What an id of the container is on the host, by the mappings of its user namespace.
+fn host_id(id: Option<u32>, linux: Option<&Linux>, is_group: bool) -> Option<Id> {
+    let linux = linux?;
+    let list = if is_group { linux.gid_mappings() } else { linux.uid_mappings() };
+    list.iter().flatten().find_map(|one| {
+        let into = id.unwrap_or(0).checked_sub(one.container_id());
+        let into = into.filter(|into| *into < one.size())?;
+        Id::new(one.host_id().checked_add(into)?)
+    })
 }
 
 fn plan_device(
@@ -583,7 +725,7 @@ fn plan_device(
     let number = |value: i64| {
         u64::try_from(value).map_err(|_| Error(format!("{}: major and minor must be given", at())))
     };
-    let path = c_string(device.path(), "linux.devices")?;
+    let path = c_string(&tidy(device.path()), "linux.devices")?;
     let (parent, name) = target::split(&path).map_err(|errno| Error::call(at(), errno))?;
     let parent = destinations.place(parent);
     let around = match parent.within {
@@ -605,6 +747,7 @@ fn plan_device(
         mode: Mode::from_bits_truncate(device.file_mode().unwrap_or(0o666) & 0o7777),
         uid: id("uid", device.uid())?,
         gid: id("gid", device.gid())?,
+        made: None,
     })
 }
 

@@ -5,7 +5,7 @@
 use crate::known::{Added, Known, linked};
 use crate::layout::{MountPlan, normal};
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Kind, Made, find_or_make_without_links, find_without_links};
+use crate::target::{Found, Kind, Made, find_or_make_without_links, find_without_links};
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -27,15 +27,13 @@ impl Live {
     }
 
     /// Finds or makes the place that a mount is for.
-    pub fn mount_point(
-        &mut self,
-        plan: &MountPlan,
-        kind: Kind,
-        root: BorrowedFd,
-    ) -> Result<Scratch> {
+    pub fn mount_point(&mut self, plan: &MountPlan, kind: Kind, root: BorrowedFd) -> Result<Found> {
         let place = place(plan);
-        find_or_make_without_links(root, &place, kind, &mut self.made)
-            .map_err(|errno| linked(Step::MountPoint, errno, root, &place))
+        let before = self.made.len();
+        let file = find_or_make_without_links(root, &place, kind, &mut self.made)
+            .map_err(|errno| linked(Step::MountPoint, errno, root, &place))?;
+        // What is made is made up to the end.
+        Ok(Found { file, is_new: self.made.len() > before })
     }
 
     /// The mount that is to be remounted.

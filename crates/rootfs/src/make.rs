@@ -2,20 +2,22 @@
 
 use crate::build::Built;
 use crate::cgroup::{Made, make_view};
-use crate::copyup;
-use crate::layout::{Context, MountPlan, Source, What};
+use crate::layout::{Context, CopiedLink, MountPlan, Source, What};
 use crate::masks::HARMLESS;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Kind, again, stat_type};
+use crate::target::{Found, Kind, again, stat_type};
+use crate::{copyup, idmap};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use sys::Errno;
 use sys::fs::Scratch;
 use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
-use sys::nix::fcntl::{AT_FDCWD, OFlag, openat};
+use sys::nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use sys::nix::mount::{MntFlags, MsFlags, umount2};
 use sys::nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
 use sys::nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs};
+use sys::nix::unistd::{fchdir, symlinkat};
 
 /// Makes one mount. `early` is its source where that had to be cloned before the namespace was
 /// made the container's own.
@@ -25,6 +27,9 @@ pub(crate) fn make_mount(
     early: Option<Scratch>,
     built: &mut Built,
 ) -> Result<()> {
+    if let Some(link) = &plan.copied_link {
+        return copy_link(plan, link, built);
+    }
     let mount = match &plan.what {
         What::Bind { source, depth } => bind(plan, source, *depth, early, built)?,
         What::Remount => return remount(plan, built),
@@ -40,7 +45,7 @@ pub(crate) fn make_mount(
 }
 
 fn cgroup(context: &Context, plan: &MountPlan, built: &mut Built) -> Result<Scratch> {
-    let target = mount_point(plan, || Ok(Kind::Directory), built)?;
+    let target = mount_point(plan, || Ok(Kind::Directory), built)?.file;
     let in_namespace = context.cgroup_namespace;
     match make_view(&context.cgroup, in_namespace, &plan.options, target.as_fd())? {
         Made::Detached(view) => finish_mount(plan, view.as_fd(), &target).map(|()| view),
@@ -62,18 +67,31 @@ pub(crate) fn simple(
     mount::fsmount(&fs, attributes).map(Scratch::from)
 }
 
-/// Clones the source of a bind mount, with a change of all of it in the same call.
+/// Clones the source of a bind mount, with a change of all of it in the same call; a link itself
+/// with `nofollow`.
 pub(crate) fn clone_source(
     path: &CStr,
     depth: Depth,
     change: Option<&Attributes>,
+    nofollow: bool,
 ) -> Result<Scratch> {
     match change {
+        Some(change) if nofollow => mount::open_tree_with_nofollow(AT_FDCWD, path, depth, change),
         Some(change) => mount::open_tree_with(AT_FDCWD, path, depth, change),
-        None => mount::open_tree(AT_FDCWD, path, depth, false),
+        None => mount::open_tree(AT_FDCWD, path, depth, nofollow),
     }
     .map(Scratch::from)
     .during(Step::Source)
+}
+
+/// Clones what an earlier entry has mounted, or what is in that. In the container's own mounts, where
+/// a locked one stays locked.
+fn clone_made(there: &Scratch, depth: Depth, mapped: Option<&(OwnedFd, Depth)>) -> Result<Scratch> {
+    let tree = mount::open_tree(there, c"", depth, false).during(Step::Source)?;
+    if let Some((namespace, depth)) = mapped {
+        mount::mount_setattr(&tree, *depth, &idmap::by(namespace)).during(Step::Attributes)?;
+    }
+    Ok(Scratch::from(tree))
 }
 
 fn bind(
@@ -91,11 +109,18 @@ fn bind(
             cloned.as_fd()
         }
         (None, Source::Tree(tree)) => tree.as_fd(),
+        (None, Source::Made { place, mapped }) => {
+            let nofollow = plan.options.links.keeps_source;
+            let there = if nofollow { built.find_last(place) } else { built.find(place) };
+            cloned = clone_made(&there.during(Step::Source)?, depth, mapped.as_ref())?;
+            cloned.as_fd()
+        }
         (None, Source::Locked(_)) => return Err(Fault::new(Step::Source, Errno::EBADF)),
         (None, Source::Path(path)) => {
             let change = plan.only_change(depth);
             changed = change.is_some();
-            cloned = clone_source(path, depth, change.as_ref())?;
+            let nofollow = plan.options.links.keeps_source;
+            cloned = clone_source(path, depth, change.as_ref(), nofollow)?;
             cloned.as_fd()
         }
     };
@@ -107,9 +132,9 @@ fn bind(
         let (kind, _) = stat_type(tree)?;
         Ok(if kind == SFlag::S_IFDIR { Kind::Directory } else { Kind::File })
     };
-    let target = mount_point(plan, kind, built)?;
+    let target = mount_point(plan, kind, built)?.file;
     if changed {
-        mount::move_mount(tree, &target, c"").during(Step::Attach)?;
+        attach(tree, &target)?;
     } else {
         change(tree, Depth::One, &plan.options.attributes)?;
         finish_mount(plan, tree, &target)?;
@@ -117,10 +142,36 @@ fn bind(
     plan.is_kept.then(|| again(tree)).transpose().during(Step::Source)
 }
 
+/// Makes a source that is a link again where it was to be mounted; one to the same place may be there.
+fn copy_link(plan: &MountPlan, link: &CopiedLink, built: &Built) -> Result<()> {
+    let parent = built.find_or_make(&link.parent, Kind::Directory).during(Step::MountPoint)?;
+    let parent = outside_proc(plan, parent)?.file;
+    match symlinkat(link.target.as_c_str(), &parent, link.name.as_c_str()) {
+        Err(Errno::EEXIST) => match readlinkat(&parent, link.name.as_c_str()) {
+            Ok(there) if there.as_bytes() == link.target.to_bytes() => Ok(()),
+            _ => Err(Errno::EEXIST),
+        },
+        made => made,
+    }
+    .during(Step::MountPoint)
+}
+
 /// Applies what concerns the whole tree and the propagation, and attaches the mount.
 fn finish_mount(plan: &MountPlan, mount: BorrowedFd, target: &Scratch) -> Result<()> {
     finish_attributes(plan, mount)?;
-    mount::move_mount(mount, target, c"").during(Step::Attach)
+    attach(mount, target)
+}
+
+/// Attaches a mount. Where only one of the two is a directory, this says so as mount(2) does:
+/// callers read it.
+fn attach(mount: BorrowedFd, target: &Scratch) -> Result<()> {
+    let is_directory = |file: BorrowedFd| Ok::<_, Errno>(stat_type(file)?.0 == SFlag::S_IFDIR);
+    mount::move_mount(mount, target, c"")
+        .map_err(|errno| match (is_directory(mount), is_directory(target.as_fd())) {
+            (Ok(one), Ok(other)) if errno == Errno::EINVAL && one != other => Errno::ENOTDIR,
+            _ => errno,
+        })
+        .during(Step::Attach)
 }
 
 fn finish_attributes(plan: &MountPlan, mount: BorrowedFd) -> Result<()> {
@@ -176,8 +227,9 @@ fn file_system(
     if plan.covers_proc && name != c"proc" {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));
     }
-    let target = mount_point(plan, || Ok(Kind::Directory), built)?;
-    let mode = default_mode(plan, name, &target)?;
+    let point = mount_point(plan, || Ok(Kind::Directory), built)?;
+    let mode = default_mode(plan, name, &point)?;
+    let target = point.file;
     let made = match by_host {
         Some(tree) => taken_over(tree, mode),
         // A procfs of another pid namespace is none that mount(2) could make; nor does what only
@@ -205,8 +257,9 @@ fn file_system(
         copyup::fill(&target, &mount).during(Step::CopyUp)?;
     }
     if let Some(label) = &plan.options.label {
-        let path = sys::fs::proc_fd_path(&mount);
-        sys::fs::set_xattr(&path, c"security.selinux", label.as_bytes()).during(Step::Label)?;
+        // /proc may be that of a container whose mount namespace is joined.
+        fchdir(&mount).during(Step::Label)?;
+        sys::fs::set_xattr(".", c"security.selinux", label.as_bytes()).during(Step::Label)?;
     }
     finish_mount(plan, mount.as_fd(), &target)?;
     Ok(mount)
@@ -236,12 +289,13 @@ fn first_attributes(plan: &MountPlan) -> u64 {
     plan.options.attributes.set & !read_only
 }
 
-/// A tmpfs takes on the mode of the directory that it covers, if none is configured.
-fn default_mode(plan: &MountPlan, name: &CStr, target: &Scratch) -> Result<Option<Mode>> {
-    if name != c"tmpfs" || plan.options.value("mode").is_some() {
+/// A tmpfs takes on the mode of the directory that it covers, if none is configured. One that was
+/// made for it has none to give: the tmpfs keeps its own, 1777.
+fn default_mode(plan: &MountPlan, name: &CStr, point: &Found) -> Result<Option<Mode>> {
+    if name != c"tmpfs" || point.is_new || plan.options.value("mode").is_some() {
         return Ok(None);
     }
-    let mode = fstat(target).during(Step::MountPoint)?.st_mode;
+    let mode = fstat(&point.file).during(Step::MountPoint)?.st_mode;
     Ok(Some(Mode::from_bits_truncate(mode)))
 }
 
@@ -295,12 +349,15 @@ fn logged(fs: BorrowedFd, step: Step, errno: Errno) -> Fault {
 
 /// [`new_file_system`] by mount(2), which needs a place: one in a tmpfs that covers the target
 /// meanwhile, so that nobody else can get at it. What it is cloned from goes with the tmpfs.
+///
+/// It takes paths only. They are from the working directory, which is of no use to anybody here: what
+/// a path below /proc leads to, may be for a container to say whose mount namespace is joined.
 fn classic(plan: &MountPlan, name: &CStr, mode: Option<Mode>, target: &Scratch) -> Result<Scratch> {
     let place = simple(c"tmpfs", &[], 0).during(Step::Make)?;
-    mount::move_mount(&place, target, c"").during(Step::Make)?;
+    attach(place.as_fd(), target)?;
+    fchdir(&place).during(Step::Make)?;
     let made = classic_below(plan, name, mode, &place);
-    let place = sys::fs::proc_fd_path(&place);
-    umount2(place.as_str(), MntFlags::MNT_DETACH).during(Step::Make)?;
+    umount2(".", MntFlags::MNT_DETACH).during(Step::Make)?;
     made
 }
 
@@ -315,9 +372,8 @@ fn classic_below(
     let flags = sys::nix::libc::c_ulong::try_from(plan.options.classic).unwrap_or(0);
     let flags = MsFlags::from_bits_retain(flags);
     mkdirat(place, c"new", Mode::S_IRWXU).during(Step::Make)?;
-    let path = format!("{}/new", sys::fs::proc_fd_path(place));
     let source = Some(plan.source.as_c_str());
-    sys::nix::mount::mount(source, path.as_str(), Some(name), flags, Some(data.as_c_str()))
+    sys::nix::mount::mount(source, c"new", Some(name), flags, Some(data.as_c_str()))
         .during(Step::Make)?;
     let attributes = plan.options.on_clone(first_attributes(plan));
     mount::open_tree_with(place, c"new", Depth::One, &attributes)
@@ -331,7 +387,7 @@ fn mount_point(
     plan: &MountPlan,
     kind: impl FnOnce() -> sys::Result<Kind>,
     built: &mut Built,
-) -> Result<Scratch> {
+) -> Result<Found> {
     let root = built.root.as_fd();
     if let Some(live) = &mut built.live {
         let point = live.mount_point(plan, kind().during(Step::MountPoint)?, root)?;
@@ -343,23 +399,30 @@ fn mount_point(
                 return Err(Fault::new(Step::MountPointNotOrdinary, Errno::ENOTDIR));
             }
             Err(Errno::ENOENT) => {}
-            found => return found.during(Step::MountPoint),
+            found => return found.map(Found::before).during(Step::MountPoint),
         }
     }
-    let point = match built.find_without_links(&plan.place) {
+    let found = if plan.options.links.keeps_target {
+        built.find_last(&plan.place)
+    } else {
+        built.find_without_links(&plan.place)
+    };
+    let point = match found {
         // Where no link leads elsewhere, the path itself says that it is not in /proc.
-        Ok(point) if !plan.names_proc => return Ok(point),
+        Ok(point) if !plan.names_proc && !plan.options.links.keeps_target => {
+            return Ok(Found::before(point));
+        }
         Err(Errno::ENOENT) => kind().and_then(|kind| built.make(&plan.place, kind)),
         Err(Errno::ELOOP) => kind().and_then(|kind| built.find_or_make(&plan.place, kind)),
-        found => found,
+        found => found.map(Found::before),
     };
     let point = point.during(Step::MountPoint)?;
     outside_proc(plan, point)
 }
 
 /// A mount point, unless it is in a procfs and nothing may be mounted there.
-fn outside_proc(plan: &MountPlan, point: Scratch) -> Result<Scratch> {
-    if !plan.allowed_in_proc && file_system_type(&point)? == PROC_SUPER_MAGIC {
+fn outside_proc(plan: &MountPlan, point: Found) -> Result<Found> {
+    if !plan.allowed_in_proc && file_system_type(&point.file)? == PROC_SUPER_MAGIC {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));
     }
     Ok(point)

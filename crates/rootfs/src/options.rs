@@ -21,12 +21,16 @@ enum Effect {
     Clear(u64),
     /// One of the access time attributes, which exclude each other.
     Atime(u64),
+    /// Takes back that one, if it was asked for before.
+    NotAtime(u64),
     /// The propagation type, of the mount or of all below it too.
     Propagate(u64, Depth),
     Bind(Depth),
     Remount,
     Idmap(Depth),
     CopyUp,
+    /// How symbolic links at the ends of a bind mount are taken.
+    Links(Links),
     /// A flag of the superblock, by the name that fsconfig(2) has for it.
     Superblock(&'static str),
     /// A flag of mount(2) that fsconfig(2) has no name for.
@@ -34,9 +38,32 @@ enum Effect {
 }
 
 use Effect::{
-    Atime, Bind, Classic, Clear, CopyUp, Default as Nothing, Idmap, Imply, Propagate, Remount, Set,
-    Superblock,
+    Atime, Bind, Classic, Clear, CopyUp, Default as Nothing, Idmap, Imply, NotAtime, Propagate,
+    Remount, Set, Superblock,
 };
+
+/// What is done about a symbolic link that is the source of a bind mount, or where it goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Links {
+    /// A source that is one is bound itself (`src-nofollow`).
+    pub keeps_source: bool,
+    /// One that is at the destination is mounted on (`dest-nofollow`).
+    pub keeps_target: bool,
+    /// A source that is one is made again at the destination (`copy-symlink`).
+    pub copies: bool,
+}
+
+impl Links {
+    const SOURCE: Self = Self { keeps_source: true, keeps_target: false, copies: false };
+    const TARGET: Self = Self { keeps_source: false, keeps_target: true, copies: false };
+    const COPY: Self = Self { keeps_source: false, keeps_target: false, copies: true };
+
+    fn add(&mut self, more: Self) {
+        self.keeps_source |= more.keeps_source;
+        self.keeps_target |= more.keeps_target;
+        self.copies |= more.copies;
+    }
+}
 
 /// The longest value that fsconfig(2) takes, in bytes.
 const LONGEST_VALUE: usize = 255;
@@ -45,12 +72,14 @@ const MS_SILENT: u64 = 1 << 15;
 const MS_I_VERSION: u64 = 1 << 23;
 
 /// Every option that is not a file system's own, but for the recursive forms of those of [`Set`],
-/// [`Clear`] and [`Atime`], whose names have an `r` before them.
-const TABLE: [(&str, Effect); 53] = [
+/// [`Clear`], [`Atime`] and [`NotAtime`], whose names have an `r` before them.
+const TABLE: [(&str, Effect); 56] = [
     ("async", Superblock("async")),
-    ("atime", Clear(ATTR_NOATIME)),
+    ("atime", NotAtime(ATTR_NOATIME)),
     ("bind", Bind(Depth::One)),
+    ("copy-symlink", Effect::Links(Links::COPY)),
     ("defaults", Nothing),
+    ("dest-nofollow", Effect::Links(Links::TARGET)),
     ("dev", Clear(ATTR_NODEV)),
     ("diratime", Clear(ATTR_NODIRATIME)),
     ("dirsync", Superblock("dirsync")),
@@ -67,8 +96,8 @@ const TABLE: [(&str, Effect); 53] = [
     ("noiversion", Classic(MS_I_VERSION, false)),
     ("nolazytime", Superblock("nolazytime")),
     ("nomand", Superblock("nomand")),
-    ("norelatime", Atime(ATTR_STRICTATIME)),
-    ("nostrictatime", Atime(ATTR_RELATIME)),
+    ("norelatime", NotAtime(ATTR_RELATIME)),
+    ("nostrictatime", NotAtime(ATTR_STRICTATIME)),
     ("nosuid", Set(ATTR_NOSUID)),
     ("nosymfollow", Set(ATTR_NOSYMFOLLOW)),
     ("private", Propagate(MS_PRIVATE, Depth::One)),
@@ -85,6 +114,7 @@ const TABLE: [(&str, Effect); 53] = [
     ("shared", Propagate(MS_SHARED, Depth::One)),
     ("silent", Classic(MS_SILENT, true)),
     ("slave", Propagate(MS_SLAVE, Depth::One)),
+    ("src-nofollow", Effect::Links(Links::SOURCE)),
     ("strictatime", Atime(ATTR_STRICTATIME)),
     ("suid", Clear(ATTR_NOSUID)),
     ("symfollow", Clear(ATTR_NOSYMFOLLOW)),
@@ -107,11 +137,13 @@ const TABLE: [(&str, Effect); 53] = [
 const COMMENTS: [&str; 3] = ["x-", "X-", "comment="];
 
 /// The names of all options that a config may have, for `features`, sorted.
-pub const MOUNT_OPTIONS: [&str; 62] = [
+pub const MOUNT_OPTIONS: [&str; 65] = [
     "async",
     "atime",
     "bind",
+    "copy-symlink",
     "defaults",
+    "dest-nofollow",
     "dev",
     "diratime",
     "dirsync",
@@ -164,6 +196,7 @@ pub const MOUNT_OPTIONS: [&str; 62] = [
     "shared",
     "silent",
     "slave",
+    "src-nofollow",
     "strictatime",
     "suid",
     "symfollow",
@@ -181,6 +214,7 @@ pub(crate) struct Options {
     /// Whether ids are mapped, and how deep.
     pub idmap: Option<Depth>,
     pub copy_up: bool,
+    pub links: Links,
     /// Attributes of the mount itself.
     pub attributes: Attributes,
     /// Attributes of it and all below.
@@ -189,11 +223,18 @@ pub(crate) struct Options {
     pub propagation: Vec<(u64, Depth)>,
     /// For fsconfig(2): a name, and a value for those that have one.
     pub parameters: Vec<(CString, Option<CString>)>,
+    /// The first option that is not in the table, and so only the file system can know.
+    pub own: Option<String>,
     /// Flags that only mount(2) has.
     pub classic: u64,
     /// The label of what has no option for one: an attribute of its root.
     pub label: Option<CString>,
 }
+
+/// Options of cgroup2, which are of the host's whole hierarchy: the kernel takes no notice of them in a
+/// container.
+const OF_CGROUP2: [&str; 4] =
+    ["favordynmods", "memory_localevents", "memory_recursiveprot", "nsdelegate"];
 
 /// The options by which a file system is labelled; a value with a comma is quoted for mount(2), and
 /// for fsconfig(2) is not.
@@ -220,8 +261,16 @@ impl Options {
             return Ok(());
         }
         let recursive = option.strip_prefix('r').and_then(find);
-        if let Some(effect @ (Set(_) | Clear(_) | Atime(_))) = recursive {
-            change(&mut self.recursive, effect);
+        if let Some(effect @ (Set(_) | Clear(_) | Atime(_) | NotAtime(_))) = recursive {
+            if let NotAtime(value) = effect
+                && value != ATTR_RELATIME
+                && self.recursive.clear & ATTR_ATIME_MASK == 0
+            {
+                // mount_setattr(2) can take off what is there.
+                change(&mut self.recursive, Atime(ATTR_RELATIME));
+            } else {
+                change(&mut self.recursive, effect);
+            }
             return Ok(());
         }
         let text =
@@ -235,19 +284,25 @@ impl Options {
             None => (text(option)?, None),
         };
         self.parameters.push(parameter);
+        self.own.get_or_insert_with(|| option.to_owned());
         Ok(())
     }
 
     fn apply(&mut self, effect: Effect) {
         match effect {
             Nothing => {}
-            Set(_) | Clear(_) | Atime(_) => change(&mut self.attributes, effect),
+            // As with those of access times, mount(2) can't take off what is there.
+            Clear(ATTR_NODIRATIME) => self.attributes.set &= !ATTR_NODIRATIME,
+            Set(_) | Clear(_) | Atime(_) | NotAtime(_) => change(&mut self.attributes, effect),
             Imply(bits) => change(&mut self.attributes, Set(bits)),
             Propagate(kind, depth) => self.propagation.push((kind, depth)),
+            // One that asks for all below it is not taken back by one that does not say so.
+            Bind(depth) if self.bind == Some(Depth::Tree) && depth == Depth::One => {}
             Bind(depth) => self.bind = Some(depth),
             Remount => self.remount = true,
             Idmap(depth) => self.idmap = Some(depth),
             CopyUp => self.copy_up = true,
+            Effect::Links(links) => self.links.add(links),
             Superblock(name) => self.parameters.extend(CString::new(name).map(|name| (name, None))),
             Classic(flag, true) => self.classic |= flag,
             Classic(flag, false) => self.classic &= !flag,
@@ -274,10 +329,27 @@ impl Options {
     pub fn check(&self, what: &What) -> Result<(), Error> {
         let refuse = |reason: &str| Err(Error(reason.into()));
         let is_new = matches!(what, What::FileSystem { .. });
+        let is_bind = matches!(what, What::Bind { .. });
+        if let Some(option) = &self.own
+            && (is_bind || matches!(what, What::Remount) && self.bind.is_some())
+        {
+            return Err(Error(format!(
+                "option {option:?} is not known, and a bind mount has none of a file system's own"
+            )));
+        }
+        if let Some(option) = &self.own
+            && matches!(what, What::Cgroup)
+            && !OF_CGROUP2.contains(&option.as_str())
+        {
+            return Err(Error(format!("option {option:?} is not known for a cgroup mount")));
+        }
+        if self.links != Links::default() && !is_bind {
+            return refuse("src-nofollow, dest-nofollow and copy-symlink are for bind mounts");
+        }
         if self.copy_up && !is_new {
             return refuse("tmpcopyup: only a new file system can be filled");
         }
-        if self.idmap.is_some() && !is_new && !matches!(what, What::Bind { .. }) {
+        if self.idmap.is_some() && !is_new && !is_bind {
             return refuse(
                 "idmap: only bind mounts and new file systems can have their ids mapped",
             );
@@ -340,13 +412,6 @@ fn change(attributes: &mut Attributes, effect: Effect) {
             attributes.set |= bits;
             attributes.clear &= !bits;
         }
-        Clear(ATTR_NOATIME) => {
-            // The kernel's default, which is none of the other values of this field.
-            if attributes.set & ATTR_ATIME_MASK == ATTR_NOATIME {
-                attributes.set &= !ATTR_ATIME_MASK;
-            }
-            attributes.clear |= ATTR_ATIME_MASK;
-        }
         Clear(bits) => {
             attributes.set &= !bits;
             attributes.clear |= bits;
@@ -355,6 +420,14 @@ fn change(attributes: &mut Attributes, effect: Effect) {
             // An enumeration, not bits: relatime is 0, and the mask has to be cleared for any.
             attributes.set = attributes.set & !ATTR_ATIME_MASK | value;
             attributes.clear |= ATTR_ATIME_MASK;
+        }
+        // What nobody asked for, mount(2) has no flag to take back: the source's stays.
+        NotAtime(value)
+            if attributes.clear & ATTR_ATIME_MASK != 0
+                && attributes.set & ATTR_ATIME_MASK == value =>
+        {
+            attributes.set &= !ATTR_ATIME_MASK;
+            attributes.clear &= !ATTR_ATIME_MASK;
         }
         _ => {}
     }
@@ -395,8 +468,24 @@ mod tests {
         let options = parse(&["noatime", "strictatime"]);
         assert_eq!(options.attributes.set, ATTR_STRICTATIME);
         assert_eq!(options.attributes.clear, ATTR_ATIME_MASK);
-        let options = parse(&["noatime", "atime"]);
-        assert_eq!((options.attributes.set, options.attributes.clear), (0, ATTR_ATIME_MASK));
+        for (list, set, clear) in [
+            (&["noatime", "atime"][..], 0, 0),
+            (&["relatime", "norelatime"], 0, 0),
+            (&["strictatime", "nostrictatime"], 0, 0),
+            (&["strictatime", "norelatime"], ATTR_STRICTATIME, ATTR_ATIME_MASK),
+            (&["noatime", "nostrictatime"], ATTR_NOATIME, ATTR_ATIME_MASK),
+            (&["norelatime"], 0, 0),
+            (&["atime"], 0, 0),
+            (&["nodiratime", "diratime"], 0, 0),
+        ] {
+            let Attributes { set: found, clear: cleared, .. } = parse(list).attributes;
+            assert_eq!((found, cleared), (set, clear), "{list:?}");
+        }
+        for (option, clear) in
+            [("ratime", ATTR_ATIME_MASK), ("rnostrictatime", ATTR_ATIME_MASK), ("rnorelatime", 0)]
+        {
+            assert_eq!(parse(&[option]).recursive.clear, clear, "{option}");
+        }
     }
 
     #[test]
@@ -482,7 +571,17 @@ mod tests {
             (vec!["idmap", "iversion"], new(), false),
             (vec!["bind", "ridmap", "silent"], bind(), true),
             (vec!["bind", "tmpcopyup"], bind(), false),
+            (vec!["bind", "readonly"], bind(), false),
+            (vec!["bind", "ro "], bind(), false),
+            (vec!["bind", "size=4k"], bind(), false),
+            (vec!["bind", "sync", "nofail", "x-a", "src-nofollow"], bind(), true),
+            (vec!["remount", "bind", "readonly"], What::Remount, false),
+            (vec!["remount", "size=1m"], What::Remount, true),
+            (vec!["src-nofollow"], new(), false),
+            (vec!["remount", "bind", "dest-nofollow"], What::Remount, false),
             (vec!["tmpcopyup"], What::Cgroup, false),
+            (vec!["readonly"], What::Cgroup, false),
+            (vec!["nsdelegate", "ro"], What::Cgroup, true),
             (vec!["idmap"], What::Cgroup, false),
             (vec!["remount", "idmap"], What::Remount, false),
             (vec!["remount", "tmpcopyup"], What::Remount, false),

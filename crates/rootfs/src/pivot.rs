@@ -2,10 +2,14 @@
 
 use crate::build::Built;
 use crate::layout::Layout;
+use crate::make::simple;
+use crate::place::as_path;
 use crate::step::{During, Result, Step};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use sys::Errno;
-use sys::nix::fcntl::{OFlag, open};
+use sys::nix::fcntl::{OFlag, open, openat};
 use sys::nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::{chdir, chroot, fchdir, pivot_root};
@@ -47,21 +51,59 @@ fn cover(point: &Path) -> sys::Result<()> {
 
 /// The mount points of every procfs and sysfs outside of the container's root, deepest first.
 fn host_proc_and_sysfs(layout: &Layout) -> sys::Result<Vec<PathBuf>> {
-    let table = open("/proc/self/mountinfo", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let table = if layout.context.nested.is_some() {
+        // What is at /proc in a mount namespace that is joined, is for somebody else to say.
+        openat(simple(c"proc", &[], 0)?, "self/mountinfo", flags, Mode::empty())?
+    } else {
+        open("/proc/self/mountinfo", flags, Mode::empty())?
+    };
     let table = sys::fs::read_to_end(&table)?;
-    let table = String::from_utf8_lossy(&table);
-    let root =
-        Path::new(std::ffi::OsStr::new(layout.root_path.to_str().map_err(|_| Errno::EINVAL)?));
-    let mut points: Vec<PathBuf> = table
-        .lines()
-        .filter_map(|line| {
-            let (first, second) = line.split_once(" - ")?;
-            let kind = second.split(' ').next()?;
-            let point = PathBuf::from(first.split(' ').nth(4)?);
-            let hidden = matches!(kind, "proc" | "sysfs") && !point.starts_with(root);
-            hidden.then_some(point)
-        })
-        .collect();
+    let mut points = proc_and_sysfs(&table, as_path(&layout.root_path));
     points.reverse();
     Ok(points)
+}
+
+/// Those of `table`, a mountinfo, in its order.
+fn proc_and_sysfs(table: &[u8], root: &Path) -> Vec<PathBuf> {
+    let lines = table.split(|byte| *byte == b'\n');
+    lines
+        .filter_map(|line| {
+            let mut fields = line.split(|byte| *byte == b' ');
+            let point = unescaped(fields.nth(4)?);
+            // Optional fields, of any number, end with a dash.
+            let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+            let hidden = matches!(kind, b"proc" | b"sysfs") && !point.starts_with(root);
+            hidden.then_some(point)
+        })
+        .collect()
+}
+
+/// A path of mountinfo: what would end it there, and a backslash, are octal numbers (`\040`).
+fn unescaped(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| *first == b'\\');
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        let number = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        bytes.push(number.unwrap_or(*first));
+        rest = if number.is_some() { after.get(3..).unwrap_or_default() } else { after };
+    }
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_mountinfo_are_read_as_what_they_are() {
+        let table = b"1 0 0:1 / /a\\040b/proc rw shared:1 master:2 - proc proc rw\n\
+            2 0 0:1 / /x\\134y\\0 rw - sysfs sysfs rw\n3 0 0:1 / /r\\040t/proc rw - proc p rw\n\
+            4 0 0:1 / /proc\\040-\\040proc rw - tmpfs t rw\n5 0 0:1 / /\xff rw - proc p rw\n\n";
+        let found = proc_and_sysfs(table, Path::new("/r t"));
+        let odd = PathBuf::from(OsString::from_vec(b"/\xff".to_vec()));
+        assert_eq!(found, [Path::new("/a b/proc"), Path::new("/x\\y\\0"), &odd]);
+    }
 }

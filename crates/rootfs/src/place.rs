@@ -7,7 +7,7 @@
 
 use crate::build::Built;
 use crate::layout::normal;
-use crate::target::{self, Kind};
+use crate::target::{self, Found, Kind};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -155,19 +155,30 @@ impl Built {
     }
 
     /// [`Built::find`], but what is missing is made.
-    pub(crate) fn find_or_make(&self, place: &Place, kind: Kind) -> sys::Result<Scratch> {
+    pub(crate) fn find_or_make(&self, place: &Place, kind: Kind) -> sys::Result<Found> {
         match self.around(place)? {
             Some((mount, way)) => match target::find_beneath(mount, way) {
                 Err(Errno::ENOENT) => target::make(mount, way, kind),
                 Err(Errno::EXDEV) => target::find_or_make(self.root(), &place.path, kind),
-                found => found,
+                found => found.map(Found::before),
             },
             None => target::find_or_make(self.root(), &place.path, kind),
         }
     }
 
+    /// [`Built::find`], but a link that is there is opened as what it is.
+    pub(crate) fn find_last(&self, place: &Place) -> sys::Result<Scratch> {
+        match self.around(place)? {
+            Some((mount, way)) => match target::find_last_beneath(mount, way) {
+                Err(Errno::EXDEV) => target::find_last(self.root(), &place.path),
+                found => found,
+            },
+            None => target::find_last(self.root(), &place.path),
+        }
+    }
+
     /// Makes what [`Built::find_without_links`] has not found.
-    pub(crate) fn make(&self, place: &Place, kind: Kind) -> sys::Result<Scratch> {
+    pub(crate) fn make(&self, place: &Place, kind: Kind) -> sys::Result<Found> {
         let (base, path) = self.base(place)?;
         target::make(base, path, kind)
     }

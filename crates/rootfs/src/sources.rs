@@ -26,16 +26,23 @@ pub(crate) struct Locked {
     depth: Depth,
     /// Whether nothing that the host mounts below it later is to be seen.
     private: bool,
+    /// Whether a link is cloned as what it is.
+    nofollow: bool,
     /// The user namespace that its ids are mapped by, and how deep.
     mapped: Option<(OwnedFd, Depth)>,
 }
 
 impl Locked {
     /// A source that is there now.
-    pub fn new(property: &'static str, path: &CStr, depth: Depth) -> Result<Self, Error> {
-        let found = lasting(path);
+    pub fn new(
+        property: &'static str,
+        path: &CStr,
+        depth: Depth,
+        nofollow: bool,
+    ) -> Result<Self, Error> {
+        let found = lasting(path, nofollow);
         let path = found.map_err(|errno| failed(property, path, errno))?;
-        Ok(Self { property, path, depth, private: false, mapped: None })
+        Ok(Self { property, path, depth, private: false, nofollow, mapped: None })
     }
 
     pub fn private(self, private: bool) -> Self {
@@ -51,7 +58,7 @@ impl Locked {
         let tree = if self.private {
             mount::open_tree_with(AT_FDCWD, &self.path, self.depth, &private)
         } else {
-            mount::open_tree(AT_FDCWD, &self.path, self.depth, false)
+            mount::open_tree(AT_FDCWD, &self.path, self.depth, self.nofollow)
         };
         let tree = tree.map_err(|errno| {
             let Error(why) = failed(self.property, &self.path, errno);
@@ -64,7 +71,7 @@ impl Locked {
     }
 
     fn remedy(&self, errno: Errno) -> &'static str {
-        let clone_all = || mount::open_tree(AT_FDCWD, &self.path, Depth::Tree, false);
+        let clone_all = || mount::open_tree(AT_FDCWD, &self.path, Depth::Tree, self.nofollow);
         if errno == Errno::EINVAL && self.depth == Depth::One && clone_all().is_ok() {
             ": the host has mounts below it, and with a user namespace what they cover must stay \
              covered: use rbind"
@@ -80,13 +87,14 @@ fn failed(property: &str, path: &CStr, errno: Errno) -> Error {
 
 /// The path by which a copy of our mount namespace has the same. A link of procfs leads to the mounts
 /// of whoever made it, there too; the place that it leads to has a path of its own.
-fn lasting(path: &CStr) -> sys::Result<CString> {
+fn lasting(path: &CStr, nofollow: bool) -> sys::Result<CString> {
     let resolve = ResolveFlag::RESOLVE_NO_MAGICLINKS;
-    match sys::fs::openat2(AT_FDCWD, path, OFlag::O_PATH, Mode::empty(), resolve) {
+    let last = if nofollow { OFlag::O_NOFOLLOW } else { OFlag::empty() };
+    match sys::fs::openat2(AT_FDCWD, path, OFlag::O_PATH | last, Mode::empty(), resolve) {
         Err(Errno::ELOOP) => {}
         opened => return opened.map(|_| path.to_owned()),
     }
-    let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+    let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC | last, Mode::empty())?;
     let name = std::fs::read_link(sys::fs::proc_fd_path(&file)).unwrap_or_default();
     let name = CString::new(name.into_os_string().into_vec()).unwrap_or_default();
     let same = |a: FileStat, b: FileStat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);

@@ -21,6 +21,21 @@ pub(crate) enum Kind {
     File,
 }
 
+/// What a path leads to.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub file: Scratch,
+    /// Whether it was not there before.
+    pub is_new: bool,
+}
+
+impl Found {
+    /// What was there already.
+    pub fn before(file: Scratch) -> Self {
+        Self { file, is_new: false }
+    }
+}
+
 /// Makes the directory `path` below `root` with all that lead to it, each with mode 0755.
 ///
 /// Links are resolved as if `root` were the root. The caller's umask counts.
@@ -31,6 +46,11 @@ pub fn make_directories(root: BorrowedFd, path: &CStr) -> sys::Result<()> {
 /// Opens what is at `path` below `root` (`O_PATH`), following links within the root.
 pub(crate) fn find(root: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
     open_in(root, path, OFlag::O_PATH, RESOLVE)
+}
+
+/// [`find`], but a link at the end of `path` is opened as what it is.
+pub(crate) fn find_last(root: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
+    open_in(root, path, OFlag::O_PATH | OFlag::O_NOFOLLOW, RESOLVE)
 }
 
 /// [`find`] of a directory of that very path: `ELOOP` or `ENOTDIR` for a link or anything else.
@@ -48,10 +68,10 @@ pub(crate) fn find_without_links(root: BorrowedFd, path: &CStr) -> sys::Result<S
 }
 
 /// [`find`], but what is missing is made.
-pub(crate) fn find_or_make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<Scratch> {
+pub(crate) fn find_or_make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<Found> {
     match find(root, path) {
         Err(Errno::ENOENT) => make(root, path, kind),
-        found => found,
+        found => found.map(Found::before),
     }
 }
 
@@ -131,8 +151,17 @@ pub(crate) fn find_beneath(mount: BorrowedFd, path: &CStr) -> sys::Result<Scratc
     if path.is_empty() { again(mount) } else { open_in(mount, path, OFlag::O_PATH, resolve) }
 }
 
+/// [`find_beneath`], but a link at the end of `path` is opened as what it is.
+pub(crate) fn find_last_beneath(mount: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
+    let resolve = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+    if path.is_empty() { again(mount) } else { open_in(mount, path, flags, resolve) }
+}
+
 /// Makes what is missing of `path`, of which something is.
-pub(crate) fn make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<Scratch> {
+///
+/// `.` and `..` after what is missing are of the path alone: nothing is made for `missing/..`.
+pub(crate) fn make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<Found> {
     make_missing(root, path, kind, LINKS)
 }
 
@@ -158,31 +187,84 @@ fn open_in(
 
 /// Makes what is missing of `path`. A component that is there, though the whole is not to be
 /// found, is a dangling link: what it leads to is made then, within the root too.
-fn make_missing(root: BorrowedFd, path: &CStr, kind: Kind, links: usize) -> sys::Result<Scratch> {
+fn make_missing(root: BorrowedFd, path: &CStr, kind: Kind, links: usize) -> sys::Result<Found> {
+    let plain;
+    let path = if has_dots(path) {
+        plain = without_dots(root, path)?;
+        if plain.is_empty() {
+            return find(root, c"").map(Found::before);
+        }
+        plain.as_c_str()
+    } else {
+        path
+    };
     let (parent_path, name) = split(path)?;
     let parent = match find(root, &parent_path) {
-        Err(Errno::ENOENT) => make_missing(root, &parent_path, Kind::Directory, links)?,
+        Err(Errno::ENOENT) => make_missing(root, &parent_path, Kind::Directory, links)?.file,
         found => found?,
     };
     match create(&parent, &name, kind) {
         Err(Errno::EEXIST) => {}
-        created => return created,
+        created => return created.map(|file| Found { file, is_new: true }),
     }
     let Ok(target) = readlinkat(&parent, name.as_c_str()) else {
         // Somebody else has made it meanwhile.
-        return find(root, path);
+        return find(root, path).map(Found::before);
     };
     let links = links.checked_sub(1).ok_or(Errno::ELOOP)?;
-    let target = target.to_str().ok_or(Errno::EINVAL)?;
-    let next = match target.strip_prefix('/') {
-        Some(absolute) => absolute.to_owned(),
-        None => format!("{}/{target}", parent_path.to_str().map_err(|_| Errno::EINVAL)?),
-    };
-    let next = CString::new(next).map_err(|_| Errno::EINVAL)?;
+    let next = behind_link(target.as_bytes(), parent_path.to_bytes())?;
     match find(root, &next) {
         Err(Errno::ENOENT) => make_missing(root, &next, kind, links),
-        found => found,
+        found => found.map(Found::before),
     }
+}
+
+/// The path that a link in the directory `parent` leads to.
+fn behind_link(target: &[u8], parent: &[u8]) -> sys::Result<CString> {
+    let next = match target.strip_prefix(b"/") {
+        Some(absolute) => absolute.to_vec(),
+        None => [parent, b"/", target].concat(),
+    };
+    CString::new(next).map_err(|_| Errno::EINVAL)
+}
+
+/// The path that [`make`] takes for `path`, for who looks there again.
+pub(crate) fn plain(root: BorrowedFd, path: &CStr) -> sys::Result<CString> {
+    if has_dots(path) { without_dots(root, path) } else { Ok(path.to_owned()) }
+}
+
+fn has_dots(path: &CStr) -> bool {
+    path.to_bytes().split(|byte| *byte == b'/').any(|name| matches!(name, b"." | b".."))
+}
+
+/// The path of the same without `.`, `..` and links, with those components kept that are missing.
+fn without_dots(root: BorrowedFd, path: &CStr) -> sys::Result<CString> {
+    let components = |path: &[u8]| -> Vec<Vec<u8>> {
+        let names =
+            path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".");
+        names.rev().map(<[u8]>::to_vec).collect()
+    };
+    let joined = |names: &[Vec<u8>]| CString::new(names.join(&b'/')).map_err(|_| Errno::EINVAL);
+    let mut rest = components(path.to_bytes());
+    let (mut done, mut links) = (Vec::new(), LINKS);
+    while let Some(name) = rest.pop() {
+        if name == b".." {
+            done.pop();
+            continue;
+        }
+        let there = find(root, &joined(&done)?);
+        let link = there.ok().and_then(|there| readlinkat(&there, name.as_slice()).ok());
+        let Some(target) = link else {
+            done.push(name);
+            continue;
+        };
+        links = links.checked_sub(1).ok_or(Errno::ELOOP)?;
+        if target.as_bytes().starts_with(b"/") {
+            done.clear();
+        }
+        rest.append(&mut components(target.as_bytes()));
+    }
+    joined(&done)
 }
 
 /// Makes one component, and opens just what was made.
@@ -255,7 +337,26 @@ mod tests {
         find_or_make(root.as_fd(), c"a/b/file", Kind::File).unwrap();
         assert!(path.join("root/a/b/c").is_dir() && path.join("root/a/b/file").is_file());
         find_or_make(root.as_fd(), c"", Kind::Directory).unwrap();
-        assert_eq!(make(root.as_fd(), c"..", Kind::Directory).unwrap_err(), Errno::EINVAL);
+        assert!(!make(root.as_fd(), c"..", Kind::Directory).unwrap().is_new, "the root");
+    }
+
+    #[test]
+    fn dots_after_what_is_missing_are_of_the_path() {
+        let Folder(path, root) = &Folder::new("dots");
+        symlink("/gone/x", path.join("root/dangling")).unwrap();
+        for (wanted, made) in [
+            (c"/a/.", "a"),
+            (c"/b/./", "b"),
+            (c"/none/../c", "c"),
+            (c"none/../../../d/./e/..", "d"),
+            (c"/dangling/../y", "gone/y"),
+        ] {
+            assert!(find_or_make(root.as_fd(), wanted, Kind::Directory).unwrap().is_new);
+            assert!(path.join("root").join(made).is_dir(), "{made}");
+        }
+        assert!(!path.join("root/none").exists() && !path.join("root/gone/x").exists());
+        assert!(!path.join("root/d/e").exists() && !path.join("d").exists());
+        assert!(!find_or_make(root.as_fd(), c"/none/..", Kind::Directory).unwrap().is_new);
     }
 
     #[test]

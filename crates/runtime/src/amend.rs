@@ -47,6 +47,7 @@ pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Resu
         mount_namespace: true,
         user_namespace: owner.is_some(),
         foreign_mounts: false,
+        nested: None,
         cgroup_namespace: has(&spec, LinuxNamespaceType::Cgroup),
         no_pivot: false,
         pid_namespace: None,

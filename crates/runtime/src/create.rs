@@ -604,6 +604,7 @@ fn context(
     let mut pids = pids.filter(|one| one.kind == CloneFlags::CLONE_NEWPID);
     let copied = pids.next().map(|one| one.file.try_clone()).transpose();
     let mut joined = namespaces.joined.iter();
+    let joins_mounts = namespaces.joined.iter().any(|one| one.kind == CloneFlags::CLONE_NEWNS);
     let joined_cgroup = joined.find(|one| one.kind == CloneFlags::CLONE_NEWCGROUP);
     let joins_other = joined_cgroup.map(validate::is_hosts).transpose()?.is_some_and(|it| !it);
     Ok(Context {
@@ -613,6 +614,7 @@ fn context(
         cgroup: view(place),
         mount_namespace: namespaces.has(CloneFlags::CLONE_NEWNS),
         user_namespace: namespaces.has(CloneFlags::CLONE_NEWUSER),
+        nested: joins_mounts.then(sys::process::in_user_namespace),
         foreign_mounts: namespaces.owner_of_joined_mounts()?.is_some(),
         cgroup_namespace: namespaces.new_cgroup || joins_other,
         no_pivot: options.no_pivot,

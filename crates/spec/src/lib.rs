@@ -52,6 +52,16 @@ impl Bundle {
         let mut warnings = Vec::new();
         let name = config.unwrap_or(Path::new("config.json"));
         let spec = parse(&text, name, &mut warnings)?;
+        for (index, mount) in spec.mounts().iter().flatten().enumerate() {
+            let destination = mount.destination();
+            if destination.is_relative() && !destination.as_os_str().is_empty() {
+                warnings.push(format!(
+                    "mounts[{index}].destination {}: is not absolute, which is deprecated: taken \
+                     from the container's root",
+                    destination.display()
+                ));
+            }
+        }
         let root = spec.root().as_ref().map(|root| path.join(root.path())).unwrap_or_default();
         // Without the dots and doubled slashes, as messages and the state show it.
         let rootfs = root.components().collect();

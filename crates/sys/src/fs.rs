@@ -281,6 +281,16 @@ pub fn proc_fd_path(file: impl AsFd) -> String {
     format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }
 
+/// Sets the mode of what `file` stands for, which may be an `O_PATH` descriptor (fchmodat2(2), Linux
+/// 6.6; else `ENOSYS`).
+pub fn set_mode(file: impl AsFd, mode: Mode) -> Result<()> {
+    /// The same number on every architecture.
+    const SYS_FCHMODAT2: libc::c_long = 452;
+    let (fd, path, mode) = (file.as_fd().as_raw_fd(), c"".as_ptr(), mode.bits());
+    // SAFETY: the empty path is a C string that outlives the call.
+    check(unsafe { libc::syscall(SYS_FCHMODAT2, fd, path, mode, libc::AT_EMPTY_PATH) }).map(drop)
+}
+
 /// Sets the extended attribute `name` of what is at `path`, following a link (setxattr(2)).
 pub fn set_xattr(path: &str, name: &CStr, value: &[u8]) -> Result<()> {
     let set = |path: &CStr| {

@@ -307,7 +307,16 @@ fn features_are_the_same_whatever_the_host() {
 }
 
 fn every_mount_option_of_features_is_accepted() {
-    let not_for_a_file_system = ["remount", "bind", "rbind", "idmap", "ridmap"];
+    let not_for_a_file_system = [
+        "remount",
+        "bind",
+        "rbind",
+        "idmap",
+        "ridmap",
+        "src-nofollow",
+        "dest-nofollow",
+        "copy-symlink",
+    ];
     in_parallel(featured("/mountOptions").chunks(16), |options| {
         for option in options {
             // On what it is for: binding, mapping ids, or a file system of its own.

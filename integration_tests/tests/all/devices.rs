@@ -1,10 +1,11 @@
 //! Devices: the ones every container has, those it is given, and the kernel's permission to use them.
 
-use integration_tests::host::needs_file;
+use integration_tests::host::{needs_file, needs_kernel, needs_program, wait_for};
 use integration_tests::test::{Test, skip};
-use integration_tests::{Bundle, Container, Value, bundle::push, cgroup, json, tests};
+use integration_tests::{Bundle, Container, Value, bundle::push, cgroup, command, json, tests};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::process::Command;
 use sys::nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 pub const TESTS: &[Test] = tests![
@@ -21,6 +22,10 @@ pub const TESTS: &[Test] = tests![
     device_of_the_image_is_given_mode_and_owner,
     device_that_does_not_match_is_refused,
     device_is_the_hosts_in_a_user_namespace,
+    default_device_may_be_listed_in_a_user_namespace,
+    device_that_the_host_lacks_is_made_for_a_user_namespace,
+    what_a_user_namespace_has_left_is_no_obstacle,
+    device_is_given_its_mode_in_joined_mounts,
     unknown_device_type_is_refused,
     device_without_numbers_is_refused,
     device_is_denied_by_default,
@@ -219,28 +224,136 @@ fn device_that_does_not_match_is_refused() {
     bundle.refused(expected);
 }
 
+fn in_user_namespace(bundle: Bundle) -> Bundle {
+    let mapping = json!([{ "containerID": 0, "hostID": 100_000, "size": 1000 }]);
+    bundle.namespace("user", None).config(|config| {
+        config["linux"]["uidMappings"] = mapping.clone();
+        config["linux"]["gidMappings"] = mapping;
+    })
+}
+
 /// Which may make none of its own: what the host has at that path is bound.
 fn device_is_the_hosts_in_a_user_namespace() {
-    let mapping = json!([{ "containerID": 0, "hostID": 100_000, "size": 1000 }]);
-    let bundle = || {
-        Bundle::new().namespace("user", None).config(|config| {
-            config["linux"]["uidMappings"] = mapping.clone();
-            config["linux"]["gidMappings"] = mapping.clone();
-        })
-    };
+    let bundle = || in_user_namespace(Bundle::new());
     let seen = with_device(bundle(), device("/dev/fifo", "p", None)).stat("/dev/fifo");
     assert_eq!(seen["type"], "fifo", "which anyone may make");
     let other = device("/dev/full", "c", Some((1, 5)));
     with_device(bundle(), other).refused("linux.devices[0]: /dev/full is there, but is not");
-    let absent = device("/dev/not-there", "c", Some((1, 5)));
-    with_device(bundle(), absent).refused("linux.devices[0]: making /dev/not-there");
-    let swapped = device("/dev/mem", "c", Some((1, 5)));
-    with_device(bundle(), swapped).refused("linux.devices[0]: making /dev/mem");
     needs_file("/dev/net/tun");
     let tun = with_device(bundle(), device("/dev/net/tun", "c", Some((10, 200))));
     let seen = tun.stat("/dev/net/tun");
     assert_eq!((&seen["type"], &seen["major"]), (&json!("character device"), &json!(10)));
     assert_eq!(seen["minor"], 200);
+}
+
+/// As for `--privileged`, which lists what the host has.
+fn default_device_may_be_listed_in_a_user_namespace() {
+    let devices = [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("tty", 5, 0), ("kmsg", 1, 11)];
+    let mut bundle = in_user_namespace(Bundle::new());
+    for (name, major, minor) in devices.into_iter().chain(devices) {
+        let path = format!("/dev/{name}");
+        needs_file(&path);
+        let mut device = device(&path, "c", Some((major, minor)));
+        device["fileMode"] = json!(0o600);
+        device["uid"] = json!(5);
+        bundle = with_device(bundle, device);
+    }
+    let paths = devices.map(|(name, ..)| format!("/dev/{name}"));
+    let mut args = vec!["stat"];
+    args.extend(paths.iter().map(String::as_str));
+    let seen = bundle.probe(&args);
+    for (index, (name, major, minor)) in devices.into_iter().enumerate() {
+        let found = &seen[index];
+        assert_eq!((&found["major"], &found["minor"]), (&json!(major), &json!(minor)), "{name}");
+        assert_eq!(found["uid"], 65534, "{name} is the host's");
+    }
+    let mounts = in_user_namespace(Bundle::new()).report();
+    let null = mounts["mounts"].as_array().unwrap().iter().find(|it| it["point"] == "/dev/null");
+    for flag in ["ro", "nosuid", "noexec"] {
+        assert!(null.unwrap()["options"].as_array().unwrap().contains(&json!(flag)), "{null:?}");
+    }
+}
+
+/// Under another name, or not at all.
+fn device_that_the_host_lacks_is_made_for_a_user_namespace() {
+    needs_kernel(6, 15, "clone what is mounted nowhere");
+    for path in ["/dev/other", "/dev/a/full", "/dev/mem"] {
+        let mut other = device(path, "c", Some((1, 5)));
+        other["fileMode"] = json!(0o640);
+        other["uid"] = json!(3);
+        other["gid"] = json!(4);
+        let seen = with_device(in_user_namespace(Bundle::new()), other).stat(path);
+        let found = (&seen["type"], &seen["mode"], &seen["uid"], &seen["gid"], &seen["minor"]);
+        let kind = json!("character device");
+        assert_eq!(found, (&kind, &json!(0o640), &json!(3), &json!(4), &json!(5)), "{path}");
+    }
+}
+
+/// Files to mount on, where no mount is on /dev.
+fn what_a_user_namespace_has_left_is_no_obstacle() {
+    let asked = || device("/dev/kmsg", "c", Some((1, 11)));
+    needs_file("/dev/kmsg");
+    let first = with_device(Bundle::new().writable(), asked());
+    let first = ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev"]
+        .into_iter()
+        .fold(first, Bundle::without_mount);
+    let root = first.rootfs();
+    let id = Some(100_000);
+    chown(&root, id, id).unwrap();
+    chown(root.join("dev"), id, id).unwrap();
+    let root = root.to_str().unwrap().to_owned();
+    let again = || {
+        let bundle = with_device(Bundle::new().writable(), asked());
+        let bundle = ["/dev/pts", "/dev/shm", "/dev/mqueue", "/dev"]
+            .into_iter()
+            .fold(bundle, Bundle::without_mount);
+        bundle.config(|config| config["root"]["path"] = json!(root))
+    };
+    for (user, what) in [(true, "first"), (true, "again"), (false, "then without one")] {
+        let bundle = if user { in_user_namespace(again()) } else { again() };
+        let seen = bundle.probe(&["stat", "/dev/null", "/dev/kmsg"]);
+        for (found, minor) in [(&seen[0], 3), (&seen[1], 11)] {
+            let of = (&found["type"], &found["minor"]);
+            assert_eq!(of, (&json!("character device"), &json!(minor)), "{what}");
+        }
+    }
+    drop(first);
+}
+
+/// Where /proc is another's, who has links there in place of descriptors.
+fn device_is_given_its_mode_in_joined_mounts() {
+    let mut zero = device("/etc/zero", "c", Some((1, 5)));
+    zero["fileMode"] = json!(0o640);
+    let bundle = with_device(Bundle::new().writable(), zero);
+    mknod(
+        &bundle.rootfs().join("etc/zero"),
+        SFlag::S_IFCHR,
+        Mode::from_bits_retain(0o777),
+        makedev(1, 5),
+    )
+    .unwrap();
+    let aside = Bundle::new();
+    let victim = aside.folder().join("victim");
+    fs::create_dir_all(victim.join("new")).unwrap();
+    fs::set_permissions(&victim, fs::Permissions::from_mode(0o711)).unwrap();
+    let script = "set -e; mount -t tmpfs proc /proc; mkdir -p /proc/self/fd; i=0; \
+                  while [ $i -lt 300 ]; do ln -s \"$1\" /proc/self/fd/$i; i=$((i+1)); done; \
+                  exec sleep 1000";
+    let mut other = Command::new(needs_program("unshare"));
+    other.args(["--mount", "--propagation", "private", "/bin/sh", "-c", script, "sh"]).arg(&victim);
+    let other = command::spawn(other);
+    wait_for("the links to be made", || {
+        fs::read_to_string(format!("/proc/{}/comm", other.pid())).is_ok_and(|it| it == "sleep\n")
+    });
+    let bundle = bundle.namespace("mount", Some(&format!("/proc/{}/ns/mnt", other.pid())));
+    let options = json!(["silent", "size=1m"]);
+    let bundle = bundle.mount(json!({ "destination": "/m", "type": "tmpfs", "options": options }));
+    let seen = bundle.probe(&["stat", "/etc/zero", "/m"]);
+    assert_eq!((&seen[0]["minor"], &seen[0]["mode"]), (&json!(5), &json!(0o640)));
+    assert_eq!(seen[1]["mode"], 0o1777);
+    assert_eq!(fs::metadata(&victim).unwrap().permissions().mode() & 0o7777, 0o711);
+    let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", other.pid())).unwrap();
+    assert!(!mounts.contains("/victim"), "{mounts}");
 }
 
 fn unknown_device_type_is_refused() {

@@ -30,6 +30,8 @@ pub const TESTS: &[Test] = tests![
     bind_that_would_uncover_is_refused,
     sources_are_found_as_on_the_host,
     sources_are_found_below_a_root_that_was_changed,
+    sources_are_found_in_earlier_mounts,
+    flags_of_what_an_earlier_entry_has_mounted_are_locked,
     runtime_need_not_be_allowed_to_look_into_others,
     many_sources_arrive,
     missing_source_is_refused_before_anything_is_made,
@@ -421,6 +423,63 @@ fn sources_are_found_below_a_root_that_was_changed() {
     changed.arg(root).arg(runtime.get_program()).args(runtime.get_args());
     let tried = command::run(host.command(&changed)).succeeded().json();
     assert_locked(&tried[0], "in a changed root");
+}
+
+/// What an entry mounts below the root is what a later one finds at that path.
+fn sources_are_found_in_earlier_mounts() {
+    for kind in ["none", "user", "idmap", "both"] {
+        let (bundle, volume) = prepared();
+        let root = bundle.rootfs().to_str().unwrap().to_owned();
+        let below = |path: &str| format!("{root}{path}");
+        for name in ["data", "to", "m2"] {
+            fs::create_dir(below(&format!("/{name}"))).unwrap();
+        }
+        fs::write(below("/file"), "").unwrap();
+        let mut tree = bind(&below("/data"), "/to", &[]);
+        if matches!(kind, "idmap" | "both") {
+            needs_kernel(6, 3, "map the ids of a tmpfs");
+            push(&mut tree["options"], json!("idmap"));
+            tree["uidMappings"] = mapping();
+            tree["gidMappings"] = mapping();
+            // Of one mount: below it may be what can't be mapped.
+            tree["options"][0] = json!("bind");
+        }
+        let mode = json!(["mode=1770", "size=1m"]);
+        let tmpfs = json!({ "destination": "/data", "type": "tmpfs", "options": mode });
+        let bundle = bundle
+            .mount(tmpfs)
+            .mount(tree)
+            .mount(bind(&volume, "/data/sub", &[]))
+            .mount(bind("rootfs/data/sub/./part", "/m2", &[]))
+            .mount(bind(&below("/data/sub/file"), "/file", &[]));
+        let in_user = matches!(kind, "user" | "both");
+        let bundle = if in_user { in_user_namespace(bundle) } else { bundle };
+        if kind == "both" {
+            bundle.refused("/to: idmap: its source is what an earlier entry mounts");
+            continue;
+        }
+        let seen = bundle.probe(&["stat", "/to", "/m2", "/file"]);
+        assert_eq!(seen[0]["mode"], 0o1770, "{kind}: {}", seen[0]);
+        assert_eq!(seen[0]["uid"], if kind == "idmap" { 100_000 } else { 0 }, "{kind}");
+        assert_eq!(seen[1]["content"], json!(["secret"]), "{kind}");
+        assert_eq!(seen[2]["content"], "the host's\n", "{kind}");
+    }
+}
+
+fn flags_of_what_an_earlier_entry_has_mounted_are_locked() {
+    let (bundle, volume) = prepared();
+    let host = flagged(&volume);
+    let bundle = bundle.file("/first/x", "a mount point");
+    let first = bundle.rootfs().join("first").to_str().unwrap().to_owned();
+    let bundle = bundle.mount(bind(&volume, "/first", &[])).mount(bind(&first, "/m", &[]));
+    assert_flags_locked(&host, in_user_namespace(bundle), "through an earlier entry");
+    let (bundle, volume) = prepared();
+    let host = covered(&volume);
+    let bundle = bundle.file("/first/x", "a mount point");
+    let first = bundle.rootfs().join("first").to_str().unwrap().to_owned();
+    let once = json!({ "destination": "/m", "source": first, "options": ["bind"] });
+    let bundle = in_user_namespace(bundle.mount(bind(&volume, "/first", &[])).mount(once));
+    let _ = host.run(bundle.probing(&["list", "/m/part"])).failed_with("source: invalid argument");
 }
 
 /// `CAP_SYS_PTRACE` is what a runtime in a container is least likely to have.

@@ -27,13 +27,21 @@ pub const TESTS: &[Test] = tests![
     mounts_are_made_in_their_order,
     destination_may_be_relative,
     destination_is_made,
+    destination_may_have_dots,
+    destination_may_begin_with_the_root,
+    directory_and_file_do_not_go_onto_each_other,
     bind_of_a_folder,
     bind_of_a_file,
     bind_of_a_file_in_a_read_only_root,
     bind_of_every_kind_of_file,
     bind_source_may_be_relative_to_the_bundle,
     bind_needs_no_type,
-    bind_ignores_file_system_options,
+    bind_with_an_option_that_nobody_knows_is_refused,
+    links_are_kept_where_a_bind_says_so,
+    link_is_copied_where_a_bind_says_so,
+    options_for_links_are_of_binds_only,
+    rbind_is_not_taken_back_by_bind,
+    access_times_are_what_mount_2_makes_of_their_options,
     bind_without_its_source_is_refused,
     read_only_bind,
     bind_keeps_other_flags_of_its_source,
@@ -50,6 +58,7 @@ pub const TESTS: &[Test] = tests![
     slave_sees_what_the_host_mounts_later,
     tmpfs_with_size_and_mode,
     tmpfs_keeps_the_mode_of_its_mount_point,
+    tmpfs_on_a_new_mount_point_is_for_all,
     tmpcopyup_copies,
     tmpcopyup_copies_what_things_are,
     tmpcopyup_of_a_bind_is_refused,
@@ -79,6 +88,7 @@ pub const TESTS: &[Test] = tests![
     proc_only_takes_a_proc,
     links_in_destinations_stay_in_the_root,
     no_pivot,
+    no_pivot_hides_a_proc_below_any_path,
     sysctl_is_set,
     sysctl_with_slashes_is_set,
     sysctl_of_the_host_is_refused,
@@ -309,8 +319,11 @@ fn mounts_are_made_in_their_order() {
 
 fn destination_may_be_relative() {
     let bundle = Bundle::new().writable().mount(tmpfs("some/where", &[])).probing(&["report"]);
-    // It is deprecated, of which the runtime may warn.
-    let seen: Value = serde_json::from_str(&bundle.run().stdout).unwrap();
+    // It is deprecated, of which the runtime warns.
+    let output = bundle.run();
+    let seen: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert!(output.stderr.contains("level=warning"), "{}", output.stderr);
+    assert!(output.stderr.contains("some/where: is not absolute"), "{}", output.stderr);
     assert_eq!(mount_on(&seen, "/some/where")["type"], "tmpfs");
 }
 
@@ -323,6 +336,100 @@ fn destination_is_made() {
     assert_eq!(seen[0]["mode"], 0o755);
     assert_eq!(seen[1]["content"], json!(["inside"]));
     assert_eq!(seen[2]["content"], "content");
+}
+
+fn destination_may_have_dots() {
+    for (given, made) in [
+        ("/d/.", "/d"),
+        ("/d/./", "/d"),
+        ("/./d//", "/d"),
+        ("//d", "/d"),
+        ("/none/../d", "/d"),
+        ("/none/x/../../d/.", "/d"),
+        ("/b/../../d", "/d"),
+        ("/etc/../none/../d", "/d"),
+        ("/link/../d", "/d"),
+        ("/gone/../d", "/far/d"),
+    ] {
+        for name in ["", "/inside"] {
+            let (bundle, folder) = with_folder();
+            symlink("/etc", bundle.rootfs().join("link")).unwrap();
+            symlink("/far/away", bundle.rootfs().join("gone")).unwrap();
+            let rootfs = bundle.rootfs();
+            let bundle = bundle.mount(bind(&format!("{folder}{name}"), given, &["ro"]));
+            let container = Container::created(bundle);
+            let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", container.pid()));
+            assert!(mounts.unwrap().contains(&format!(" {made} ro,")), "{given}{name}");
+            for none in ["none", "b", "far/away"] {
+                assert!(!rootfs.join(none).exists(), "{none} made for {given}{name}");
+            }
+        }
+    }
+    let proc = |bundle: Bundle| {
+        let proc = json!({ "destination": "/none/../proc", "type": "proc", "source": "proc" });
+        bundle.without_mount("/proc").mount(proc)
+    };
+    let seen = proc(Bundle::new().writable()).report();
+    assert_eq!(mount_on(&seen, "/proc")["type"], "proc");
+    let linked = Bundle::new().writable();
+    fs::remove_dir(linked.rootfs().join("proc")).unwrap();
+    symlink("/etc", linked.rootfs().join("proc")).unwrap();
+    proc(linked).refused("must be mounted on ordinary directory");
+    // What is masked in a mount is, whatever way leads to the mount.
+    let (bundle, folder) = with_folder();
+    let bundle = bundle.mount(bind(&folder, "/none/../m", &[]));
+    let bundle = bundle.config(|config| config["linux"]["maskedPaths"] = json!(["/m/inside"]));
+    assert_eq!(bundle.stat("/m/inside")["type"], "character device");
+    // A file goes to where one is, whatever slashes follow.
+    let (bundle, folder) = with_folder();
+    let bundle =
+        bundle.file("/etc/there", "").mount(bind(&format!("{folder}/inside"), "/etc/there/", &[]));
+    assert_eq!(bundle.stat("/etc/there")["content"], "content");
+}
+
+fn destination_may_begin_with_the_root() {
+    let (bundle, folder) = with_folder();
+    let root = bundle.rootfs().to_str().unwrap().to_owned();
+    let bundle = bundle.mount(bind(&folder, &format!("{root}/a/m"), &[]));
+    let seen = bundle.probe(&["stat", "/a/m", &root]);
+    assert_eq!(seen[0]["content"], json!(["inside"]));
+    assert_eq!(seen[1]["error"], "ENOENT");
+    // Nor is one that only looks like it.
+    let (bundle, folder) = with_folder();
+    let beside = format!("{}-beside", bundle.rootfs().to_str().unwrap());
+    assert_eq!(
+        bundle.mount(bind(&folder, &beside, &[])).stat(&beside)["content"],
+        json!(["inside"])
+    );
+    let (bundle, folder) = with_folder();
+    let root = bundle.rootfs().to_str().unwrap().to_owned();
+    bundle.mount(bind(&folder, &root, &[])).refused("is the root itself");
+}
+
+/// Docker looks for these words, and says then what may be wrong.
+fn directory_and_file_do_not_go_onto_each_other() {
+    let words = "attaching: not a directory";
+    let base = || {
+        let (bundle, folder) = with_folder();
+        let bundle = bundle.file("/file", "").file("/dir/x", "");
+        symlink("/file", bundle.rootfs().join("link")).unwrap();
+        (bundle, folder.clone(), format!("{folder}/inside"))
+    };
+    for (from, to, options) in [
+        (0, "/file", &[][..]),
+        (0, "/link", &["ro"]),
+        (0, "/file", &["private"]),
+        (1, "/dir", &[]),
+        (1, "/dir", &["ro", "nosuid"]),
+    ] {
+        let (bundle, folder, file) = base();
+        bundle.mount(bind(if from == 0 { &folder } else { &file }, to, options)).refused(words);
+    }
+    for options in [&[][..], &["silent"]] {
+        base().0.mount(tmpfs("/file", options)).refused(words);
+    }
+    let (bundle, folder, _) = base();
+    bundle.mount(bind(&folder, "/file/x", &[])).refused("mount point: not a directory");
 }
 
 fn bind_of_a_folder() {
@@ -406,11 +513,179 @@ fn bind_needs_no_type() {
     assert_eq!(bundle.mount(mount).stat("/m")["content"], json!(["inside"]));
 }
 
-fn bind_ignores_file_system_options() {
+/// A misspelt `ro` must not leave the volume writable.
+fn bind_with_an_option_that_nobody_knows_is_refused() {
+    for option in [
+        "readonly",
+        "RO",
+        "ro ",
+        "ro,nosuid",
+        "noexe",
+        "rro ",
+        "size=4k",
+        "mode=0700",
+        "context=\"a:b:c\"",
+        "idmap=x",
+    ] {
+        let (bundle, folder) = with_folder();
+        bundle.mount(bind(&folder, "/m", &[option])).refused("/m: option \\\"");
+        let (bundle, folder) = with_folder();
+        let again = json!({ "destination": "/m", "options": ["remount", "bind", option] });
+        bundle.mount(bind(&folder, "/m", &[])).mount(again).refused("is not known");
+    }
+    Bundle::new()
+        .config(|config| {
+            let mounts = config["mounts"].as_array_mut().unwrap();
+            let cgroup = mounts.iter_mut().find(|it| it["type"] == "cgroup");
+            if let Some(cgroup) = cgroup {
+                cgroup["options"] = json!(["readonly"]);
+            } else {
+                mounts.push(
+                    json!({ "destination": "/c", "type": "cgroup", "options": ["readonly"] }),
+                );
+            }
+        })
+        .refused("is not known for a cgroup mount");
+    let known = ["sync", "dirsync", "iversion", "nofail", "_netdev", "x-a", "comment=x", "user"];
+    for option in known {
+        let (bundle, folder) = with_folder();
+        let seen = bundle.mount(bind(&folder, "/m", &[option])).stat("/m");
+        assert_eq!(seen["content"], json!(["inside"]), "{option}");
+    }
+}
+
+fn links_are_kept_where_a_bind_says_so() {
+    for user in [false, true] {
+        let bundle = || {
+            let (bundle, folder) = with_folder();
+            let file = format!("{folder}/inside");
+            symlink("inside", format!("{folder}/link")).unwrap();
+            let bundle = bundle.file("/old", "old").file("/there/file", "");
+            symlink("old", bundle.rootfs().join("link")).unwrap();
+            symlink("/there", bundle.rootfs().join("to")).unwrap();
+            symlink("/old", bundle.rootfs().join("there/link")).unwrap();
+            (if user { in_user_namespace(bundle) } else { bundle }, folder, file)
+        };
+        for destination in ["/link", "/to/link"] {
+            let (bundle, _, file) = bundle();
+            let bundle = bundle.mount(bind(&file, destination, &["dest-nofollow"]));
+            let seen = bundle.probe(&["stat", destination, "/old"]);
+            assert_eq!(
+                (&seen[0]["type"], &seen[0]["content"]),
+                (&json!("file"), &json!("content"))
+            );
+            assert_eq!(seen[1]["content"], "old", "{destination}");
+        }
+        let (bundle, _, file) = bundle();
+        let bundle = bundle.mount(bind(&file, "/link", &[]));
+        assert_eq!(bundle.stat("/old")["content"], "content", "a link is followed otherwise");
+    }
     let (bundle, folder) = with_folder();
-    let seen = bundle.mount(bind(&folder, "/m", &["mode=0700", "size=1m", "ro"])).stat("/m");
-    assert_eq!(seen["content"], json!(["inside"]));
-    assert_eq!(seen["writable"], "EROFS");
+    symlink("inside", format!("{folder}/link")).unwrap();
+    for user in [false, true] {
+        let again = Bundle::new().writable().file("/to", "");
+        let again = if user { in_user_namespace(again) } else { again };
+        let seen =
+            again.mount(bind(&format!("{folder}/link"), "/to", &["src-nofollow"])).stat("/to");
+        assert_eq!((&seen["type"], &seen["link"]), (&json!("link"), &json!("inside")), "{user}");
+    }
+    drop(bundle);
+}
+
+fn link_is_copied_where_a_bind_says_so() {
+    let copy = |bundle: Bundle, destination: &str| {
+        let link = bundle.folder().join("copied");
+        symlink("/etc/some where", &link).unwrap();
+        let link = link.to_str().unwrap().to_owned();
+        bundle.mount(bind(&link, destination, &["copy-symlink"]))
+    };
+    for destination in ["/new", "/a/b/new", "/dev/new"] {
+        let seen = copy(Bundle::new().writable(), destination).stat(destination);
+        assert_eq!(seen["link"], "/etc/some where", "{destination}");
+    }
+    let same = Bundle::new().writable();
+    symlink("/etc/some where", same.rootfs().join("new")).unwrap();
+    assert_eq!(copy(same, "/new").stat("/new")["link"], "/etc/some where");
+    let other = Bundle::new().writable();
+    symlink("/etc", other.rootfs().join("new")).unwrap();
+    copy(other, "/new").refused("file exists");
+    copy(Bundle::new().writable().file("/new", ""), "/new").refused("file exists");
+    // What is no link is bound.
+    let (bundle, folder) = with_folder();
+    let seen = bundle.mount(bind(&folder, "/m", &["copy-symlink", "ro"])).stat("/m");
+    assert_eq!((&seen["content"], &seen["writable"]), (&json!(["inside"]), &json!("EROFS")));
+}
+
+fn options_for_links_are_of_binds_only() {
+    for option in ["src-nofollow", "dest-nofollow", "copy-symlink"] {
+        Bundle::new().writable().mount(tmpfs("/m", &[option])).refused("are for bind mounts");
+    }
+}
+
+fn rbind_is_not_taken_back_by_bind() {
+    for options in [["rbind", "bind"], ["bind", "rbind"]] {
+        let mount = json!({ "destination": "/hostdev", "source": "/dev", "options": options });
+        let seen = Bundle::new().writable().mount(mount).report();
+        assert_eq!(mount_on(&seen, "/hostdev/pts")["type"], "devpts", "{options:?}");
+    }
+}
+
+/// The table is what runc 1.1 leaves, which is what the kernel makes of these flags of mount(2).
+fn access_times_are_what_mount_2_makes_of_their_options() {
+    // The source's, those of a bind of it, and what is seen then.
+    let cases: [(&[&str], &[&str], &[&str]); 30] = [
+        (&[], &["norelatime"], &["relatime"]),
+        (&[], &["rnorelatime"], &["relatime"]),
+        (&[], &["relatime", "norelatime"], &["relatime"]),
+        (&[], &["strictatime"], &[]),
+        (&[], &["rstrictatime"], &[]),
+        (&[], &["strictatime", "nostrictatime"], &["relatime"]),
+        (&[], &["strictatime", "norelatime"], &[]),
+        (&[], &["nostrictatime"], &["relatime"]),
+        (&[], &["noatime", "nostrictatime"], &["noatime"]),
+        (&[], &["noatime", "norelatime"], &["noatime"]),
+        (&[], &["noatime", "atime"], &["relatime"]),
+        (&[], &["atime"], &["relatime"]),
+        (&[], &["rnoatime"], &["noatime"]),
+        (&[], &["nodiratime"], &["nodiratime", "relatime"]),
+        (&[], &["nodiratime", "diratime"], &["relatime"]),
+        (&[], &["nosymfollow"], &["relatime", "nosymfollow"]),
+        (&[], &["nosymfollow", "symfollow"], &["relatime"]),
+        (&["noatime"], &["atime"], &["noatime"]),
+        (&["noatime"], &["norelatime"], &["noatime"]),
+        (&["noatime"], &["rnorelatime"], &["noatime"]),
+        (&["noatime"], &["nostrictatime"], &["noatime"]),
+        (&["noatime"], &["relatime"], &["relatime"]),
+        (&["noatime"], &["diratime", "rrelatime"], &["relatime"]),
+        (&["nodiratime"], &["diratime"], &["nodiratime", "relatime"]),
+        (&["nodiratime"], &["rdiratime"], &["relatime"]),
+        (&["nodiratime"], &["norelatime"], &["nodiratime", "relatime"]),
+        (&["strictatime"], &["norelatime"], &[]),
+        (&["strictatime"], &["nostrictatime"], &[]),
+        (&["strictatime"], &["atime"], &[]),
+        (&["strictatime"], &["rrelatime"], &["relatime"]),
+    ];
+    let mut bundle = Bundle::new().writable();
+    let source = bundle.rootfs().to_str().unwrap().to_owned();
+    for (index, (on, options, _)) in cases.iter().enumerate() {
+        let (from, new) = (format!("/from/{index}"), format!("/new/{index}"));
+        bundle = bundle
+            .mount(tmpfs(&from, on))
+            .mount(bind(&format!("{source}{from}"), &format!("/to/{index}"), options))
+            .mount(tmpfs(&new, options));
+    }
+    let seen = bundle.report();
+    let times = ["noatime", "relatime", "nodiratime", "nosymfollow"];
+    for (index, (on, options, expected)) in cases.into_iter().enumerate() {
+        let points = [format!("/to/{index}"), format!("/new/{index}")];
+        for point in &points[..if on.is_empty() { 2 } else { 1 }] {
+            let found = &mount_on(&seen, point)["options"];
+            for time in times {
+                let what = format!("{time} of {options:?} on {on:?} at {point}: {found}");
+                assert_eq!(has(found, time), expected.contains(&time), "{what}");
+            }
+        }
+    }
 }
 
 fn bind_without_its_source_is_refused() {
@@ -558,7 +833,7 @@ fn recursive_options_are_cleared_by_their_opposites() {
         ("nosymfollow", "rsymfollow", ""),
         ("noatime", "rrelatime", "relatime"),
         ("strictatime", "rnostrictatime", "relatime"),
-        ("relatime", "rnorelatime", ""),
+        ("strictatime", "rnorelatime", ""),
         ("relatime", "rstrictatime", ""),
     ];
     in_parallel(cases, |(on, off, instead)| {
@@ -681,6 +956,50 @@ fn tmpfs_keeps_the_mode_of_its_mount_point() {
     fs::create_dir(&point).unwrap();
     fs::set_permissions(&point, fs::Permissions::from_mode(0o741)).unwrap();
     assert_eq!(bundle.mount(tmpfs("/m", &[])).stat("/m")["mode"], 0o741);
+}
+
+/// As the kernel has it where nothing lends its mode: anyone may write there.
+fn tmpfs_on_a_new_mount_point_is_for_all() {
+    let ways: [(&str, &[&str]); 9] = [
+        ("/new", &[]),
+        ("/new", &["tmpcopyup"]),
+        ("/new", &["silent"]),
+        ("/new", &["ro"]),
+        ("/a/b/new", &[]),
+        ("/dangling", &[]),
+        ("/dev/new", &[]),
+        ("/volume/a/new", &[]),
+        ("/new", &["idmap"]),
+    ];
+    in_parallel(ways, |(destination, options)| {
+        for user in [false, true] {
+            let (bundle, folder) = with_folder();
+            let id = if user { 100_000 } else { 0 };
+            let bundle = bundle.file("/volume/x", "a mount point");
+            symlink("gone/new", bundle.rootfs().join("dangling")).unwrap();
+            for path in [&bundle.rootfs(), Path::new(&folder)] {
+                chown(path, Some(id), Some(id)).unwrap();
+            }
+            let mut mount = tmpfs(destination, options);
+            if options == ["idmap"] {
+                needs_kernel(6, 3, "map the ids of a tmpfs");
+                mount["uidMappings"] = mapping();
+                mount["gidMappings"] = mapping();
+            }
+            let bundle = bundle.mount(bind(&folder, "/volume", &[])).mount(mount);
+            let bundle = if user { in_user_namespace(bundle) } else { bundle };
+            let path = format!("{destination}/.");
+            assert_eq!(bundle.stat(&path)["mode"], 0o1777, "{destination} {options:?} {user}");
+        }
+    });
+    let container = Container::running(Bundle::new().writable());
+    let list = container.bundle().folder().join("list");
+    let added = json!([tmpfs("/x/new", &[]), tmpfs("/x/own", &["mode=711"])]);
+    fs::write(&list, added.to_string()).unwrap();
+    let list = list.to_str().unwrap();
+    let _ = run(container.command(&["mounts", "add", container.id(), list])).succeeded();
+    let seen = container.exec(&[], &["/bin/probe", "stat", "/x/new", "/x/own"]).succeeded().json();
+    assert_eq!((&seen[0]["mode"], &seen[1]["mode"]), (&json!(0o1777), &json!(0o711)));
 }
 
 fn tmpcopyup_copies() {
@@ -1187,6 +1506,17 @@ fn no_pivot() {
     let output = container.call("run", &["--no-pivot"]).succeeded();
     let names: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(names, json!(["bin", "dev", "etc", "proc", "root", "sys", "tmp"]));
+}
+
+fn no_pivot_hides_a_proc_below_any_path() {
+    let container = Container::new(Bundle::new().probing(&["list", "/"]));
+    let proc = container.bundle().folder().join("a b\\c").join("proc");
+    let script = "mkdir -p \"$0\" && mount -t proc proc \"$0\" && exec \"$@\"";
+    let runtime = container.command_for("run", &["--no-pivot"]);
+    let mut command = Command::new(needs_program("unshare"));
+    command.args(["--mount", "--propagation", "private", "/bin/sh", "-c", script]).arg(&proc);
+    command.arg(runtime.get_program()).args(runtime.get_args());
+    let _ = run(command).succeeded();
 }
 
 fn sysctl_is_set() {
