@@ -15,6 +15,7 @@ mod validate;
 
 pub use error::{Error, Position};
 pub use template::template;
+pub use validate::sysctl_namespace;
 
 use config::Config;
 use document::{Document, at};
