@@ -2,6 +2,7 @@
 //! a program of the host's is started with.
 
 use crate::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use std::ffi::{CStr, CString};
 use std::io;
@@ -123,20 +124,23 @@ pub fn lead_session(command: &mut Command) {
 /// (`PR_SET_PDEATHSIG(2const)`), but not what that starts in turn.
 ///
 /// Starting it fails with `ESRCH` if this process has ended before that was arranged.
-pub fn die_with_us(command: &mut Command) {
-    let us = nix::unistd::getpid();
+pub fn die_with_us(command: &mut Command) -> io::Result<()> {
+    // A number would not do: the program may be in a pid namespace that this process is not in.
+    let us = crate::process::pidfd_open(nix::unistd::getpid().as_raw())?;
     let ask = move || {
         // SAFETY: the call takes numbers only.
         if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
             return Err(io::Error::last_os_error());
         }
         // Whoever is our parent by now is another process, whose end is no matter.
-        if nix::unistd::getppid() != us {
-            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        match poll(&mut [PollFd::new(us.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+            Err(errno) => Err(errno.into()),
         }
-        Ok(())
     };
     // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: two system
     // calls, and an error that is made of its number.
     unsafe { command.pre_exec(ask) };
+    Ok(())
 }
