@@ -268,8 +268,9 @@ pub const COMMANDS: &[Command] = &[
         plain_after: None,
         input: None,
         about: "send a signal to a container's init",
-        details: "SIGNAL is a number, or a name with or without SIG (default: TERM). Where the pid \
-            namespace is\nnot the container's own, KILL goes to all of its processes.",
+        details: "SIGNAL is a number, or a name with or without SIG (default: TERM); 0 only asks \
+            whether it lives.\nWhere the pid namespace is not the container's own, KILL goes to all of \
+            its processes.",
         flags: &[
             flag("all", "a", "", "to all processes; a stopped container is no error then"),
             REGEX,

@@ -1,4 +1,4 @@
-//! `NOTIFY_SOCKET` (sd_notify(3)): that a container's program is ready reaches the service manager
+//! `NOTIFY_SOCKET` (`sd_notify(3)`): that a container's program is ready reaches the service manager
 //! which has started rind as a service that tells so.
 //!
 //! The container gets a socket of its own, in a folder of the state that is bound to /run/notify, and
@@ -123,7 +123,7 @@ impl Listener {
     }
 
     /// Whether one of the messages that have come says so. Descriptors that come along are closed,
-    /// which is the answer to who waits for that (sd_notify_barrier(3)).
+    /// which is the answer to who waits for that (`sd_notify_barrier(3)`).
     pub fn is_ready(&self) -> sys::Result<bool> {
         let mut buffer = [0; 4096];
         for _ in 0..AT_ONCE {

@@ -270,7 +270,8 @@ fn it_works_in_a_user_namespace() {
         config["process"]["user"] = serde_json::json!({ "uid": 7, "gid": 7 });
     });
     let manager = Manager::at(&bundle);
-    // So that there is a place that it may make the folder at.
+    // Its root may not make one.
+    fs::create_dir(bundle.rootfs().join("run")).unwrap();
     let run = serde_json::json!({ "destination": "/run", "type": "tmpfs", "source": "tmpfs" });
     let container = telling(bundle.mount(run), &["READY=1"]);
     let running = command::spawn(manager.has(container.command_for("run", &[])));
