@@ -55,113 +55,119 @@ fn printed(words: &[&str]) -> String {
     run(rind(words)).succeeded().stdout
 }
 
-/// As measured of runc 1.1.5, command by command.
+/// As measured of runc 1.1.5, command by command; what begins with `@` stands for what a test has.
+const STATUSES: &[(i32, &[&str])] = &[
+    (0, &[]),
+    (0, &["--version"]),
+    (0, &["help"]),
+    (3, &["nonsense"]),
+    (3, &["help", "nonsense"]),
+    (1, &["--nonsense", "list"]),
+    (1, &["--log-format", "xml", "list"]),
+    (1, &["--log", "/proc/none/log", "exec", "@RUNNING", "/bin/probe"]),
+    (1, &["list", "--format", "xml"]),
+    (1, &["list", "word"]),
+    (1, &["spec", "word"]),
+    (1, &["spec", "--bundle", "@BUNDLE"]),
+    (1, &["create", "--bundle", "/proc/none", "new-one"]),
+    (1, &["create", "--bundle", "@NOPE", "new-one"]),
+    (1, &["create", "--bundle", "@BAD", "new-one"]),
+    (1, &["create", "--bundle", "@BUNDLE", "@RUNNING"]),
+    (1, &["create", "--bundle", "@BUNDLE", "a/b"]),
+    (1, &["create", "--bundle", "@BUNDLE", ""]),
+    (1, &["create", "--bundle", "@BUNDLE", "--preserve-fds", "x", "new-one"]),
+    (1, &["run", "--bundle", "/proc/none", "new-one"]),
+    (1, &["run", "--bundle", "@NOPE", "new-one"]),
+    (1, &["run", "--bundle", "@BAD", "new-one"]),
+    (1, &["run", "--bundle", "@BUNDLE", "@RUNNING"]),
+    (1, &["run", "--bundle", "@BUNDLE", "a/b"]),
+    (1, &["run", "--bundle", "@BUNDLE", ""]),
+    (1, &["run", "--bundle", "@BUNDLE", "--preserve-fds", "x", "new-one"]),
+    (1, &["run", "--bundle", "@BUNDLE", "--console-socket", "/proc/none", "--detach", "new-one"]),
+    (1, &["run", "--detach", "--bundle", "/proc/none", "new-one"]),
+    (1, &["run", "--detach", "--bundle", "@NOPE", "new-one"]),
+    (1, &["run", "--detach", "--bundle", "@BAD", "new-one"]),
+    (1, &["run", "--detach", "--bundle", "@BUNDLE", "@RUNNING"]),
+    (1, &["restore", "--bundle", "/proc/none", "new-one"]),
+    (1, &["restore", "--bundle", "@BUNDLE", "--image-path", "/proc/none", "new-one"]),
+    (255, &["exec", "unknown", "true"]),
+    (255, &["exec", "--detach", "unknown", "true"]),
+    (255, &["exec", "@RUNNING"]),
+    (255, &["exec", "@RUNNING", "nope"]),
+    (255, &["exec", "--detach", "@RUNNING", "nope"]),
+    (255, &["exec", "@RUNNING", "/etc"]),
+    (255, &["exec", "--cwd", "/nope", "@RUNNING", "/bin/probe", "exit", "0"]),
+    (255, &["exec", "--user", "nobody", "@RUNNING", "/bin/probe", "exit", "0"]),
+    (255, &["exec", "--process", "/proc/none", "@RUNNING"]),
+    (255, &["exec", "--detach", "--tty", "@RUNNING", "/bin/probe", "exit", "0"]),
+    (255, &["exec", "@STOPPED", "/bin/probe", "exit", "0"]),
+    (255, &["exec", "--detach", "@STOPPED", "/bin/probe", "exit", "0"]),
+    (1, &["exec", "--preserve-fds", "x", "@RUNNING", "/bin/probe", "exit", "0"]),
+    (1, &["exec", "--nonsense", "@RUNNING", "/bin/probe"]),
+    (1, &["exec"]),
+    (4, &["exec", "@RUNNING", "/bin/probe", "exit", "4"]),
+    (1, &["start", "unknown"]),
+    (1, &["start", "@RUNNING"]),
+    (1, &["start", "@STOPPED"]),
+    (1, &["state", "unknown"]),
+    (1, &["state", "a/b"]),
+    (1, &["kill", "unknown"]),
+    (1, &["kill", "--all", "unknown"]),
+    (1, &["kill", "@RUNNING", "FOO"]),
+    (1, &["kill", "@RUNNING", "65"]),
+    (0, &["kill", "@RUNNING", "0"]),
+    (1, &["kill", "@STOPPED", "KILL"]),
+    (1, &["kill", "@STOPPED", "0"]),
+    (0, &["kill", "--all", "@STOPPED", "KILL"]),
+    (1, &["delete", "unknown"]),
+    (0, &["delete", "--force", "unknown"]),
+    (1, &["delete", "@RUNNING"]),
+    (1, &["ps", "unknown"]),
+    (1, &["ps", "--format", "xml", "@RUNNING"]),
+    (1, &["ps", "@RUNNING", "--nonsense"]),
+    (1, &["ps", "@RUNNING", "-o", "comm"]),
+    (1, &["pause", "unknown"]),
+    (1, &["pause", "@STOPPED"]),
+    (1, &["resume", "unknown"]),
+    (1, &["resume", "@RUNNING"]),
+    (1, &["update", "unknown"]),
+    (1, &["update", "--memory", "nonsense", "@RUNNING"]),
+    (1, &["update", "--resources", "/proc/none", "@RUNNING"]),
+    (1, &["events", "unknown"]),
+    (1, &["events", "--stats", "@STOPPED"]),
+    (1, &["events", "--interval", "nonsense", "@RUNNING"]),
+    (1, &["checkpoint", "unknown"]),
+    (1, &["checkpoint", "@CREATED"]),
+];
+
 fn statuses_are_those_of_runc() {
     let running = Container::running(Bundle::new());
     let created = Container::created(Bundle::new());
     let stopped = Container::running(Bundle::new());
     stopped.stop();
-    let bundle = running.bundle().path();
-    let bundle = bundle.to_str().unwrap();
     let nope = Bundle::new().args(&["nope"]);
-    let nope = nope.path().to_str().unwrap().to_owned();
     let bad = Bundle::new().config(|config| config["process"]["cwd"] = json!("relative"));
-    let bad = bad.path().to_str().unwrap().to_owned();
-    let (run_id, new_id) = (running.id(), "new-one");
-    let (made, over) = (created.id(), stopped.id());
-    let cases: &[(i32, &[&str])] = &[
-        (0, &[]),
-        (0, &["--version"]),
-        (0, &["help"]),
-        (3, &["nonsense"]),
-        (3, &["help", "nonsense"]),
-        (1, &["--nonsense", "list"]),
-        (1, &["--log-format", "xml", "list"]),
-        (1, &["--log", "/proc/none/log", "exec", run_id, "/bin/probe"]),
-        (1, &["list", "--format", "xml"]),
-        (1, &["list", "word"]),
-        (1, &["spec", "word"]),
-        (1, &["spec", "--bundle", bundle]),
-        (1, &["create", "--bundle", "/proc/none", new_id]),
-        (1, &["create", "--bundle", &nope, new_id]),
-        (1, &["create", "--bundle", &bad, new_id]),
-        (1, &["create", "--bundle", bundle, run_id]),
-        (1, &["create", "--bundle", bundle, "a/b"]),
-        (1, &["create", "--bundle", bundle, ""]),
-        (1, &["create", "--bundle", bundle, "--preserve-fds", "x", new_id]),
-        (1, &["run", "--bundle", "/proc/none", new_id]),
-        (1, &["run", "--bundle", &nope, new_id]),
-        (1, &["run", "--bundle", &bad, new_id]),
-        (1, &["run", "--bundle", bundle, run_id]),
-        (1, &["run", "--bundle", bundle, "a/b"]),
-        (1, &["run", "--bundle", bundle, ""]),
-        (1, &["run", "--bundle", bundle, "--preserve-fds", "x", new_id]),
-        (1, &["run", "--bundle", bundle, "--console-socket", "/proc/none", "--detach", new_id]),
-        (1, &["run", "--detach", "--bundle", "/proc/none", new_id]),
-        (1, &["run", "--detach", "--bundle", &nope, new_id]),
-        (1, &["run", "--detach", "--bundle", &bad, new_id]),
-        (1, &["run", "--detach", "--bundle", bundle, run_id]),
-        (1, &["restore", "--bundle", "/proc/none", new_id]),
-        (1, &["restore", "--bundle", bundle, "--image-path", "/proc/none", new_id]),
-        (255, &["exec", "unknown", "true"]),
-        (255, &["exec", "--detach", "unknown", "true"]),
-        (255, &["exec", run_id]),
-        (255, &["exec", run_id, "nope"]),
-        (255, &["exec", "--detach", run_id, "nope"]),
-        (255, &["exec", run_id, "/etc"]),
-        (255, &["exec", "--cwd", "/nope", run_id, "/bin/probe", "exit", "0"]),
-        (255, &["exec", "--user", "nobody", run_id, "/bin/probe", "exit", "0"]),
-        (255, &["exec", "--process", "/proc/none", run_id]),
-        (255, &["exec", "--detach", "--tty", run_id, "/bin/probe", "exit", "0"]),
-        (255, &["exec", over, "/bin/probe", "exit", "0"]),
-        (255, &["exec", "--detach", over, "/bin/probe", "exit", "0"]),
-        (1, &["exec", "--preserve-fds", "x", run_id, "/bin/probe", "exit", "0"]),
-        (1, &["exec", "--nonsense", run_id, "/bin/probe"]),
-        (1, &["exec"]),
-        (4, &["exec", run_id, "/bin/probe", "exit", "4"]),
-        (1, &["start", "unknown"]),
-        (1, &["start", run_id]),
-        (1, &["start", over]),
-        (1, &["state", "unknown"]),
-        (1, &["state", "a/b"]),
-        (1, &["kill", "unknown"]),
-        (1, &["kill", "--all", "unknown"]),
-        (1, &["kill", run_id, "FOO"]),
-        (1, &["kill", run_id, "65"]),
-        (0, &["kill", run_id, "0"]),
-        (1, &["kill", over, "KILL"]),
-        (1, &["kill", over, "0"]),
-        (0, &["kill", "--all", over, "KILL"]),
-        (1, &["delete", "unknown"]),
-        (0, &["delete", "--force", "unknown"]),
-        (1, &["delete", run_id]),
-        (1, &["ps", "unknown"]),
-        (1, &["ps", "--format", "xml", run_id]),
-        (1, &["ps", run_id, "--nonsense"]),
-        (1, &["ps", run_id, "-o", "comm"]),
-        (1, &["pause", "unknown"]),
-        (1, &["pause", over]),
-        (1, &["resume", "unknown"]),
-        (1, &["resume", run_id]),
-        (1, &["update", "unknown"]),
-        (1, &["update", "--memory", "nonsense", run_id]),
-        (1, &["update", "--resources", "/proc/none", run_id]),
-        (1, &["events", "unknown"]),
-        (1, &["events", "--stats", over]),
-        (1, &["events", "--interval", "nonsense", run_id]),
-        (1, &["checkpoint", "unknown"]),
-        (1, &["checkpoint", made]),
-    ];
-    for (status, words) in cases {
+    let [bundle, nope, bad] = [running.bundle(), &nope, &bad].map(Bundle::path);
+    let [bundle, nope, bad] = [&bundle, &nope, &bad].map(|path| path.to_str().unwrap());
+    for (status, words) in STATUSES {
+        let mut root = running.root();
+        let words = words.iter().map(|word| match *word {
+            "@BUNDLE" => bundle,
+            "@NOPE" => nope,
+            "@BAD" => bad,
+            "@RUNNING" => running.id(),
+            "@CREATED" => created.id(),
+            "@STOPPED" => stopped.id(),
+            word => word,
+        });
+        let words: Vec<&str> = words.collect();
+        for other in [&created, &stopped] {
+            if words.contains(&other.id()) {
+                root = other.root();
+            }
+        }
         let mut command = rind(&["--root"]);
-        let root = if words.contains(&made) {
-            created.root()
-        } else if words.contains(&over) {
-            stopped.root()
-        } else {
-            running.root()
-        };
-        command.arg(root).args(*words);
+        command.arg(root).args(words);
         let output = run(command);
         assert_eq!(output.code, *status, "{output:#?}");
     }

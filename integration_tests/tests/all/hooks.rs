@@ -312,16 +312,12 @@ fn working_directory_is_the_bundle() {
 /// One of the container's namespaces starts in its root, which may still be below another: by a path
 /// from there it finds what the image has, and what is mounted on that.
 fn working_directory_in_the_container_is_its_root() {
-    let pids = |bundle: Bundle| {
-        let peer = Container::running(Bundle::new());
-        let path = format!("/proc/{}/ns/pid", peer.pid());
-        (bundle.namespace("pid", Some(&path)), Some(peer))
-    };
-    let joining: [fn(Bundle) -> (Bundle, Option<Container>); 2] = [|bundle| (bundle, None), pids];
-    for join in joining {
+    let peer = Container::running(Bundle::new());
+    let pids = format!("/proc/{}/ns/pid", peer.pid());
+    for path in [None, Some(pids.as_str())] {
         let shows = "pwd; echo bin/p*; head -n 1 proc/self/status";
         let (bundle, log) = logging(&["createContainer"], shows);
-        let (bundle, _peer) = join(bundle);
+        let bundle = bundle.namespace("pid", path);
         let container = live(bundle);
         let root = container.bundle().rootfs();
         let wanted = [root.to_str().unwrap(), "bin/probe", "Name:\thead"];

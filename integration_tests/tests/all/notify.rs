@@ -1,5 +1,5 @@
-//! NOTIFY_SOCKET: that a container's program is ready reaches the service manager, and nothing else
-//! does.
+//! `NOTIFY_SOCKET`: that a container's program is ready reaches the service manager, and nothing
+//! else does.
 
 use integration_tests::command::{self, Running, readable};
 use integration_tests::host::wait_for;
@@ -127,7 +127,7 @@ fn run_detached_waits_until_it_is_ready() {
     assert_eq!(manager.next(), format!("MAINPID={pid}\n"));
     // What comes with the last message is open until it is taken.
     assert!(!readable(
-        &sys::process::pidfd_open(running.pid()).unwrap(),
+        sys::process::pidfd_open(running.pid()).unwrap(),
         Duration::from_millis(100)
     ));
     assert_eq!(manager.next(), "BARRIER=1");
