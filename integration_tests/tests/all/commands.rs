@@ -90,6 +90,7 @@ const STATUSES: &[(i32, &[&str])] = &[
     (1, &["run", "--detach", "--bundle", "@BUNDLE", "@RUNNING"]),
     (1, &["restore", "--bundle", "/proc/none", "new-one"]),
     (1, &["restore", "--bundle", "@BUNDLE", "--image-path", "/proc/none", "new-one"]),
+    (0, &["exec", "--cap", "NOPE", "@RUNNING", "/bin/probe", "exit", "0"]),
     (255, &["exec", "unknown", "true"]),
     (255, &["exec", "--detach", "unknown", "true"]),
     (255, &["exec", "@RUNNING"]),
