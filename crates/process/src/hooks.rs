@@ -132,7 +132,8 @@ fn start(hook: &Hook, surroundings: &Surroundings, output: OwnedFd) -> Result<Ch
     }
     sys::exec::lead_session(&mut command);
     // If we are killed, nobody is left to mind its time, nor what it does to the container.
-    sys::exec::die_with_us(&mut command);
+    let bound = sys::exec::die_with_us(&mut command);
+    bound.map_err(cannot("having it end with the runtime"))?;
     let started = sys::exec::spawn(&mut command);
     started.map_err(cannot(&format!("starting {}", hook.path().display())))
 }

@@ -16,7 +16,7 @@ use sys::credentials::Id;
 use sys::fs::Scratch;
 use sys::nix::sched::{CloneFlags, unshare};
 use sys::nix::sys::stat::{Mode, umask};
-use sys::nix::unistd::{getpid, sethostname};
+use sys::nix::unistd::{fchdir, getpid, sethostname};
 use sys::{Errno, process};
 
 /// Carries the plan out; does not come back.
@@ -123,6 +123,9 @@ fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Buil
         expect(channel, Kind::Continue)?;
         if !plan.hooks.create.is_empty() {
             let ours = umask(callers);
+            // They look for what the container will have, by paths from there. So runc has it, and
+            // the specification nothing.
+            fchdir(built.root()).during(Stage::CreateContainerHook)?;
             run_hooks(plan, &plan.hooks.create, Stage::CreateContainerHook, pid)?;
             umask(ours);
         }
@@ -172,8 +175,8 @@ fn run_hooks(
         let state = (plan.inputs.hook_state)(pid, "created");
         let surroundings = hooks::Surroundings {
             state: &state,
-            // A startContainer hook is in the container, which has no bundle directory.
-            directory: create.then_some(plan.inputs.bundle.as_path()),
+            // The container's root: the one that is to be, or the one that it is in.
+            directory: None,
             // What the image sets must not steer a program whose path is the host's.
             environment: if create { &[] } else { environment.as_deref().unwrap_or_default() },
             // No file of the host's is left to a program of the container's.

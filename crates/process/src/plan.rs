@@ -12,7 +12,6 @@ use rootfs::{CgroupView, Layout};
 use seccomp::Filter;
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use sys::exec::Signals;
 use sys::nix::sched::CloneFlags;
 use sys::schedule::Attributes;
@@ -22,8 +21,6 @@ pub type HookState = Box<dyn Fn(i32, &str) -> Vec<u8>>;
 
 /// What a plan is made from, beside the config.
 pub struct Inputs {
-    /// The absolute bundle directory.
-    pub bundle: PathBuf,
     /// What the container sees below its root.
     pub layout: Layout,
     /// What it makes and joins.
@@ -48,7 +45,7 @@ pub fn forks_last(namespaces: &Namespaces, makes_procfs: impl FnOnce(&OwnedFd) -
 
 impl fmt::Debug for Inputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inputs").field("bundle", &self.bundle).finish_non_exhaustive()
+        f.debug_struct("Inputs").finish_non_exhaustive()
     }
 }
 

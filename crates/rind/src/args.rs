@@ -4,7 +4,7 @@
 //! `--flag=value`, with one dash or two, before or after the container's id; a switch may have a
 //! value too (`--flag=false`). No library reads a line so (clap takes `-bundle` for five flags).
 
-use crate::commands::{COMMANDS, Command, Flag, GLOBAL_FLAGS};
+use crate::commands::{COMMANDS, COUNT, Command, Flag, GLOBAL_FLAGS};
 use crate::help;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -54,8 +54,23 @@ impl Parsed {
     }
 }
 
-/// Reads a command line, without the program's own name. An error is for the user, in words.
-pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, String> {
+/// What is wrong with a command line.
+#[derive(Debug)]
+pub struct Wrong {
+    /// For the user.
+    pub text: String,
+    /// The exit status: for an unknown command another, as callers know it from runc.
+    pub status: i32,
+}
+
+impl From<String> for Wrong {
+    fn from(text: String) -> Self {
+        Self { text, status: 1 }
+    }
+}
+
+/// Reads a command line, without the program's own name.
+pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Wrong> {
     let words = words.into_iter().map(|word| {
         word.into_string().map_err(|word| format!("argument {} is not UTF-8", word.display()))
     });
@@ -78,7 +93,7 @@ pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Stri
             Some(name) => Ok(Arguments::Help(help::of(find(&name)?))),
         },
         Some("version") => Ok(Arguments::Help(help::version())),
-        Some(name) => read_command(find(name)?, flags, &mut words),
+        Some(name) => Ok(read_command(find(name)?, flags, &mut words)?),
     }
 }
 
@@ -145,7 +160,16 @@ fn read_flag(
             words.next().ok_or_else(|| format!("--{} requires an argument: {what}", flag.name))?
         }
     };
+    check_number(flag, &value)?;
     Ok(Some((flag.name, value)))
+}
+
+/// Refuses what is no number where only one can be: it is wrong with the line, whatever the command.
+fn check_number(flag: &Flag, value: &str) -> Result<(), String> {
+    if flag.value != COUNT || value.parse::<u16>().is_ok() {
+        return Ok(());
+    }
+    Err(format!("--{}: {value:?} is not a number from 0 to {}", flag.name, u16::MAX))
 }
 
 /// Whether a word is a flag, and not an argument; `-` alone is one.
@@ -165,10 +189,11 @@ pub fn find_flag(table: &'static [Flag], name: &str) -> Option<&'static Flag> {
 }
 
 /// The command of this name; an error is for the user.
-pub fn find(name: &str) -> Result<&'static Command, String> {
+pub fn find(name: &str) -> Result<&'static Command, Wrong> {
     COMMANDS.iter().find(|command| command.name == name).ok_or_else(|| {
-        let names = COMMANDS.iter().map(|command| command.name);
-        format!("unknown command {name:?}{}; see rind --help", suggestion(name, names))
+        let suggested = suggestion(name, COMMANDS.iter().map(|command| command.name));
+        let text = format!("unknown command {name:?}{suggested}; see rind --help");
+        Wrong { text, status: 3 }
     })
 }
 
@@ -213,7 +238,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn parse(line: &str) -> Result<Arguments, String> {
+    fn parse(line: &str) -> Result<Arguments, Wrong> {
         read(line.split_whitespace().map(OsString::from))
     }
 
@@ -256,9 +281,11 @@ mod tests {
             ("kill a b c", "requires 1 to 2 argument"),
             ("--nonsense list", "flag provided but not defined: --nonsense"),
             ("create --no-pivot=maybe box", "neither true nor false"),
+            ("exec --preserve-fds -1 box true", "is not a number"),
         ] {
-            let error = parse(line).unwrap_err();
-            assert!(error.contains(text), "{line}: {error}");
+            let Wrong { text: said, status } = parse(line).unwrap_err();
+            assert!(said.contains(text), "{line}: {said}");
+            assert_eq!(status, if line.starts_with("craete") { 3 } else { 1 }, "{line}");
         }
     }
 

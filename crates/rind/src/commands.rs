@@ -57,7 +57,7 @@ pub struct Command {
     /// Whether it puts a process of this program in reach of a container, and so is to run from a
     /// sealed copy.
     pub seals: bool,
-    /// The exit status where it could not be done.
+    /// The exit status where it could not be done, which callers know from runc.
     pub failure: i32,
     /// Does it; gives the exit status.
     pub run: fn(&Parsed, &Log) -> Result<i32, Failure>,
@@ -129,8 +129,14 @@ const PIDFD: Flag =
 pub const PID: Flag = flag("pid-file", "", "FILE", "where to write init's pid");
 const PIVOT: Flag = flag("no-pivot", "", "", "don't use pivot_root: for a root on an initramfs");
 const KEYRING: Flag = flag("no-new-keyring", "", "", "keep the caller's session keyring");
-const PRESERVE: Flag =
-    flag("preserve-fds", "", "N", "pass N more descriptors on, from 3 (after those of LISTEN_FDS)");
+/// What the value of a flag is that counts something.
+pub const COUNT: &str = "N";
+const PRESERVE: Flag = flag(
+    "preserve-fds",
+    "",
+    COUNT,
+    "pass N more descriptors on, from 3 (after those of LISTEN_FDS)",
+);
 
 const JOIN: Flag =
     flag("join", "", "KIND,...=ID", "share namespaces of another container, as net,ipc,pid=web");
@@ -177,7 +183,7 @@ pub const COMMANDS: &[Command] = &[
         input: None,
         about: "create and start a container, and see it to its end",
         details: "Signals are passed on to the program. The exit status is the program's, or 128 and \
-            the\nnumber of the signal that killed it; 255 if it could not be run.",
+            the\nnumber of the signal that killed it; 1 if it could not be run.",
         flags: &[
             BUNDLE,
             CONFIG,
@@ -193,8 +199,7 @@ pub const COMMANDS: &[Command] = &[
             flag("no-subreaper", "", "", "don't take care of the container's orphans"),
         ],
         seals: true,
-        // Of the program's own statuses, the one least likely to be taken for one.
-        failure: 255,
+        failure: 1,
         run,
     },
     Command {
@@ -239,6 +244,7 @@ pub const COMMANDS: &[Command] = &[
             flag("exec-fifo", "", "FIFO", "have the process wait at FIFO before its program"),
         ],
         seals: true,
+        // Of the program's own statuses, the one least likely to be taken for one.
         failure: 255,
         run: exec,
     },
@@ -262,8 +268,9 @@ pub const COMMANDS: &[Command] = &[
         plain_after: None,
         input: None,
         about: "send a signal to a container's init",
-        details: "SIGNAL is a number, or a name with or without SIG (default: TERM). Where the pid \
-            namespace is\nnot the container's own, KILL goes to all of its processes.",
+        details: "SIGNAL is a number, or a name with or without SIG (default: TERM); 0 only asks \
+            whether it lives.\nWhere the pid namespace is not the container's own, KILL goes to all of \
+            its processes.",
         flags: &[
             flag("all", "a", "", "to all processes; a stopped container is no error then"),
             REGEX,
@@ -388,7 +395,7 @@ pub const COMMANDS: &[Command] = &[
             restore.log\nof the work directory.",
         flags: criu::RESTORE,
         seals: false,
-        failure: 255,
+        failure: 1,
         run: criu::restore,
     },
     Command {
@@ -693,7 +700,9 @@ fn process_flags(args: &Parsed) -> Result<ProcessFlags, Failure> {
 }
 
 fn kill(args: &Parsed, log: &Log) -> Result<i32, Failure> {
-    let signal: Signal = args.positional.get(1).map_or("TERM", String::as_str).parse()?;
+    // An empty one is as if it were not there, as callers of runc may have it.
+    let given = args.positional.get(1).filter(|text| !text.is_empty());
+    let signal: Signal = given.map_or("TERM", String::as_str).parse()?;
     let (runtime, all) = (runtime(args, log), args.is_on("all"));
     each(args, &runtime, |id| runtime::kill(&runtime, id, signal, all))
 }
@@ -791,7 +800,7 @@ fn completion(args: &Parsed, log: &Log) -> Result<i32, Failure> {
 fn man(args: &Parsed, _: &Log) -> Result<i32, Failure> {
     let page = match args.positional.first() {
         None => Page(None),
-        Some(name) => Page(Some(args::find(name).map_err(Failure)?)),
+        Some(name) => Page(Some(args::find(name).map_err(|wrong| Failure(wrong.text))?)),
     };
     let Some(folder) = args.path("output") else { return Ok(crate::print(&page.text())) };
     let at = |path: &Path, error| Failure(format!("{}: {}", path.display(), sys::answer(&error)));

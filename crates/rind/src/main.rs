@@ -36,21 +36,23 @@ fn start() -> i32 {
     match args::read(std::env::args_os().skip(1)) {
         Ok(Arguments::Help(text)) => print(&text),
         Ok(Arguments::Command(mut command)) => run(&mut command),
-        Err(usage) => {
-            Log::to_stderr().write(Level::Error, &usage);
-            1
+        Err(wrong) => {
+            Log::to_stderr().write(Level::Error, &wrong.text);
+            wrong.status
         }
     }
 }
 
 /// Runs a command, and reports its error, here and nowhere else.
 fn run(command: &mut args::Parsed) -> i32 {
-    let prepared = commands::prepare(command).and_then(|()| log::open(command));
-    let log = match prepared {
+    let unprepared = commands::prepare(command).err().map(|error| (error, command.entry.failure));
+    // Without its log nothing has been tried, whatever the command.
+    let log = unprepared.map_or_else(|| log::open(command).map_err(|error| (error, 1)), Err);
+    let log = match log {
         Ok(log) => log,
-        Err(Failure(text)) => {
+        Err((Failure(text), status)) => {
             Log::to_stderr().write(Level::Error, &text);
-            return command.entry.failure;
+            return status;
         }
     };
     match (command.entry.run)(command, &log) {

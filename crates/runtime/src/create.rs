@@ -11,7 +11,9 @@ use crate::hooks::{State, run_create_hooks};
 use crate::join::join;
 use crate::record::{CONFIG, EXEC_FIFO, NEW_FIFO, PLANNED_CGROUPS, Record, USUAL_FILES, Updated};
 use crate::terminal::{self, User};
-use crate::{Error, Result, Runtime, delete, listener, network, pidfile, rdt, run, validate};
+use crate::{
+    Error, Result, Runtime, delete, listener, network, notify, pidfile, rdt, run, validate,
+};
 use cgroups::{Place, Systemd};
 use oci_spec::runtime::{Hook, Linux, LinuxResources, Mount, Spec};
 use process::{Child, Cradle, Event, Given, IdMap, Inputs, Namespaces, Plan};
@@ -109,6 +111,8 @@ pub(crate) struct Made {
     pub plan: Plan,
     /// The end of the console socket that a foreground `run` reads the master from.
     pub console: Option<OwnedFd>,
+    /// Where it tells `run` that it is ready, if somebody wants to know.
+    pub listener: Option<notify::Listener>,
 }
 
 impl Made {
@@ -138,9 +142,17 @@ pub(crate) fn make(runtime: &Runtime, options: &CreateOptions, purpose: Purpose)
     let user = if purpose == Purpose::RunForeground { User::Us } else { User::Caller };
     terminal::check(bundle.spec.process().as_ref(), options.console_socket(), user)?;
     runtime.warn_all(&bundle.warnings);
+    let manager = notify::manager(runtime).filter(|_| bundle.spec.process().is_some());
+    if manager.is_some() {
+        notify::announce(runtime, &options.id, &mut bundle.spec)?;
+    }
     let entry = Store::open(&runtime.root, true)?.create(&options.id, CONFIG)?;
-    let making = Making::prepare(runtime, options, purpose, &bundle, &entry);
-    let making = match making.and_then(|making| joined.check().map(|()| making)) {
+    let listener = manager.map_or(Ok(None), |manager| listen(&entry, manager, purpose));
+    let making = listener.and_then(|listener| {
+        let making = Making::prepare(runtime, options, purpose, &bundle, &entry)?;
+        joined.check().map(|()| Making { listener, ..making })
+    });
+    let making = match making {
         Ok(making) => making,
         Err(error) => {
             // There is nothing but the directory yet.
@@ -151,11 +163,26 @@ pub(crate) fn make(runtime: &Runtime, options: &CreateOptions, purpose: Purpose)
     making.carry_out(runtime, entry, &bundle)
 }
 
+/// Has a place where the container can tell that it is ready. Who runs it listens there from now on,
+/// but of a container that waits for `start` that will.
+fn listen(
+    entry: &Entry,
+    manager: notify::Manager,
+    purpose: Purpose,
+) -> Result<Option<notify::Listener>> {
+    notify::make_folder(entry)?;
+    match purpose {
+        Purpose::Create => Ok(None),
+        Purpose::RunDetached | Purpose::RunForeground => notify::Listener::open(entry, manager),
+    }
+}
+
 /// A container that is planned and has nothing on the machine but its directory.
 struct Making {
     plan: Plan,
     record: Record,
     console: Option<OwnedFd>,
+    listener: Option<notify::Listener>,
     extras: Extras,
 }
 
@@ -267,7 +294,6 @@ impl Making {
             keep_groups: requests.keep_groups,
         };
         let inputs = Inputs {
-            bundle: bundle.path.clone(),
             layout,
             namespaces,
             forks_last,
@@ -279,16 +305,16 @@ impl Making {
         };
         let plan = Plan::new(spec, inputs, given, &mut warnings)?;
         runtime.warn_all(&warnings);
-        Ok(Self { plan, record, console: ours, extras })
+        Ok(Self { plan, record, console: ours, listener: None, extras })
     }
 
     /// Makes what is planned.
     fn carry_out(self, runtime: &Runtime, entry: Entry, bundle: &Bundle) -> Result<Made> {
-        let Self { mut plan, record, console, mut extras } = self;
+        let Self { mut plan, record, console, listener, mut extras } = self;
         let mut container = Container { entry, record, init: Identity::default() };
         let mut init = None;
         match bring_up(runtime, &mut plan, &mut extras, &mut container, &mut init, bundle) {
-            Ok(init) => Ok(Made { container, init, plan, console }),
+            Ok(init) => Ok(Made { container, init, plan, console, listener }),
             Err(error) => {
                 undo(runtime, &container, init.as_ref());
                 Err(error)

@@ -177,7 +177,7 @@ fn process_of(source: &ProcessSource, spec: &Spec, warnings: &mut Vec<String>) -
             }
             Ok(process)
         }
-        ProcessSource::Flags(flags) => changed(spec, flags),
+        ProcessSource::Flags(flags) => changed(spec, flags, warnings),
     }
 }
 
@@ -208,7 +208,7 @@ fn inherit(process: &mut Process, own: &Process) {
 }
 
 /// The container's own process, but for what the flags say.
-fn changed(spec: &Spec, flags: &ProcessFlags) -> Result<Process> {
+fn changed(spec: &Spec, flags: &ProcessFlags, warnings: &mut Vec<String>) -> Result<Process> {
     let mut process = spec.process().clone().unwrap_or_default();
     process.set_args(Some(flags.args.clone())).set_terminal(Some(flags.terminal));
     if let Some(cwd) = &flags.cwd {
@@ -229,7 +229,7 @@ fn changed(spec: &Spec, flags: &ProcessFlags) -> Result<Process> {
     user.set_additional_gids(Some(groups));
     if !flags.capabilities.is_empty() {
         let sets = process.capabilities().clone().unwrap_or_default();
-        process.set_capabilities(Some(with_capabilities(sets, &flags.capabilities)?));
+        process.set_capabilities(Some(with_capabilities(sets, &flags.capabilities, warnings)));
     }
     if flags.apparmor.is_some() {
         process.set_apparmor_profile(flags.apparmor.clone());
@@ -244,14 +244,26 @@ fn changed(spec: &Spec, flags: &ProcessFlags) -> Result<Process> {
 }
 
 /// Sets with more capabilities: not the inheritable one, which would reach what the program
-/// executes. What is in that by the config becomes ambient, so that users other than root have it.
-fn with_capabilities(mut sets: LinuxCapabilities, names: &[String]) -> Result<LinuxCapabilities> {
+/// executes. What is in that by the config becomes ambient, so that users other than root have it. One
+/// that is unknown is left out, as of a config.
+fn with_capabilities(
+    mut sets: LinuxCapabilities,
+    names: &[String],
+    warnings: &mut Vec<String>,
+) -> LinuxCapabilities {
     let mut more = Capabilities::new();
+    let mut unknown = Vec::new();
     for name in names {
-        let read = Capability::deserialize(name.as_str().into_deserializer());
-        more.insert(read.map_err(|_: ValueError| {
-            Error::new(format!("--cap: {name:?} is no capability; they are CAP_CHOWN and so on"))
-        })?);
+        match Capability::deserialize(name.as_str().into_deserializer()) {
+            Ok(known) => {
+                more.insert(known);
+            }
+            Err::<_, ValueError>(_) => unknown.push(name.as_str()),
+        }
+    }
+    if !unknown.is_empty() {
+        let names = unknown.join(" ");
+        warnings.push(format!("ignoring unknown or unavailable capabilities: [{names}]"));
     }
     let joined =
         |set: &Option<Capabilities>| Some(set.iter().flatten().chain(&more).copied().collect());
@@ -261,7 +273,7 @@ fn with_capabilities(mut sets: LinuxCapabilities, names: &[String]) -> Result<Li
     let ambient = Some(sets.ambient().iter().flatten().chain(&more).copied().collect());
     sets.set_bounding(bounding).set_effective(effective).set_permitted(permitted);
     sets.set_ambient(ambient);
-    Ok(sets)
+    sets
 }
 
 /// Everything that can be known of the process before it is there.

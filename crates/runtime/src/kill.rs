@@ -4,7 +4,11 @@ use crate::container::{Container, Status, find};
 use crate::{Error, Result, Runtime};
 use std::str::FromStr;
 use sys::Errno;
-use sys::nix::libc::{SIGKILL, SIGRTMAX, SIGRTMIN};
+use sys::nix::libc::{
+    SIGABRT, SIGBUS, SIGCHLD, SIGCONT, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGQUIT, SIGRTMAX,
+    SIGRTMIN, SIGSEGV, SIGSTKFLT, SIGSTOP, SIGSYS, SIGTERM, SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU,
+    SIGURG, SIGWINCH,
+};
 use sys::nix::sys::signal;
 
 /// A signal by number, as real-time signals have no names of their own.
@@ -19,7 +23,8 @@ impl FromStr for Signal {
         let unknown = || Error::new(format!("unknown signal {text:?}"));
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             let number = text.parse().map_err(|_| unknown())?;
-            return if (1..=SIGRTMAX()).contains(&number) {
+            // 0 is none, and asks only whether one could be sent.
+            return if (0..=SIGRTMAX()).contains(&number) {
                 Ok(Self(number))
             } else {
                 Err(unknown())
@@ -66,18 +71,80 @@ pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()
     // In a pid namespace of its own all others go with init; elsewhere they have to be told.
     let every = container.record.shares_pids && (all || signal.0 == SIGKILL);
     if every && container.record.cgroup.hierarchies().next().is_some() {
-        // Before the signal, which may be what stops it. What is left of a stopped one gets it too.
-        let stopped = container.status() == Status::Stopped;
-        cgroups::signal_all(&container.record.cgroup, signal.0)?;
-        return if stopped && !all { Err(not_running()) } else { Ok(()) };
+        return signal_every(&container, signal.0, all);
     }
     if every {
         (runtime.warn)("only init gets the signal: without a cgroup the others aren't known");
     }
-    match send(&container, signal.0) {
+    let sent = match signal.0 {
+        0 | SIGKILL => send(&container, signal.0),
+        _ if container.open_fifo().is_ok() => return signal_waiting(&container, signal.0),
+        other => send(&container, other),
+    };
+    match sent {
         Err(Errno::ESRCH) if all => Ok(()),
+        sent => answer(sent, signal.0),
+    }
+}
+
+/// Sends a signal to all that is in the container's cgroup, of which init may be gone.
+fn signal_every(container: &Container, signal: i32, all: bool) -> Result<()> {
+    let place = &container.record.cgroup;
+    // Before the signal, which may be what stops it. What is left of a stopped one gets it too.
+    let is_over =
+        container.status() == Status::Stopped && !all && cgroups::processes(place)?.is_empty();
+    cgroups::signal_all(place, signal)?;
+    if is_over { Err(not_running()) } else { Ok(()) }
+}
+
+/// What to do with a signal for an init that seems to wait for `start`. In a pid namespace of its own
+/// the kernel would drop it, as it has no handler; it is to be of the effect that it has on one of
+/// runc's, whatever the namespace.
+///
+/// Only with the lock it is certain that no `start` comes between, and the signal is not its program's.
+fn signal_waiting(container: &Container, signal: i32) -> Result<()> {
+    container.entry.lock()?;
+    let sent = match (container.open_fifo(), Effect::of(signal)) {
+        // It has been started meanwhile, or has ended.
+        (Err(_), _) | (_, Effect::AsItIs) => send(container, signal),
+        // A frozen one ends when it is resumed, or at once, as the kernel has it.
+        (Ok(_), Effect::Ends) => container
+            .init_process()
+            .and_then(|init| sys::process::pidfd_send_signal(&init, SIGKILL)),
+        (Ok(_), Effect::Nothing) => send(container, 0),
+    };
+    answer(sent, signal)
+}
+
+/// What a signal does to an init that waits for `start`: what it does to a program of Go's, as runc's
+/// is, which handles most of them.
+enum Effect {
+    /// It ends, of what ends or breaks off any Go program.
+    Ends,
+    /// Programs have their own uses for it (a log is to be reopened); one that is not yet there has
+    /// none, and must not end of it.
+    Nothing,
+    /// The kernel's default, which ends nothing.
+    AsItIs,
+}
+
+impl Effect {
+    fn of(signal: i32) -> Self {
+        match signal {
+            SIGHUP | SIGINT | SIGQUIT | SIGILL | SIGTRAP | SIGABRT | SIGBUS | SIGFPE | SIGKILL
+            | SIGSEGV | SIGTERM | SIGSTKFLT | SIGSYS => Self::Ends,
+            SIGCHLD | SIGCONT | SIGSTOP | SIGTSTP | SIGTTIN | SIGTTOU | SIGURG | SIGWINCH => {
+                Self::AsItIs
+            }
+            _ => Self::Nothing,
+        }
+    }
+}
+
+fn answer(sent: sys::Result<()>, signal: i32) -> Result<()> {
+    match sent {
         Err(Errno::ESRCH) => Err(not_running()),
-        sent => sent.map_err(|errno| Error::call(format!("sending signal {}", signal.0), errno)),
+        sent => sent.map_err(|errno| Error::call(format!("sending signal {signal}"), errno)),
     }
 }
 
@@ -104,6 +171,7 @@ mod tests {
     #[test]
     fn signals_have_numbers_and_names() {
         for (text, number) in [
+            ("0", 0),
             ("9", 9),
             ("KILL", 9),
             ("SIGKILL", 9),
@@ -118,9 +186,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Signal>().unwrap(), Signal(number), "{text}");
         }
-        for text in
-            ["", "0", "65", "-1", "NONE", "SIG", "0x9", "RTMIN+99", "RTMIN-1", "RTMIN+", "9 "]
-        {
+        for text in ["", "65", "-1", "NONE", "SIG", "0x9", "RTMIN+99", "RTMIN-1", "RTMIN+", "9 "] {
             assert!(text.parse::<Signal>().is_err(), "{text}");
         }
     }

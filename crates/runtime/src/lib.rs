@@ -24,6 +24,7 @@ mod list;
 mod listener;
 mod mounts;
 mod network;
+mod notify;
 mod outside;
 mod pause;
 mod pidfile;

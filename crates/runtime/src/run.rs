@@ -23,11 +23,15 @@ pub fn run(runtime: &Runtime, create: &CreateOptions, run: RunOptions) -> Result
     if run.detach {
         let mut made = make(runtime, create, Purpose::RunDetached)?;
         begin(runtime, create, &mut made)?;
+        if let Some(listener) = made.listener.take() {
+            listener.attend(runtime, made.init.pid, &made.init.pidfd)?;
+        }
         return Ok(0);
     }
     let supervisor = supervise::Supervisor::new(!run.no_subreaper)?;
     let mut made = make(runtime, create, Purpose::RunForeground)?;
     begin(runtime, create, &mut made)?;
+    let supervisor = supervisor.listening(runtime, made.listener.take());
     let ended = supervisor.attend((&made.init).into(), made.console.as_ref());
     if ended.is_err() {
         made.init.abandon();

@@ -4,7 +4,7 @@ use crate::container::{Container, Status, find};
 use crate::create::undo_started;
 use crate::hooks::run_all;
 use crate::record::EXEC_FIFO;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Result, Runtime, notify};
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 use sys::nix::fcntl::OFlag;
@@ -21,12 +21,18 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
         Err(Errno::ENXIO | Errno::ENOENT) => return Err(not_created(&container)),
         Err(errno) => return Err(Error::call("opening the exec fifo", errno)),
     };
+    // Before the program can have anything to tell.
+    let manager = notify::manager(runtime);
+    let listener = manager.map_or(Ok(None), |it| notify::Listener::open(&container.entry, it))?;
+    let init = listener.as_ref().map(|_| container.init_process()).transpose();
     release(&container, fifo)?;
-    if !container.record.poststart.is_empty() {
+    if listener.is_some() || !container.record.poststart.is_empty() {
         // It is a running container, which others may change, and even delete.
         container.entry.unlock()?;
     }
-    run_poststart(runtime, &container)
+    run_poststart(runtime, &container)?;
+    let (Some(listener), Ok(Some(init))) = (listener, init) else { return Ok(()) };
+    listener.attend(runtime, container.init.pid, &init)
 }
 
 /// Runs the poststart hooks, without the lock; one that fails stops the container.

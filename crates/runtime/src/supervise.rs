@@ -1,7 +1,8 @@
 //! Looking after a process in the foreground: signals and the terminal until it ends.
 
 use crate::console::Relay;
-use crate::{Error, Result};
+use crate::notify::Listener;
+use crate::{Error, Result, Runtime};
 use process::Child;
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
@@ -26,11 +27,13 @@ impl<'a> From<&'a Child> for Attended<'a> {
 }
 
 /// Receives this process's signals from its making on, to pass them to the container.
-pub(crate) struct Supervisor {
+pub(crate) struct Supervisor<'a> {
     signals: SignalFd,
+    /// Where the container tells that it is ready, and who is told if that can't be passed on.
+    listener: Option<(Listener, &'a Runtime<'a>)>,
 }
 
-impl Supervisor {
+impl<'a> Supervisor<'a> {
     /// From now on signals wait to be passed on; init sets them free for itself.
     pub fn new(subreaper: bool) -> Result<Self> {
         let failed = |errno| Error::call("receiving signals", errno);
@@ -41,12 +44,17 @@ impl Supervisor {
         let all = SigSet::all();
         all.thread_block().map_err(failed)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        Ok(Self { signals: SignalFd::with_flags(&all, flags).map_err(failed)? })
+        Ok(Self { signals: SignalFd::with_flags(&all, flags).map_err(failed)?, listener: None })
+    }
+
+    /// Has it listen to what the container tells, too.
+    pub fn listening(self, runtime: &'a Runtime<'a>, listener: Option<Listener>) -> Self {
+        Self { listener: listener.map(|listener| (listener, runtime)), ..self }
     }
 
     /// Passes signals on, relays the terminal that comes over `console`, and reaps, until the child
     /// has ended.
-    pub fn attend(self, child: Attended, console: Option<&OwnedFd>) -> Result<Ended> {
+    pub fn attend(mut self, child: Attended, console: Option<&OwnedFd>) -> Result<Ended> {
         let failed = |errno| Error::call("looking after the container", errno);
         let mut relay = match console {
             None => None,
@@ -58,12 +66,22 @@ impl Supervisor {
             if let Some(relay) = &relay {
                 polled.extend(relay.interest(&stdin));
             }
+            let listeners_place = polled.len();
+            if let Some((listener, _)) = &self.listener {
+                polled.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
+            }
             match poll(&mut polled, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(failed(errno)),
             }
             let ready = |at: usize| polled.get(at).and_then(PollFd::any).unwrap_or(false);
-            let (has_signals, master_is_ready, stdin_is_ready) = (ready(0), ready(1), ready(2));
+            let has_told = self.listener.is_some() && ready(listeners_place);
+            let of_relay = |at: usize| at < listeners_place && ready(at);
+            let (has_signals, master_is_ready, stdin_is_ready) =
+                (ready(0), of_relay(1), of_relay(2));
+            if has_told {
+                self.pass_on().map_err(failed)?;
+            }
             if let Some(relay) = relay.as_mut().filter(|_| master_is_ready || stdin_is_ready) {
                 relay.pump(stdin_is_ready).map_err(failed)?;
             }
@@ -77,6 +95,20 @@ impl Supervisor {
                 return Ok(ended);
             }
         }
+    }
+
+    /// Passes on that the container is ready, if it tells that. Its manager goes on with us.
+    fn pass_on(&mut self) -> sys::Result<()> {
+        let Some((listener, runtime)) = &self.listener else { return Ok(()) };
+        if !listener.is_ready()? {
+            return Ok(());
+        }
+        // We don't end so soon that it could not find out who has told, and needn't wait.
+        if let Err(errno) = listener.tell(sys::nix::unistd::getpid().as_raw()) {
+            (runtime.warn)(&listener.not_told(errno));
+        }
+        self.listener = None;
+        Ok(())
     }
 
     /// Handles all that have come; how the child ended, once it has.

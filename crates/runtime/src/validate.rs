@@ -48,30 +48,30 @@ fn refused(kind: CloneFlags, what: &str, index: usize) -> Error {
 /// The first thing in the config that is set in a namespace of this type.
 fn set_in(spec: &Spec, kind: CloneFlags) -> Option<String> {
     let linux = spec.linux().as_ref()?;
-    let sysctl = |prefixes: &[&str]| sysctl_of(linux, prefixes);
+    let sysctl = |kind| sysctl_of(linux, kind);
     match kind {
         // Every mount, and the change of the root, would be the host's.
         CloneFlags::CLONE_NEWNS => Some("mounts and another root".to_owned()),
         CloneFlags::CLONE_NEWNET => {
             let moves = linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty());
-            moves.then(|| "linux.netDevices".to_owned()).or_else(|| sysctl(&["net"]))
+            moves
+                .then(|| "linux.netDevices".to_owned())
+                .or_else(|| sysctl(LinuxNamespaceType::Network))
         }
-        CloneFlags::CLONE_NEWIPC => sysctl(&["kernel", "fs"]),
+        CloneFlags::CLONE_NEWIPC => sysctl(LinuxNamespaceType::Ipc),
         CloneFlags::CLONE_NEWUTS => {
             let names = [("hostname", spec.hostname()), ("domainname", spec.domainname())];
             let given = |name: &Option<String>| name.as_ref().is_some_and(|it| !it.is_empty());
             let name = names.into_iter().find(|(_, value)| given(value));
-            name.map(|(name, _)| name.to_owned()).or_else(|| sysctl(&["kernel"]))
+            name.map(|(name, _)| name.to_owned()).or_else(|| sysctl(LinuxNamespaceType::Uts))
         }
-        CloneFlags::CLONE_NEWUSER => sysctl(&["user"]),
+        CloneFlags::CLONE_NEWUSER => sysctl(LinuxNamespaceType::User),
         _ => None,
     }
 }
 
-fn sysctl_of(linux: &Linux, prefixes: &[&str]) -> Option<String> {
-    let is_in = |name: &&String| {
-        prefixes.iter().any(|prefix| name.split(['.', '/']).next() == Some(prefix))
-    };
+fn sysctl_of(linux: &Linux, kind: LinuxNamespaceType) -> Option<String> {
+    let is_in = |name: &&String| spec::sysctl_namespace(name) == Some(kind);
     let name = linux.sysctl().iter().flat_map(|all| all.keys()).find(is_in)?;
     Some(format!("linux.sysctl {name}"))
 }

@@ -15,6 +15,7 @@ mod validate;
 
 pub use error::{Error, Position};
 pub use template::template;
+pub use validate::sysctl_namespace;
 
 use config::Config;
 use document::{Document, at};
@@ -154,6 +155,7 @@ pub fn parse(text: &[u8], name: &Path, warnings: &mut Vec<String>) -> Result<Spe
     if let Some(linux) = spec.linux_mut() {
         if let Some(resources) = linux.resources_mut() {
             unset_absent_limit(resources, || document.has(&at("linux.resources.pids.limit")));
+            mend::device_access(resources, "linux.resources.", warnings);
         }
         // An empty path is how Go writes that there is none.
         for namespace in linux.namespaces_mut().iter_mut().flatten() {
@@ -187,6 +189,7 @@ pub fn parse_resources(
     let document = Document { text, name };
     let mut resources = document.load(mend::resources, warnings)?;
     unset_absent_limit(&mut resources, || document.has(&at("pids.limit")));
+    mend::device_access(&mut resources, "", warnings);
     document.judge(validate::resources(&resources))?;
     Ok(resources)
 }

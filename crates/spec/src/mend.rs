@@ -1,7 +1,7 @@
 //! What the specification or other runtimes take and oci-spec does not: mended in the tree of a
 //! document before it becomes its type.
 
-use oci_spec::runtime::Capability;
+use oci_spec::runtime::{Capability, LinuxResources};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -100,4 +100,32 @@ fn tidy_cpu_list(affinity: &mut Value, key: &str) {
         tidied if tidied.is_empty() => drop(members.remove(key)),
         tidied => drop(members.insert(key.to_owned(), json!(tidied))),
     }
+}
+
+/// Leaves of a device rule's access the letters that count, `r`, `w` and `m`, as runc does. What has
+/// none of them is not as meant: an allowing rule then allows nothing, and a denying one, which would
+/// deny nothing, stays as it is to be refused.
+pub(crate) fn device_access(
+    resources: &mut LinuxResources,
+    within: &str,
+    warnings: &mut Vec<String>,
+) {
+    let Some(rules) = resources.devices_mut() else { return };
+    let mut index = 0;
+    rules.retain_mut(|rule| {
+        let at = index;
+        index += 1;
+        let Some(access) = rule.access().clone() else { return true };
+        let known: String = access.chars().filter(|letter| "rwm".contains(*letter)).collect();
+        if known == access || known.is_empty() && !rule.allow() {
+            return true;
+        }
+        let counts = if known.is_empty() { "none of it counts" } else { "the rest doesn't count" };
+        warnings.push(format!(
+            "{within}devices[{at}].access: {access:?} is not of r, w and m only; {counts}"
+        ));
+        let stays = !known.is_empty();
+        rule.set_access(Some(known));
+        stays
+    });
 }

@@ -15,6 +15,7 @@ use std::path::{Component, Path};
 
 pub(crate) use linux::resources;
 pub(crate) use process::check as process;
+pub use sysctl::sysctl_namespace;
 
 /// A property that breaks a rule.
 #[derive(Debug)]
@@ -75,7 +76,10 @@ fn names(spec: &Spec) -> Check {
             refuse(at(name), "can't be set without a UTS namespace in linux.namespaces")?;
         }
     }
-    Ok(())
+    match (spec.domainname().as_deref(), spec.linux()) {
+        (None | Some(""), _) | (_, None) => Ok(()),
+        (Some(_), Some(linux)) => sysctl::check_domainname(linux),
+    }
 }
 
 /// Checks `mounts`, of a container with or without a user namespace.

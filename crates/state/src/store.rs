@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ffi::{CStr, CString};
 use std::fs::{DirBuilder, File};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -275,7 +275,7 @@ impl Entry {
             removed => return removed.map_err(failed),
         }
         let names = self.names().map_err(failed)?;
-        names.iter().try_for_each(|name| self.remove_file(name)).map_err(failed)?;
+        names.iter().try_for_each(|name| self.remove_any(name)).map_err(failed)?;
         self.remove_directory().map_err(failed)
     }
 
@@ -284,6 +284,22 @@ impl Entry {
         match unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir) {
             Err(Errno::ENOENT) => Ok(()),
             removed => removed,
+        }
+    }
+
+    /// Removes a file, or a directory with all that is in it, whoever has put it there.
+    fn remove_any(&self, name: &Name) -> sys::Result<()> {
+        match self.remove_file(name) {
+            Err(Errno::EISDIR) => {}
+            removed => return removed,
+        }
+        // That follows no link below what it is given.
+        let path = format!("/proc/self/fd/{}/{}", self.directory.as_raw_fd(), shown(name));
+        match std::fs::remove_dir_all(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => {
+                removed.map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
 use std::ffi::{CStr, CString};
@@ -149,29 +149,23 @@ pub fn lead_session(command: &mut Command) {
 /// (`PR_SET_PDEATHSIG(2const)`), but not what that starts in turn.
 ///
 /// Starting it fails with `ESRCH` if this process has ended before that was arranged.
-pub fn die_with_us(command: &mut Command) {
-    let us = nix::unistd::getpid();
-    let descriptor = crate::process::pidfd_open(us.as_raw());
-    let lives = move || {
-        // In a pid namespace that we have joined for our children our number is 0, and so is that of
-        // whoever is its parent after us.
-        descriptor.as_ref().is_ok_and(|us| {
-            let mut polled = [PollFd::new(us.as_fd(), PollFlags::POLLIN)];
-            nix::poll::poll(&mut polled, PollTimeout::ZERO) == Ok(0)
-        })
-    };
+pub fn die_with_us(command: &mut Command) -> io::Result<()> {
+    // A number would not do: the program may be in a pid namespace that this process is not in.
+    let us = crate::process::pidfd_open(nix::unistd::getpid().as_raw())?;
     let ask = move || {
         // SAFETY: the call takes numbers only.
         if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
             return Err(io::Error::last_os_error());
         }
         // Whoever is our parent by now is another process, whose end is no matter.
-        if nix::unistd::getppid() != us && !lives() {
-            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        match poll(&mut [PollFd::new(us.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+            Err(errno) => Err(errno.into()),
         }
-        Ok(())
     };
     // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: system
     // calls, and an error that is made of its number.
     unsafe { command.pre_exec(ask) };
+    Ok(())
 }

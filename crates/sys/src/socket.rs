@@ -4,9 +4,10 @@ use crate::{Errno, Result};
 use nix::sys::socket::sockopt::SendTimeout;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
-    connect, recvmsg, sendmsg, setsockopt, socket, socketpair,
+    bind, connect, recvmsg, sendmsg, setsockopt, socket, socketpair,
 };
 use nix::sys::time::TimeVal;
+use std::ffi::CStr;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
@@ -36,8 +37,38 @@ pub fn connect_stream_within(
     is_abstract: bool,
     patience: Duration,
 ) -> Result<OwnedFd> {
+    connect_within(SockType::Stream, name, is_abstract, patience)
+}
+
+/// Connects to a datagram socket, at a path or of a name that is `abstract`. Sending over it waits
+/// at most `patience`, in whole seconds and at least one; after that it's `EAGAIN`.
+pub fn connect_datagram_within(
+    name: &[u8],
+    is_abstract: bool,
+    patience: Duration,
+) -> Result<OwnedFd> {
+    connect_within(SockType::Datagram, name, is_abstract, patience)
+}
+
+/// Makes a datagram socket that others send to, in a directory; reading from it waits for nothing.
+pub fn bind_datagram(directory: impl AsFd, name: &CStr) -> Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+    // A path below the directory, however long its own is.
+    let directory = directory.as_fd().as_raw_fd();
+    let path = format!("/proc/self/fd/{directory}/{}", name.to_string_lossy());
+    bind(socket.as_raw_fd(), &UnixAddr::new(path.as_str())?)?;
+    Ok(socket)
+}
+
+fn connect_within(
+    kind: SockType,
+    name: &[u8],
+    is_abstract: bool,
+    patience: Duration,
+) -> Result<OwnedFd> {
     let address = if is_abstract { UnixAddr::new_abstract(name)? } else { UnixAddr::new(name)? };
-    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let socket = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None)?;
     // None at all would be no limit.
     let seconds = patience.as_secs().max(1).try_into().unwrap_or(i64::MAX);
     setsockopt(&socket, SendTimeout, &TimeVal::new(seconds, 0))?;

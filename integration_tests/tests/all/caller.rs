@@ -28,6 +28,7 @@ pub const TESTS: &[Test] = tests![
     home_is_found_in_a_passwd_of_any_size,
     names_of_the_host_stay,
     sysctls_of_the_host_stay,
+    sysctls_need_their_own_namespace_only,
     mounts_of_the_host_stay,
     root_of_others_is_refused,
     mark_of_the_seal_on_a_read_only_mount_is_not_believed,
@@ -464,6 +465,34 @@ fn sysctls_of_the_host_stay() {
                 config["linux"]["sysctl"] = json!({ name: value.trim() });
             })
             .refused(&format!("linux.sysctl {name}: needs a {kind} {REFUSED}"));
+    }
+}
+
+/// A sysctl is of one kind of namespace, and the others of the container may be the host's.
+fn sysctls_need_their_own_namespace_only() {
+    let cases = [
+        ("ipc", "kernel.domainname", "example"),
+        ("uts", "kernel.shmmni", "512"),
+        ("uts", "kernel/shmmni", "512"),
+        ("network", "kernel.domainname", "example"),
+    ];
+    for (host, name, value) in cases {
+        let path = format!("/proc/self/ns/{}", if host == "network" { "net" } else { host });
+        let bundle = Bundle::new().namespace(host, Some(&path)).config(|config| {
+            config.as_object_mut().unwrap().remove("hostname");
+            config["linux"]["sysctl"] = json!({ name: value });
+        });
+        let file = format!("/proc/sys/{}", name.replace('.', "/"));
+        let output = bundle.with_shell().args(&["cat", &file]).run().succeeded();
+        assert_eq!(output.stdout.trim(), value, "{name}");
+    }
+    for name in ["kernel.domainname", "kernel/domainname"] {
+        Bundle::new()
+            .config(|config| {
+                config["domainname"] = json!("one");
+                config["linux"]["sysctl"] = json!({ name: "another" });
+            })
+            .refused("is what domainname is for");
     }
 }
 

@@ -492,7 +492,7 @@ fn failed_restore_leaves_nothing() {
         memory.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("pages-"));
     memory.for_each(|path| fs::remove_file(path).unwrap());
     let failed = counter.to_file("restore", &["--detach"]).failed_with("restore.log");
-    assert_eq!(failed.code, 255);
+    assert_eq!(failed.code, 1);
     counter.container.assert_no_trace();
 }
 

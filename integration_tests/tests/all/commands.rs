@@ -23,6 +23,7 @@ pub const TESTS: &[Test] = tests![
     every_capability_of_features_is_accepted,
     every_hook_of_features_is_run,
     every_seccomp_action_and_operator_of_features_is_accepted,
+    statuses_are_those_of_runc,
     spec_writes_a_config,
     spec_goes_to_the_bundle,
     spec_never_replaces_a_config,
@@ -53,6 +54,145 @@ fn rind(words: &[&str]) -> Command {
 #[track_caller]
 fn printed(words: &[&str]) -> String {
     run(rind(words)).succeeded().stdout
+}
+
+/// As measured of runc 1.1.5, command by command; what begins with `@` stands for what a test has.
+const STATUSES: &[(i32, &[&str])] = &[
+    (0, &[]),
+    (0, &["--version"]),
+    (0, &["help"]),
+    (3, &["nonsense"]),
+    (3, &["help", "nonsense"]),
+    (1, &["--nonsense", "list"]),
+    (1, &["--log-format", "xml", "list"]),
+    (1, &["--log", "/proc/none/log", "exec", "@RUNNING", "/bin/probe"]),
+    (1, &["list", "--format", "xml"]),
+    (1, &["list", "word"]),
+    (1, &["spec", "word"]),
+    (1, &["spec", "--bundle", "@BUNDLE"]),
+    (1, &["create", "--bundle", "/proc/none", "new-one"]),
+    (1, &["create", "--bundle", "@NOPE", "new-one"]),
+    (1, &["create", "--bundle", "@BAD", "new-one"]),
+    (1, &["create", "--bundle", "@BUNDLE", "@RUNNING"]),
+    (1, &["create", "--bundle", "@BUNDLE", "a/b"]),
+    (1, &["create", "--bundle", "@BUNDLE", ""]),
+    (1, &["create", "--bundle", "@BUNDLE", "--preserve-fds", "x", "new-one"]),
+    (1, &["run", "--bundle", "/proc/none", "new-one"]),
+    (1, &["run", "--bundle", "@NOPE", "new-one"]),
+    (1, &["run", "--bundle", "@BAD", "new-one"]),
+    (1, &["run", "--bundle", "@BUNDLE", "@RUNNING"]),
+    (1, &["run", "--bundle", "@BUNDLE", "a/b"]),
+    (1, &["run", "--bundle", "@BUNDLE", ""]),
+    (1, &["run", "--bundle", "@BUNDLE", "--preserve-fds", "x", "new-one"]),
+    (1, &["run", "--bundle", "@BUNDLE", "--console-socket", "/proc/none", "--detach", "new-one"]),
+    (1, &["run", "--detach", "--bundle", "/proc/none", "new-one"]),
+    (1, &["run", "--detach", "--bundle", "@NOPE", "new-one"]),
+    (1, &["run", "--detach", "--bundle", "@BAD", "new-one"]),
+    (1, &["run", "--detach", "--bundle", "@BUNDLE", "@RUNNING"]),
+    (1, &["restore", "--bundle", "/proc/none", "new-one"]),
+    (1, &["restore", "--bundle", "@BUNDLE", "--image-path", "/proc/none", "new-one"]),
+    (0, &["exec", "--cap", "NOPE", "@RUNNING", "/bin/probe", "exit", "0"]),
+    (255, &["exec", "unknown", "true"]),
+    (255, &["exec", "--detach", "unknown", "true"]),
+    (255, &["exec", "@RUNNING"]),
+    (255, &["exec", "@RUNNING", "nope"]),
+    (255, &["exec", "--detach", "@RUNNING", "nope"]),
+    (255, &["exec", "@RUNNING", "/etc"]),
+    (255, &["exec", "--cwd", "/nope", "@RUNNING", "/bin/probe", "exit", "0"]),
+    (255, &["exec", "--user", "nobody", "@RUNNING", "/bin/probe", "exit", "0"]),
+    (255, &["exec", "--process", "/proc/none", "@RUNNING"]),
+    (255, &["exec", "--detach", "--tty", "@RUNNING", "/bin/probe", "exit", "0"]),
+    (255, &["exec", "@STOPPED", "/bin/probe", "exit", "0"]),
+    (255, &["exec", "--detach", "@STOPPED", "/bin/probe", "exit", "0"]),
+    (1, &["exec", "--preserve-fds", "x", "@RUNNING", "/bin/probe", "exit", "0"]),
+    (1, &["exec", "--nonsense", "@RUNNING", "/bin/probe"]),
+    (1, &["exec"]),
+    (4, &["exec", "@RUNNING", "/bin/probe", "exit", "4"]),
+    (1, &["start", "unknown"]),
+    (1, &["start", "@RUNNING"]),
+    (1, &["start", "@STOPPED"]),
+    (1, &["state", "unknown"]),
+    (1, &["state", "a/b"]),
+    (1, &["kill", "unknown"]),
+    (1, &["kill", "--all", "unknown"]),
+    (1, &["kill", "@RUNNING", "FOO"]),
+    (1, &["kill", "@RUNNING", "65"]),
+    (0, &["kill", "@RUNNING", "0"]),
+    (1, &["kill", "@STOPPED", "KILL"]),
+    (1, &["kill", "@STOPPED", "0"]),
+    (0, &["kill", "--all", "@STOPPED", "KILL"]),
+    (1, &["delete", "unknown"]),
+    (0, &["delete", "--force", "unknown"]),
+    (1, &["delete", "@RUNNING"]),
+    (1, &["ps", "unknown"]),
+    (1, &["ps", "--format", "xml", "@RUNNING"]),
+    (1, &["ps", "@RUNNING", "--nonsense"]),
+    (1, &["ps", "@RUNNING", "-o", "comm"]),
+    (1, &["pause", "unknown"]),
+    (1, &["pause", "@STOPPED"]),
+    (1, &["resume", "unknown"]),
+    (1, &["resume", "@RUNNING"]),
+    (1, &["update", "unknown"]),
+    (1, &["update", "--memory", "nonsense", "@RUNNING"]),
+    (1, &["update", "--resources", "/proc/none", "@RUNNING"]),
+    (1, &["events", "unknown"]),
+    (1, &["events", "--stats", "@STOPPED"]),
+    (1, &["events", "--interval", "nonsense", "@RUNNING"]),
+    (1, &["checkpoint", "unknown"]),
+    (1, &["checkpoint", "@CREATED"]),
+];
+
+fn statuses_are_those_of_runc() {
+    let running = Container::running(Bundle::new());
+    let created = Container::created(Bundle::new());
+    let stopped = Container::running(Bundle::new());
+    stopped.stop();
+    let nope = Bundle::new().args(&["nope"]);
+    let bad = Bundle::new().config(|config| config["process"]["cwd"] = json!("relative"));
+    let [bundle, nope, bad] = [running.bundle(), &nope, &bad].map(Bundle::path);
+    let [bundle, nope, bad] = [&bundle, &nope, &bad].map(|path| path.to_str().unwrap());
+    for (status, words) in STATUSES {
+        let mut root = running.root();
+        let words = words.iter().map(|word| match *word {
+            "@BUNDLE" => bundle,
+            "@NOPE" => nope,
+            "@BAD" => bad,
+            "@RUNNING" => running.id(),
+            "@CREATED" => created.id(),
+            "@STOPPED" => stopped.id(),
+            word => word,
+        });
+        let words: Vec<&str> = words.collect();
+        for other in [&created, &stopped] {
+            if words.contains(&other.id()) {
+                root = other.root();
+            }
+        }
+        let mut command = rind(&["--root"]);
+        command.arg(root).args(words);
+        let output = run(command);
+        assert_eq!(output.code, *status, "{output:#?}");
+    }
+    for name in [
+        "create",
+        "start",
+        "run",
+        "exec",
+        "state",
+        "kill",
+        "delete",
+        "ps",
+        "pause",
+        "resume",
+        "update",
+        "events",
+        "checkpoint",
+        "restore",
+    ] {
+        for words in [&[name][..], &[name, "--nonsense", "id"]] {
+            assert_eq!(run(rind(words)).code, 1, "{words:?}");
+        }
+    }
 }
 
 fn features() -> Value {

@@ -35,7 +35,7 @@ pub const TESTS: &[Test] = tests![
     rules_apply_in_their_order,
     all_devices_may_be_allowed,
     rules_are_listed_in_their_order,
-    invalid_access_is_refused,
+    unknown_access_is_told_and_does_not_count,
     bound_dev_is_left_alone,
     runtime_makes_devices_that_the_rules_deny,
 ];
@@ -433,8 +433,28 @@ fn rules_are_listed_in_their_order() {
     assert!(places.is_sorted(), "{list}");
 }
 
-fn invalid_access_is_refused() {
-    with_rules(Bundle::new(), vec![rule(true, (222, 7), "rwx")]).refused("rwx");
+/// Only r, w and m count, as in runc; what was meant to deny and would deny nothing is no rule.
+fn unknown_access_is_told_and_does_not_count() {
+    let numbers = restricted();
+    let tries = |allow: bool, access: &str| {
+        let bundle = with_restricted(vec![rule(allow, numbers, access)]);
+        let output = bundle.probing(&["stat", "/dev/restricted"]).run();
+        let told = format!("linux.resources.devices[1].access: \\\"{access}\\\" is not of r, w");
+        assert!(output.stderr.contains(&told), "{output:#?}");
+        assert_eq!(output.stderr.lines().count(), 1, "{output:#?}");
+        output
+    };
+    for (letters, answers) in
+        [("rwa", ["yes", "yes"]), ("rx", ["yes", "EPERM"]), ("RW", ["EPERM", "EPERM"])]
+    {
+        let output = tries(true, letters);
+        assert_eq!(output.code, 0, "{output:#?}");
+        let seen = &output.json()[0];
+        let seen = ["readable", "writable"].map(|kind| seen[kind].as_str().unwrap().to_owned());
+        assert_eq!(seen, answers, "{letters}");
+    }
+    assert_eq!(tries(false, "rwa").code, 0);
+    assert_eq!(tries(false, "a").code, 1);
 }
 
 /// The host's /dev, or a volume, that is bound to /dev is not the runtime's to fill.

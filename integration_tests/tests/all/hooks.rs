@@ -24,6 +24,7 @@ pub const TESTS: &[Test] = tests![
     start_container_hook_without_environment_has_the_processs,
     arguments_are_passed_with_their_zeroth,
     working_directory_is_the_bundle,
+    working_directory_in_the_container_is_its_root,
     hook_that_reads_nothing_is_fine,
     hook_that_takes_too_long_is_killed,
     hook_within_its_time_is_fine,
@@ -306,6 +307,26 @@ fn working_directory_is_the_bundle() {
         let text = log.text().replace("program\n", "");
         assert_eq!(text.trim(), container.bundle().path().to_str().unwrap(), "{kind}");
     }
+}
+
+/// One of the container's namespaces starts in its root, which may still be below another: by a path
+/// from there it finds what the image has, and what is mounted on that.
+fn working_directory_in_the_container_is_its_root() {
+    let peer = Container::running(Bundle::new());
+    let pids = format!("/proc/{}/ns/pid", peer.pid());
+    for path in [None, Some(pids.as_str())] {
+        let shows = "pwd; echo bin/p*; head -n 1 proc/self/status";
+        let (bundle, log) = logging(&["createContainer"], shows);
+        let bundle = bundle.namespace("pid", path);
+        let container = live(bundle);
+        let root = container.bundle().rootfs();
+        let wanted = [root.to_str().unwrap(), "bin/probe", "Name:\thead"];
+        let lines: Vec<String> = log.lines().into_iter().filter(|line| line != "program").collect();
+        assert_eq!(lines, wanted);
+    }
+    let (bundle, log) = logging(&["startContainer"], "pwd");
+    let _container = live(bundle);
+    assert_eq!(log.lines().first().map(String::as_str), Some("/"));
 }
 
 /// More state than a pipe holds, for one that ends without reading any.
@@ -802,7 +823,7 @@ fn hooks_work_where_the_caller_ignores_sigchld() {
         let output = call(&container, "run");
         let text = format!("error running {kind} hook #0: exit status 3, output: why");
         assert!(output.stderr.contains(&text), "{output:#?}");
-        assert_eq!(output.code, if kind == "poststop" { 7 } else { 255 }, "{output:#?}");
+        assert_eq!(output.code, if kind == "poststop" { 7 } else { 1 }, "{output:#?}");
     }
     // Through a hop.
     let other = Container::running(Bundle::new());

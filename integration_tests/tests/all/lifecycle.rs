@@ -20,6 +20,11 @@ pub const TESTS: &[Test] = tests![
     kill_by_number_name_and_signal_name,
     kill_defaults_to_term,
     kill_works_on_created,
+    signals_do_to_created_what_they_do_to_runcs,
+    a_started_program_gets_its_signals_itself,
+    signal_0_asks_whether_it_lives,
+    an_empty_signal_is_the_default,
+    kill_reaches_what_outlives_init_in_a_shared_pid_namespace,
     kill_of_stopped_fails_and_changes_nothing,
     kill_all_of_stopped_is_no_error,
     kill_all_reaches_every_process_of_a_shared_pid_namespace,
@@ -149,6 +154,79 @@ fn kill_works_on_created() {
     let container = Container::created(Bundle::new());
     container.kill("KILL");
     container.wait_stopped();
+    container.delete();
+}
+
+/// As measured of runc 1.1.5: what ends a Go program ends one that waits for `start`, and of the rest
+/// nothing does, in a pid namespace of its own or not.
+fn signals_do_to_created_what_they_do_to_runcs() {
+    let ends = ["HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "SEGV", "TERM"];
+    let more = ["STKFLT", "SYS", "SIGTERM", "15", "int"];
+    let stays = ["USR1", "USR2", "PIPE", "ALRM", "CHLD", "CONT", "URG", "WINCH", "IO", "PWR"];
+    let rest = ["XCPU", "XFSZ", "VTALRM", "PROF", "RTMIN", "64", "0"];
+    let all = ends.iter().chain(&more).map(|name| (*name, "stopped"));
+    let all = all.chain(stays.iter().chain(&rest).map(|name| (*name, "created")));
+    for (signal, status) in all {
+        for own in [true, false] {
+            let bundle = Bundle::new();
+            let bundle = if own { bundle } else { bundle.without_namespace("pid") };
+            let container = Container::created(bundle);
+            container.kill(signal);
+            if status == "stopped" {
+                container.wait_stopped();
+                container.delete();
+            } else {
+                assert_eq!(container.status(), status, "{signal}, own pid namespace: {own}");
+                container.start();
+                container.wait_stopped();
+            }
+        }
+    }
+}
+
+/// However closely a signal comes after `start`: it's for the program, which may have a use for it.
+fn a_started_program_gets_its_signals_itself() {
+    in_parallel(0..8, |_| {
+        let script = "trap 'echo got; exit 0' TERM; echo ready; while :; do sleep 0.1; done";
+        let container = Container::created(Bundle::new().script(script));
+        let starting = command::spawn(container.command(&["start", container.id()]));
+        container.wait_line("ready");
+        container.kill("TERM");
+        let _ = starting.wait().succeeded();
+        container.wait_line("got");
+        container.wait_stopped();
+    });
+}
+
+fn signal_0_asks_whether_it_lives() {
+    let container = Container::running(Bundle::new());
+    container.kill("0");
+    assert_eq!(container.status(), "running");
+    container.stop();
+    let _ = container.call_with("kill", &["0"]).failed_with("container not running");
+    let _ = container.call_with("kill", &["--", "-0"]).failed_with("unknown signal");
+}
+
+fn an_empty_signal_is_the_default() {
+    let container = Container::created(Bundle::new());
+    container.kill("");
+    container.wait_stopped();
+}
+
+/// Where init is gone, others of the container may be left, whom KILL is for as well.
+fn kill_reaches_what_outlives_init_in_a_shared_pid_namespace() {
+    let bundle = Bundle::new().without_namespace("pid").script("sleep 1000 & echo child $!");
+    let container = Container::created(bundle);
+    container.start();
+    container.wait_stopped();
+    let said = container.said();
+    let child: i32 = said.trim().strip_prefix("child ").unwrap().parse().unwrap();
+    assert!(is_alive(child));
+    let _ = container.call_with("kill", &["TERM"]).failed_with("container not running");
+    assert!(is_alive(child));
+    container.kill("KILL");
+    wait_for("the child to be killed", || !is_alive(child));
+    let _ = container.call_with("kill", &["KILL"]).failed_with("container not running");
     container.delete();
 }
 

@@ -25,6 +25,7 @@ mod memory_policy;
 mod mounts;
 mod namespaces;
 mod net_devices;
+mod notify;
 mod pause;
 mod process;
 mod ps;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         mounts::TESTS,
         namespaces::TESTS,
         net_devices::TESTS,
+        notify::TESTS,
         pause::TESTS,
         process::TESTS,
         ps::TESTS,

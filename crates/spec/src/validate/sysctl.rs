@@ -17,6 +17,9 @@ const IPC: [&str; 8] = [
     "kernel.shmmni",
 ];
 
+const HOSTNAME: &str = "kernel.hostname";
+const DOMAINNAME: &str = "kernel.domainname";
+
 /// Whether a namespace in the list is the host's by its path is not for this crate to find out.
 pub(super) fn check(linux: &Linux) -> Check {
     for name in linux.sysctl().iter().flatten().map(|(name, _)| name) {
@@ -30,11 +33,27 @@ pub(super) fn check(linux: &Linux) -> Check {
                 refuse(&format!("is the host's without {which} namespace in linux.namespaces"))?;
             }
             Some(_) => {}
-            None if is(name, "kernel.hostname") => refuse("is what hostname is for")?,
+            None if is(name, HOSTNAME) => refuse("is what hostname is for")?,
             None => refuse("is not in a separate kernel namespace")?,
         }
     }
     Ok(())
+}
+
+/// Refuses what says a second time what `domainname` says: only one of them could come true.
+pub(super) fn check_domainname(linux: &Linux) -> Check {
+    match linux.sysctl().iter().flat_map(|all| all.keys()).find(|name| is(name, DOMAINNAME)) {
+        Some(name) => {
+            refuse(at("linux.sysctl").key(name), "is what domainname is for, which is set as well")
+        }
+        None => Ok(()),
+    }
+}
+
+/// The type of namespace that a setting is in, if it is one that a container may have.
+#[must_use]
+pub fn sysctl_namespace(name: &str) -> Option<LinuxNamespaceType> {
+    kind(name).map(|(kind, _)| kind)
 }
 
 /// The namespace that a setting is in.
@@ -43,7 +62,7 @@ fn kind(name: &str) -> Option<(LinuxNamespaceType, &'static str)> {
         Some((LinuxNamespaceType::Network, "a network"))
     } else if starts(name, &["fs", "mqueue"]) || IPC.iter().any(|known| is(name, known)) {
         Some((LinuxNamespaceType::Ipc, "an ipc"))
-    } else if is(name, "kernel.domainname") {
+    } else if is(name, DOMAINNAME) {
         Some((LinuxNamespaceType::Uts, "a UTS"))
     } else if starts(name, &["user"]) {
         Some((LinuxNamespaceType::User, "a user"))

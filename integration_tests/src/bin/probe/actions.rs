@@ -6,6 +6,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -55,6 +56,20 @@ pub fn with_children(count: usize) -> Value {
         child.wait().expect("wait");
     }
     json!({ "started": children.len(), "refused": refused })
+}
+
+/// Sends messages to the service manager, and sleeps.
+pub fn notify(messages: &[&str]) -> ExitCode {
+    let path = env::var("NOTIFY_SOCKET").expect("NOTIFY_SOCKET");
+    println!("{path}");
+    let socket = UnixDatagram::unbound().expect("socket");
+    for message in messages {
+        // Nobody listens any more once it is ready.
+        if socket.send_to(message.replace("\\n", "\n").as_bytes(), &path).is_err() {
+            break;
+        }
+    }
+    sleep(0)
 }
 
 /// Leaves an ended grandchild behind, prints its pid, and sleeps.

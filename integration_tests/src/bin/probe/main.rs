@@ -22,6 +22,8 @@ probe open-descriptors        what this process has open
 probe exit STATUS             ends with a status
 probe sleep [STATUS]          prints the signals that come, until SIGTERM, then ends with a status
 probe with-children N         starts N processes that sleep, and prints how many it could
+probe notify MESSAGE...       sends these to NOTIFY_SOCKET (\\n is a new line) as long as it's there,
+                              and sleeps
 probe orphan                  leaves an ended grandchild to be reaped by another, and sleeps
 probe touch MIB               takes that much memory
 probe hang                    waits for a file system that doesn't answer; only KILL ends that
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         ["sleep"] => return actions::sleep(0),
         ["sleep", status] => return actions::sleep(number(status)),
         ["with-children", count] => print(&actions::with_children(number(count))),
+        ["notify", messages @ ..] => return actions::notify(messages),
         ["orphan"] => return actions::orphan(),
         ["leave-child"] => actions::leave_child(),
         ["touch", mebibytes] => print(&actions::touch_memory(number(mebibytes))),
