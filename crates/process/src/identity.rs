@@ -186,15 +186,20 @@ pub fn guard_own_stdio() -> Result<(), Error> {
 /// Gives stdin, stdout and stderr to the user, so that the program can open them again. The group
 /// stays: that of a terminal says who may write to it, and that of a file is its owner's affair.
 ///
-/// /dev/null is everybody's and is left alone. What can't be given works as it is: what is on a
-/// read-only file system, has an owner that is not mapped, is no file that could be opened again, or
-/// another user's.
+/// Devices of the host's are everybody's and are left alone, but for terminals; so are directories,
+/// which nobody means to give away. What can't be given works as it is: what is on a read-only file
+/// system, has an owner that is not mapped, is no file that could be opened again, or another user's.
 pub(crate) fn own_stdio(task: &Task) -> Result<(), Fault> {
     let identity = &task.identity;
     let known = task.stdio.map_or_else(look_at_stdio, Ok)?;
     for (file, stat) in process::stdio().into_iter().zip(known) {
         let Some(stat) = stat else { continue };
-        if stat.st_uid != identity.uid.number() && !is_null(&stat) {
+        let is_to_give = match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+            SFlag::S_IFCHR => !is_null(&stat) && sys::terminal::size(file).is_ok(),
+            SFlag::S_IFBLK | SFlag::S_IFDIR => false,
+            _ => true,
+        };
+        if is_to_give && stat.st_uid != identity.uid.number() {
             let _ = credentials::give(file, identity.uid, None);
         }
     }

@@ -22,7 +22,7 @@ pub const UPDATE: &[Flag] = &[
     flag("memory", "", "BYTES", "memory (-1: any); with k, m, g in 1024s"),
     flag("memory-reservation", "", "BYTES", "memory that is left to it when memory is short"),
     flag("memory-swap", "", "BYTES", "memory and swap together (-1: any swap)"),
-    flag("pids-limit", "", "N", "processes and threads (-1: any)"),
+    flag("pids-limit", "", "LIMIT", "processes and threads (-1: any)"),
     flag("l3-cache-schema", "", "SCHEMA", "resctrl's line for the L3 cache, such as L3:0=f"),
     flag("mem-bw-schema", "", "SCHEMA", "resctrl's line for memory bandwidth, such as MB:0=50"),
 ];

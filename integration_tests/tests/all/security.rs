@@ -47,6 +47,7 @@ pub const TESTS: &[Test] = tests![
     cgroup_files_have_plain_names,
     cgroup_path_stays_in_the_hierarchy,
     null_device_is_never_given_away,
+    devices_and_directories_are_never_given_away,
     hooks_do_not_get_the_environment_of_the_image,
     racing_exchange_in_a_volume_leads_to_nothing_outside,
     racing_exchange_in_the_root_leads_to_nothing_outside,
@@ -788,6 +789,23 @@ fn null_device_is_never_given_away() {
     let found = fs::metadata("/dev/null").unwrap();
     assert!(found.file_type().is_char_device());
     assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (0, 0, 0o666));
+}
+
+/// The host's devices are everybody's, and a directory that is there by mistake is nobody else's.
+fn devices_and_directories_are_never_given_away() {
+    let bundle = Bundle::new().probing(&["exit", "0"]);
+    let folder = bundle.folder();
+    let container = Container::new(
+        bundle.config(|config| config["process"]["user"] = json!({ "uid": 1234, "gid": 1234 })),
+    );
+    let owner = |path: &Path| fs::metadata(path).unwrap().uid();
+    for path in [Path::new("/dev/full"), Path::new("/dev/zero"), &folder] {
+        let mut command = container.command_for("run", &[]);
+        command.stdin(File::open(path).unwrap());
+        let mut running = integration_tests::command::spawn_bare(command);
+        assert_eq!(running.wait_here().code, 0, "{}", path.display());
+        assert_eq!(owner(path), 0, "{}", path.display());
+    }
 }
 
 /// CVE-2025-23266: what an image sets must not steer programs of the host.

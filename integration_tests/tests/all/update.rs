@@ -225,7 +225,8 @@ fn a_refused_update_changes_nothing() {
             assert_eq!((before(), state()), (known.clone(), recorded.clone()), "{refused:#?}");
         }
     }
-    let device = json!({ "allow": true, "access": "x" });
+    // That would deny nothing.
+    let device = json!({ "allow": false, "access": "x" });
     let refused = update_by(&container, &json!({ "pids": { "limit": 5 }, "devices": [device] }));
     let _ = refused.failed_with("devices[0].access");
     assert_eq!((before(), state()), (known, recorded));
