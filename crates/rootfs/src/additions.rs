@@ -8,7 +8,7 @@ use crate::Error;
 use crate::build::Built;
 use crate::describe::error_mounting;
 use crate::known::{Added, Known};
-use crate::layout::{Context, MountPlan, NAMESPACED, Source, What, plan_mounts};
+use crate::layout::{Context, MountPlan, NAMESPACED, Source, What, left_out, plan_mounts};
 use crate::live::{Live, place};
 use crate::make::{clone_source, detached, make_mount};
 use crate::step::{During, Fault, Step};
@@ -61,6 +61,11 @@ impl Additions {
             live.take_back(&attached);
         }
         done
+    }
+
+    /// What is left out though it is asked for, in words.
+    pub fn left_out(&self) -> impl Iterator<Item = String> {
+        left_out(&self.mounts)
     }
 
     /// What will have been added, once all is attached.

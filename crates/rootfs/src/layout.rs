@@ -302,6 +302,11 @@ impl Layout {
         self.sets_up_dev && devs.next_back().is_some_and(is_new)
     }
 
+    /// What is left out though it is asked for, in words.
+    pub fn left_out(&self) -> impl Iterator<Item = String> {
+        left_out(&self.mounts)
+    }
+
     /// Has mounts of type `cgroup` show `view` in place of what was planned.
     pub fn show_cgroups(&mut self, view: CgroupView) {
         self.context.cgroup = view;
@@ -311,6 +316,18 @@ impl Layout {
     pub(crate) fn masks_files(&self) -> bool {
         !self.masked_paths.is_empty()
     }
+}
+
+/// Options of bind mounts that only a new file system could have.
+pub(crate) fn left_out(mounts: &[MountPlan]) -> impl Iterator<Item = String> {
+    let binds = mounts.iter().filter(|plan| matches!(plan.what, What::Bind { .. }));
+    binds.filter_map(|plan| {
+        let (option, place) = (plan.options.of_new.as_ref()?, plan.place.path.to_string_lossy());
+        let index = plan.index;
+        Some(format!(
+            "mounts[{index}] {place}: option {option:?} is left out: a bind mount is no new file system"
+        ))
+    })
 }
 
 fn propagation(linux: Option<&Linux>) -> Result<Option<(u64, Depth)>, Error> {

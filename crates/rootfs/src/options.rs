@@ -223,13 +223,21 @@ pub(crate) struct Options {
     pub propagation: Vec<(u64, Depth)>,
     /// For fsconfig(2): a name, and a value for those that have one.
     pub parameters: Vec<(CString, Option<CString>)>,
-    /// The first option that is not in the table, and so only the file system can know.
+    /// The first option that is not in the table, and so only the file system can know; but for those
+    /// in [`OF_NEW`].
     pub own: Option<String>,
+    /// The first of [`OF_NEW`].
+    pub of_new: Option<String>,
     /// Flags that only mount(2) has.
     pub classic: u64,
     /// The label of what has no option for one: an attribute of its root.
     pub label: Option<CString>,
 }
+
+/// Options, by their names, that say what a new tmpfs is like. Callers give them to bind mounts too,
+/// which they can change nothing of, and no safety hangs on them: there they are left out with a
+/// warning.
+const OF_NEW: [&str; 6] = ["gid", "mode", "nr_blocks", "nr_inodes", "size", "uid"];
 
 /// Options of cgroup2, which are of the host's whole hierarchy: the kernel takes no notice of them in a
 /// container.
@@ -284,7 +292,9 @@ impl Options {
             None => (text(option)?, None),
         };
         self.parameters.push(parameter);
-        self.own.get_or_insert_with(|| option.to_owned());
+        let is_of_new = option.split_once('=').is_some_and(|(name, _)| OF_NEW.contains(&name));
+        let first = if is_of_new { &mut self.of_new } else { &mut self.own };
+        first.get_or_insert_with(|| option.to_owned());
         Ok(())
     }
 
@@ -337,7 +347,7 @@ impl Options {
                 "option {option:?} is not known, and a bind mount has none of a file system's own"
             )));
         }
-        if let Some(option) = &self.own
+        if let Some(option) = self.own.as_ref().or(self.of_new.as_ref())
             && matches!(what, What::Cgroup)
             && !OF_CGROUP2.contains(&option.as_str())
         {
@@ -573,7 +583,8 @@ mod tests {
             (vec!["bind", "tmpcopyup"], bind(), false),
             (vec!["bind", "readonly"], bind(), false),
             (vec!["bind", "ro "], bind(), false),
-            (vec!["bind", "size=4k"], bind(), false),
+            (vec!["bind", "size=4k"], bind(), true),
+            (vec!["bind", "sise=4k"], bind(), false),
             (vec!["bind", "sync", "nofail", "x-a", "src-nofollow"], bind(), true),
             (vec!["remount", "bind", "readonly"], What::Remount, false),
             (vec!["remount", "size=1m"], What::Remount, true),

@@ -55,6 +55,7 @@ pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Resu
         mount_context: c"context",
     };
     let mut additions = Additions::plan(&spec, bundle, context)?;
+    runtime.warn_all(&additions.left_out().collect::<Vec<_>>());
     if let Some(owner) = owner.filter(|_| additions.awaits_sources()) {
         additions.take_sources(in_locked_mounts(&owner, || additions.clone_sources())?);
     }

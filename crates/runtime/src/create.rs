@@ -281,6 +281,7 @@ impl Making {
         let forks_last = process::forks_last(&namespaces, rootfs::makes_procfs_of);
         let context = context(options, &namespaces, &record.cgroup, &requests, forks_last)?;
         let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
+        warnings.extend(layout.left_out());
         let (console, ours) = terminal::plan(spec.process().as_ref(), options.console_socket())?;
         let given = Given {
             filter,

@@ -522,8 +522,8 @@ fn bind_with_an_option_that_nobody_knows_is_refused() {
         "ro,nosuid",
         "noexe",
         "rro ",
-        "size=4k",
-        "mode=0700",
+        "size",
+        "sise=4k",
         "context=\"a:b:c\"",
         "idmap=x",
     ] {
@@ -546,6 +546,17 @@ fn bind_with_an_option_that_nobody_knows_is_refused() {
             }
         })
         .refused("is not known for a cgroup mount");
+    // The conformance suite has these.
+    for option in ["size=4k", "mode=0700", "uid=7"] {
+        let (bundle, folder) = with_folder();
+        let bundle = bundle.mount(bind(&folder, "/m", &[option])).probing(&["stat", "/m"]);
+        let output = Container::new(bundle).call("run", &[]);
+        assert_eq!(output.code, 0, "{output:#?}");
+        assert!(
+            output.stderr.contains(&format!("option \\\"{option}\\\" is left out")),
+            "{output:#?}"
+        );
+    }
     let known = ["sync", "dirsync", "iversion", "nofail", "_netdev", "x-a", "comment=x", "user"];
     for option in known {
         let (bundle, folder) = with_folder();
