@@ -500,9 +500,8 @@ fn exec_report(container: &Container, flags: &[&str]) -> Value {
 fn user_executes_programs() {
     let bundle = bundle().probing(&["sleep"]).config(|config| {
         push(&mut config["linux"]["namespaces"], json!({ "type": "time" }));
-        push(&mut config["linux"]["namespaces"], json!({ "type": "cgroup" }));
     });
-    let mut container = Container::new(bundle);
+    let mut container = Container::new(bundle.namespace("cgroup", None));
     container.make_by(command_for(&container, "run", &["--detach"]));
     container.wait_line("ready");
     let seen = exec_report(&container, &[]);
