@@ -23,7 +23,10 @@ const CAP_SYS_ADMIN: CapabilitySet = 1 << 21;
 pub(crate) fn assume(task: &Task) -> Result<(), Fault> {
     let Sets { bounding, ambient, .. } = task.capabilities;
     drop_bounding(bounding)?;
-    credentials::set_keep_capabilities(true).during(Stage::Capabilities)?;
+    if task.identity.uid != Id::ROOT {
+        // Only who stops being root loses them.
+        credentials::set_keep_capabilities(true).during(Stage::Capabilities)?;
+    }
     set_user(&task.identity)?;
     if task.identity.uid != Id::ROOT || task.identity.gid != Id::ROOT {
         // With fs.suid_dumpable=1 a change of user has made us so (proc(5)).

@@ -19,13 +19,14 @@ use sys::exec::Signals;
 use sys::nix::libc;
 use sys::nix::sys::resource::Resource;
 use sys::nix::sys::stat::Mode;
-use sys::nix::unistd::geteuid;
 use sys::terminal::Size;
 use sys::{process, schedule};
 
 /// What a process is given beside its config.
 #[derive(Debug, Default)]
 pub struct Given {
+    /// Whether we are root, so that none of our processes need ever be dumpable.
+    pub by_root: bool,
     /// Its seccomp filter.
     pub filter: Option<Filter>,
     /// Where its terminal goes, if it has one.
@@ -144,7 +145,7 @@ impl Task {
             memory_policy: memory_policy(linux)?,
             personality: personality(linux),
             label,
-            by_root: geteuid().is_root(),
+            by_root: given.by_root,
             procfs: uses_procfs.then(Procfs::open).transpose()?,
             forks_last: false,
             is_parked: false,

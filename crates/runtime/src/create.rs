@@ -279,11 +279,12 @@ impl Making {
         let filter = filter(linux, &requests, &mut warnings)?;
         let extras = Extras::plan(spec, &options.id, &namespaces, systemd, &mut warnings)?;
         let forks_last = process::forks_last(&namespaces, rootfs::makes_procfs_of);
-        let context = context(options, &namespaces, &record.cgroup, &requests, forks_last)?;
+        let context = context(options, &namespaces, &record, &requests, forks_last)?;
         let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
         warnings.extend(layout.left_out());
         let (console, ours) = terminal::plan(spec.process().as_ref(), options.console_socket())?;
         let given = Given {
+            by_root: record.owner == 0,
             filter,
             console,
             exec_fifo: (purpose == Purpose::Create)
@@ -623,7 +624,7 @@ fn hook_state(record: &Record, id: &str) -> process::HookState {
 fn context(
     options: &CreateOptions,
     namespaces: &Namespaces,
-    place: &Place,
+    record: &Record,
     requests: &Requests,
     forks_last: bool,
 ) -> Result<Context> {
@@ -638,14 +639,14 @@ fn context(
         pid_namespace: copied.map_err(|error| {
             Error::new(format!("keeping the pid namespace open: {}", sys::answer(&error)))
         })?,
-        cgroup: view(place),
+        cgroup: view(&record.cgroup),
         mount_namespace: namespaces.has(CloneFlags::CLONE_NEWNS),
         user_namespace: namespaces.has(CloneFlags::CLONE_NEWUSER),
         nested: joins_mounts.then(sys::process::in_user_namespace),
         foreign_mounts: namespaces.owner_of_joined_mounts()?.is_some(),
         cgroup_namespace: namespaces.new_cgroup || joins_other,
         no_pivot: options.no_pivot,
-        privileged: geteuid().is_root(),
+        privileged: record.owner == 0,
         mount_context: requests.mount_context,
     })
 }

@@ -291,6 +291,7 @@ fn plan(
     // What is left out has been told at create.
     let requests = Requests::read(&container.record.annotations, &mut vec![])?;
     let given = Given {
+        by_root: geteuid().is_root(),
         filter: filter(linux, &requests, &mut vec![])?,
         console,
         exec_fifo: fifo
