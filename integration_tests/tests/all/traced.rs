@@ -142,7 +142,7 @@ fn filtered(config: &mut Value) {
 
 /// A pod's sibling with `CAP_SYS_PTRACE` looks at the init of the next container.
 fn init_in_a_siblings_pid_namespace_is_the_program_from_birth() {
-    needs_kernel(6, 17, "a procfs of another pid namespace (pidns)");
+    needs_kernel(6, 17, "make a procfs of another pid namespace");
     let sibling = snooping(Bundle::new());
     let marker = sibling.bundle().folder().join("marker");
     let path = format!("/proc/{}/ns/pid", sibling.pid());
@@ -161,7 +161,7 @@ fn init_in_a_siblings_pid_namespace_is_the_program_from_birth() {
 
 /// The same where hooks before the change of root are told init's pid, which it has by then.
 fn init_is_that_also_with_hooks_that_are_told_its_pid() {
-    needs_kernel(6, 17, "a procfs of another pid namespace (pidns)");
+    needs_kernel(6, 17, "make a procfs of another pid namespace");
     let sibling = snooping(Bundle::new());
     let path = format!("/proc/{}/ns/pid", sibling.pid());
     let got = gets(&sibling, || {
