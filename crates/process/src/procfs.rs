@@ -6,10 +6,8 @@
 
 use crate::Error;
 use std::os::fd::OwnedFd;
-use sys::Errno;
-use sys::nix::fcntl::{OFlag, ResolveFlag, open};
+use sys::nix::fcntl::{OFlag, ResolveFlag};
 use sys::nix::sys::stat::Mode;
-use sys::nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 /// The root of the host's procfs.
 #[derive(Debug)]
@@ -18,13 +16,8 @@ pub(crate) struct Procfs(OwnedFd);
 impl Procfs {
     /// Opens /proc, and sees that it is a procfs.
     pub fn open() -> Result<Self, Error> {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let opened = open("/proc", flags, Mode::empty());
-        let checked = opened.and_then(|proc| match fstatfs(&proc)?.filesystem_type() {
-            PROC_SUPER_MAGIC => Ok(Self(proc)),
-            _ => Err(Errno::ENODEV),
-        });
-        checked.map_err(|errno| Error::call("opening the host's /proc", errno))
+        let opened = sys::fs::open_proc().map(Self);
+        opened.map_err(|errno| Error::call("opening the host's /proc", errno))
     }
 
     /// Writes `text` to the file at `path` by one write(2), whatever is mounted over the path.

@@ -22,10 +22,9 @@ use std::path::{Path, PathBuf};
 use sys::Errno;
 use sys::fs::{Scratch, is_unique_mount_id, lasting_mount_id, mount_facts};
 use sys::mount::{self, Depth};
-use sys::nix::fcntl::{OFlag, open};
 use sys::nix::mount::{MntFlags, umount2};
-use sys::nix::sys::stat::{FileStat, Mode, SFlag, major, minor};
-use sys::nix::sys::statfs::{PROC_SUPER_MAGIC, TMPFS_MAGIC, fstatfs};
+use sys::nix::sys::stat::{FileStat, SFlag, major, minor};
+use sys::nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use sys::nix::unistd::fchdir;
 
 /// How often something may be on top of a mount that is taken away, which only the container can
@@ -110,12 +109,8 @@ struct Found {
 impl Known {
     /// Of the container with this config, on the host's side.
     pub fn new(spec: &Spec, bundle: &Path, amended: Amended) -> std::result::Result<Self, Error> {
-        let failed = |errno| Error::call("opening the host's /proc", errno);
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let proc = open("/proc", flags, Mode::empty()).map_err(failed)?;
-        if fstatfs(&proc).map_err(failed)?.filesystem_type() != PROC_SUPER_MAGIC {
-            return Err(Error("opening the host's /proc: it is no procfs".into()));
-        }
+        let proc =
+            sys::fs::open_proc().map_err(|errno| Error::call("opening the host's /proc", errno))?;
         let mounts = spec.mounts().iter().flatten().enumerate();
         let entries = mounts
             .filter(|(index, _)| !amended.removed.contains(index))

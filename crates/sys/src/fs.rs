@@ -4,6 +4,7 @@ use crate::{Errno, Result, check, owned};
 use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, SealFlag};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use std::ffi::CStr;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -140,6 +141,16 @@ fn flock(file: impl AsFd, operation: libc::c_int) -> Result<()> {
 pub fn is_open(number: RawFd) -> bool {
     // SAFETY: the call takes numbers only, and changes nothing.
     check(unsafe { libc::fcntl(number, libc::F_GETFD) }.into()).is_ok()
+}
+
+/// The root of the procfs at /proc (`O_PATH`); `ENODEV` if something else is there.
+pub fn open_proc() -> Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let proc = nix::fcntl::open("/proc", flags, Mode::empty())?;
+    match fstatfs(&proc)?.filesystem_type() {
+        PROC_SUPER_MAGIC => Ok(proc),
+        _ => Err(Errno::ENODEV),
+    }
 }
 
 /// Which of these descriptors are open (poll(2), which asks the kernel once for all of them).
