@@ -67,8 +67,10 @@ fn check_owner(reason: Option<String>, name: impl Fn() -> String) -> Result<(), 
 }
 
 impl Store {
-    /// Opens the store at `path`, making it if `make` and it is missing. It must be root's or ours
-    /// alone (or sticky: then each container's directory must), as what is in it decides which hooks run and which processes are killed.
+    /// Opens the store at `path`, making it if `make` and it is missing.
+    ///
+    /// It must be root's or ours alone (or sticky: then each container's directory must), as what is
+    /// in it decides which hooks run and which processes are killed.
     pub fn open(path: &Path, make: bool) -> Result<Self, Error> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = match open(path, flags, Mode::empty()) {

@@ -24,9 +24,8 @@ pub fn user(passwd: &[u8], uid: u32) -> Option<User<'_>> {
     passwd.split(|byte| *byte == b'\n').find_map(|line| user_in(line, uid))
 }
 
-/// The home directory of the user with the number `uid`, by a file of whatever size: what comes after
-/// 4 MiB of it does not count, and neither does a line of 4096 bytes or
-/// more.
+/// The home directory of the user with the number `uid`, by a file of whatever size: what
+/// comes after 4 MiB of it does not count, and neither does a line of 4096 bytes or more.
 pub fn home(passwd: impl AsFd, uid: u32) -> Result<Option<Vec<u8>>> {
     let mut buffer = [0; LINE];
     // How much of the buffer is the beginning of a line; whether that line is too long.

@@ -208,9 +208,7 @@ impl Growing {
         }
         Ok(())
     }
-}
 
-impl Growing {
     /// The exceptions that have devices in common with a single kind's.
     fn met(&self, devices: &Devices) -> Vec<Devices> {
         let of = |major| {
