@@ -12,11 +12,23 @@ use sys::Errno;
 ///
 /// What is gone already is no error, and an error in one hierarchy leaves the others not undone.
 pub fn destroy(place: &Place) -> Result<()> {
+    let mut result = if place.is_systemds() { end_unit(place) } else { Ok(()) };
     // v2 first: there the kernel does the killing, and tells when all are gone from all hierarchies.
     let (unified, v1): (Vec<_>, Vec<_>) = place.hierarchies().partition(|one| one.is_unified());
-    let mut result = Ok(());
     for cgroup in unified.into_iter().chain(v1) {
         result = result.and(remove(place, cgroup));
+    }
+    result
+}
+
+/// Stops the container's unit before its cgroups go: systemd learns of the end of a unit's processes
+/// by its cgroup becoming empty, and not by its being removed. A stop that is under way, as by
+/// `systemctl stop`, would last until its time is up.
+fn end_unit(place: &Place) -> Result<()> {
+    let of_systemd = |one: &&Hierarchy| one.is_unified() || one.has("name=systemd");
+    let mut result = Ok(());
+    for cgroup in place.hierarchies().filter(of_systemd) {
+        result = result.and(empty(place, cgroup));
     }
     result.and(unit::stop(place))
 }
@@ -85,7 +97,7 @@ fn remove(place: &Place, cgroup: &Hierarchy) -> Result<()> {
     Ok(())
 }
 
-/// Ends what the container left in a cgroup that was there before it.
+/// Ends what the container left in a cgroup, which stays.
 fn empty(place: &Place, cgroup: &Hierarchy) -> Result<()> {
     let directory = cgroup.directory();
     let error = |errno| Error::kernel(format!("removing cgroups below {directory}"), errno);

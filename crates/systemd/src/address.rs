@@ -1,6 +1,7 @@
 //! Where a bus, or systemd itself, listens.
 
 use crate::Bus;
+use std::path::Path;
 use sys::nix::unistd::geteuid;
 
 /// Where somebody may listen.
@@ -30,6 +31,17 @@ pub(crate) fn addresses(bus: Bus) -> Vec<Address> {
     addresses_by(bus, &own_uid, &|name| std::env::var(name).ok())
 }
 
+/// Whether there is a systemd, which may be away from its bus for a moment (`sd_booted(3)`).
+pub(crate) fn has_manager(bus: Bus) -> bool {
+    match bus {
+        Bus::System => Path::new("/run/systemd/system").exists(),
+        Bus::User => {
+            let directory = runtime_directory(&own_uid, &|name| std::env::var(name).ok());
+            Path::new(&directory).join("systemd/private").exists()
+        }
+    }
+}
+
 /// Our uid as the maker of our user namespace has it: `/run/user/UID` is of the host's.
 fn own_uid() -> u32 {
     let uid = geteuid().as_raw();
@@ -53,7 +65,7 @@ fn addresses_by(
     uid: &dyn Fn() -> u32,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Vec<Address> {
-    let variable = |name| variable(name).filter(|value: &String| !value.is_empty());
+    let variable = |name: &str| variable(name).filter(|value: &String| !value.is_empty());
     let named = match bus {
         Bus::System => "DBUS_SYSTEM_BUS_ADDRESS",
         Bus::User => "DBUS_SESSION_BUS_ADDRESS",
@@ -69,14 +81,18 @@ fn addresses_by(
             Address::path("/run/systemd/private", true),
         ],
         Bus::User => {
-            let directory =
-                variable("XDG_RUNTIME_DIR").unwrap_or_else(|| format!("/run/user/{}", uid()));
+            let directory = runtime_directory(uid, &variable);
             vec![
                 Address::path(&format!("{directory}/bus"), false),
                 Address::path(&format!("{directory}/systemd/private"), true),
             ]
         }
     }
+}
+
+fn runtime_directory(uid: &dyn Fn() -> u32, variable: &dyn Fn(&str) -> Option<String>) -> String {
+    let named = variable("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
+    named.unwrap_or_else(|| format!("/run/user/{}", uid()))
 }
 
 /// Addresses as the specification of D-Bus writes them, those of kinds that are known here.

@@ -30,6 +30,11 @@ impl Deadline {
     pub(crate) fn after(patience: Duration) -> Self {
         Self { at: Instant::now() + patience, patience }
     }
+
+    /// What is left of it.
+    pub(crate) fn left(self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
 }
 
 /// A connection to a bus, or to systemd itself.
@@ -46,8 +51,8 @@ pub(crate) struct Connection {
     input: Vec<u8>,
     is_let_in: bool,
     serial: u32,
-    /// The call that signals were asked for by.
-    subscription: Option<u32>,
+    /// The calls that signals were asked for by.
+    subscriptions: Vec<u32>,
     /// Why no signals will come.
     deafness: Option<Error>,
     /// Signals that nobody has waited for yet.
@@ -90,7 +95,7 @@ impl Connection {
             input: Vec::new(),
             is_let_in: false,
             serial: 0,
-            subscription: None,
+            subscriptions: Vec::new(),
             deafness: None,
             signals: Vec::new(),
         };
@@ -100,11 +105,19 @@ impl Connection {
         connection
     }
 
-    /// Has signals come that `rule` describes. systemd itself sends them unasked.
-    pub(crate) fn subscribe(&mut self, rule: &str) {
-        if !self.is_private && self.subscription.is_none() {
+    /// Whether systemd itself is at the other end, and no bus.
+    pub(crate) fn is_private(&self) -> bool {
+        self.is_private
+    }
+
+    /// Has signals come that one of `rules` describes. systemd itself sends them unasked.
+    pub(crate) fn subscribe(&mut self, rules: &[&str]) {
+        if self.is_private || !self.subscriptions.is_empty() {
+            return;
+        }
+        for &rule in rules {
             let call = self.queue(&bus_call("AddMatch", &[Value::Text(rule.to_owned())]));
-            self.subscription = Some(call);
+            self.subscriptions.push(call);
         }
     }
 
@@ -140,22 +153,21 @@ impl Connection {
         }
     }
 
-    /// Waits for a signal of `sender` that `wanted` gives something for; those that have come since
-    /// the last call count.
+    /// Waits for a signal that `wanted` gives something for; those that have come since the last
+    /// call count. Anybody on the bus may send us one that looks just like systemd's, so its sender
+    /// has to be looked at.
     pub(crate) fn wait_for_signal<T>(
         &mut self,
-        sender: &str,
         deadline: Deadline,
         what: &str,
         wanted: &dyn Fn(&Message) -> Option<T>,
     ) -> Result<T> {
         loop {
-            // Anybody on the bus may send us a signal that looks just like systemd's.
-            let is_theirs = |signal: &Message| self.is_private || signal.sender == sender;
-            let found = self.signals.iter().filter(|signal| is_theirs(signal)).find_map(wanted);
-            self.signals.clear();
-            if let Some(found) = found {
-                return Ok(found);
+            while !self.signals.is_empty() {
+                // What came after it is left for the next who waits.
+                if let Some(found) = wanted(&self.signals.remove(0)) {
+                    return Ok(found);
+                }
             }
             if let Some(deafness) = &self.deafness {
                 return Err(deafness.clone());
@@ -170,7 +182,7 @@ impl Connection {
         match &message.kind {
             // A bus that doesn't let us in says so to the Hello.
             Kind::Error(1, _) if !self.is_private => return Err(answer(&message)),
-            Kind::Error(to, _) if Some(*to) == self.subscription => {
+            Kind::Error(to, _) if self.subscriptions.contains(to) => {
                 self.deafness = Some(answer(&message));
             }
             Kind::Signal(_) => self.signals.push(message),
@@ -214,7 +226,7 @@ impl Connection {
             match recv(self.socket.as_raw_fd(), &mut chunk, MsgFlags::MSG_DONTWAIT) {
                 Ok(0) => {
                     let name = &self.name;
-                    return Err(Error::new(format!(
+                    return Err(Error::closed(format!(
                         "{name} has closed the connection before it has {what}"
                     )));
                 }
@@ -258,7 +270,7 @@ impl Connection {
 
     fn wait(&self, events: PollFlags, deadline: Deadline, what: &str) -> Result<()> {
         loop {
-            let left = deadline.at.saturating_duration_since(Instant::now());
+            let left = deadline.left();
             // Whole milliseconds, so that none are left at the end.
             let timeout = PollTimeout::try_from(left + Duration::from_micros(999));
             let mut polled = [PollFd::new(self.socket.as_fd(), events)];
@@ -285,7 +297,7 @@ fn answer(message: &Message) -> Error {
 }
 
 /// A call of the bus itself.
-fn bus_call<'a>(member: &'a str, arguments: &'a [Value]) -> Call<'a> {
+pub(crate) fn bus_call<'a>(member: &'a str, arguments: &'a [Value]) -> Call<'a> {
     Call {
         destination: "org.freedesktop.DBus",
         path: "/org/freedesktop/DBus",

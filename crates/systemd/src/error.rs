@@ -11,12 +11,22 @@ pub struct Error {
     name: Option<String>,
     /// The kernel's answer, where it was the kernel that refused.
     errno: Option<Errno>,
-    is_timeout: bool,
+    kind: Kind,
+}
+
+/// What no answer of systemd's is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Other,
+    /// Nothing came in time.
+    Timeout,
+    /// Who was asked has closed the connection.
+    Closed,
 }
 
 impl Error {
     pub(crate) fn new(words: impl Into<String>) -> Self {
-        Self { words: words.into(), name: None, errno: None, is_timeout: false }
+        Self { words: words.into(), name: None, errno: None, kind: Kind::Other }
     }
 
     /// The kernel answered `step` with `errno`.
@@ -27,7 +37,12 @@ impl Error {
 
     /// Nothing came in time.
     pub(crate) fn timeout(words: impl Into<String>) -> Self {
-        Self { is_timeout: true, ..Self::new(words) }
+        Self { kind: Kind::Timeout, ..Self::new(words) }
+    }
+
+    /// The connection was closed.
+    pub(crate) fn closed(words: impl Into<String>) -> Self {
+        Self { kind: Kind::Closed, ..Self::new(words) }
     }
 
     /// An answer: D-Bus's name for it, and its text.
@@ -74,7 +89,23 @@ impl Error {
     /// Whether no answer came in time.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        self.is_timeout
+        self.kind == Kind::Timeout
+    }
+
+    /// Whether who was asked went away with the question.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.kind == Kind::Closed
+            || self.name() == Some("org.freedesktop.DBus.Error.NoReply")
+            || self.errno.is_some_and(|errno| matches!(errno, Errno::EPIPE | Errno::ECONNRESET))
+    }
+
+    /// Whether nobody has systemd's name on the bus. What the bus then tries, to start one, fails.
+    pub(crate) fn is_nobody_there(&self) -> bool {
+        let name = self.name().and_then(|name| name.strip_prefix("org.freedesktop.DBus.Error."));
+        name.is_some_and(|name| {
+            matches!(name, "ServiceUnknown" | "NameHasNoOwner" | "Disconnected")
+                || name.starts_with("Spawn.")
+        })
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! [`Manager`] is one connection, of which every operation ends in time: a manager that doesn't
 //! answer is an error, not a wait. There are no threads, and nothing is asked that could be told:
-//! the way in, the subscription and the first call go out together.
+//! the way in, the subscription and the first call go out together. One that executes itself anew
+//! (`systemctl daemon-reexec`, an update) is waited for, and asked again (`anew.rs`).
 
 mod address;
+mod anew;
 mod annotation;
 mod bus;
 mod error;
@@ -19,7 +21,7 @@ pub use wire::Value;
 use bus::{Connection, Deadline};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use wire::{Call, Kind, Message};
+use wire::{Call, Message};
 
 /// What a function of this crate gives.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -61,6 +63,8 @@ pub struct Manager {
     connection: Connection,
     bus: Bus,
     patience: Duration,
+    /// How often it went away with a question.
+    interruptions: u32,
 }
 
 impl Manager {
@@ -68,7 +72,11 @@ impl Manager {
     ///
     /// That nobody listens is an error. Whether it's one who answers shows with the first question.
     pub fn connect(bus: Bus, patience: Duration) -> Result<Self> {
-        Ok(Self { connection: Connection::open(bus, patience)?, bus, patience })
+        Ok(Self::new(Connection::open(bus, patience)?, bus, patience))
+    }
+
+    fn new(connection: Connection, bus: Bus, patience: Duration) -> Self {
+        Self { connection, bus, patience, interruptions: 0 }
     }
 
     /// Starts the transient scope `unit`, and waits until it is there. `properties` has the
@@ -79,23 +87,25 @@ impl Manager {
     /// somebody else's, and is left: a scope whose processes have ended by then doesn't come to be.
     pub fn start_scope(&mut self, unit: &str, properties: &[Property]) -> Result<()> {
         let deadline = Deadline::after(self.patience);
+        let task = Task { unit, purpose: Purpose::Start, deadline };
         let arguments = [text(unit), text("fail"), list(properties), no_more_units()];
-        self.connection.subscribe(JOB_REMOVED);
-        let job = match self.start_job("StartTransientUnit", &arguments, deadline) {
+        let job = match self.start_job(None, "StartTransientUnit", &arguments, &task) {
+            Err(error) if error.is_unit_exists() && self.is_of(properties, &task)? => return Ok(()),
             Err(error) if error.is_unit_exists() => {
                 // What fails here fails again in a moment.
-                self.connection.queue(&manager_call("ResetFailedUnit", &[text(unit)]));
-                self.start_job("StartTransientUnit", &arguments, deadline)
+                let reset = [text(unit)];
+                let reset = manager_call("ResetFailedUnit", &reset);
+                self.start_job(Some(&reset), "StartTransientUnit", &arguments, &task)
             }
             started => started,
         }?;
-        let ended = self.wait_for_job(&job, &format!("started {unit}"), deadline);
+        let ended = self.wait_for_job(job, &task);
         let result = ended.inspect_err(|_| {
             // It may come to it later.
             let stop = [text(unit), text("replace")];
             let _ = self.connection.tell(&manager_call("StopUnit", &stop));
         })?;
-        self.check_result("start", unit, &result)
+        self.check_result(&task, &result)
     }
 
     /// Stops `unit` with all its processes, by SIGKILL, and waits until it has; that there is no
@@ -103,13 +113,14 @@ impl Manager {
     pub fn stop(&mut self, unit: &str) -> Result<()> {
         const SIGKILL: i32 = 9;
         let deadline = Deadline::after(self.patience);
-        self.connection.subscribe(JOB_REMOVED);
+        let task = Task { unit, purpose: Purpose::Stop, deadline };
         let kill = [text(unit), text("all"), Value::I32(SIGKILL)];
-        self.connection.queue(&manager_call("KillUnit", &kill));
-        match self.start_job("StopUnit", &[text(unit), text("replace")], deadline) {
+        let kill = manager_call("KillUnit", &kill);
+        let arguments = [text(unit), text("replace")];
+        match self.start_job(Some(&kill), "StopUnit", &arguments, &task) {
             Ok(job) => {
-                let result = self.wait_for_job(&job, &format!("stopped {unit}"), deadline)?;
-                self.check_result("stop", unit, &result)?;
+                let result = self.wait_for_job(job, &task)?;
+                self.check_result(&task, &result)?;
             }
             Err(error) if error.is_no_such_unit() => return Ok(()),
             Err(error) => return Err(error),
@@ -154,52 +165,51 @@ impl Manager {
     /// A property of the manager that is a text.
     fn property(&mut self, name: &str) -> Result<String> {
         let arguments = [text("org.freedesktop.systemd1.Manager"), text(name)];
-        let call = Call {
-            interface: "org.freedesktop.DBus.Properties",
-            ..manager_call("Get", &arguments)
-        };
-        let reply = self.connection.call(&call, Deadline::after(self.patience))?;
+        let reply =
+            self.ask(&property_call(MANAGER, &arguments), Deadline::after(self.patience))?;
         let value = reply.values().text_in_variant();
         value.ok_or_else(|| Error::new(format!("systemd's {name} is no text")))
     }
 
     /// Calls a method of the manager.
     fn call(&mut self, member: &str, arguments: &[Value], deadline: Deadline) -> Result<Message> {
-        self.connection.call(&manager_call(member, arguments), deadline)
-    }
-
-    /// Calls a method that starts a job.
-    fn start_job(&mut self, member: &str, arguments: &[Value], deadline: Deadline) -> Result<Job> {
-        let reply = self.call(member, arguments, deadline)?;
-        let path = reply.values().text();
-        let path = path.ok_or_else(|| Error::new(format!("{member} has told no job")))?;
-        Ok(Job { path, sender: reply.sender })
-    }
-
-    /// Waits for the end of a job; gives its result, such as `done`.
-    fn wait_for_job(&mut self, job: &Job, what: &str, deadline: Deadline) -> Result<String> {
-        // Jobs end in any order, and before their own beginning is answered.
-        self.connection.wait_for_signal(&job.sender, deadline, what, &|message| {
-            if message.kind != Kind::Signal("JobRemoved".to_owned()) {
-                return None;
-            }
-            let mut values = message.values();
-            let (_id, ended, _unit, result) =
-                (values.u32()?, values.text()?, values.text()?, values.text()?);
-            (ended == job.path).then_some(result)
-        })
+        self.ask(&manager_call(member, arguments), deadline)
     }
 
     /// An error unless a job has come to what it was for.
-    fn check_result(&self, what: &str, unit: &str, result: &str) -> Result<()> {
+    fn check_result(&self, task: &Task, result: &str) -> Result<()> {
         if result == "done" {
             return Ok(());
         }
         let whose = if self.bus == Bus::User { " --user" } else { "" };
+        let (unit, what) = (task.unit, task.purpose.words().0);
         Err(Error::new(format!(
             "the job to {what} {unit} has ended as {result:?} (see `systemctl{whose} status {unit}`, \
              and the journal)"
         )))
+    }
+}
+
+/// What is to be done with a unit, and until when.
+struct Task<'a> {
+    unit: &'a str,
+    purpose: Purpose,
+    deadline: Deadline,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Start,
+    Stop,
+}
+
+impl Purpose {
+    /// To do it, and having done it.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Start => ("start", "started"),
+            Self::Stop => ("stop", "stopped"),
+        }
     }
 }
 
@@ -211,19 +221,26 @@ struct Job {
 }
 
 /// The signal that tells the end of a job. It's sent to who has started the job, without a call of
-/// Subscribe.
+/// Subscribe, and to all who have called that.
 const JOB_REMOVED: &str = "type='signal',sender='org.freedesktop.systemd1',\
     path='/org/freedesktop/systemd1',interface='org.freedesktop.systemd1.Manager',\
     member='JobRemoved'";
 
+/// systemd's name on the bus.
+const NAME: &str = "org.freedesktop.systemd1";
+
+/// The manager among its objects.
+const MANAGER: &str = "/org/freedesktop/systemd1";
+
 fn manager_call<'a>(member: &'a str, arguments: &'a [Value]) -> Call<'a> {
-    Call {
-        destination: "org.freedesktop.systemd1",
-        path: "/org/freedesktop/systemd1",
-        interface: "org.freedesktop.systemd1.Manager",
-        member,
-        arguments,
-    }
+    let interface = "org.freedesktop.systemd1.Manager";
+    Call { destination: NAME, path: MANAGER, interface, member, arguments }
+}
+
+/// Asks the object at `path` for a property; `arguments` are its interface and its name.
+fn property_call<'a>(path: &'a str, arguments: &'a [Value]) -> Call<'a> {
+    let interface = "org.freedesktop.DBus.Properties";
+    Call { destination: NAME, path, interface, member: "Get", arguments }
 }
 
 fn text(text: &str) -> Value {

@@ -8,6 +8,7 @@ use crate::wire::{Value, Writer};
 use crate::{Bus, Manager, Property};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,7 @@ fn manager(patience: Duration, answer: Answer) -> (Manager, JoinHandle<Vec<Strin
 fn managing(socket: UnixStream, is_private: bool, patience: Duration) -> Manager {
     let address = Address { path: b"/bus".to_vec(), is_abstract: false, is_private };
     let connection = Connection::new(socket.into(), &address);
-    Manager { connection, bus: Bus::System, patience }
+    Manager::new(connection, Bus::System, patience)
 }
 
 /// The text of the header field that begins so.
@@ -86,6 +87,34 @@ fn reply(stream: &mut UnixStream, to: u32, body: &[Value]) {
     let _ = stream.write_all(&message(2, &[(5, Value::U32(to)), (7, text(SYSTEMD))], body));
 }
 
+/// The bus tells that systemd has this name now.
+fn owner_changed(stream: &mut UnixStream, new: &str) {
+    let body = [text("org.freedesktop.systemd1"), text(SYSTEMD), text(new)];
+    let fields = [(3, text("NameOwnerChanged")), (7, text("org.freedesktop.DBus"))];
+    let _ = stream.write_all(&message(4, &fields, &body));
+}
+
+/// What a successor answers to those who follow it.
+fn answer_as_successor(stream: &mut UnixStream, name: &str, to: u32, job: u32, state: &str) {
+    let mut answer = |value| {
+        let fields = [(5, Value::U32(to)), (7, text(SUCCESSOR))];
+        let mut bytes = message(2, &fields, &[value]);
+        // A job's path is an `o`, which nobody sends but systemd.
+        if let Some(at) = bytes.windows(4).position(|some| some == b"(us)") {
+            bytes[at + 2] = b'o';
+        }
+        let _ = stream.write_all(&bytes);
+    };
+    let variant = |value| Value::Variant(Box::new(value));
+    match (name, job) {
+        ("GetUnit" | "GetUnitByPID", _) => answer(text("/unit")),
+        // Where there is a job, nothing but that is asked for.
+        ("Get", 1..) => answer(variant(Value::Struct(vec![Value::U32(job), text("/job/2")]))),
+        ("Get", 0) => answer(variant(text(state))),
+        _ => answer(text("")),
+    }
+}
+
 fn error(stream: &mut UnixStream, to: u32, name: &str, words: &str) {
     let fields = [(5, Value::U32(to)), (4, text(name))];
     stream.write_all(&message(3, &fields, &[text(words)])).unwrap();
@@ -99,6 +128,9 @@ fn job_removed(stream: &mut UnixStream, job: &str, result: &str) {
 
 /// The fake's name on the bus.
 const SYSTEMD: &str = ":1.0";
+
+/// Its name once it has executed itself anew.
+const SUCCESSOR: &str = ":1.99";
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -118,7 +150,7 @@ fn a_scope_is_there_when_its_job_is_done() {
     });
     manager.start_scope("x.scope", &properties()).unwrap();
     drop(manager);
-    assert_eq!(server.join().unwrap(), ["Hello", "AddMatch", "StartTransientUnit"]);
+    assert_eq!(server.join().unwrap(), ["Hello", "AddMatch", "AddMatch", "StartTransientUnit"]);
 }
 
 /// The job may be over before the call is answered.
@@ -145,6 +177,123 @@ fn a_job_that_fails_is_an_error() {
     assert!(refused.to_string().contains("\"canceled\""), "{refused}");
 }
 
+/// The bus says so for it, where a call was under way as it executed itself anew.
+const GONE: &str = "org.freedesktop.DBus.Error.NoReply";
+
+#[test]
+fn a_call_that_systemd_went_away_with_is_made_again() {
+    let (mut manager, server) = manager(LONG, |stream, name, serial| {
+        static TIMES: AtomicU32 = AtomicU32::new(0);
+        match name {
+            "SetUnitProperties" if TIMES.fetch_add(1, Ordering::Relaxed) == 0 => {
+                error(stream, serial, GONE, "Message recipient disconnected");
+            }
+            // Nobody has the name yet.
+            "GetNameOwner" => {
+                let nobody = "org.freedesktop.DBus.Error.NameHasNoOwner";
+                error(stream, serial, nobody, "Could not get owner");
+                owner_changed(stream, SUCCESSOR);
+            }
+            _ => reply(stream, serial, &[]),
+        }
+    });
+    manager.set_properties("x.scope", &properties()).unwrap();
+    drop(manager);
+    let called = server.join().unwrap();
+    let set = "SetUnitProperties";
+    assert_eq!(called, ["Hello", set, "AddMatch", "AddMatch", "GetNameOwner", set]);
+}
+
+#[test]
+fn a_job_goes_on_with_the_successor() {
+    let (mut manager, server) = manager(LONG, |stream, name, serial| match name {
+        "StartTransientUnit" => {
+            reply(stream, serial, &[text("/job/2")]);
+            owner_changed(stream, "");
+            owner_changed(stream, SUCCESSOR);
+        }
+        "Get" => {
+            answer_as_successor(stream, name, serial, 2, "");
+            let body = [Value::U32(2), text("/job/2"), text("x.scope"), text("done")];
+            let fields = [(3, text("JobRemoved")), (7, text(SUCCESSOR))];
+            let _ = stream.write_all(&message(4, &fields, &body));
+        }
+        _ => answer_as_successor(stream, name, serial, 2, ""),
+    });
+    manager.start_scope("x.scope", &properties()).unwrap();
+    drop(manager);
+    assert_eq!(server.join().unwrap()[4..], ["Subscribe", "GetUnit", "Get"]);
+}
+
+/// The signal of its end may have come while there was nobody to hear it.
+#[test]
+fn a_job_that_the_successor_has_not_is_over() {
+    for (state, is_there) in [("active", true), ("failed", false)] {
+        let answer: Answer = if is_there {
+            |stream, name, serial| after_a_start(stream, name, serial, "active")
+        } else {
+            |stream, name, serial| after_a_start(stream, name, serial, "failed")
+        };
+        let (mut manager, _server) = manager(LONG, answer);
+        let started = manager.start_scope("x.scope", &properties());
+        assert_eq!(started.is_ok(), is_there, "{state}: {started:?}");
+    }
+}
+
+fn after_a_start(stream: &mut UnixStream, name: &str, serial: u32, state: &str) {
+    if name == "StartTransientUnit" {
+        reply(stream, serial, &[text("/job/2")]);
+        owner_changed(stream, SUCCESSOR);
+    } else {
+        answer_as_successor(stream, name, serial, 0, state);
+    }
+}
+
+/// The scope of a start whose answer was lost is ours, if it has our process.
+#[test]
+fn a_start_whose_answer_was_lost_is_found_again() {
+    let (mut manager, _server) = manager(LONG, |stream, name, serial| {
+        static TIMES: AtomicU32 = AtomicU32::new(0);
+        match name {
+            "StartTransientUnit" if TIMES.fetch_add(1, Ordering::Relaxed) == 0 => {
+                error(stream, serial, GONE, "Message recipient disconnected");
+            }
+            "StartTransientUnit" => {
+                error(stream, serial, "org.freedesktop.systemd1.UnitExists", "it exists.");
+            }
+            _ => answer_as_successor(stream, name, serial, 0, "active"),
+        }
+    });
+    let pids = Value::Array { element: "u".to_owned(), items: vec![Value::U32(7)] };
+    manager.start_scope("x.scope", &[Property::new("PIDs", pids)]).unwrap();
+}
+
+/// One that dies again and again is not followed for ever.
+#[test]
+fn who_always_goes_away_is_an_error() {
+    let (mut manager, _server) = manager(LONG, |stream, name, serial| match name {
+        "StopUnit" => error(stream, serial, GONE, "Message recipient disconnected"),
+        _ => reply(stream, serial, &[]),
+    });
+    let refused = manager.stop("x.scope").unwrap_err();
+    assert_eq!(refused.name(), Some(GONE));
+}
+
+/// Only the bus's own word counts.
+#[test]
+fn owners_that_others_tell_of_do_not_count() {
+    let (mut manager, _server) = manager(LONG, |stream, name, serial| {
+        if name == "StartTransientUnit" {
+            reply(stream, serial, &[text("/job/2")]);
+            let body = [text("org.freedesktop.systemd1"), text(SYSTEMD), text(":1.666")];
+            let fields = [(3, text("NameOwnerChanged")), (7, text(":1.666"))];
+            let _ = stream.write_all(&message(4, &fields, &body));
+            job_removed(stream, "/job/2", "done");
+        }
+    });
+    manager.start_scope("x.scope", &properties()).unwrap();
+}
+
 #[test]
 fn a_failed_unit_of_that_name_gives_way_once() {
     let (mut manager, server) = manager(LONG, |stream, name, serial| match name {
@@ -157,7 +306,10 @@ fn a_failed_unit_of_that_name_gives_way_once() {
     assert!(refused.is_unit_exists() && refused.to_string() == "it exists", "{refused}");
     drop(manager);
     let start = "StartTransientUnit";
-    assert_eq!(server.join().unwrap(), ["Hello", "AddMatch", start, "ResetFailedUnit", start]);
+    assert_eq!(
+        server.join().unwrap(),
+        ["Hello", "AddMatch", "AddMatch", start, "ResetFailedUnit", start]
+    );
 }
 
 #[test]
@@ -169,7 +321,7 @@ fn who_does_not_answer_is_an_error_in_time() {
     assert!(refused.to_string().contains("answered StartTransientUnit within 50ms"), "{refused}");
     drop(manager);
     // The unit of that name may be somebody else's.
-    assert_eq!(server.join().unwrap(), ["Hello", "AddMatch", "StartTransientUnit"]);
+    assert_eq!(server.join().unwrap(), ["Hello", "AddMatch", "AddMatch", "StartTransientUnit"]);
 }
 
 #[test]
@@ -311,7 +463,7 @@ fn a_unit_that_is_gone_is_stopped() {
     });
     manager.stop("x.scope").unwrap();
     drop(manager);
-    assert_eq!(server.join().unwrap(), ["Hello", "AddMatch", "KillUnit", "StopUnit"]);
+    assert_eq!(server.join().unwrap(), ["Hello", "AddMatch", "AddMatch", "KillUnit", "StopUnit"]);
 }
 
 #[test]
@@ -329,7 +481,10 @@ fn a_unit_is_stopped_when_its_job_is_done_and_nothing_kept_of_it() {
     manager.stop("x.scope").unwrap();
     drop(manager);
     let called = server.join().unwrap();
-    assert_eq!(called, ["Hello", "AddMatch", "KillUnit", "StopUnit", "ResetFailedUnit"]);
+    assert_eq!(
+        called,
+        ["Hello", "AddMatch", "AddMatch", "KillUnit", "StopUnit", "ResetFailedUnit"]
+    );
 }
 
 #[test]

@@ -379,6 +379,15 @@ impl<'a> Reader<'a> {
     pub(crate) fn text_in_variant(&mut self) -> Option<String> {
         (self.signature()? == "s").then(|| self.text()).flatten()
     }
+
+    /// A variant that has a job in it, its number and its path.
+    pub(crate) fn job_in_variant(&mut self) -> Option<(u32, String)> {
+        if self.signature()? != "(uo)" {
+            return None;
+        }
+        self.pad(8);
+        Some((self.u32()?, self.text()?))
+    }
 }
 
 #[cfg(test)]

@@ -2,17 +2,19 @@
 
 use crate::v2::disk;
 use integration_tests::cgroup::{controller, folder_of, is_unified, units, value};
-use integration_tests::command::{Output, run, spawn};
+use integration_tests::command::{Output, Running, run, spawn};
 use integration_tests::host::{needs_program, wait_for};
 use integration_tests::test::{Test, skip};
 use integration_tests::{Bundle, Container, Value, json, tests};
 use std::collections::BTreeMap;
 use std::fs;
 use std::hint::spin_loop;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
-use std::time::Instant;
+use std::thread::{ScopedJoinHandle, scope};
+use std::time::{Duration, Instant};
 
 pub const TESTS: &[Test] = tests![
     scope_is_where_the_path_says,
@@ -38,6 +40,11 @@ pub const TESTS: &[Test] = tests![
     delete_of_nested_cgroups_and_deaf_processes_leaves_nothing,
     unit_killed_for_memory_leaves_nothing,
     unit_that_is_stopped_by_others_can_be_deleted,
+    stop_of_the_scope_is_an_ordinary_end,
+    scope_whose_time_is_up_is_an_ordinary_end,
+    created_container_ends_with_its_scope,
+    manager_that_executes_itself_anew_is_followed,
+    lines_of_a_service_are_the_services,
     unit_of_that_name_is_an_error_and_stays,
     failed_create_leaves_no_unit,
     killed_create_leaves_no_unit,
@@ -586,9 +593,131 @@ fn unit_that_is_stopped_by_others_can_be_deleted() {
     assert_no_unit(&container);
 }
 
+/// One whose program ends with 7 when it is to, run in the foreground.
+fn in_foreground(bundle: Bundle) -> (Container, Running) {
+    let script = "trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done";
+    let container = container(bundle.script(script));
+    let running = container.spawn_run(&[]);
+    running.wait_line("up");
+    (container, running)
+}
+
+/// systemd has to see that the scope is empty, or else waits for as long as stops may take.
+fn stop_of_the_scope_is_an_ordinary_end() {
+    let _calm = no_reloads();
+    let (container, mut running) = in_foreground(Bundle::new());
+    let since = Instant::now();
+    let _ = systemctl(&["stop", &unit(&container)]).succeeded();
+    assert!(since.elapsed() < QUICKLY, "{:?}", since.elapsed());
+    let ended = running.wait_here();
+    // The shell may tell that what it waited for was terminated.
+    assert!(ended.code == 7 && !ended.stderr.contains("level="), "{ended:#?}");
+    assert_no_unit(&container);
+    // Processes in cgroups below don't keep it.
+    let script = "trap 'exit 7' TERM; mkdir -p /sys/fs/cgroup/a/b 2>/dev/null; \
+                  sleep 1000 & echo $! >/sys/fs/cgroup/a/b/cgroup.procs 2>/dev/null; \
+                  echo up; while :; do sleep 0.05; done";
+    let bundle = Bundle::new().script(script).writable().config(|config| {
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
+        mounts
+            .push(json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup" }));
+    });
+    let container = self::container(bundle.namespace("cgroup", None));
+    let mut running = container.spawn_run(&[]);
+    running.wait_line("up");
+    let _ = systemctl(&["stop", &unit(&container)]).succeeded();
+    assert_eq!(running.wait_here().code, 7);
+    assert_no_unit(&container);
+}
+
+/// How long what takes no time may take on a busy machine, and far less than systemd's patience.
+const QUICKLY: Duration = Duration::from_secs(20);
+
+fn scope_whose_time_is_up_is_an_ordinary_end() {
+    let bundle = Bundle::new().config(|config| {
+        config["annotations"] = json!({ "org.systemd.property.RuntimeMaxSec": "1" });
+    });
+    let (container, mut running) = in_foreground(bundle);
+    let since = Instant::now();
+    let ended = running.wait_here();
+    assert!(since.elapsed() < QUICKLY, "{:?}", since.elapsed());
+    // The shell may tell that what it waited for was terminated.
+    assert!(ended.code == 7 && !ended.stderr.contains("level="), "{ended:#?}");
+    assert_no_unit(&container);
+}
+
+fn created_container_ends_with_its_scope() {
+    let _calm = no_reloads();
+    let mut container = container(Bundle::new());
+    container.create(&[]);
+    let since = Instant::now();
+    let _ = systemctl(&["stop", &unit(&container)]).succeeded();
+    assert!(since.elapsed() < QUICKLY, "{:?}", since.elapsed());
+    container.wait_stopped();
+    container.delete();
+    assert_no_unit(&container);
+}
+
+/// An update of its package does that: what it was asked for meanwhile is asked again, and a job that
+/// was under way is its successor's.
+fn manager_that_executes_itself_anew_is_followed() {
+    needs_systemd();
+    let _alone = RELOADS.write().unwrap_or_else(PoisonError::into_inner);
+    scope(|scope| {
+        let anew = scope.spawn(|| systemctl(&["daemon-reexec"]));
+        let made: Vec<_> = (0..12)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut container = container(Bundle::new().probing(&["sleep"]));
+                    container.run_detached(&[]);
+                    let limited = container.call("update", &["--pids-limit", "9"]);
+                    let deleted = container.call("delete", &["--force"]);
+                    (container, limited, deleted)
+                })
+            })
+            .collect();
+        let made: Vec<_> = made.into_iter().map(ScopedJoinHandle::join).collect();
+        let _ = anew.join().unwrap().succeeded();
+        for one in made {
+            let (container, limited, deleted) = one.unwrap_or_else(|panic| resume_unwind(panic));
+            let _ = limited.succeeded();
+            let _ = deleted.succeeded();
+            assert_no_unit(&container);
+        }
+    });
+}
+
+/// The journal files a line by who wrote it.
+fn lines_of_a_service_are_the_services() {
+    needs_systemd();
+    let _ = needs_program("journalctl");
+    let _calm = no_reloads();
+    let script = "echo to stdout; echo to stderr >/dev/stderr";
+    let container = Container::new(Bundle::new().script(script));
+    let name = format!("it-service-{}", container.id());
+    let mut service = Command::new("systemd-run");
+    service.args(["--quiet", "--wait", "--collect", "--unit", &name]);
+    service.arg(integration_tests::binary::rind()).arg("--root").arg(container.root());
+    service.arg("run").arg("--bundle").arg(container.bundle().path()).arg(container.id());
+    let _ = run(service).succeeded();
+    let lines = || {
+        let mut journal = Command::new("journalctl");
+        let unit = format!("_SYSTEMD_UNIT={name}.service");
+        journal.args(["--quiet", "--output", "cat", &unit]);
+        run(journal).stdout
+    };
+    wait_for("the lines", || {
+        let lines = lines();
+        lines.contains("to stdout\n") && lines.contains("to stderr\n")
+    });
+    container.assert_no_trace();
+}
+
 fn unit_of_that_name_is_an_error_and_stays() {
     let container = container(Bundle::new().probing(&["sleep"]));
     let name = unit(&container);
+    let _calm = no_reloads();
     let mut other = Command::new("systemd-run");
     other.args(["--scope", "--quiet", "--unit", &name, "sleep", "1000"]);
     let mut other = spawn(other);
