@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::fs::CloseRange;
 use sys::nix::sys::resource::{getrlimit, setrlimit};
-use sys::nix::sys::signal::SigSet;
+use sys::nix::sys::signal::{SigSet, Signal};
 use sys::nix::sys::stat::{Mode, umask};
 use sys::nix::unistd::setsid;
 use sys::{Errno, process, schedule};
@@ -259,6 +259,9 @@ fn strip(task: &Task, channel: BorrowedFd) -> Result<(), Fault> {
     Ok(())
 }
 
+/// What ends an init that waits for `start`; runc's ends of the same.
+const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
+
 /// Waits for the exec fifo where there is one, and executes the program, after `hooks` where there
 /// are any.
 ///
@@ -274,6 +277,10 @@ pub(crate) fn launch(
         strip(task, channel)?;
     }
     let given = &task.given;
+    if given.exec_fifo.is_some() {
+        // Who stops it from outside, as systemd does, needn't know that it has not been started.
+        process::end_of(&ENDING).during(Stage::ExecFifo)?;
+    }
     // A listener has to be handed over while the parent is there; else hooks go before the filter,
     // which is the program's, not theirs.
     let listens = given.filter.as_ref().is_some_and(|filter| filter.listener().is_some());

@@ -290,6 +290,20 @@ pub fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// Has this process end of each of `signals`, with the status that a shell gives for it, even as the
+/// first of a pid namespace, to which the kernel sends no signal that it has no handler for
+/// (`pid_namespaces(7)`). A program that is executed has the defaults again.
+pub fn end_of(signals: &[Signal]) -> Result<()> {
+    extern "C" fn end(signal: libc::c_int) {
+        exit_now(128 + signal);
+    }
+    for &one in signals {
+        // SAFETY: the handler calls _exit(2) only, which is async-signal-safe.
+        unsafe { signal(one, SigHandler::Handler(end)) }?;
+    }
+    Ok(())
+}
+
 /// Enters an execution domain (personality(2)).
 pub fn set_personality(domain: u64) -> Result<()> {
     let domain = libc::c_ulong::try_from(domain).map_err(|_| Errno::EINVAL)?;

@@ -9,6 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use sys::nix::libc;
+use sys::nix::sys::signal::{Signal, kill};
+use sys::nix::unistd::Pid;
 
 pub const TESTS: &[Test] = tests![
     create_start_delete,
@@ -21,6 +23,7 @@ pub const TESTS: &[Test] = tests![
     kill_defaults_to_term,
     kill_works_on_created,
     signals_do_to_created_what_they_do_to_runcs,
+    signals_of_others_end_a_created_container,
     a_started_program_gets_its_signals_itself,
     signal_0_asks_whether_it_lives,
     an_empty_signal_is_the_default,
@@ -180,6 +183,20 @@ fn signals_do_to_created_what_they_do_to_runcs() {
                 container.start();
                 container.wait_stopped();
             }
+        }
+    }
+}
+
+/// Who stops it from outside, as systemd stops a scope, doesn't know that it is waiting for `start`.
+fn signals_of_others_end_a_created_container() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT] {
+        for own in [true, false] {
+            let bundle = Bundle::new();
+            let bundle = if own { bundle } else { bundle.without_namespace("pid") };
+            let container = Container::created(bundle);
+            kill(Pid::from_raw(container.pid()), signal).unwrap();
+            container.wait_stopped();
+            container.delete();
         }
     }
 }
