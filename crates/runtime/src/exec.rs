@@ -118,7 +118,7 @@ fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -
     let user = if options.detach { User::Caller } else { User::Us };
     terminal::check(Some(&process), options.console_socket.as_deref(), user)?;
     // Before the fork, as signals must not get lost.
-    let supervisor = (!options.detach).then(|| Supervisor::new(false)).transpose()?;
+    let mut supervisor = (!options.detach).then(|| Supervisor::new(false)).transpose()?;
     let (console, ours) = terminal::plan(Some(&process), options.console_socket.as_deref())?;
     let fifo = options.exec_fifo.as_deref().map(Fifo::make).transpose()?;
     let mut exec =
@@ -138,7 +138,8 @@ fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -
         runtime.debug(|| format!("final CPU affinity: {last}"));
     }
     let mut child = spawn(container, options, &mut exec)?;
-    let begun = begin(container, options, &exec, &mut child);
+    let is_back = supervisor.as_mut().map_or(Ok(()), Supervisor::forked);
+    let begun = is_back.and_then(|()| begin(container, options, &exec, &mut child));
     begun.and_then(|()| hand_out(options, &child)).inspect_err(|_| child.end())?;
     runtime.debug(|| format!("the process is {}", child.pid));
     if let Some(fifo) = fifo {

@@ -25,6 +25,7 @@ mod listener;
 mod mounts;
 mod network;
 mod notify;
+mod output;
 mod outside;
 mod pause;
 mod pidfile;

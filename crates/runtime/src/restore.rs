@@ -17,7 +17,7 @@ use crate::hooks::run_create_hooks;
 use crate::image::{CriuOptions, Image};
 use crate::mounts::{in_own_mounts, open, protect};
 use crate::record::CONFIG;
-use crate::run::{RunOptions, remove};
+use crate::run::{RunOptions, clean_up};
 use crate::start::run_poststart;
 use crate::supervise::{Attended, Supervisor};
 use crate::terminal::{self, User};
@@ -56,8 +56,11 @@ const LOG: &str = "restore.log";
 /// `restore ID`: gives the exit status of the program, or 0 for one that is left running.
 pub fn restore(runtime: &Runtime, options: &RestoreOptions) -> Result<i32> {
     let run = options.run;
-    let supervisor = (!run.detach).then(|| Supervisor::new(!run.no_subreaper)).transpose()?;
+    let mut supervisor = (!run.detach).then(|| Supervisor::new(!run.no_subreaper)).transpose()?;
     let Restored { container, init, console } = make(runtime, options)?;
+    if let Some(supervisor) = &mut supervisor {
+        supervisor.forked().inspect_err(|_| undo_started(runtime, &container))?;
+    }
     if let Some(path) = &options.create.pid_file {
         let written = pidfile::write(path, container.init.pid);
         written.inspect_err(|_| undo_started(runtime, &container))?;
@@ -72,10 +75,7 @@ pub fn restore(runtime: &Runtime, options: &RestoreOptions) -> Result<i32> {
         kill_and_reap(&init);
     }
     if !run.keep {
-        let removed = remove(runtime, &container);
-        if ended.is_ok() {
-            removed?;
-        }
+        clean_up(runtime, &container);
     }
     Ok(ended?.code())
 }

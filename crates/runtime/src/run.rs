@@ -28,8 +28,9 @@ pub fn run(runtime: &Runtime, create: &CreateOptions, run: RunOptions) -> Result
         }
         return Ok(0);
     }
-    let supervisor = supervise::Supervisor::new(!run.no_subreaper)?;
+    let mut supervisor = supervise::Supervisor::new(!run.no_subreaper)?;
     let mut made = make(runtime, create, Purpose::RunForeground)?;
+    supervisor.forked().inspect_err(|_| made.undo(runtime))?;
     begin(runtime, create, &mut made)?;
     let supervisor = supervisor.listening(runtime, made.listener.take());
     let ended = supervisor.attend((&made.init).into(), made.console.as_ref());
@@ -38,12 +39,18 @@ pub fn run(runtime: &Runtime, create: &CreateOptions, run: RunOptions) -> Result
         let _ = sys::process::wait(&made.init.pidfd);
     }
     if !run.keep {
-        let removed = remove(runtime, &made.container);
-        if ended.is_ok() {
-            removed?;
-        }
+        clean_up(runtime, &made.container);
     }
     Ok(ended?.code())
+}
+
+/// What comes after a container in the foreground. What stays of it is a warning: the status of its
+/// program is not lost over it.
+pub(crate) fn clean_up(runtime: &Runtime, container: &Container) {
+    if let Err(error) = remove(runtime, container) {
+        let id = container.entry.id();
+        (runtime.warn)(&format!("deleting the container: {error} (try again: rind delete {id})"));
+    }
 }
 
 /// Deletes a container that has ended, unless somebody else has.

@@ -1,7 +1,9 @@
-//! Looking after a process in the foreground: signals and the terminal until it ends.
+//! Looking after a process in the foreground: signals, the terminal and what else it writes until it
+//! ends.
 
 use crate::console::Relay;
 use crate::notify::Listener;
+use crate::output::Output;
 use crate::{Error, Result, Runtime};
 use process::Child;
 use std::os::fd::{AsFd, OwnedFd};
@@ -31,6 +33,7 @@ pub(crate) struct Supervisor<'a> {
     signals: SignalFd,
     /// Where the container tells that it is ready, and who is told if that can't be passed on.
     listener: Option<(Listener, &'a Runtime<'a>)>,
+    output: Output,
 }
 
 impl<'a> Supervisor<'a> {
@@ -44,7 +47,15 @@ impl<'a> Supervisor<'a> {
         let all = SigSet::all();
         all.thread_block().map_err(failed)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        Ok(Self { signals: SignalFd::with_flags(&all, flags).map_err(failed)?, listener: None })
+        let signals = SignalFd::with_flags(&all, flags).map_err(failed)?;
+        let lending = |errno| Error::call("making pipes for stdout and stderr", errno);
+        Ok(Self { signals, listener: None, output: Output::lend().map_err(lending)? })
+    }
+
+    /// To be called when the child is forked, which has our stdout and stderr as it is to have them.
+    pub fn forked(&mut self) -> Result<()> {
+        let back = self.output.give_back();
+        back.map_err(|errno| Error::call("taking stdout and stderr back", errno))
     }
 
     /// Has it listen to what the container tells, too.
@@ -70,17 +81,23 @@ impl<'a> Supervisor<'a> {
             if let Some((listener, _)) = &self.listener {
                 polled.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
             }
+            let outputs_place = polled.len();
+            polled.extend(self.output.interest());
             match poll(&mut polled, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(failed(errno)),
             }
             let ready = |at: usize| polled.get(at).and_then(PollFd::any).unwrap_or(false);
+            let has_output = (outputs_place..polled.len()).any(ready);
             let has_told = self.listener.is_some() && ready(listeners_place);
             let of_relay = |at: usize| at < listeners_place && ready(at);
             let (has_signals, master_is_ready, stdin_is_ready) =
                 (ready(0), of_relay(1), of_relay(2));
             if has_told {
                 self.pass_on().map_err(failed)?;
+            }
+            if has_output {
+                self.output.pump().map_err(failed)?;
             }
             if let Some(relay) = relay.as_mut().filter(|_| master_is_ready || stdin_is_ready) {
                 relay.pump(stdin_is_ready).map_err(failed)?;
@@ -92,6 +109,7 @@ impl<'a> Supervisor<'a> {
                 if let Some(relay) = &relay {
                     relay.drain().map_err(failed)?;
                 }
+                self.output.drain().map_err(failed)?;
                 return Ok(ended);
             }
         }

@@ -7,9 +7,12 @@ use integration_tests::host::{is_alive, needs_program};
 use integration_tests::test::Test;
 use integration_tests::{Bundle, Container, Output, Value, binary, json, tests};
 use std::fs::{self, File, Permissions};
+use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 pub const TESTS: &[Test] = tests![
     minus_one_is_no_id_in_a_config,
@@ -19,6 +22,8 @@ pub const TESTS: &[Test] = tests![
     closed_descriptors_are_the_null_device,
     closed_descriptors_get_no_message,
     every_command_does_with_closed_descriptors,
+    sockets_are_pipes_to_programs_in_the_foreground,
+    who_reads_a_socket_no_more_is_told,
     pid_file_follows_no_link,
     log_follows_no_link_of_others,
     manual_pages_follow_no_link,
@@ -254,6 +259,57 @@ impl Shared {
     fn assert_untouched(&self) {
         assert_eq!(fs::read_to_string(&self.secret).unwrap(), SECRET);
     }
+}
+
+/// As of a service, whose stdout and stderr the journal has: a socket can't be opened again, and what
+/// is written there by a process of another cgroup is not the service's.
+fn sockets_are_pipes_to_programs_in_the_foreground() {
+    let script =
+        "echo again >/dev/stderr; ls -l /proc/self/fd/1 >&2; head -c 300000 /dev/zero; exit 3";
+    let mut container = Container::new(Bundle::new().script(script));
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let (mut ours_too, theirs_too) = UnixStream::pair().unwrap();
+    let mut run = container.command_for("run", &[]);
+    run.stdin(Stdio::null()).stdout(OwnedFd::from(theirs)).stderr(OwnedFd::from(theirs_too));
+    let mut running = spawn_bare(run);
+    // More than pipe and socket hold: the program waits until it is read.
+    let (mut said, mut complained) = (Vec::new(), String::new());
+    ours.read_to_end(&mut said).unwrap();
+    ours_too.read_to_string(&mut complained).unwrap();
+    assert_eq!((running.wait_here().code, said.len()), (3, 300_000), "{complained}");
+    assert!(complained.starts_with("again\n") && complained.contains("-> pipe:["), "{complained}");
+    container.assert_no_trace();
+    // What rind itself has to say goes there too, even if it comes to no program.
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let mut run = container.command_for("run", &["--pid-file", "/not/there/pid"]);
+    run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(OwnedFd::from(theirs));
+    let mut running = spawn_bare(run);
+    let mut complained = String::new();
+    ours.read_to_string(&mut complained).unwrap();
+    assert_ne!(running.wait_here().code, 0);
+    assert!(complained.contains("/not/there/pid"), "{complained}");
+    container.assert_no_trace();
+    // The same of exec.
+    container = Container::running(Bundle::new());
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let mut exec = container.exec_command(&[], &["/bin/probe", "write", "/dev/stdout", "out"]);
+    exec.stdin(Stdio::null()).stdout(OwnedFd::from(theirs)).stderr(Stdio::null());
+    let mut running = spawn_bare(exec);
+    let mut said = String::new();
+    ours.read_to_string(&mut said).unwrap();
+    assert_eq!((running.wait_here().code, &said[..]), (0, "out"));
+}
+
+fn who_reads_a_socket_no_more_is_told() {
+    let container = Container::new(Bundle::new().script("while echo x; do :; done; exit 5"));
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    drop(ours);
+    let mut run = container.command_for("run", &[]);
+    run.stdin(Stdio::null()).stdout(OwnedFd::from(theirs)).stderr(Stdio::null());
+    let code = spawn_bare(run).wait_here().code;
+    // EPIPE or SIGPIPE, as the shell has it.
+    assert!(matches!(code, 5 | 141), "{code}");
+    container.assert_no_trace();
 }
 
 fn pid_file_follows_no_link() {
