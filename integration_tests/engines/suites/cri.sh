@@ -50,7 +50,7 @@ daemon() {
     wait_for "containerd's CRI" crictl info
 }
 
-crictl() { /work/crictl --config /work/crictl.yaml --timeout 30s "$@"; }
+crictl() { command crictl --config /work/crictl.yaml --timeout 30s "$@"; }
 
 # What a row has left would be in the next one's way.
 after_row() {
@@ -154,8 +154,8 @@ row_exec_stream() { # quick
     same output hello "$(crictl exec "$(id one)" echo hello)"
     same input 6 "$(echo hello | crictl exec -i "$(id one)" wc -c)"
     fails crictl exec "$(id one)" sh -c 'exit 7'
-    shows /dev/pts/0 in_terminal "/work/crictl --config /work/crictl.yaml exec -it $(id one) tty"
-    shows '33 99' in_terminal "/work/crictl --config /work/crictl.yaml exec -it $(id one) sh -c 'sleep 1; stty size'"
+    shows /dev/pts/0 in_terminal "crictl --config /work/crictl.yaml exec -it $(id one) tty"
+    shows '33 99' in_terminal "crictl --config /work/crictl.yaml exec -it $(id one) sh -c 'sleep 1; stty size'"
 }
 
 row_terminal() {
@@ -167,7 +167,7 @@ row_terminal() {
 row_attach() {
     pod a
     box a one 'while read line; do echo read $line; done' '' '"stdin": true, "stdin_once": true'
-    shows 'read hello' eval 'echo hello | timeout 10 /work/crictl --config /work/crictl.yaml attach -i "$(id one)"'
+    shows 'read hello' eval 'echo hello | timeout 10 crictl --config /work/crictl.yaml attach -i "$(id one)"'
     exits_with 0 one
 }
 
