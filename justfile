@@ -22,7 +22,7 @@ try: build
     scripts/try "{{ rind }}"
 
 # Everything that must pass before a change goes in, quickest first
-test: lint unit integration validate (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "podman-5") vm
+test: lint unit integration validate (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5") vm
 
 # Formatting and clippy, warnings denied
 lint:

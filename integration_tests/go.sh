@@ -2,7 +2,7 @@
 # Go keeps, and define `note` and `die`.
 # shellcheck shell=bash
 
-go_toolchain=v0.0.1-go1.24.6 # where the installed one is too old
+go_toolchain=v0.0.1-go1.26.8 # where the installed one is too old
 
 # go_below DIR: all of Go's files go there
 go_below() {

@@ -176,6 +176,45 @@ row_kill() { # quick
     exits_with 9
 }
 
+# created COMMAND...: the container box, of which ctr waits between creating and starting it: for a
+# network plugin, which waits until /run/network is there
+created() {
+    local directory
+    for directory in /etc/cni /opt; do
+        mkdir -p $directory
+        mount -t tmpfs cni $directory # the tree is kept
+    done
+    mkdir -p /etc/cni/net.d /opt/cni/bin
+    echo '{"cniVersion": "0.4.0", "name": "slow", "plugins": [{"type": "slow"}]}' > /etc/cni/net.d/slow.conflist
+    cat > /opt/cni/bin/slow <<- 'END'
+	#!/bin/sh
+	[ "$CNI_COMMAND" = ADD ] && until [ -e /run/network ]; do sleep 0.1; done
+	[ "$CNI_COMMAND" != VERSION ] || { echo '{"cniVersion": "0.4.0", "supportedVersions": ["0.4.0"]}'; exit; }
+	echo '{"cniVersion": "0.4.0", "ips": [{"version": "4", "address": "10.1.2.3/24"}]}'
+	END
+    chmod +x /opt/cni/bin/slow
+    rm -f /run/network
+    box --cni $name box "$@" &
+    becomes box CREATED
+}
+
+row_kill_created() { # quick: one that never ran
+    created sh -c 'echo > /ran; exec sleep 1000'
+    local pid
+    pid=$(pid box)
+    same state created "$("$runtime" --root $states state box | sed -n 's/.*"status": *"\([a-z]*\)".*/\1/p')"
+    ctr tasks kill -s TERM box
+    becomes box STOPPED
+    same process "" "$(ls -d "/proc/$pid" 2> /dev/null)"
+    same "its program" "" "$(find /run/containerd -path '*/box/rootfs/ran')"
+    touch /run/network
+    status 1 wait $!
+    ctr tasks rm box || true
+    umount /etc/cni /opt
+    same "states left" "" "$(ls $states)"
+    same "cgroups left" "" "$(find /sys/fs/cgroup -type d -path '*/default/box')"
+}
+
 row_kill_all() {
     box $name box sh -c 'trap "" TERM; sleep 1000 & echo $! > /child; wait; wait; sleep 1000'
     wait_for child in_box test -s /child
@@ -281,6 +320,13 @@ row_mounts() { # quick
     shows 'Read-only file system' run --mount type=bind,src=/work/shared,dst=/s,options=rbind:ro $name box touch /s/file
     shows 'size=1024k' run --mount type=tmpfs,src=tmpfs,dst=/t,options=size=1m:mode=700 $name box grep ' /t ' /proc/mounts
     same file there "$(run --mount type=bind,src=/work/shared/file,dst=/f,options=bind:ro $name box cat /f)"
+}
+
+row_mount_typo() { # quick: ctr passes a mount's options on as they are; this one's volume would be writable
+    mkdir -p /work/typo
+    shows 'readonly' fails run --mount type=bind,src=/work/typo,dst=/data,options=rbind:readonly $name box touch /data/file
+    same written "" "$(ls /work/typo)"
+    same "states left" "" "$(ls $states)"
 }
 
 row_propagation() {

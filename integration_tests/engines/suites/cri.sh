@@ -13,7 +13,7 @@ start() {
     image_archive docker.io/library/busybox:latest /work/box.tar sh
     ctr -n k8s.io images import /work/box.tar
     # The sandbox's image, as each release of containerd names it.
-    for release in 3.6 3.8; do
+    for release in 3.6 3.8 3.10.2; do
         image_archive registry.k8s.io/pause:$release /work/pause.tar sleep infinity
         ctr -n k8s.io images import /work/pause.tar
     done
@@ -21,12 +21,16 @@ start() {
 
 # The example, with the runtime under test, and what the tests' machine needs.
 write_config() {
-    sed "s|/usr/local/bin/rind|$runtime|" $examples/config.toml > /work/containerd.toml
-    cat >> /work/containerd.toml << 'END'
-[plugins."io.containerd.grpc.v1.cri"]
+    local example=config.toml plugin=io.containerd.grpc.v1.cri directory='bin_dir = "/usr/lib/cni"'
+    if [[ $(release) == 2.* ]]; then
+        example=config-2.toml plugin=io.containerd.cri.v1.runtime directory='bin_dirs = ["/usr/lib/cni"]'
+    fi
+    sed "s|/usr/local/bin/rind|$runtime|" $examples/$example > /work/containerd.toml
+    cat >> /work/containerd.toml << END
+[plugins."$plugin"]
   restrict_oom_score_adj = true
-[plugins."io.containerd.grpc.v1.cri".cni]
-  bin_dir = "/usr/lib/cni"
+[plugins."$plugin".cni]
+  $directory
   conf_dir = "/work/cni"
 END
     echo 'runtime-endpoint: unix:///run/containerd/containerd.sock' > /work/crictl.yaml
@@ -50,7 +54,7 @@ daemon() {
     wait_for "containerd's CRI" crictl info
 }
 
-crictl() { /work/crictl --config /work/crictl.yaml --timeout 30s "$@"; }
+crictl() { command crictl --config /work/crictl.yaml --timeout 30s "$@"; }
 
 # What a row has left would be in the next one's way.
 after_row() {
@@ -154,8 +158,8 @@ row_exec_stream() { # quick
     same output hello "$(crictl exec "$(id one)" echo hello)"
     same input 6 "$(echo hello | crictl exec -i "$(id one)" wc -c)"
     fails crictl exec "$(id one)" sh -c 'exit 7'
-    shows /dev/pts/0 in_terminal "/work/crictl --config /work/crictl.yaml exec -it $(id one) tty"
-    shows '33 99' in_terminal "/work/crictl --config /work/crictl.yaml exec -it $(id one) sh -c 'sleep 1; stty size'"
+    shows /dev/pts/0 in_terminal "crictl --config /work/crictl.yaml exec -it $(id one) tty"
+    shows '33 99' in_terminal "crictl --config /work/crictl.yaml exec -it $(id one) sh -c 'sleep 1; stty size'"
 }
 
 row_terminal() {
@@ -167,7 +171,7 @@ row_terminal() {
 row_attach() {
     pod a
     box a one 'while read line; do echo read $line; done' '' '"stdin": true, "stdin_once": true'
-    shows 'read hello' eval 'echo hello | timeout 10 /work/crictl --config /work/crictl.yaml attach -i "$(id one)"'
+    shows 'read hello' eval 'echo hello | timeout 10 crictl --config /work/crictl.yaml attach -i "$(id one)"'
     exits_with 0 one
 }
 
@@ -435,18 +439,24 @@ row_masked_paths() {
     [ -n "$(in_box two cat /proc/version)" ] || { echo "masked without being asked"; return 1; }
 }
 
-row_user_namespace() {
+row_user_namespace() { # quick: a pod with `hostUsers: false`
     [ "$(release)" != 1.6 ] || skip "containerd 1.6 has no user namespaces for pods"
     local options='"security_context": { "namespace_options": { "userns_options": { "mode": 0,
         "uids": [{ "host_id": 100000, "container_id": 0, "length": 65536 }],
         "gids": [{ "host_id": 100000, "container_id": 0, "length": 65536 }] } } }'
     pod a "$options"
     box a one 'touch /mine; exec sleep 1000' "$options"
-    box a two 'exec sleep 1000' "$options"
+    box a two 'exec sleep 1000' "$options, \"resources\": { \"oom_score_adj\": 500 }"
     same mapping "0 100000 65536" "$(in_box one awk '{ print $1, $2, $3 }' /proc/self/uid_map)"
     same "its user" 100000 "$(stat -c %u "/proc/$(pid one)")"
     same "its file" 0:0 "$(in_box one stat -c %u:%g /mine)"
     same "one for the pod" "$(readlink "/proc/$(pid one)/ns/user")" "$(readlink "/proc/$(pid two)/ns/user")"
+    if [[ $(release) == 2.* ]]; then # the sandbox joins it too, by a file
+        shows "/sandboxes/$(< /work/a.pod)/pinned-namespaces/user" \
+            cat "/run/containerd/io.containerd.runtime.v2.task/k8s.io/$(< /work/a.pod)/config.json"
+    fi
+    same "the sandbox's" "$(readlink "/proc/$(pod_pid a)/ns/user")" "$(readlink "/proc/$(pid one)/ns/user")"
+    same "OOM score" 500 "$(cat "/proc/$(pid two)/oom_score_adj")"
     in_box one sh -c 'echo mine > /dev/shm/file'
     same file mine "$(in_box two cat /dev/shm/file)"
 }

@@ -231,6 +231,16 @@ row_restart() { # quick
     becomes .State.Status running
 }
 
+row_stop_created() { # quick: there is nothing of the runtime's yet
+    docker create --name box busybox sh -c 'echo started; exec sleep 1000'
+    docker stop box
+    same state created "$(inspect .State.Status)"
+    docker start box
+    wait_for "its output" sh -c 'docker logs box | grep started'
+    docker stop -t 0 box
+    same state "exited 137" "$(inspect '.State.Status}} {{.State.ExitCode')"
+}
+
 row_create_start() {
     docker create --name box busybox cat /etc/hostname
     same state created "$(inspect .State.Status)"
@@ -380,6 +390,11 @@ row_tmpfs() { # quick
     has mounts "$mounts" noexec
     has mode "$mounts" 1700
     shows "size=32768k" docker run --rm --shm-size 32m busybox grep /dev/shm /proc/mounts
+}
+
+row_tmpfs_user() { # quick: where the runtime makes the mount point, all may write, as on any new tmpfs
+    same mode 1777 "$(docker run --rm --user 1000 --tmpfs /cache busybox \
+        sh -c 'echo mine > /cache/file && stat -c %a /cache')"
 }
 
 row_init() { # quick
@@ -592,7 +607,8 @@ row_daemon_restart() { # the daemon goes and comes back; its containers don't no
     same status 137 "$(inspect .State.ExitCode)"
 }
 
-row_user_namespace() { # a daemon whose containers have one
+# remapped: a daemon whose containers have user namespaces
+remapped() {
     echo www-data:200000:65536 > /tmp/ids
     mount --bind /tmp/ids /etc/subuid
     mount --bind /tmp/ids /etc/subgid
@@ -601,6 +617,17 @@ row_user_namespace() { # a daemon whose containers have one
     ip addr add 10.98.0.1/24 dev remapped
     daemon remapped --userns-remap www-data --bridge remapped --iptables=false
     import_image
+}
+
+end_remapped() {
+    docker ps -aq | xargs -r docker rm -fv
+    end_daemon remapped
+    ip link del remapped
+    umount /etc/subuid /etc/subgid
+}
+
+row_user_namespace() {
+    remapped
     box -v data:/data busybox sh -c 'echo > /data/file; exec sleep 1000'
     same map "0 200000 65536" "$(docker exec box cat /proc/self/uid_map | xargs)"
     same user 0 "$(docker exec box id -u)"
@@ -608,10 +635,28 @@ row_user_namespace() { # a daemon whose containers have one
     same "owner outside" 200000 "$(stat -c %u "$(inspect '(index .Mounts 0).Source')/file")"
     docker exec -t -u user box tty
     status 1 docker exec box sh -c 'echo 1 > /proc/sys/vm/swappiness'
-    docker rm -fv box
-    end_daemon remapped
-    ip link del remapped
-    umount /etc/subuid /etc/subgid
+    end_remapped
+}
+
+row_user_namespace_network() { # quick: who joins a container's network joins its user namespace too
+    remapped
+    docker run -d --name web busybox httpd -f -h /etc
+    box --net container:web busybox sleep 1000
+    wait_for "the server" docker exec box wget -qO /dev/null http://127.0.0.1/group
+    local kind
+    for kind in net user; do
+        same "$kind" "$(readlink "/proc/$(inspect .State.Pid web)/ns/$kind")" \
+            "$(readlink "/proc/$(inspect .State.Pid)/ns/$kind")"
+    done
+    for kind in mnt pid; do
+        differ "$kind" "$(docker exec web readlink "/proc/self/ns/$kind")" \
+            "$(docker exec box readlink "/proc/self/ns/$kind")"
+    done
+    same map "0 200000 65536" "$(docker exec box cat /proc/self/uid_map | xargs)"
+    same "user outside" 200000 "$(stat -c %u "/proc/$(inspect .State.Pid)")"
+    shows "inet 10.98.0." docker exec box ip addr show eth0
+    docker exec box ping -c 1 -W 5 10.98.0.1
+    end_remapped
 }
 
 row_checkpoint() {

@@ -260,6 +260,20 @@ row_stop_signal() {
     same status 9 "$(inspect .State.ExitCode)"
 }
 
+row_stop_created() { # quick: the runtime has made it, and it never runs
+    podman create --name box busybox sh -c 'echo started; exec sleep 1000'
+    podman init box
+    local pid before=$SECONDS
+    pid=$(inspect .State.Pid)
+    same state created "$("$runtime" state "$(inspect .Id)" | sed -n 's/.*"status": *"\([a-z]*\)".*/\1/p')"
+    podman stop -t 30 box
+    [ $((SECONDS - before)) -lt 20 ] || { echo "TERM did not end it"; return 1; }
+    same process "" "$(ls -d "/proc/$pid" 2> /dev/null)"
+    same output "" "$(podman logs box)"
+    podman rm box
+    same state "" "$(find "/run/${runtime##*/}" -mindepth 1 2> /dev/null)"
+}
+
 row_kill() { # quick
     box busybox sh -c 'trap "echo caught" HUP; echo ready; while :; do sleep 0.1; done'
     wait_for "its trap" sh -c 'podman logs box | grep ready'
@@ -645,6 +659,28 @@ row_cgroup_parent() {
     find /sys/fs/cgroup -depth -type d -path '*/parent*' -exec rmdir {} +
 }
 
+row_unified_unmounted() { # quick: a hybrid host without its unified hierarchy
+    local unified
+    unified=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
+    [[ $unified == /sys/fs/cgroup/* ]] || skip "the host's cgroups are not a hybrid"
+    unshare --mount --propagation slave bash -e -c "
+        $(declare -f same fails inspect box)
+        umount $unified"'
+        fails grep -q cgroup2 /proc/self/mounts
+        box --network none --memory 64m busybox sh -c "trap \"exit 5\" TERM; touch /ready; while :; do sleep 0.1; done"
+        cgroup=$(sed -n "s/.*:memory://p" "/proc/$(inspect .State.Pid)/cgroup")
+        same memory 67108864 "$(cat "/sys/fs/cgroup/memory$cgroup/memory.limit_in_bytes")"
+        same exec "$(podman exec box cat /proc/1/cgroup)" "$(podman exec box cat /proc/self/cgroup)"
+        until podman exec box test -e /ready; do sleep 0.1; done
+        podman pause box
+        same state paused "$(inspect .State.Status)"
+        podman unpause box
+        podman stop -t 10 box
+        same status 5 "$(inspect .State.ExitCode)"
+        podman rm box'
+    same cgroups "" "$(find /sys/fs/cgroup -mindepth 2 -type d -path '*libpod-*')"
+}
+
 row_cgroups_disabled() { # quick
     box --cgroups disabled busybox sleep 1000
     same cgroups "$(cat /proc/self/cgroup)" "$(cat "/proc/$(inspect .State.Pid)/cgroup")"
@@ -776,6 +812,31 @@ row_names() {
     podman secret create word /tmp/secret
     same secret hush "$(podman run --rm --secret word busybox cat /run/secrets/word)"
     podman secret rm word
+}
+
+row_sdnotify() { # quick: the container itself says that it is ready, as a service's would
+    cat > /tmp/listen <<- 'END'
+	use IO::Socket::UNIX;
+	my $socket = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $ARGV[0]) or die $!;
+	$| = 1;
+	while (defined $socket->recv(my $message, 4096)) { print "$message\n" }
+	END
+    local say='use IO::Socket::UNIX; IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET})->send("READY=1")'
+    perl /tmp/listen /run/caller > /tmp/heard &
+    local listener=$! caller
+    wait_for "the caller's socket" test -S /run/caller
+    NOTIFY_SOCKET=/run/caller podman run -d --sdnotify container --name box -v /usr:/usr:ro -v /usr/lib:/lib:ro \
+        -v /usr/lib64:/lib64:ro busybox sh -c "until [ -e /go ]; do sleep 0.1; done; /usr/bin/perl -e '$say'; exec sleep 1000" &
+    caller=$!
+    wait_for "its process" is .State.Status running
+    sleep 0.5
+    fails grep READY /tmp/heard
+    podman exec box touch /go
+    wait_for "what it says" grep -x READY=1 /tmp/heard
+    wait $caller
+    wait_for "its main process" grep -x "MAINPID=$(inspect .State.ConmonPid)" /tmp/heard
+    podman rm -f -t 0 box
+    kill $listener
 }
 
 row_parallel() { # quick

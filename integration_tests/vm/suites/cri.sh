@@ -10,11 +10,11 @@ in_place_of write_config '/sed/s/sed "/sed "s|SystemdCgroup = false.*|SystemdCgr
 # v2's weight for 512 shares, by the formula that newer runtimes have.
 in_place_of row_limits 's/ 512 20 / 512 20 59 /'
 
-[ -x /work/crictl ] || crictl() { skip "crictl is built by integration_tests/engines/run cri-1.7"; }
+[ -x /work/programs/crictl ] || crictl() { skip "crictl is built by integration_tests/engines/run cri-1.7"; }
 in_place_of start '1s/.*/base_start()/'
-start() { [ ! -x /work/crictl ] || base_start; }
+start() { [ ! -x /work/programs/crictl ] || base_start; }
 in_place_of after_row '1s/.*/base_after_row()/'
-after_row() { [ ! -x /work/crictl ] || base_after_row; }
+after_row() { [ ! -x /work/programs/crictl ] || base_after_row; }
 
 unit() { echo "cri-containerd-$(id "$1").scope"; }
 

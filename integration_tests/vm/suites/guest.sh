@@ -26,9 +26,8 @@ furnish() {
     mkdir -p /work "/shared/logs/$2"
     chmod 755 /work
     ln -s "/shared/logs/$2" /work/logs # kept even if the guest is stopped
-    cp -r base examples ./*.sh /work/
+    cp -r base examples programs ./*.sh /work/
     cp base/inside.sh /work/
-    [ ! -e crictl ] || cp crictl /work/
     cp "rows/$2" /work/rows
     if [ -e "$1" ]; then cp "$1" "/work/$1"; else cp "$(command -v "$1")" "/work/$1"; fi
 }
