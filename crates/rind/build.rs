@@ -8,6 +8,14 @@ fn main() {
     println!("cargo::rustc-env=RIND_COMMIT={}", of_commit("RIND_COMMIT", "%h", "unknown"));
     println!("cargo::rustc-env=RIND_DATE={}", of_commit("RIND_DATE", "%cs", ""));
     order_functions();
+    enter_before_libc();
+}
+
+/// Has the program start at `sys::entry`, where there is one for this processor.
+fn enter_before_libc() {
+    if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|name| name == "x86_64") {
+        println!("cargo::rustc-link-arg-bins=-Wl,--entry=rind_start");
+    }
 }
 
 /// What `variable` has, else what git says of the last commit.

@@ -6,6 +6,9 @@
 //! descriptor is closed by the execve, no longer in an anonymous one either: `mount_setattr`,
 //! remounting and cloning it are all refused, whatever the capabilities. That costs a third of a
 //! copy into memory, which is the fallback where mounts may not be cloned.
+//!
+//! In most cases that has been done before libc was there (`sys::entry`), and here it is only looked
+//! at.
 
 use crate::Error;
 use std::ffi::{CString, OsString};
@@ -13,15 +16,13 @@ use std::io::{Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use sys::Errno;
+use sys::entry::MARK;
 use sys::exec::{Vector, execveat};
 use sys::mount::{self, Attributes, Depth};
 use sys::nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, SealFlag, fcntl, open, readlink};
 use sys::nix::sys::memfd::{MFdFlags, memfd_create};
 use sys::nix::sys::stat::{Mode, fstat};
 use sys::nix::sys::statvfs::{FsFlags, fstatvfs};
-
-/// Set while executing again, so that a kernel that shows no seal can't make that endless.
-const MARK: &str = "_RIND_SEALED";
 
 const EXE: &std::ffi::CStr = c"/proc/self/exe";
 
