@@ -4,7 +4,7 @@
 //! its annotation. What rind knows of but can't do is an error where a container without it would
 //! be another than the one that was asked for, else a warning. All others are without effect.
 
-use crate::outside::append;
+use crate::host::files::append;
 use crate::{Error, Result};
 use oci_spec::runtime::LinuxSeccomp;
 use process::Namespaces;

@@ -8,12 +8,11 @@
 use crate::annotations::{self, Requests, hook_output};
 use crate::container::Container;
 use crate::hooks::{State, run_create_hooks};
+use crate::host::{listener, network, notify, pid_file, resctrl};
 use crate::join::join;
 use crate::record::{CONFIG, EXEC_FIFO, NEW_FIFO, PLANNED_CGROUPS, Record, USUAL_FILES, Updated};
 use crate::terminal::{self, User};
-use crate::{
-    Error, Result, Runtime, delete, listener, network, notify, pidfile, rdt, run, validate,
-};
+use crate::{Error, Result, Runtime, delete, run, validate};
 use cgroups::{Place, Systemd};
 use oci_spec::runtime::{Hook, Linux, LinuxResources, Mount, Spec};
 use process::{Child, Cradle, Event, Given, IdMap, Inputs, Namespaces, Plan};
@@ -125,7 +124,7 @@ impl Made {
         if let Some((path, what)) = socket {
             listener::send(path, b"pidfd", &self.init.pidfd, what)?;
         }
-        options.pid_file.as_ref().map_or(Ok(()), |path| pidfile::write(path, self.init.pid))
+        options.pid_file.as_ref().map_or(Ok(()), |path| pid_file::write(path, self.init.pid))
     }
 
     /// Takes everything back.
@@ -192,7 +191,7 @@ pub(crate) struct Extras {
     /// Who is asked for its unit, where it has one.
     pub systemd: Option<Systemd>,
     pub devices: Vec<network::Device>,
-    rdt: Option<rdt::Plan>,
+    rdt: Option<resctrl::Plan>,
     /// Whose the cgroup is to be, if not ours.
     cgroup_owner: Option<Id>,
 }
@@ -210,7 +209,7 @@ impl Extras {
         Ok(Self {
             systemd,
             devices: network::plan(linux)?,
-            rdt: rdt::plan(linux, id, warnings)?,
+            rdt: resctrl::plan(linux, id, warnings)?,
             cgroup_owner: cgroup_owner(spec, namespaces),
         })
     }
@@ -243,7 +242,7 @@ impl Extras {
         if let Some(owner) = self.cgroup_owner.filter(|_| record.cgroup.is_pure_v2()) {
             cgroups::delegate(&record.cgroup, owner)?;
         }
-        record.rdt = self.rdt.as_ref().map(rdt::Plan::make).transpose()?;
+        record.rdt = self.rdt.as_ref().map(resctrl::Plan::make).transpose()?;
         entry.write_first(record)?;
         if is_noted {
             // The record has it.
@@ -494,7 +493,7 @@ pub(crate) fn undo_started(runtime: &Runtime, container: &Container) {
 /// mount, the state.
 pub(crate) fn clear(container: &Container) -> Result<()> {
     cgroups::destroy(&container.record.cgroup)?;
-    container.record.rdt.as_ref().map_or(Ok(()), rdt::Groups::remove)?;
+    container.record.rdt.as_ref().map_or(Ok(()), resctrl::Groups::remove)?;
     if container.record.mounted_root {
         // Not mounted, where it did not come to that.
         let _ = umount2(&container.record.rootfs, MntFlags::MNT_DETACH);

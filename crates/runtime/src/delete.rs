@@ -3,8 +3,9 @@
 use crate::container::{Container, Status, find, open, read};
 use crate::create::{CgroupManager, CreateOptions, choose_place, clear};
 use crate::hooks::{State, run_leniently};
+use crate::host::resctrl;
 use crate::record::{CONFIG, PLANNED_CGROUPS};
-use crate::{Error, Result, Runtime, kill, rdt};
+use crate::{Error, Result, Runtime, kill};
 use cgroups::Place;
 use oci_spec::runtime::Spec;
 use state::Entry;
@@ -118,7 +119,7 @@ fn forget(entry: &Entry) -> Result<()> {
     if let Some(spec) = spec {
         cgroups::remove_unused(&planned_place(entry, &spec)?)?;
         let group =
-            spec.linux().as_ref().map(|linux| rdt::plan(linux, entry.id(), &mut Vec::new()));
+            spec.linux().as_ref().map(|linux| resctrl::plan(linux, entry.id(), &mut Vec::new()));
         // What can't be planned was not made either.
         if let Some(Ok(Some(group))) = group {
             group.remove_unused()?;

@@ -1,7 +1,8 @@
 //! `events`: what a container uses, again and again, and when the OOM killer strikes.
 
 use crate::container::{Container, find};
-use crate::{Error, Result, Runtime, quantity, rdt};
+use crate::host::resctrl;
+use crate::{Error, Result, Runtime, quantity};
 use cgroups::OomWatch;
 use serde::Serialize;
 use std::io;
@@ -145,7 +146,7 @@ struct Event<'a> {
 struct Data {
     #[serde(flatten)]
     cgroup: cgroups::Stats,
-    intel_rdt: rdt::Stats,
+    intel_rdt: resctrl::Stats,
     /// Of devices that runc itself has made, which it does for no config of the specification.
     network_interfaces: Option<()>,
 }
@@ -154,7 +155,7 @@ fn statistics(container: &Container) -> Result<String> {
     let groups = container.record.rdt.as_ref();
     let data = Data {
         cgroup: cgroups::stats(&container.record.cgroup)?,
-        intel_rdt: groups.map(rdt::Groups::stats).transpose()?.unwrap_or_default(),
+        intel_rdt: groups.map(resctrl::Groups::stats).transpose()?.unwrap_or_default(),
         network_interfaces: None,
     };
     line("stats", container, Some(data))

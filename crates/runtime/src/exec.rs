@@ -3,10 +3,11 @@
 use crate::annotations::Requests;
 use crate::container::{Container, Status, find};
 use crate::create::filter;
+use crate::host::{listener, pid_file};
 use crate::record::CONFIG;
 use crate::supervise::Supervisor;
 use crate::terminal::{self, User};
-use crate::{Error, Result, Runtime, listener, pidfile};
+use crate::{Error, Result, Runtime};
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, Spec};
 use process::{Child, Cradle, Event, Exec, Given, Target};
 use serde::Deserialize;
@@ -397,7 +398,7 @@ fn hand_out(options: &ExecOptions, child: &Child) -> Result<()> {
     if let Some(path) = &options.pidfd_socket {
         listener::send(path, b"pidfd", &child.pidfd, "--pidfd-socket")?;
     }
-    options.pid_file.as_ref().map_or(Ok(()), |path| pidfile::write(path, child.pid))
+    options.pid_file.as_ref().map_or(Ok(()), |path| pid_file::write(path, child.pid))
 }
 
 /// Opens a fifo that has just been made. Whoever else may write to its directory may have put

@@ -1,6 +1,6 @@
 //! What is kept of a container, in its `state.json`, for the commands that come after `create`.
 
-use crate::rdt;
+use crate::host::resctrl;
 use cgroups::Place;
 use oci_spec::runtime::{Hook, LinuxDeviceCgroup};
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ pub(crate) struct Record {
     pub cgroup: Place,
     /// Its group in resctrl, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rdt: Option<rdt::Groups>,
+    pub rdt: Option<resctrl::Groups>,
     /// What `update` has set of what the kernel can't be asked for.
     #[serde(default)]
     pub updated: Updated,

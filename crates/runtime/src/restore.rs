@@ -14,6 +14,7 @@ use crate::create::{
 };
 use crate::delete::run_poststop;
 use crate::hooks::run_create_hooks;
+use crate::host::{network, pid_file};
 use crate::image::{CriuOptions, Image};
 use crate::mounts::{in_own_mounts, open, protect};
 use crate::record::CONFIG;
@@ -21,7 +22,7 @@ use crate::run::{RunOptions, clean_up};
 use crate::start::run_poststart;
 use crate::supervise::{Attended, Supervisor};
 use crate::terminal::{self, User};
-use crate::{Error, Result, Runtime, network, pidfile, validate};
+use crate::{Error, Result, Runtime, validate};
 use ::criu::{Criu, Input, Notice, Options, Request, Switch};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Root};
 use process::{Console, Namespaces};
@@ -62,7 +63,7 @@ pub fn restore(runtime: &Runtime, options: &RestoreOptions) -> Result<i32> {
         supervisor.forked().inspect_err(|_| undo_started(runtime, &container))?;
     }
     if let Some(path) = &options.create.pid_file {
-        let written = pidfile::write(path, container.init.pid);
+        let written = pid_file::write(path, container.init.pid);
         written.inspect_err(|_| undo_started(runtime, &container))?;
     }
     // From here on it is a running container, which others may change, and even delete.

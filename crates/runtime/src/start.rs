@@ -3,8 +3,9 @@
 use crate::container::{Container, Status, find};
 use crate::create::undo_started;
 use crate::hooks::run_all;
+use crate::host::notify;
 use crate::record::EXEC_FIFO;
-use crate::{Error, Result, Runtime, notify};
+use crate::{Error, Result, Runtime};
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 use sys::nix::fcntl::OFlag;

@@ -2,7 +2,7 @@
 //! ends.
 
 use crate::console::Relay;
-use crate::notify::Listener;
+use crate::host::notify::Listener;
 use crate::output::Output;
 use crate::{Error, Result, Runtime};
 use process::Child;
