@@ -7,11 +7,11 @@
 
 use crate::annotations::{self, Requests, hook_output};
 use crate::container::Container;
+use crate::foreground::terminal::{self, User};
 use crate::hooks::{State, run_create_hooks};
 use crate::host::{listener, network, notify, pid_file, resctrl};
 use crate::join::join;
 use crate::record::{CONFIG, EXEC_FIFO, NEW_FIFO, PLANNED_CGROUPS, Record, USUAL_FILES, Updated};
-use crate::terminal::{self, User};
 use crate::{Error, Result, Runtime, delete, run, validate};
 use cgroups::{Place, Systemd};
 use oci_spec::runtime::{Hook, Linux, LinuxResources, Mount, Spec};

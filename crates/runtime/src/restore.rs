@@ -13,6 +13,8 @@ use crate::create::{
     CreateOptions, Extras, choose_place, clear, limit, new_record, undo_started, view, words,
 };
 use crate::delete::run_poststop;
+use crate::foreground::supervise::{Attended, Supervisor};
+use crate::foreground::terminal::{self, User};
 use crate::hooks::run_create_hooks;
 use crate::host::{network, pid_file};
 use crate::image::{CriuOptions, Image};
@@ -20,8 +22,6 @@ use crate::mounts::{in_own_mounts, open, protect};
 use crate::record::CONFIG;
 use crate::run::{RunOptions, clean_up};
 use crate::start::run_poststart;
-use crate::supervise::{Attended, Supervisor};
-use crate::terminal::{self, User};
 use crate::{Error, Result, Runtime, validate};
 use ::criu::{Criu, Input, Notice, Options, Request, Switch};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Root};

@@ -2,9 +2,10 @@
 
 use crate::container::Container;
 use crate::create::{CreateOptions, Made, Purpose, admit_others, make};
+use crate::foreground::supervise;
 use crate::record::NEW_FIFO;
 use crate::start::run_poststart;
-use crate::{Error, Result, Runtime, delete, supervise};
+use crate::{Error, Result, Runtime, delete};
 use process::Event;
 
 /// What `run` is asked for beyond what `create` is.

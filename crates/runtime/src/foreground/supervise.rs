@@ -1,9 +1,9 @@
 //! Looking after a process in the foreground: signals, the terminal and what else it writes until it
 //! ends.
 
-use crate::console::Relay;
+use crate::foreground::console::Relay;
+use crate::foreground::output::Output;
 use crate::host::notify::Listener;
-use crate::output::Output;
 use crate::{Error, Result, Runtime};
 use process::Child;
 use std::os::fd::{AsFd, OwnedFd};

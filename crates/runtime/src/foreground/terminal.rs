@@ -1,6 +1,6 @@
 //! Who gets the master of a process's terminal: whoever listens at the console socket, or ourselves.
 
-use crate::console::own_size;
+use crate::foreground::console::own_size;
 use crate::{Error, Result};
 use oci_spec::runtime::Process;
 use process::Console;
