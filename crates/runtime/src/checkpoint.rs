@@ -4,10 +4,10 @@
 //! the pipes and files that are stdin, stdout and stderr. A checkpoint that fails leaves the container
 //! running.
 
+use crate::container::record::CONFIG;
 use crate::container::{Container, Status, find};
 use crate::create::view;
 use crate::image::{CriuOptions, Image, open_directory};
-use crate::record::CONFIG;
 use crate::{Error, Result, Runtime, delete};
 use ::criu::{Criu, Feature, Input, Notice, Options, Request, Switch, Version};
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};

@@ -1,7 +1,11 @@
 //! A container that is there: finding it, what it is doing, and `state`.
 
-use crate::hooks::State;
-use crate::record::{EXEC_FIFO, NEW_FIFO, Record};
+pub(crate) mod annotations;
+pub(crate) mod hooks;
+pub(crate) mod record;
+
+use self::hooks::State;
+use self::record::{EXEC_FIFO, NEW_FIFO, Record};
 use crate::{Result, Runtime};
 use serde::Serialize;
 use state::{Entry, Identity};

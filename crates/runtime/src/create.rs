@@ -5,13 +5,15 @@
 //! what a killed `create` left; init's identity is there as soon as init is. Any error undoes
 //! every step taken.
 
-use crate::annotations::{self, Requests, hook_output};
 use crate::container::Container;
+use crate::container::annotations::{self, Requests, hook_output};
+use crate::container::hooks::{State, run_create_hooks};
+use crate::container::record::{
+    CONFIG, EXEC_FIFO, NEW_FIFO, PLANNED_CGROUPS, Record, USUAL_FILES, Updated,
+};
 use crate::foreground::terminal::{self, User};
-use crate::hooks::{State, run_create_hooks};
 use crate::host::{listener, network, notify, pid_file, resctrl};
 use crate::join::join;
-use crate::record::{CONFIG, EXEC_FIFO, NEW_FIFO, PLANNED_CGROUPS, Record, USUAL_FILES, Updated};
 use crate::{Error, Result, Runtime, delete, run, validate};
 use cgroups::{Place, Systemd};
 use oci_spec::runtime::{Hook, Linux, LinuxResources, Mount, Spec};

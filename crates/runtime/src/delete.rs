@@ -1,10 +1,10 @@
 //! `delete`: removes what `create` made, and then runs the poststop hooks.
 
+use crate::container::hooks::{State, run_leniently};
+use crate::container::record::{CONFIG, PLANNED_CGROUPS};
 use crate::container::{Container, Status, find, open, read};
 use crate::create::{CgroupManager, CreateOptions, choose_place, clear};
-use crate::hooks::{State, run_leniently};
 use crate::host::resctrl;
-use crate::record::{CONFIG, PLANNED_CGROUPS};
 use crate::{Error, Result, Runtime, kill};
 use cgroups::Place;
 use oci_spec::runtime::Spec;

@@ -1,12 +1,12 @@
 //! `exec`: another process in a container that is there.
 
-use crate::annotations::Requests;
+use crate::container::annotations::Requests;
+use crate::container::record::CONFIG;
 use crate::container::{Container, Status, find};
 use crate::create::filter;
 use crate::foreground::supervise::Supervisor;
 use crate::foreground::terminal::{self, User};
 use crate::host::{listener, pid_file};
-use crate::record::CONFIG;
 use crate::{Error, Result, Runtime};
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, Spec};
 use process::{Child, Cradle, Event, Exec, Given, Target};

@@ -1,6 +1,6 @@
 //! `features` and `--version`: what this build can do, whatever the host.
 
-use crate::annotations;
+use crate::container::annotations;
 use serde_json::{Value, json};
 
 /// The oldest version of the spec that is understood.

@@ -5,7 +5,6 @@
 //! finish is undone before the error is returned.
 
 mod amend;
-mod annotations;
 mod checkpoint;
 mod container;
 mod create;
@@ -14,7 +13,6 @@ mod events;
 mod exec;
 mod features;
 mod foreground;
-mod hooks;
 mod host;
 mod image;
 mod join;
@@ -24,7 +22,6 @@ mod mounts;
 mod pause;
 mod ps;
 mod quantity;
-mod record;
 mod restore;
 mod run;
 mod start;

@@ -1,9 +1,9 @@
 //! `run`: create and start in one, in the foreground or not.
 
 use crate::container::Container;
+use crate::container::record::NEW_FIFO;
 use crate::create::{CreateOptions, Made, Purpose, admit_others, make};
 use crate::foreground::supervise;
-use crate::record::NEW_FIFO;
 use crate::start::run_poststart;
 use crate::{Error, Result, Runtime, delete};
 use process::Event;

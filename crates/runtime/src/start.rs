@@ -1,10 +1,10 @@
 //! `start`: lets the init of a created container go on to its program.
 
+use crate::container::hooks::run_all;
+use crate::container::record::EXEC_FIFO;
 use crate::container::{Container, Status, find};
 use crate::create::undo_started;
-use crate::hooks::run_all;
 use crate::host::notify;
-use crate::record::EXEC_FIFO;
 use crate::{Error, Result, Runtime};
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;

@@ -1,7 +1,7 @@
 //! `update`: new limits for a container that is there.
 
+use crate::container::record::{CONFIG, Updated};
 use crate::container::{Container, Status, find_locked};
-use crate::record::{CONFIG, Updated};
 use crate::{Error, Result, Runtime, quantity};
 use oci_spec::runtime::{LinuxMemory, LinuxResources};
 use serde_json::{Map, Value};

@@ -1,6 +1,6 @@
 //! Handing descriptors out: the seccomp listener with the state of its process, and init's pidfd.
 
-use crate::hooks::State;
+use crate::container::hooks::State;
 use crate::{Error, Result};
 use seccomp::Listener;
 use serde::Serialize;

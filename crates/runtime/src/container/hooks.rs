@@ -1,6 +1,6 @@
 //! Hooks of the runtime's namespaces: what they are told, and running a list of them.
 
-use crate::annotations::hook_output;
+use crate::container::annotations::hook_output;
 use crate::{Error, Result};
 use oci_spec::runtime::{Hook, Spec};
 use process::hooks::{Output, Surroundings, run};
