@@ -4,11 +4,12 @@
 //! the pipes and files that are stdin, stdout and stderr. A checkpoint that fails leaves the container
 //! running.
 
+use crate::commands::delete;
 use crate::container::record::CONFIG;
 use crate::container::{Container, Status, find};
 use crate::create::view;
 use crate::image::{CriuOptions, Image, open_directory};
-use crate::{Error, Result, Runtime, delete};
+use crate::{Error, Result, Runtime};
 use ::criu::{Criu, Feature, Input, Notice, Options, Request, Switch, Version};
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use procfs::FromBufRead;

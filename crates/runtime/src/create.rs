@@ -5,6 +5,7 @@
 //! what a killed `create` left; init's identity is there as soon as init is. Any error undoes
 //! every step taken.
 
+use crate::commands::{delete, run};
 use crate::container::Container;
 use crate::container::annotations::{self, Requests, hook_output};
 use crate::container::hooks::{State, run_create_hooks};
@@ -14,7 +15,7 @@ use crate::container::record::{
 use crate::foreground::terminal::{self, User};
 use crate::host::{listener, network, notify, pid_file, resctrl};
 use crate::join::join;
-use crate::{Error, Result, Runtime, delete, run, validate};
+use crate::{Error, Result, Runtime, validate};
 use cgroups::{Place, Systemd};
 use oci_spec::runtime::{Hook, Linux, LinuxResources, Mount, Spec};
 use process::{Child, Cradle, Event, Given, IdMap, Inputs, Namespaces, Plan};

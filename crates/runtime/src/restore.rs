@@ -8,20 +8,20 @@
 use crate::checkpoint::{
     EXTERNAL_NAMESPACES, FILE, refuse_forgetful, refuse_without_mounts, wants_no_new_privs,
 };
+use crate::commands::delete::run_poststop;
+use crate::commands::run::{RunOptions, clean_up};
+use crate::commands::start::run_poststart;
 use crate::container::Container;
 use crate::container::hooks::run_create_hooks;
 use crate::container::record::CONFIG;
 use crate::create::{
     CreateOptions, Extras, choose_place, clear, limit, new_record, undo_started, view, words,
 };
-use crate::delete::run_poststop;
 use crate::foreground::supervise::{Attended, Supervisor};
 use crate::foreground::terminal::{self, User};
 use crate::host::{network, pid_file};
 use crate::image::{CriuOptions, Image};
 use crate::mounts::{in_own_mounts, open, protect};
-use crate::run::{RunOptions, clean_up};
-use crate::start::run_poststart;
 use crate::{Error, Result, Runtime, validate};
 use ::criu::{Criu, Input, Notice, Options, Request, Switch};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Root};

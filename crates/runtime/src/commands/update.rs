@@ -1,8 +1,9 @@
 //! `update`: new limits for a container that is there.
 
+use crate::commands::quantity;
 use crate::container::record::{CONFIG, Updated};
 use crate::container::{Container, Status, find_locked};
-use crate::{Error, Result, Runtime, quantity};
+use crate::{Error, Result, Runtime};
 use oci_spec::runtime::{LinuxMemory, LinuxResources};
 use serde_json::{Map, Value};
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! `events`: what a container uses, again and again, and when the OOM killer strikes.
 
+use crate::commands::quantity;
 use crate::container::{Container, find};
 use crate::host::resctrl;
-use crate::{Error, Result, Runtime, quantity};
+use crate::{Error, Result, Runtime};
 use cgroups::OomWatch;
 use serde::Serialize;
 use std::io;

@@ -1,11 +1,12 @@
 //! `delete`: removes what `create` made, and then runs the poststop hooks.
 
+use crate::commands::kill;
 use crate::container::hooks::{State, run_leniently};
 use crate::container::record::{CONFIG, PLANNED_CGROUPS};
 use crate::container::{Container, Status, find, open, read};
 use crate::create::{CgroupManager, CreateOptions, choose_place, clear};
 use crate::host::resctrl;
-use crate::{Error, Result, Runtime, kill};
+use crate::{Error, Result, Runtime};
 use cgroups::Place;
 use oci_spec::runtime::Spec;
 use state::Entry;

@@ -1,11 +1,12 @@
 //! `run`: create and start in one, in the foreground or not.
 
+use crate::commands::delete;
+use crate::commands::start::run_poststart;
 use crate::container::Container;
 use crate::container::record::NEW_FIFO;
 use crate::create::{CreateOptions, Made, Purpose, admit_others, make};
 use crate::foreground::supervise;
-use crate::start::run_poststart;
-use crate::{Error, Result, Runtime, delete};
+use crate::{Error, Result, Runtime};
 use process::Event;
 
 /// What `run` is asked for beyond what `create` is.

@@ -1,0 +1,16 @@
+//! The commands, one file each: what it is asked for, and what it does from its first step to its last.
+
+pub(crate) mod delete;
+pub(crate) mod events;
+pub(crate) mod exec;
+pub(crate) mod features;
+pub(crate) mod kill;
+pub(crate) mod list;
+pub(crate) mod mounts;
+pub(crate) mod pause;
+pub(crate) mod ps;
+pub(crate) mod quantity;
+pub(crate) mod run;
+pub(crate) mod spec;
+pub(crate) mod start;
+pub(crate) mod update;
