@@ -4,11 +4,15 @@
 //! the pipes and files that are stdin, stdout and stderr. A checkpoint that fails leaves the container
 //! running.
 
+pub(crate) mod image;
+pub(crate) mod mounts;
+pub(crate) mod restore;
+
+use self::image::{CriuOptions, Image, open_directory};
 use crate::commands::delete;
 use crate::container::record::CONFIG;
 use crate::container::{Container, Status, find};
 use crate::create::view;
-use crate::image::{CriuOptions, Image, open_directory};
 use crate::{Error, Result, Runtime};
 use ::criu::{Criu, Feature, Input, Notice, Options, Request, Switch, Version};
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};

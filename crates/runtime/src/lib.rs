@@ -10,13 +10,12 @@ mod container;
 mod create;
 mod foreground;
 mod host;
-mod image;
 mod join;
-mod mounts;
-mod restore;
 mod validate;
 
 pub use ::criu::{CgroupMode, Switch};
+pub use checkpoint::image::CriuOptions;
+pub use checkpoint::restore::{RestoreOptions, restore};
 pub use checkpoint::{CheckpointOptions, checkpoint};
 pub use commands::delete::delete;
 pub use commands::events::{Interval, Lines, events};
@@ -36,9 +35,7 @@ pub use create::{CgroupManager, CreateOptions, create};
 pub use host::descriptors::{claim_descriptors, hide_descriptors, listen_descriptors, open_stdio};
 pub use host::files::{append, replace};
 pub use host::kernel::check_kernel;
-pub use image::CriuOptions;
 pub use process::seal::ensure as seal_executable;
-pub use restore::{RestoreOptions, restore};
 pub use spec::{LONGEST, read_within};
 
 use state::Store;

@@ -5,6 +5,8 @@
 //! as it wants one; the host's mounts don't change. It is in the container's cgroups before it makes
 //! anything, so that all it makes is too.
 
+use crate::checkpoint::image::{CriuOptions, Image};
+use crate::checkpoint::mounts::{in_own_mounts, open, protect};
 use crate::checkpoint::{
     EXTERNAL_NAMESPACES, FILE, refuse_forgetful, refuse_without_mounts, wants_no_new_privs,
 };
@@ -20,8 +22,6 @@ use crate::create::{
 use crate::foreground::supervise::{Attended, Supervisor};
 use crate::foreground::terminal::{self, User};
 use crate::host::{network, pid_file};
-use crate::image::{CriuOptions, Image};
-use crate::mounts::{in_own_mounts, open, protect};
 use crate::{Error, Result, Runtime, validate};
 use ::criu::{Criu, Input, Notice, Options, Request, Switch};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Root};
