@@ -5,6 +5,10 @@
 //! what a killed `create` left; init's identity is there as soon as init is. Any error undoes
 //! every step taken.
 
+pub(crate) mod join;
+pub(crate) mod validate;
+
+use self::join::join;
 use crate::commands::{delete, run};
 use crate::container::Container;
 use crate::container::annotations::{self, Requests, hook_output};
@@ -14,8 +18,7 @@ use crate::container::record::{
 };
 use crate::foreground::terminal::{self, User};
 use crate::host::{listener, network, notify, pid_file, resctrl};
-use crate::join::join;
-use crate::{Error, Result, Runtime, validate};
+use crate::{Error, Result, Runtime};
 use cgroups::{Place, Systemd};
 use oci_spec::runtime::{Hook, Linux, LinuxResources, Mount, Spec};
 use process::{Child, Cradle, Event, Given, IdMap, Inputs, Namespaces, Plan};

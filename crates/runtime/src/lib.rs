@@ -10,8 +10,6 @@ mod container;
 mod create;
 mod foreground;
 mod host;
-mod join;
-mod validate;
 
 pub use ::criu::{CgroupMode, Switch};
 pub use checkpoint::image::CriuOptions;

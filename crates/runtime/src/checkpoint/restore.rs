@@ -16,13 +16,14 @@ use crate::commands::start::run_poststart;
 use crate::container::Container;
 use crate::container::hooks::run_create_hooks;
 use crate::container::record::CONFIG;
+use crate::create::validate;
 use crate::create::{
     CreateOptions, Extras, choose_place, clear, limit, new_record, undo_started, view, words,
 };
 use crate::foreground::supervise::{Attended, Supervisor};
 use crate::foreground::terminal::{self, User};
 use crate::host::{network, pid_file};
-use crate::{Error, Result, Runtime, validate};
+use crate::{Error, Result, Runtime};
 use ::criu::{Criu, Input, Notice, Options, Request, Switch};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Root};
 use process::{Console, Namespaces};
