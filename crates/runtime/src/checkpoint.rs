@@ -9,8 +9,8 @@ pub(crate) mod mounts;
 pub(crate) mod restore;
 
 use self::image::{CriuOptions, Image, open_directory};
-use crate::commands::delete;
 use crate::container::record::CONFIG;
+use crate::container::remove::{kill_init, remove_locked};
 use crate::container::{Container, Status, find};
 use crate::create::view;
 use crate::{Error, Result, Runtime};
@@ -101,8 +101,8 @@ pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> 
         return Ok(());
     }
     // criu has ended its processes.
-    delete::stop(&container)?;
-    delete::remove(runtime, &container)
+    kill_init(&container)?;
+    remove_locked(runtime, &container)
 }
 
 /// Without a mount namespace of its own, a container's mounts are the host's, which criu would take

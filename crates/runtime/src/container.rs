@@ -2,7 +2,9 @@
 
 pub(crate) mod annotations;
 pub(crate) mod hooks;
+pub(crate) mod poststart;
 pub(crate) mod record;
+pub(crate) mod remove;
 
 use self::hooks::State;
 use self::record::{EXEC_FIFO, NEW_FIFO, Record};
@@ -15,6 +17,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use sys::Errno;
 use sys::nix::fcntl::OFlag;
+use sys::nix::libc::SIGKILL;
 use sys::nix::sys::stat::fstat;
 
 /// A container, with its record as it was when it was found.
@@ -171,6 +174,17 @@ impl Container {
     pub fn init_process(&self) -> sys::Result<OwnedFd> {
         let pidfd = self.init.pidfd()?;
         if self.init.is_alive() { Ok(pidfd) } else { Err(Errno::ESRCH) }
+    }
+
+    /// Sends a signal to init; `ESRCH` if it has ended. A frozen init is thawed, so that SIGKILL ends it.
+    pub fn signal_init(&self, signal: i32) -> sys::Result<()> {
+        let init = self.init_process()?;
+        sys::process::pidfd_send_signal(&init, signal)?;
+        if signal == SIGKILL && self.is_frozen() {
+            // A failure is none of this command's: init dies as soon as anything else thaws it.
+            let _ = cgroups::thaw(&self.record.cgroup);
+        }
+        Ok(())
     }
 
     pub fn describe(&self) -> Description<'_> {

@@ -9,13 +9,11 @@ pub(crate) mod join;
 pub(crate) mod validate;
 
 use self::join::join;
-use crate::commands::{delete, run};
 use crate::container::Container;
 use crate::container::annotations::{self, Requests, hook_output};
 use crate::container::hooks::{State, run_create_hooks};
-use crate::container::record::{
-    CONFIG, EXEC_FIFO, NEW_FIFO, PLANNED_CGROUPS, Record, USUAL_FILES, Updated,
-};
+use crate::container::record::{CONFIG, EXEC_FIFO, NEW_FIFO, PLANNED_CGROUPS, Record, Updated};
+use crate::container::remove::roll_back;
 use crate::foreground::terminal::{self, User};
 use crate::host::{listener, network, notify, pid_file, resctrl};
 use crate::{Error, Result, Runtime};
@@ -32,7 +30,6 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use sys::Errno;
 use sys::credentials::Id;
-use sys::nix::mount::{MntFlags, umount2};
 use sys::nix::sched::CloneFlags;
 use sys::nix::unistd::geteuid;
 
@@ -94,7 +91,7 @@ pub fn create(runtime: &Runtime, options: &CreateOptions) -> Result<()> {
     let entry = &made.container.entry;
     let locked = if made.plan.has_early_hooks() { entry.lock() } else { Ok(()) };
     let finished = locked.and_then(|()| entry.rename(NEW_FIFO, EXEC_FIFO)).map_err(Error::from);
-    finished.and_then(|()| made.hand_out(options)).inspect_err(|_| made.undo(runtime))
+    finished.and_then(|()| made.hand_out(options)).inspect_err(|_| made.roll_back(runtime))
 }
 
 /// What a container is made for.
@@ -133,9 +130,10 @@ impl Made {
         options.pid_file.as_ref().map_or(Ok(()), |path| pid_file::write(path, self.init.pid))
     }
 
-    /// Takes everything back.
-    pub fn undo(&self, runtime: &Runtime) {
-        undo(runtime, &self.container, Some(&self.init));
+    /// Kills init, and takes everything back that was made.
+    pub fn roll_back(&self, runtime: &Runtime) {
+        self.init.end();
+        roll_back(runtime, &self.container, true);
     }
 }
 
@@ -323,7 +321,8 @@ impl Making {
         match bring_up(runtime, &mut plan, &mut extras, &mut container, &mut init, bundle) {
             Ok(init) => Ok(Made { container, init, plan, console, listener }),
             Err(error) => {
-                undo(runtime, &container, init.as_ref());
+                init.as_ref().inspect(|init| init.end());
+                roll_back(runtime, &container, init.is_some());
                 Err(error)
             }
         }
@@ -465,46 +464,6 @@ pub(crate) fn admit_others(entry: &Entry) -> Result<()> {
 fn killer(place: &Place) -> Option<&'static str> {
     let kills = cgroups::oom_kills(place).filter(|&kills| kills > 0);
     kills.map(|_| "OOM-killed (memory limit too low?): see linux.resources.memory.limit")
-}
-
-/// Takes back what was made of a container, as far as it was: errors here would only hide the one
-/// that is the reason for it.
-pub(crate) fn undo(runtime: &Runtime, container: &Container, init: Option<&Child>) {
-    if let Some(init) = init {
-        init.end();
-    }
-    if let Err(state::Error::NotFound(_)) = container.entry.lock() {
-        // A forced deletion has taken it back, and what has its name is another container's by now.
-        return;
-    }
-    // Where it is there, no directory has to be read to find it.
-    let _ = container.entry.remove_file(NEW_FIFO);
-    if let Err(error) = clear(container) {
-        (runtime.warn)(&format!("while undoing: {error}"));
-    }
-    if init.is_some() {
-        delete::run_poststop(runtime, container);
-    }
-}
-
-/// Takes back a container that has been started already.
-pub(crate) fn undo_started(runtime: &Runtime, container: &Container) {
-    let removed = delete::stop(container).and_then(|()| run::remove(runtime, container));
-    if let Err(error) = removed {
-        (runtime.warn)(&format!("while undoing: {error}"));
-    }
-}
-
-/// Removes all of a container whose init has ended: processes that outlive it, cgroups, the root's
-/// mount, the state.
-pub(crate) fn clear(container: &Container) -> Result<()> {
-    cgroups::destroy(&container.record.cgroup)?;
-    container.record.rdt.as_ref().map_or(Ok(()), resctrl::Groups::remove)?;
-    if container.record.mounted_root {
-        // Not mounted, where it did not come to that.
-        let _ = umount2(&container.record.rootfs, MntFlags::MNT_DETACH);
-    }
-    Ok(container.entry.remove(&USUAL_FILES)?)
 }
 
 pub(crate) fn new_record(

@@ -10,16 +10,14 @@ use crate::checkpoint::mounts::{in_own_mounts, open, protect};
 use crate::checkpoint::{
     EXTERNAL_NAMESPACES, FILE, refuse_forgetful, refuse_without_mounts, wants_no_new_privs,
 };
-use crate::commands::delete::run_poststop;
-use crate::commands::run::{RunOptions, clean_up};
-use crate::commands::start::run_poststart;
+use crate::commands::run::RunOptions;
 use crate::container::Container;
 use crate::container::hooks::run_create_hooks;
+use crate::container::poststart::run_poststart;
 use crate::container::record::CONFIG;
+use crate::container::remove::{kill_and_reap, remove_or_warn, roll_back, roll_back_started};
 use crate::create::validate;
-use crate::create::{
-    CreateOptions, Extras, choose_place, clear, limit, new_record, undo_started, view, words,
-};
+use crate::create::{CreateOptions, Extras, choose_place, limit, new_record, view, words};
 use crate::foreground::supervise::{Attended, Supervisor};
 use crate::foreground::terminal::{self, User};
 use crate::host::{network, pid_file};
@@ -61,11 +59,11 @@ pub fn restore(runtime: &Runtime, options: &RestoreOptions) -> Result<i32> {
     let mut supervisor = (!run.detach).then(|| Supervisor::new(!run.no_subreaper)).transpose()?;
     let Restored { container, init, console } = make(runtime, options)?;
     if let Some(supervisor) = &mut supervisor {
-        supervisor.forked().inspect_err(|_| undo_started(runtime, &container))?;
+        supervisor.forked().inspect_err(|_| roll_back_started(runtime, &container))?;
     }
     if let Some(path) = &options.create.pid_file {
         let written = pid_file::write(path, container.init.pid);
-        written.inspect_err(|_| undo_started(runtime, &container))?;
+        written.inspect_err(|_| roll_back_started(runtime, &container))?;
     }
     // From here on it is a running container, which others may change, and even delete.
     container.entry.unlock()?;
@@ -77,7 +75,7 @@ pub fn restore(runtime: &Runtime, options: &RestoreOptions) -> Result<i32> {
         kill_and_reap(&init);
     }
     if !run.keep {
-        clean_up(runtime, &container);
+        remove_or_warn(runtime, &container);
     }
     Ok(ended?.code())
 }
@@ -131,7 +129,11 @@ fn make(runtime: &Runtime, options: &RestoreOptions) -> Result<Restored> {
     match bring_up(prepared, &mut container) {
         Ok(init) => Ok(Restored { container, init, console: ours }),
         Err(error) => {
-            undo(runtime, &container);
+            // What criu has restored it may have ended itself.
+            if let Ok(init) = container.init.pidfd() {
+                kill_and_reap(&init);
+            }
+            roll_back(runtime, &container, container.init.pid != 0);
             Err(error)
         }
     }
@@ -405,23 +407,4 @@ fn set_loopback_up(pid: i32) -> Result<()> {
         inside.index_of("lo")?.map_or(Ok(()), |index| inside.set_up(index))
     };
     up().map_err(|errno| Error::call("setting the loopback interface up", errno))
-}
-
-/// Takes back what was made: criu has ended what it had restored, or it ends here.
-fn undo(runtime: &Runtime, container: &Container) {
-    if let Ok(init) = container.init.pidfd() {
-        kill_and_reap(&init);
-    }
-    if let Err(error) = clear(container) {
-        (runtime.warn)(&format!("while undoing: {error}"));
-    }
-    if container.init.pid != 0 {
-        run_poststop(runtime, container);
-    }
-}
-
-/// Ends our own child; that it has ended is what is wanted.
-fn kill_and_reap(init: &OwnedFd) {
-    let _ = sys::process::pidfd_send_signal(init, 9);
-    let _ = sys::process::wait(init);
 }

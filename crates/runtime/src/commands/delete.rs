@@ -1,24 +1,15 @@
 //! `delete`: removes what `create` made, and then runs the poststop hooks.
 
-use crate::commands::kill;
-use crate::container::hooks::{State, run_leniently};
 use crate::container::record::{CONFIG, PLANNED_CGROUPS};
+use crate::container::remove::{kill_init, remove_locked};
 use crate::container::{Container, Status, find, open, read};
-use crate::create::{CgroupManager, CreateOptions, choose_place, clear};
+use crate::create::{CgroupManager, CreateOptions, choose_place};
 use crate::host::resctrl;
 use crate::{Error, Result, Runtime};
 use cgroups::Place;
 use oci_spec::runtime::Spec;
 use state::Entry;
-use std::os::fd::AsFd;
 use std::path::Path;
-use sys::Errno;
-use sys::nix::libc::SIGKILL;
-use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
-/// How long a killed init may take to end, in milliseconds. One that is in the middle of a disk's
-/// or a network's work can't be ended sooner by anybody.
-const PATIENCE: u16 = 10_000;
 
 /// `delete ID`: of a stopped or created container; with `force` of any, and an unknown one is none.
 pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
@@ -31,7 +22,7 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
     };
     if force {
         // Before the lock: a command that waits for this container then comes to its end.
-        stop(&container)?;
+        kill_init(&container)?;
     }
     let locked = container.entry.lock().map_err(Error::from);
     container = match locked.and_then(|()| open(container.entry)) {
@@ -41,57 +32,15 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
     };
     match container.status_under_lock() {
         Status::Stopped => {}
-        Status::Created => stop(&container)?,
-        _ if force => stop(&container)?,
+        Status::Created => kill_init(&container)?,
+        _ if force => kill_init(&container)?,
         status => {
             return Err(Error::new(format!(
                 "cannot delete container {id} that is not stopped: {status} (use kill, or --force)"
             )));
         }
     }
-    remove(runtime, &container)
-}
-
-/// Removes a container whose init has ended.
-pub(crate) fn remove(runtime: &Runtime, container: &Container) -> Result<()> {
-    clear(container)?;
-    run_poststop(runtime, container);
-    Ok(())
-}
-
-/// Runs the poststop hooks, of a container that is gone: nobody is to wait for them.
-pub(crate) fn run_poststop(runtime: &Runtime, container: &Container) {
-    if container.record.poststop.is_empty() {
-        return;
-    }
-    if let Err(error) = container.entry.unlock() {
-        (runtime.warn)(&error.to_string());
-    }
-    let state = State { pid: 0, ..container.hook_state("stopped") };
-    run_leniently("poststop", &container.record.poststop, &state, &*runtime.warn);
-}
-
-/// Kills init and waits for its end.
-pub(crate) fn stop(container: &Container) -> Result<()> {
-    let pidfd = match container.init_process() {
-        Err(Errno::ESRCH) => return Ok(()),
-        pidfd => pidfd.map_err(|errno| Error::call("finding init", errno))?,
-    };
-    match kill::send(container, SIGKILL) {
-        Ok(()) | Err(Errno::ESRCH) => {}
-        Err(errno) => return Err(Error::call("killing init", errno)),
-    }
-    loop {
-        let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut polled, PollTimeout::from(PATIENCE)) {
-            Ok(0) => {
-                return Err(Error::new(format!("init has not ended {PATIENCE} ms after SIGKILL")));
-            }
-            Ok(_) => return Ok(()),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Error::call("waiting for init", errno)),
-        }
-    }
+    remove_locked(runtime, &container)
 }
 
 /// Waits for a `create` that has not yet written its record: it makes the container, takes

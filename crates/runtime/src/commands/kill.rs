@@ -77,9 +77,9 @@ pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()
         (runtime.warn)("only init gets the signal: without a cgroup the others aren't known");
     }
     let sent = match signal.0 {
-        0 | SIGKILL => send(&container, signal.0),
+        0 | SIGKILL => container.signal_init(signal.0),
         _ if container.open_fifo().is_ok() => return signal_waiting(&container, signal.0),
-        other => send(&container, other),
+        other => container.signal_init(other),
     };
     match sent {
         Err(Errno::ESRCH) if all => Ok(()),
@@ -106,12 +106,12 @@ fn signal_waiting(container: &Container, signal: i32) -> Result<()> {
     container.entry.lock()?;
     let sent = match (container.open_fifo(), Effect::of(signal)) {
         // It has been started meanwhile, or has ended.
-        (Err(_), _) | (_, Effect::AsItIs) => send(container, signal),
+        (Err(_), _) | (_, Effect::AsItIs) => container.signal_init(signal),
         // A frozen one ends when it is resumed, or at once, as the kernel has it.
         (Ok(_), Effect::Ends) => container
             .init_process()
             .and_then(|init| sys::process::pidfd_send_signal(&init, SIGKILL)),
-        (Ok(_), Effect::Nothing) => send(container, 0),
+        (Ok(_), Effect::Nothing) => container.signal_init(0),
     };
     answer(sent, signal)
 }
@@ -150,17 +150,6 @@ fn answer(sent: sys::Result<()>, signal: i32) -> Result<()> {
 
 fn not_running() -> Error {
     Error::new("container not running")
-}
-
-/// Sends a signal to init; `ESRCH` if it has ended. A frozen one is thawed to die.
-pub(crate) fn send(container: &Container, signal: i32) -> sys::Result<()> {
-    let init = container.init_process()?;
-    sys::process::pidfd_send_signal(&init, signal)?;
-    if signal == SIGKILL && container.is_frozen() {
-        // It dies all the same when something else thaws it; nothing to be done here if not.
-        let _ = cgroups::thaw(&container.record.cgroup);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

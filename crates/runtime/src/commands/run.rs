@@ -1,9 +1,8 @@
 //! `run`: create and start in one, in the foreground or not.
 
-use crate::commands::delete;
-use crate::commands::start::run_poststart;
-use crate::container::Container;
+use crate::container::poststart::run_poststart;
 use crate::container::record::NEW_FIFO;
+use crate::container::remove::remove_or_warn;
 use crate::create::{CreateOptions, Made, Purpose, admit_others, make};
 use crate::foreground::supervise;
 use crate::{Error, Result, Runtime};
@@ -32,7 +31,7 @@ pub fn run(runtime: &Runtime, create: &CreateOptions, run: RunOptions) -> Result
     }
     let mut supervisor = supervise::Supervisor::new(!run.no_subreaper)?;
     let mut made = make(runtime, create, Purpose::RunForeground)?;
-    supervisor.forked().inspect_err(|_| made.undo(runtime))?;
+    supervisor.forked().inspect_err(|_| made.roll_back(runtime))?;
     begin(runtime, create, &mut made)?;
     let supervisor = supervisor.listening(runtime, made.listener.take());
     let ended = supervisor.attend((&made.init).into(), made.console.as_ref());
@@ -41,41 +40,23 @@ pub fn run(runtime: &Runtime, create: &CreateOptions, run: RunOptions) -> Result
         let _ = sys::process::wait(&made.init.pidfd);
     }
     if !run.keep {
-        clean_up(runtime, &made.container);
+        remove_or_warn(runtime, &made.container);
     }
     Ok(ended?.code())
-}
-
-/// What comes after a container in the foreground. What stays of it is a warning: the status of its
-/// program is not lost over it.
-pub(crate) fn clean_up(runtime: &Runtime, container: &Container) {
-    if let Err(error) = remove(runtime, container) {
-        let id = container.entry.id();
-        (runtime.warn)(&format!("deleting the container: {error} (try again: rind delete {id})"));
-    }
-}
-
-/// Deletes a container that has ended, unless somebody else has.
-pub(crate) fn remove(runtime: &Runtime, container: &Container) -> Result<()> {
-    match container.entry.lock() {
-        Err(state::Error::NotFound(_)) => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(()) => delete::remove(runtime, container),
-    }
 }
 
 /// Waits until the program runs, and runs the poststart hooks.
 fn begin(runtime: &Runtime, options: &CreateOptions, made: &mut Made) -> Result<()> {
     if made.plan.has_start_hooks() {
         let admitted = admit_others(&made.container.entry);
-        admitted.inspect_err(|_| made.undo(runtime))?;
+        admitted.inspect_err(|_| made.roll_back(runtime))?;
     }
     let started = match made.init.next(&made.plan) {
         Ok(Event::Closed) => Ok(()),
         Ok(_) => Err(Error::new("talking to init: it sent what makes no sense here")),
         Err(error) => Err(error.into()),
     };
-    started.and_then(|()| made.hand_out(options)).inspect_err(|_| made.undo(runtime))?;
+    started.and_then(|()| made.hand_out(options)).inspect_err(|_| made.roll_back(runtime))?;
     // From here on it is a running container, which others may change, and even delete.
     if made.plan.has_early_hooks() || made.plan.has_start_hooks() {
         let told = made.container.entry.remove_file(NEW_FIFO);

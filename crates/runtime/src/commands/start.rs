@@ -1,9 +1,8 @@
 //! `start`: lets the init of a created container go on to its program.
 
-use crate::container::hooks::run_all;
+use crate::container::poststart::run_poststart;
 use crate::container::record::EXEC_FIFO;
 use crate::container::{Container, Status, find};
-use crate::create::undo_started;
 use crate::host::notify;
 use crate::{Error, Result, Runtime};
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,12 +33,6 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
     run_poststart(runtime, &container)?;
     let (Some(listener), Ok(Some(init))) = (listener, init) else { return Ok(()) };
     listener.attend(runtime, container.init.pid, &init)
-}
-
-/// Runs the poststart hooks, without the lock; one that fails stops the container.
-pub(crate) fn run_poststart(runtime: &Runtime, container: &Container) -> Result<()> {
-    run_all("poststart", &container.record.poststart, &container.hook_state("running"), None)
-        .inspect_err(|_| undo_started(runtime, container))
 }
 
 /// Writes the byte that init waits for, and waits until init has closed the fifo: by its execve, or

@@ -64,7 +64,7 @@ pub(crate) fn run_create_hooks(spec: &Spec, state: &State, init: &OwnedFd) -> Re
 }
 
 /// Runs `hooks` in order, all of them; those that fail are only warned of.
-pub(crate) fn run_leniently(kind: &str, hooks: &[Hook], state: &State, warn: &dyn Fn(&str)) {
+pub(crate) fn run_best_effort(kind: &str, hooks: &[Hook], state: &State, warn: &dyn Fn(&str)) {
     if hooks.is_empty() {
         return;
     }
