@@ -3,5 +3,6 @@
 
 pub(crate) mod console;
 pub(crate) mod output;
+pub(crate) mod started;
 pub(crate) mod supervise;
 pub(crate) mod terminal;

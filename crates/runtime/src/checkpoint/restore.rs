@@ -13,12 +13,12 @@ use crate::checkpoint::{
 use crate::commands::run::RunOptions;
 use crate::container::Container;
 use crate::container::hooks::run_create_hooks;
-use crate::container::poststart::run_poststart;
 use crate::container::record::CONFIG;
-use crate::container::remove::{kill_and_reap, remove_or_warn, roll_back, roll_back_started};
+use crate::container::remove::{kill_and_reap, roll_back, roll_back_started};
 use crate::create::validate;
 use crate::create::{CreateOptions, Extras, choose_place, limit, new_record, view, words};
-use crate::foreground::supervise::{Attended, Supervisor};
+use crate::foreground::started::Started;
+use crate::foreground::supervise::{Supervised, Supervisor};
 use crate::foreground::terminal::{self, User};
 use crate::host::{network, pid_file};
 use crate::{Error, Result, Runtime};
@@ -59,25 +59,16 @@ pub fn restore(runtime: &Runtime, options: &RestoreOptions) -> Result<i32> {
     let mut supervisor = (!run.detach).then(|| Supervisor::new(!run.no_subreaper)).transpose()?;
     let Restored { container, init, console } = make(runtime, options)?;
     if let Some(supervisor) = &mut supervisor {
-        supervisor.forked().inspect_err(|_| roll_back_started(runtime, &container))?;
+        supervisor.after_fork().inspect_err(|_| roll_back_started(runtime, &container))?;
     }
     if let Some(path) = &options.create.pid_file {
         let written = pid_file::write(path, container.init.pid);
         written.inspect_err(|_| roll_back_started(runtime, &container))?;
     }
-    // From here on it is a running container, which others may change, and even delete.
-    container.entry.unlock()?;
-    run_poststart(runtime, &container)?;
-    let Some(supervisor) = supervisor else { return Ok(0) };
-    let attended = Attended { pid: container.init.pid, pidfd: &init };
-    let ended = supervisor.attend(attended, console.as_ref());
-    if ended.is_err() {
-        kill_and_reap(&init);
-    }
-    if !run.keep {
-        remove_or_warn(runtime, &container);
-    }
-    Ok(ended?.code())
+    let init = Supervised { pid: container.init.pid, pidfd: &init };
+    let started =
+        Started { container: &container, init, console: console.as_ref(), listener: None };
+    started.finish(runtime, supervisor, run.keep)
 }
 
 /// A container whose processes are there, and run.

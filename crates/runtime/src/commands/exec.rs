@@ -139,15 +139,15 @@ fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -
         runtime.debug(|| format!("final CPU affinity: {last}"));
     }
     let mut child = spawn(container, options, &mut exec)?;
-    let is_back = supervisor.as_mut().map_or(Ok(()), Supervisor::forked);
-    let begun = is_back.and_then(|()| begin(container, options, &exec, &mut child));
-    begun.and_then(|()| hand_out(options, &child)).inspect_err(|_| child.end())?;
+    let after_fork = supervisor.as_mut().map_or(Ok(()), Supervisor::after_fork);
+    let executed = after_fork.and_then(|()| wait_for_exec(container, options, &exec, &mut child));
+    executed.and_then(|()| hand_out(options, &child)).inspect_err(|_| child.end())?;
     runtime.debug(|| format!("the process is {}", child.pid));
     if let Some(fifo) = fifo {
         fifo.keep();
     }
     let Some(supervisor) = supervisor else { return Ok(0) };
-    let ended = supervisor.attend((&child).into(), ours.as_ref()).inspect_err(|_| child.end())?;
+    let ended = supervisor.run((&child).into(), ours.as_ref()).inspect_err(|_| child.end())?;
     Ok(ended.code())
 }
 
@@ -356,7 +356,7 @@ fn spawn(container: &Container, options: &ExecOptions, exec: &mut Exec) -> Resul
 }
 
 /// Answers what the process asks until its program runs, or it waits for the fifo.
-fn begin(
+fn wait_for_exec(
     container: &Container,
     options: &ExecOptions,
     exec: &Exec,

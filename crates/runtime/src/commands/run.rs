@@ -1,10 +1,9 @@
 //! `run`: create and start in one, in the foreground or not.
 
-use crate::container::poststart::run_poststart;
 use crate::container::record::NEW_FIFO;
-use crate::container::remove::remove_or_warn;
 use crate::create::{CreateOptions, Made, Purpose, admit_others, make};
-use crate::foreground::supervise;
+use crate::foreground::started::Started;
+use crate::foreground::supervise::Supervisor;
 use crate::{Error, Result, Runtime};
 use process::Event;
 
@@ -20,48 +19,35 @@ pub struct RunOptions {
 }
 
 /// `run ID`: gives the exit status of the program, or 0 for one that is left running.
-pub fn run(runtime: &Runtime, create: &CreateOptions, run: RunOptions) -> Result<i32> {
-    if run.detach {
-        let mut made = make(runtime, create, Purpose::RunDetached)?;
-        begin(runtime, create, &mut made)?;
-        if let Some(listener) = made.listener.take() {
-            listener.attend(runtime, made.init.pid, &made.init.pidfd)?;
-        }
-        return Ok(0);
-    }
-    let mut supervisor = supervise::Supervisor::new(!run.no_subreaper)?;
-    let mut made = make(runtime, create, Purpose::RunForeground)?;
-    supervisor.forked().inspect_err(|_| made.roll_back(runtime))?;
-    begin(runtime, create, &mut made)?;
-    let supervisor = supervisor.listening(runtime, made.listener.take());
-    let ended = supervisor.attend((&made.init).into(), made.console.as_ref());
-    if ended.is_err() {
-        made.init.abandon();
-        let _ = sys::process::wait(&made.init.pidfd);
-    }
-    if !run.keep {
-        remove_or_warn(runtime, &made.container);
-    }
-    Ok(ended?.code())
+pub fn run(runtime: &Runtime, options: &CreateOptions, run: RunOptions) -> Result<i32> {
+    let purpose = if run.detach { Purpose::RunDetached } else { Purpose::RunForeground };
+    // Before the fork, as a signal that comes after it is to reach the program.
+    let mut supervisor = (!run.detach).then(|| Supervisor::new(!run.no_subreaper)).transpose()?;
+    let mut made = make(runtime, options, purpose)?;
+    let restored = supervisor.as_mut().map_or(Ok(()), Supervisor::after_fork);
+    restored.inspect_err(|_| made.roll_back(runtime))?;
+    wait_for_exec(runtime, options, &mut made)?;
+    let listener = made.listener.take();
+    let (container, console) = (&made.container, made.console.as_ref());
+    let started = Started { container, init: (&made.init).into(), console, listener };
+    started.finish(runtime, supervisor, run.keep)
 }
 
-/// Waits until the program runs, and runs the poststart hooks.
-fn begin(runtime: &Runtime, options: &CreateOptions, made: &mut Made) -> Result<()> {
+/// Waits until init has executed the program. If it can't, the container is taken back.
+fn wait_for_exec(runtime: &Runtime, options: &CreateOptions, made: &mut Made) -> Result<()> {
     if made.plan.has_start_hooks() {
         let admitted = admit_others(&made.container.entry);
         admitted.inspect_err(|_| made.roll_back(runtime))?;
     }
-    let started = match made.init.next(&made.plan) {
+    let executed = match made.init.next(&made.plan) {
         Ok(Event::Closed) => Ok(()),
         Ok(_) => Err(Error::new("talking to init: it sent what makes no sense here")),
         Err(error) => Err(error.into()),
     };
-    started.and_then(|()| made.hand_out(options)).inspect_err(|_| made.roll_back(runtime))?;
-    // From here on it is a running container, which others may change, and even delete.
+    executed.and_then(|()| made.hand_out(options)).inspect_err(|_| made.roll_back(runtime))?;
     if made.plan.has_early_hooks() || made.plan.has_start_hooks() {
         let told = made.container.entry.remove_file(NEW_FIFO);
         told.map_err(|errno| Error::call("removing what tells that it is being made", errno))?;
     }
-    made.container.entry.unlock()?;
-    run_poststart(runtime, &made.container)
+    Ok(())
 }

@@ -32,7 +32,7 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
     }
     run_poststart(runtime, &container)?;
     let (Some(listener), Ok(Some(init))) = (listener, init) else { return Ok(()) };
-    listener.attend(runtime, container.init.pid, &init)
+    listener.forward_ready(runtime, container.init.pid, &init)
 }
 
 /// Writes the byte that init waits for, and waits until init has closed the fifo: by its execve, or

@@ -15,14 +15,14 @@ use sys::nix::sys::signalfd::{SfdFlags, SignalFd};
 use sys::process::Ended;
 use sys::socket;
 
-/// A child of ours.
+/// The child that a [`Supervisor`] is for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Attended<'a> {
+pub(crate) struct Supervised<'a> {
     pub pid: i32,
     pub pidfd: &'a OwnedFd,
 }
 
-impl<'a> From<&'a Child> for Attended<'a> {
+impl<'a> From<&'a Child> for Supervised<'a> {
     fn from(Child { pid, pidfd, .. }: &'a Child) -> Self {
         Self { pid: *pid, pidfd }
     }
@@ -52,20 +52,21 @@ impl<'a> Supervisor<'a> {
         Ok(Self { signals, listener: None, output: Output::lend().map_err(lending)? })
     }
 
-    /// To be called when the child is forked, which has our stdout and stderr as it is to have them.
-    pub fn forked(&mut self) -> Result<()> {
+    /// Gives rind its own stdout and stderr back. The caller has forked the child, which has what it
+    /// is to have.
+    pub fn after_fork(&mut self) -> Result<()> {
         let back = self.output.give_back();
         back.map_err(|errno| Error::call("taking stdout and stderr back", errno))
     }
 
-    /// Has it listen to what the container tells, too.
-    pub fn listening(self, runtime: &'a Runtime<'a>, listener: Option<Listener>) -> Self {
+    /// Also forwards READY=1 from the container's notify socket.
+    pub fn forwarding_ready(self, runtime: &'a Runtime<'a>, listener: Option<Listener>) -> Self {
         Self { listener: listener.map(|listener| (listener, runtime)), ..self }
     }
 
-    /// Passes signals on, relays the terminal that comes over `console`, and reaps, until the child
-    /// has ended.
-    pub fn attend(mut self, child: Attended, console: Option<&OwnedFd>) -> Result<Ended> {
+    /// The event loop: passes signals on, relays the terminal that comes over `console`, and reaps,
+    /// until the child has ended.
+    pub fn run(mut self, child: Supervised, console: Option<&OwnedFd>) -> Result<Ended> {
         let failed = |errno| Error::call("looking after the container", errno);
         let mut relay = match console {
             None => None,
@@ -94,7 +95,7 @@ impl<'a> Supervisor<'a> {
             let (has_signals, master_is_ready, stdin_is_ready) =
                 (ready(0), of_relay(1), of_relay(2));
             if has_told {
-                self.pass_on().map_err(failed)?;
+                self.forward_ready().map_err(failed)?;
             }
             if has_output {
                 self.output.pump().map_err(failed)?;
@@ -116,7 +117,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Passes on that the container is ready, if it tells that. Its manager goes on with us.
-    fn pass_on(&mut self) -> sys::Result<()> {
+    fn forward_ready(&mut self) -> sys::Result<()> {
         let Some((listener, runtime)) = &self.listener else { return Ok(()) };
         if !listener.is_ready()? {
             return Ok(());
@@ -130,7 +131,11 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Handles all that have come; how the child ended, once it has.
-    fn handle_signals(&self, child: Attended, relay: Option<&Relay>) -> sys::Result<Option<Ended>> {
+    fn handle_signals(
+        &self,
+        child: Supervised,
+        relay: Option<&Relay>,
+    ) -> sys::Result<Option<Ended>> {
         let mut child_ended = false;
         while let Some(signal) = self.signals.read_signal()? {
             let number = signal.ssi_signo.cast_signed();

@@ -99,7 +99,7 @@ impl Listener {
     }
 
     /// Waits until the program has told that it is ready, or has ended, and tells the manager.
-    pub fn attend(self, runtime: &Runtime, pid: i32, init: &OwnedFd) -> Result<()> {
+    pub fn forward_ready(self, runtime: &Runtime, pid: i32, init: &OwnedFd) -> Result<()> {
         let failed = |errno| Error::call("NOTIFY_SOCKET: waiting for the container", errno);
         loop {
             let polled = [self.socket.as_fd(), init.as_fd()];
