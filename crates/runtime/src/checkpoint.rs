@@ -12,7 +12,7 @@ use self::image::{CriuOptions, Image, open_directory};
 use crate::container::record::CONFIG;
 use crate::container::remove::{kill_init, remove_locked};
 use crate::container::{Container, Status, find};
-use crate::create::view;
+use crate::create::cgroup::cgroup_view;
 use crate::{Error, Result, Runtime};
 use ::criu::{Criu, Feature, Input, Notice, Options, Request, Switch, Version};
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
@@ -233,7 +233,8 @@ fn add_external_mounts(
 ) -> Result<()> {
     let record = &container.record;
     let has_users = inode(container.init.pid, "user")? != fs_inode("/proc/self/ns/user")?;
-    let external = rootfs::external_mounts(spec, &record.bundle, &view(&record.cgroup), has_users)?;
+    let external =
+        rootfs::external_mounts(spec, &record.bundle, &cgroup_view(&record.cgroup), has_users)?;
     for mount in external {
         if let Some(found) = mounts.at(&mount.destination)? {
             if mount.is_bind {

@@ -1,5 +1,6 @@
 //! The commands, one file each: what it is asked for, and what it does from its first step to its last.
 
+pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod events;
 pub(crate) mod exec;

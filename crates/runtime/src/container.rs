@@ -204,13 +204,6 @@ impl Container {
 
     /// What hooks are told.
     pub fn hook_state(&self, status: &'static str) -> State {
-        State {
-            oci_version: self.record.oci_version.clone(),
-            id: self.entry.id().to_owned(),
-            bundle: self.record.bundle.clone(),
-            annotations: self.record.annotations.clone(),
-            status: status.to_owned(),
-            pid: self.init.pid,
-        }
+        self.record.hook_state(self.entry.id(), self.init.pid, status)
     }
 }

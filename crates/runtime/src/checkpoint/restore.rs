@@ -13,10 +13,12 @@ use crate::checkpoint::{
 use crate::commands::run::RunOptions;
 use crate::container::Container;
 use crate::container::hooks::run_create_hooks;
-use crate::container::record::CONFIG;
+use crate::container::record::{CONFIG, Record};
 use crate::container::remove::{kill_and_reap, roll_back, roll_back_started};
+use crate::create::cgroup::{cgroup_view, locate_cgroup};
+use crate::create::host_side::HostSide;
+use crate::create::options::CreateOptions;
 use crate::create::validate;
-use crate::create::{CreateOptions, Extras, choose_place, limit, new_record, view, words};
 use crate::foreground::started::Started;
 use crate::foreground::supervise::{Supervised, Supervisor};
 use crate::foreground::terminal::{self, User};
@@ -85,7 +87,7 @@ struct Prepared<'a> {
     options: &'a RestoreOptions,
     bundle: Bundle,
     namespaces: Namespaces,
-    extras: Extras,
+    host_side: HostSide,
     image: Image,
     console: Option<Console>,
 }
@@ -103,10 +105,10 @@ fn make(runtime: &Runtime, options: &RestoreOptions) -> Result<Restored> {
     let namespaces = Namespaces::plan(linux)?;
     validate::check_joined(&bundle.spec, &namespaces)?;
     let mut warnings = Vec::new();
-    let (place, systemd) = choose_place(&bundle.spec, create)?;
-    let extras = Extras::plan(&bundle.spec, &create.id, &namespaces, systemd, &mut warnings)?;
+    let (place, systemd) = locate_cgroup(&bundle.spec, create)?;
+    let host_side = HostSide::plan(&bundle.spec, &create.id, &namespaces, systemd, &mut warnings)?;
     runtime.warn_all(&warnings);
-    let record = new_record(&bundle, create, &namespaces, place);
+    let record = Record::new(&bundle, &namespaces, place, create.no_new_keyring);
     refuse_without_mounts(record.mounted_root)?;
     let version = ::criu::check(&options.criu.program, &[])?;
     runtime.debug(|| format!("criu is version {version}"));
@@ -116,7 +118,7 @@ fn make(runtime: &Runtime, options: &RestoreOptions) -> Result<Restored> {
     let (console, ours) = terminal::plan(process, create.console_socket.as_deref())?;
     let entry = Store::open(&runtime.root, true)?.create(&create.id, CONFIG)?;
     let mut container = Container { entry, record, init: Identity::default() };
-    let prepared = Prepared { runtime, options, bundle, namespaces, extras, image, console };
+    let prepared = Prepared { runtime, options, bundle, namespaces, host_side, image, console };
     match bring_up(prepared, &mut container) {
         Ok(init) => Ok(Restored { container, init, console: ours }),
         Err(error) => {
@@ -149,20 +151,24 @@ fn check_reach(images: &Path, namespaces: &Namespaces) -> Result<()> {
 
 /// Makes cgroups, and has criu make the rest. Gives the restored init.
 fn bring_up(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd> {
-    let Prepared { runtime, options, ref bundle, ref mut extras, .. } = prepared;
+    let Prepared { runtime, options, ref bundle, ref mut host_side, .. } = prepared;
     let spec = &bundle.spec;
     let Container { entry, record, .. } = &mut *container;
     runtime.debug(|| format!("restoring {:?} of {}", entry.id(), record.bundle.display()));
     // Until criu is in it, somebody has to be.
     let keeper = if record.cgroup.is_systemds() {
-        let mut make =
-            |pid| extras.make_groups(entry, record, bundle, Some(pid)).map(|_| ()).map_err(words);
+        let mut make = |pid| {
+            host_side
+                .create_groups(entry, record, bundle, Some(pid))
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+        };
         Some(process::Keeper::fork(&mut make)?)
     } else {
-        extras.make_groups(entry, record, bundle, None)?;
+        host_side.create_groups(entry, record, bundle, None)?;
         None
     };
-    limit(runtime, &record.cgroup, extras, spec)?;
+    host_side.apply_limits(runtime, &record.cgroup, spec)?;
     rootfs::make_mount_points(spec, &bundle.path, &bundle.rootfs)
         .map_err(|error| Error::new(error.to_string()))?;
     let root = runtime.root.join(entry.id());
@@ -231,7 +237,7 @@ fn describe(prepared: &Prepared, container: &Container, root: &Path) -> Result<O
         asked.lsm_mount_context(context);
     }
     let has_users = prepared.namespaces.has(CloneFlags::CLONE_NEWUSER);
-    let view = view(&container.record.cgroup);
+    let view = cgroup_view(&container.record.cgroup);
     let external = rootfs::external_mounts(&bundle.spec, &bundle.path, &view, has_users)?;
     for mount in external {
         // By the name that it had without links, which only the image knows where those are in it.
@@ -313,7 +319,7 @@ fn enter(asked: &mut Options, criu: &Criu, container: &Container) -> Result<()> 
 fn hosts_nodes(prepared: &Prepared, container: &Container) -> Result<Vec<PathBuf>> {
     let Bundle { spec, path, .. } = &prepared.bundle;
     let has_users = prepared.namespaces.has(CloneFlags::CLONE_NEWUSER);
-    let view = view(&container.record.cgroup);
+    let view = cgroup_view(&container.record.cgroup);
     let external = rootfs::external_mounts(spec, path, &view, has_users)?.into_iter();
     let devices = external.filter(|mount| !mount.is_bind).map(|mount| mount.destination);
     let masked = spec.linux().as_ref().and_then(|linux| linux.masked_paths().as_ref());
@@ -385,7 +391,7 @@ fn set_up(prepared: &Prepared, container: &Container) -> Result<()> {
     if prepared.namespaces.new.contains(CloneFlags::CLONE_NEWNET) {
         set_loopback_up(pid)?;
     }
-    network::hand_over(&prepared.extras.devices, pid)?;
+    network::hand_over(&prepared.host_side.devices, pid)?;
     let init = container.init.pidfd();
     let init = init.map_err(|errno| Error::call("looking at the restored process", errno))?;
     run_create_hooks(&prepared.bundle.spec, &container.hook_state("created"), &init)

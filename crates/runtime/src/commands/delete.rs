@@ -1,15 +1,9 @@
 //! `delete`: removes what `create` made, and then runs the poststop hooks.
 
-use crate::container::record::{CONFIG, PLANNED_CGROUPS};
 use crate::container::remove::{kill_init, remove_locked};
 use crate::container::{Container, Status, find, open, read};
-use crate::create::{CgroupManager, CreateOptions, choose_place};
-use crate::host::resctrl;
+use crate::create::leftovers::remove_leftovers;
 use crate::{Error, Result, Runtime};
-use cgroups::Place;
-use oci_spec::runtime::Spec;
-use state::Entry;
-use std::path::Path;
 
 /// `delete ID`: of a stopped or created container; with `force` of any, and an unknown one is none.
 pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
@@ -55,40 +49,7 @@ fn await_maker(runtime: &Runtime, id: &str) -> Result<Option<Container>> {
     }
     match read(&entry) {
         Ok((record, init)) => Ok(Some(Container { entry, record, init })),
-        Err(error) if error.is_not_found() => forget(&entry).map(|()| None),
+        Err(error) if error.is_not_found() => remove_leftovers(&entry).map(|()| None),
         Err(error) => Err(error),
     }
-}
-
-/// Removes what a killed `create` left: the cgroups and the group of resctrl that it was making, which
-/// its plan or its copy of the config tells of, and the directory.
-fn forget(entry: &Entry) -> Result<()> {
-    let config = entry.read_file(CONFIG).ok();
-    let name = Path::new(entry.id());
-    let spec = config.and_then(|text| spec::parse(&text, name, &mut Vec::new()).ok());
-    if let Some(spec) = spec {
-        cgroups::remove_unused(&planned_place(entry, &spec)?)?;
-        let group =
-            spec.linux().as_ref().map(|linux| resctrl::plan(linux, entry.id(), &mut Vec::new()));
-        // What can't be planned was not made either.
-        if let Some(Ok(Some(group))) = group {
-            group.remove_unused()?;
-        }
-    }
-    Ok(entry.remove(&[])?)
-}
-
-/// Where cgroups were to be: without a plan they are only those that the config names.
-fn planned_place(entry: &Entry, spec: &Spec) -> Result<Place> {
-    let text = entry.read_file(PLANNED_CGROUPS).unwrap_or_default();
-    if let Ok(planned) = serde_json::from_slice(&text) {
-        return Ok(planned);
-    }
-    let cgroupfs = CreateOptions {
-        id: entry.id().to_owned(),
-        manager: CgroupManager::Cgroupfs,
-        rootless: true,
-        ..CreateOptions::default()
-    };
-    Ok(choose_place(spec, &cgroupfs)?.0)
 }

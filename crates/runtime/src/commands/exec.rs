@@ -3,7 +3,6 @@
 use crate::container::annotations::Requests;
 use crate::container::record::CONFIG;
 use crate::container::{Container, Status, find};
-use crate::create::filter;
 use crate::foreground::supervise::Supervisor;
 use crate::foreground::terminal::{self, User};
 use crate::host::{listener, pid_file};
@@ -294,7 +293,7 @@ fn plan(
     let requests = Requests::read(&container.record.annotations, &mut vec![])?;
     let given = Given {
         by_root: geteuid().is_root(),
-        filter: filter(linux, &requests, &mut vec![])?,
+        filter: requests.compile_filter(linux, &mut vec![])?,
         console,
         exec_fifo: fifo
             .map(|fifo| fifo.file.try_clone())

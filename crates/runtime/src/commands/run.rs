@@ -1,7 +1,9 @@
 //! `run`: create and start in one, in the foreground or not.
 
 use crate::container::record::NEW_FIFO;
-use crate::create::{CreateOptions, Made, Purpose, admit_others, make};
+use crate::create::options::{CreateOptions, Purpose};
+use crate::create::start_init::unlock_for_hooks;
+use crate::create::{Created, create_container};
 use crate::foreground::started::Started;
 use crate::foreground::supervise::Supervisor;
 use crate::{Error, Result, Runtime};
@@ -23,31 +25,33 @@ pub fn run(runtime: &Runtime, options: &CreateOptions, run: RunOptions) -> Resul
     let purpose = if run.detach { Purpose::RunDetached } else { Purpose::RunForeground };
     // Before the fork, as a signal that comes after it is to reach the program.
     let mut supervisor = (!run.detach).then(|| Supervisor::new(!run.no_subreaper)).transpose()?;
-    let mut made = make(runtime, options, purpose)?;
+    let mut created = create_container(runtime, options, purpose)?;
     let restored = supervisor.as_mut().map_or(Ok(()), Supervisor::after_fork);
-    restored.inspect_err(|_| made.roll_back(runtime))?;
-    wait_for_exec(runtime, options, &mut made)?;
-    let listener = made.listener.take();
-    let (container, console) = (&made.container, made.console.as_ref());
-    let started = Started { container, init: (&made.init).into(), console, listener };
+    restored.inspect_err(|_| created.roll_back(runtime))?;
+    wait_for_exec(runtime, options, &mut created)?;
+    let listener = created.listener.take();
+    let (container, console) = (&created.container, created.console.as_ref());
+    let started = Started { container, init: (&created.init).into(), console, listener };
     started.finish(runtime, supervisor, run.keep)
 }
 
 /// Waits until init has executed the program. If it can't, the container is taken back.
-fn wait_for_exec(runtime: &Runtime, options: &CreateOptions, made: &mut Made) -> Result<()> {
-    if made.plan.has_start_hooks() {
-        let admitted = admit_others(&made.container.entry);
-        admitted.inspect_err(|_| made.roll_back(runtime))?;
+fn wait_for_exec(runtime: &Runtime, options: &CreateOptions, created: &mut Created) -> Result<()> {
+    if created.plan.has_start_hooks() {
+        let admitted = unlock_for_hooks(&created.container.entry);
+        admitted.inspect_err(|_| created.roll_back(runtime))?;
     }
-    let executed = match made.init.next(&made.plan) {
+    let executed = match created.init.next(&created.plan) {
         Ok(Event::Closed) => Ok(()),
         Ok(_) => Err(Error::new("talking to init: it sent what makes no sense here")),
         Err(error) => Err(error.into()),
     };
-    executed.and_then(|()| made.hand_out(options)).inspect_err(|_| made.roll_back(runtime))?;
-    if made.plan.has_early_hooks() || made.plan.has_start_hooks() {
-        let told = made.container.entry.remove_file(NEW_FIFO);
-        told.map_err(|errno| Error::call("removing what tells that it is being made", errno))?;
+    executed
+        .and_then(|()| created.publish_pid(options))
+        .inspect_err(|_| created.roll_back(runtime))?;
+    if created.plan.has_early_hooks() || created.plan.has_start_hooks() {
+        let told = created.container.entry.remove_file(NEW_FIFO);
+        told.map_err(|errno| Error::call("removing what tells that it is being created", errno))?;
     }
     Ok(())
 }

@@ -6,9 +6,10 @@
 
 use crate::host::files::append;
 use crate::{Error, Result};
-use oci_spec::runtime::LinuxSeccomp;
+use oci_spec::runtime::{Linux, LinuxSeccomp};
 use process::Namespaces;
 use process::hooks::Output;
+use seccomp::Filter;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -83,9 +84,20 @@ impl Requests {
         })
     }
 
+    /// Compiles `linux.seccomp`; none if there is no profile, or one that allows everything.
+    pub fn compile_filter(
+        &self,
+        linux: &Linux,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Filter>> {
+        let Some(profile) = linux.seccomp() else { return Ok(None) };
+        let filter = Filter::compile(&*self.complete(profile)?, warnings)?;
+        Ok(Some(filter).filter(Filter::is_needed))
+    }
+
     /// The profile with the receiver of its notifications, should it have none; with unknown names
     /// in it an error, if that is asked for.
-    pub fn complete<'a>(&self, profile: &'a LinuxSeccomp) -> Result<Cow<'a, LinuxSeccomp>> {
+    fn complete<'a>(&self, profile: &'a LinuxSeccomp) -> Result<Cow<'a, LinuxSeccomp>> {
         if self.fails_unknown_syscalls {
             seccomp::check_known(profile)
                 .map_err(|error| Error::new(format!("{error} ({SECCOMP_FAIL_UNKNOWN})")))?;

@@ -1,12 +1,18 @@
 //! What is kept of a container, in its `state.json`, for the commands that come after `create`.
 
+use super::hooks::State;
 use crate::host::resctrl;
 use cgroups::Place;
 use oci_spec::runtime::{Hook, LinuxDeviceCgroup};
+use process::Namespaces;
 use serde::{Deserialize, Serialize};
+use spec::Bundle;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::path::PathBuf;
+use std::time::SystemTime;
+use sys::nix::sched::CloneFlags;
+use sys::nix::unistd::geteuid;
 
 /// The fifo that a created container's init waits on.
 pub(crate) const EXEC_FIFO: &CStr = c"exec.fifo";
@@ -63,6 +69,51 @@ pub(crate) struct Updated {
 }
 
 impl Record {
+    /// The record of a container that is made of `bundle`; `cgroup` is where its cgroup is to be.
+    pub fn new(
+        bundle: &Bundle,
+        namespaces: &Namespaces,
+        cgroup: Place,
+        keeps_keyring: bool,
+    ) -> Self {
+        let spec = &bundle.spec;
+        let hooks = spec.hooks().as_ref();
+        let list = |hooks: Option<&Vec<Hook>>| hooks.cloned().unwrap_or_default();
+        Self {
+            oci_version: spec.version().clone(),
+            bundle: bundle.path.clone(),
+            rootfs: bundle.rootfs.clone(),
+            annotations: spec
+                .annotations()
+                .iter()
+                .flatten()
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+            created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
+            owner: geteuid().as_raw(),
+            cgroup,
+            rdt: None,
+            updated: Updated::default(),
+            keeps_keyring,
+            shares_pids: !namespaces.new.contains(CloneFlags::CLONE_NEWPID),
+            mounted_root: !namespaces.has(CloneFlags::CLONE_NEWNS),
+            poststart: list(hooks.and_then(|hooks| hooks.poststart().as_ref())),
+            poststop: list(hooks.and_then(|hooks| hooks.poststop().as_ref())),
+        }
+    }
+
+    /// What hooks of the container `id` get on stdin.
+    pub fn hook_state(&self, id: &str, pid: i32, status: &str) -> State {
+        State {
+            oci_version: self.oci_version.clone(),
+            id: id.to_owned(),
+            bundle: self.bundle.clone(),
+            annotations: self.annotations.clone(),
+            status: status.to_owned(),
+            pid,
+        }
+    }
+
     /// The session keyring of the processes of the container `id`, by name.
     pub fn keyring(&self, id: &str) -> Option<CString> {
         // An id has no NUL byte.
