@@ -1,5 +1,6 @@
 //! The commands, one file each: what it is asked for, and what it does from its first step to its last.
 
+pub(crate) mod checkpoint;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod events;
@@ -11,6 +12,7 @@ pub(crate) mod mounts;
 pub(crate) mod pause;
 pub(crate) mod ps;
 pub(crate) mod quantity;
+pub(crate) mod restore;
 pub(crate) mod run;
 pub(crate) mod spec;
 pub(crate) mod start;

@@ -1,8 +1,9 @@
 //! What checkpoint and restore have in common: the directories of an image, what criu is told of any
 //! container, what is read from its log.
 
+use crate::checkpoint::options::CriuOptions;
 use crate::{Error, Result};
-use ::criu::{CgroupMode, Options, Switch};
+use ::criu::{Options, Switch};
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -13,21 +14,6 @@ use sys::Errno;
 use sys::nix::fcntl::{OFlag, open, openat};
 use sys::nix::sys::stat::{Mode, fstat};
 use sys::nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
-
-/// What checkpoint and restore are asked for alike.
-#[derive(Clone, Debug)]
-pub struct CriuOptions {
-    /// criu: a path, or a name to look for in PATH.
-    pub program: PathBuf,
-    /// The directory of the image.
-    pub images: PathBuf,
-    /// The directory of log and statistics, where it is another one.
-    pub work: Option<PathBuf>,
-    /// What is handed on to criu as it is.
-    pub switches: Vec<Switch>,
-    /// What criu does with cgroups.
-    pub cgroup_mode: CgroupMode,
-}
 
 /// Files of the host's with more options for criu, of which the first that is there is used.
 const CONFIG_FILES: [&str; 2] = ["/etc/criu/rind.conf", "/etc/criu/runc.conf"];

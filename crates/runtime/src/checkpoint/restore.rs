@@ -5,24 +5,21 @@
 //! as it wants one; the host's mounts don't change. It is in the container's cgroups before it makes
 //! anything, so that all it makes is too.
 
-use crate::checkpoint::image::{CriuOptions, Image};
+use crate::checkpoint::image::Image;
 use crate::checkpoint::mounts::{in_own_mounts, open, protect};
+use crate::checkpoint::options::RestoreOptions;
 use crate::checkpoint::{
     EXTERNAL_NAMESPACES, FILE, refuse_forgetful, refuse_without_mounts, wants_no_new_privs,
 };
-use crate::commands::run::RunOptions;
 use crate::container::Container;
 use crate::container::hooks::run_create_hooks;
 use crate::container::record::{CONFIG, Record};
-use crate::container::remove::{kill_and_reap, roll_back, roll_back_started};
+use crate::container::remove::{kill_and_reap, roll_back};
 use crate::create::cgroup::{cgroup_view, locate_cgroup};
 use crate::create::host_side::HostSide;
-use crate::create::options::CreateOptions;
 use crate::create::validate;
-use crate::foreground::started::Started;
-use crate::foreground::supervise::{Supervised, Supervisor};
 use crate::foreground::terminal::{self, User};
-use crate::host::{network, pid_file};
+use crate::host::network;
 use crate::{Error, Result, Runtime};
 use ::criu::{Criu, Input, Notice, Options, Request, Switch};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Root};
@@ -37,51 +34,18 @@ use sys::netlink::Netlink;
 use sys::nix::sched::CloneFlags;
 use sys::socket;
 
-/// What `restore` is asked for.
-#[derive(Clone, Debug)]
-pub struct RestoreOptions {
-    /// The container, as for `create`: its name, bundle, console socket, pid file, cgroups.
-    pub create: CreateOptions,
-    /// Whether and how it is looked after.
-    pub run: RunOptions,
-    /// What is asked of criu.
-    pub criu: CriuOptions,
-    /// Another security label than the processes had, `TYPE:NAME`.
-    pub lsm_profile: Option<String>,
-    /// Another context than the mounts had.
-    pub lsm_mount_context: Option<String>,
-}
-
 /// criu's log, in the work directory.
 const LOG: &str = "restore.log";
 
-/// `restore ID`: gives the exit status of the program, or 0 for one that is left running.
-pub fn restore(runtime: &Runtime, options: &RestoreOptions) -> Result<i32> {
-    let run = options.run;
-    let mut supervisor = (!run.detach).then(|| Supervisor::new(!run.no_subreaper)).transpose()?;
-    let Restored { container, init, console } = make(runtime, options)?;
-    if let Some(supervisor) = &mut supervisor {
-        supervisor.after_fork().inspect_err(|_| roll_back_started(runtime, &container))?;
-    }
-    if let Some(path) = &options.create.pid_file {
-        let written = pid_file::write(path, container.init.pid);
-        written.inspect_err(|_| roll_back_started(runtime, &container))?;
-    }
-    let init = Supervised { pid: container.init.pid, pidfd: &init };
-    let started =
-        Started { container: &container, init, console: console.as_ref(), listener: None };
-    started.finish(runtime, supervisor, run.keep)
+/// A container that criu has restored, and whose processes run.
+pub(crate) struct Restored {
+    pub container: Container,
+    pub init: OwnedFd,
+    /// The end of the console socket that a foreground `restore` reads the master from.
+    pub console: Option<OwnedFd>,
 }
 
-/// A container whose processes are there, and run.
-struct Restored {
-    container: Container,
-    init: OwnedFd,
-    /// The end of the console socket that is ours to read the master from.
-    console: Option<OwnedFd>,
-}
-
-/// What is there before anything is made.
+/// All that is known before anything is made.
 struct Prepared<'a> {
     runtime: &'a Runtime<'a>,
     options: &'a RestoreOptions,
@@ -92,7 +56,9 @@ struct Prepared<'a> {
     console: Option<Console>,
 }
 
-fn make(runtime: &Runtime, options: &RestoreOptions) -> Result<Restored> {
+/// Makes the container's state and cgroups, and has criu restore its processes in them. What was made
+/// is taken back if that fails.
+pub(crate) fn restore_container(runtime: &Runtime, options: &RestoreOptions) -> Result<Restored> {
     let create = &options.create;
     state::check_id(&create.id)?;
     let bundle = Bundle::open(&create.bundle, None)?;
@@ -114,12 +80,12 @@ fn make(runtime: &Runtime, options: &RestoreOptions) -> Result<Restored> {
     runtime.debug(|| format!("criu is version {version}"));
     refuse_forgetful(version, &bundle.spec)?;
     let image = Image::open(&options.criu, false, LOG)?;
-    check_reach(&options.criu.images, &namespaces)?;
+    check_image_is_readable(&options.criu.images, &namespaces)?;
     let (console, ours) = terminal::plan(process, create.console_socket.as_deref())?;
     let entry = Store::open(&runtime.root, true)?.create(&create.id, CONFIG)?;
     let mut container = Container { entry, record, init: Identity::default() };
     let prepared = Prepared { runtime, options, bundle, namespaces, host_side, image, console };
-    match bring_up(prepared, &mut container) {
+    match run_criu(prepared, &mut container) {
         Ok(init) => Ok(Restored { container, init, console: ours }),
         Err(error) => {
             // What criu has restored it may have ended itself.
@@ -133,7 +99,7 @@ fn make(runtime: &Runtime, options: &RestoreOptions) -> Result<Restored> {
 }
 
 /// In a new user namespace it is the container's root that reads most of the image.
-fn check_reach(images: &Path, namespaces: &Namespaces) -> Result<()> {
+fn check_image_is_readable(images: &Path, namespaces: &Namespaces) -> Result<()> {
     const READ_AND_SEARCH: u32 = 0o5;
     let root = namespaces.mappings.as_ref().and_then(|mapped| mapped.users.to_host(0));
     let Some(root) = root.filter(|root| *root != 0) else { return Ok(()) };
@@ -150,7 +116,7 @@ fn check_reach(images: &Path, namespaces: &Namespaces) -> Result<()> {
 }
 
 /// Makes cgroups, and has criu make the rest. Gives the restored init.
-fn bring_up(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd> {
+fn run_criu(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd> {
     let Prepared { runtime, options, ref bundle, ref mut host_side, .. } = prepared;
     let spec = &bundle.spec;
     let Container { entry, record, .. } = &mut *container;
@@ -176,19 +142,19 @@ fn bring_up(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd
     let (criu, mut asked) = in_own_mounts(&rootfs, &root, || {
         // criu mounts things in these, so they are to be of its own mounts too.
         prepared.image = Image::open(&options.criu, false, LOG)?;
-        let mut asked = describe(&prepared, container, &root)?;
-        let inherited = inherit(&mut asked, &mut prepared)?;
+        let mut asked = restore_options(&prepared, container, &root)?;
+        let inherited = inherit_fds(&mut asked, &mut prepared)?;
         Ok((Criu::start(&options.criu.program, Input::Ours, &inherited)?, asked))
     })?;
-    enter(&mut asked, &criu, container)?;
+    move_to_cgroups(&mut asked, &criu, container)?;
     drop(keeper);
     let restored = criu.carry_out(Request::Restore, &asked, &mut |notice| {
         runtime.debug(|| format!("criu: {}", notice.script));
-        answer(&prepared, container, notice)
+        handle_notify(&prepared, container, notice)
     });
     let pid = restored.map_err(|error| error.explain(&prepared.image))?;
     if container.init.pid == 0 {
-        name_init(container, pid)?;
+        record_init(container, pid)?;
     }
     let init = container.init_process();
     init.map_err(|errno| Error::call("looking at the restored process", errno))
@@ -198,7 +164,7 @@ fn bring_up(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd
 enum Failure {
     /// With criu itself.
     Criu(::criu::Error),
-    /// With what it is done for it meanwhile.
+    /// With what rind does for it meanwhile.
     Ours(Error),
 }
 
@@ -224,7 +190,7 @@ impl From<Error> for Failure {
 }
 
 /// What criu is asked for, but for descriptors and cgroups.
-fn describe(prepared: &Prepared, container: &Container, root: &Path) -> Result<Options> {
+fn restore_options(prepared: &Prepared, container: &Container, root: &Path) -> Result<Options> {
     let Prepared { options, bundle, .. } = prepared;
     let mut asked = prepared.image.options(&options.criu, &container.record.annotations);
     asked.switch(Switch::RstSibling);
@@ -253,7 +219,7 @@ fn describe(prepared: &Prepared, container: &Container, root: &Path) -> Result<O
 }
 
 /// What criu gets from us: namespaces that are joined, and for stdin, stdout and stderr our own.
-fn inherit(asked: &mut Options, prepared: &mut Prepared) -> Result<Vec<OwnedFd>> {
+fn inherit_fds(asked: &mut Options, prepared: &mut Prepared) -> Result<Vec<OwnedFd>> {
     let mut inherited = Vec::new();
     let linux = prepared.bundle.spec.linux().as_ref();
     let namespaces = linux.and_then(|linux| linux.namespaces().as_ref());
@@ -296,7 +262,7 @@ fn criu_name(index: usize, kind: LinuxNamespaceType) -> Result<&'static str> {
 }
 
 /// Moves criu to the container's cgroups, and tells it to restore cgroups there.
-fn enter(asked: &mut Options, criu: &Criu, container: &Container) -> Result<()> {
+fn move_to_cgroups(asked: &mut Options, criu: &Criu, container: &Container) -> Result<()> {
     let pid = criu.pid();
     if let Some(groups) = &container.record.rdt {
         groups.enter(pid)?;
@@ -316,7 +282,7 @@ fn enter(asked: &mut Options, criu: &Criu, container: &Container) -> Result<()> 
 }
 
 /// Where nodes of the host's are mounted: on masked files, and with a user namespace in /dev.
-fn hosts_nodes(prepared: &Prepared, container: &Container) -> Result<Vec<PathBuf>> {
+fn host_nodes(prepared: &Prepared, container: &Container) -> Result<Vec<PathBuf>> {
     let Bundle { spec, path, .. } = &prepared.bundle;
     let has_users = prepared.namespaces.has(CloneFlags::CLONE_NEWUSER);
     let view = cgroup_view(&container.record.cgroup);
@@ -327,21 +293,21 @@ fn hosts_nodes(prepared: &Prepared, container: &Container) -> Result<Vec<PathBuf
     Ok(devices.chain(masked).collect())
 }
 
-/// Does what is to be done when criu has come that far.
-fn answer(
+/// Does what rind has to at this step of the restore (criu.org, Action scripts).
+fn handle_notify(
     prepared: &Prepared,
     container: &mut Container,
     notice: Notice,
 ) -> std::result::Result<(), Failure> {
     match (notice.script.as_str(), notice.descriptor) {
         ("setup-namespaces", _) => {
-            name_init(container, notice.pid)?;
-            set_up(prepared, container)?;
+            record_init(container, notice.pid)?;
+            set_up_namespaces(prepared, container)?;
         }
         ("post-restore", _) => {
             let root = prepared.bundle.spec.root().as_ref();
             let read_only = root.and_then(Root::readonly).unwrap_or(false);
-            let nodes = hosts_nodes(prepared, container)?;
+            let nodes = host_nodes(prepared, container)?;
             if read_only || !nodes.is_empty() {
                 protect(container.init.pid, read_only, &nodes)?;
             }
@@ -377,8 +343,8 @@ fn check_no_new_privs(pid: i32) -> Result<()> {
     ))
 }
 
-/// From here on it is known whose container this is.
-fn name_init(container: &mut Container, pid: Option<i32>) -> Result<()> {
+/// Writes the link `init`, which tells other commands who init is.
+fn record_init(container: &mut Container, pid: Option<i32>) -> Result<()> {
     let pid = pid.ok_or_else(|| Error::new("criu has not said which process it restored"))?;
     container.init =
         Identity::of(pid).map_err(|errno| Error::call("looking at the restored process", errno))?;
@@ -386,7 +352,7 @@ fn name_init(container: &mut Container, pid: Option<i32>) -> Result<()> {
 }
 
 /// The namespaces are there, and empty: the network, and the hooks that may change them.
-fn set_up(prepared: &Prepared, container: &Container) -> Result<()> {
+fn set_up_namespaces(prepared: &Prepared, container: &Container) -> Result<()> {
     let pid = container.init.pid;
     if prepared.namespaces.new.contains(CloneFlags::CLONE_NEWNET) {
         set_loopback_up(pid)?;

@@ -1,24 +1,13 @@
 //! `run`: create and start in one, in the foreground or not.
 
 use crate::container::record::NEW_FIFO;
-use crate::create::options::{CreateOptions, Purpose};
+use crate::create::options::{CreateOptions, Purpose, RunOptions};
 use crate::create::start_init::unlock_for_hooks;
 use crate::create::{Created, create_container};
 use crate::foreground::started::Started;
 use crate::foreground::supervise::Supervisor;
 use crate::{Error, Result, Runtime};
 use process::Event;
-
-/// What `run` is asked for beyond what `create` is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RunOptions {
-    /// To come back once the program runs.
-    pub detach: bool,
-    /// Not to delete the container at its end.
-    pub keep: bool,
-    /// Not to take care of orphans of the container's.
-    pub no_subreaper: bool,
-}
 
 /// `run ID`: gives the exit status of the program, or 0 for one that is left running.
 pub fn run(runtime: &Runtime, options: &CreateOptions, run: RunOptions) -> Result<i32> {

@@ -54,6 +54,17 @@ impl CreateOptions {
     }
 }
 
+/// What `run` is asked for beyond what `create` is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunOptions {
+    /// To come back once the program runs.
+    pub detach: bool,
+    /// Not to delete the container at its end.
+    pub keep: bool,
+    /// Not to take care of orphans of the container's.
+    pub no_subreaper: bool,
+}
+
 /// What a container is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
