@@ -16,4 +16,5 @@ pub(crate) mod restore;
 pub(crate) mod run;
 pub(crate) mod spec;
 pub(crate) mod start;
+pub(crate) mod state;
 pub(crate) mod update;

@@ -1,7 +1,9 @@
 //! `delete`: removes what `create` made, and then runs the poststop hooks.
 
+use crate::container::Container;
+use crate::container::find::{find, open, read};
 use crate::container::remove::{kill_init, remove_locked};
-use crate::container::{Container, Status, find, open, read};
+use crate::container::status::Status;
 use crate::create::leftovers::remove_leftovers;
 use crate::{Error, Result, Runtime};
 

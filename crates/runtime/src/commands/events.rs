@@ -1,7 +1,8 @@
 //! `events`: what a container uses, again and again, and when the OOM killer strikes.
 
 use crate::commands::quantity;
-use crate::container::{Container, find};
+use crate::container::Container;
+use crate::container::find::find;
 use crate::host::resctrl;
 use crate::{Error, Result, Runtime};
 use cgroups::OomWatch;

@@ -1,8 +1,10 @@
 //! `exec`: another process in a container that is there.
 
+use crate::container::Container;
 use crate::container::annotations::Requests;
+use crate::container::find::find;
 use crate::container::record::CONFIG;
-use crate::container::{Container, Status, find};
+use crate::container::status::Status;
 use crate::foreground::supervise::Supervisor;
 use crate::foreground::terminal::{self, User};
 use crate::host::{listener, pid_file};

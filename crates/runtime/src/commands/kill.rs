@@ -1,6 +1,8 @@
 //! `kill`: a signal to init, or to every process where init isn't the last.
 
-use crate::container::{Container, Status, find};
+use crate::container::Container;
+use crate::container::find::find;
+use crate::container::status::Status;
 use crate::{Error, Result, Runtime};
 use std::str::FromStr;
 use sys::Errno;

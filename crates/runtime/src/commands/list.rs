@@ -1,6 +1,9 @@
 //! `list`: all containers of a store, as a table, as JSON, or their ids only.
 
-use crate::container::{Container, Description, Status, open};
+use crate::commands::state::Description;
+use crate::container::Container;
+use crate::container::find::open;
+use crate::container::status::Status;
 use crate::{Error, Result, Runtime};
 use regex_lite::Regex;
 use std::fmt::Write;
@@ -62,7 +65,7 @@ fn describe<'a>(container: &'a Container, passwd: &[u8]) -> Description<'a> {
     let owner = container.record.owner;
     let name =
         sys::passwd::user(passwd, owner).map(|user| String::from_utf8_lossy(user.name).into());
-    Description { owner: name.unwrap_or_else(|| format!("#{owner}")), ..container.describe() }
+    Description { owner: name.unwrap_or_else(|| format!("#{owner}")), ..Description::of(container) }
 }
 
 /// The users of this machine; one that is not listed is shown by number.

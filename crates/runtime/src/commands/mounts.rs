@@ -1,8 +1,10 @@
 //! `mounts add`, `mounts remove`: mounts of a container that is there.
 
 use crate::checkpoint::mounts::open;
+use crate::container::Container;
+use crate::container::find::find_locked;
 use crate::container::record::CONFIG;
-use crate::container::{Container, Status, find_locked};
+use crate::container::status::Status;
 use crate::{Error, Result, Runtime};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use process::mounts::{foreign_owner, in_locked_mounts, in_other_mounts};

@@ -1,6 +1,7 @@
 //! `pause` and `resume`: a container's processes are frozen where they are, and go on.
 
-use crate::container::{Status, find_locked};
+use crate::container::find::find_locked;
+use crate::container::status::Status;
 use crate::{Error, Result, Runtime};
 use std::os::fd::AsFd;
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};

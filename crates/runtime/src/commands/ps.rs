@@ -1,6 +1,8 @@
 //! `ps`: the processes of a container, by number or as ps(1) shows them.
 
-use crate::container::{Container, Status, find};
+use crate::container::Container;
+use crate::container::find::find;
+use crate::container::status::Status;
 use crate::{Error, Result, Runtime};
 use std::process::{Command, ExitStatus, Stdio};
 

@@ -1,8 +1,10 @@
 //! `start`: lets the init of a created container go on to its program.
 
+use crate::container::Container;
+use crate::container::find::find;
 use crate::container::poststart::run_poststart;
 use crate::container::record::EXEC_FIFO;
-use crate::container::{Container, Status, find};
+use crate::container::status::Status;
 use crate::host::notify;
 use crate::{Error, Result, Runtime};
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,8 +1,10 @@
 //! `update`: new limits for a container that is there.
 
 use crate::commands::quantity;
+use crate::container::Container;
+use crate::container::find::find_locked;
 use crate::container::record::{CONFIG, Updated};
-use crate::container::{Container, Status, find_locked};
+use crate::container::status::Status;
 use crate::{Error, Result, Runtime};
 use oci_spec::runtime::{LinuxMemory, LinuxResources};
 use serde_json::{Map, Value};

@@ -1,6 +1,8 @@
 //! `--join`: the namespaces of another container in place of new ones, as a pod has them.
 
-use crate::container::{Container, Status, find};
+use crate::container::Container;
+use crate::container::find::find;
+use crate::container::status::Status;
 use crate::{Error, Result, Runtime};
 use spec::Bundle;
 
