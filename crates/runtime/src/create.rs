@@ -21,7 +21,7 @@ use crate::container::annotations;
 use crate::container::record::CONFIG;
 use crate::container::remove::roll_back;
 use crate::foreground::terminal::{self, User};
-use crate::host::{listener, notify, pid_file};
+use crate::host::{notify, pid_file};
 use crate::{Result, Runtime};
 use process::{Child, Plan};
 use spec::Bundle;
@@ -114,10 +114,7 @@ impl Created {
             Some(path) => Some((path.as_path(), "--pidfd-socket")),
             None => annotations::pidfd_receiver(&self.container.record.annotations)?,
         };
-        if let Some((path, what)) = socket {
-            listener::send(path, b"pidfd", &self.init.pidfd, what)?;
-        }
-        options.pid_file.as_ref().map_or(Ok(()), |path| pid_file::write(path, self.init.pid))
+        pid_file::publish_pid(socket, options.pid_file.as_deref(), &self.init)
     }
 
     /// Kills init, and takes everything back that was made.

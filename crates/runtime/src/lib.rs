@@ -97,6 +97,11 @@ impl Error {
         Self { words: words.into(), not_found: false }
     }
 
+    /// The container has no init, or not any more.
+    pub(crate) fn not_running() -> Self {
+        Self::new("container not running")
+    }
+
     /// `what` failed with `errno`.
     pub(crate) fn call(what: impl fmt::Display, errno: sys::Errno) -> Self {
         Self::new(format!("{what}: {}", errno.desc().to_lowercase()))

@@ -28,7 +28,7 @@ pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> 
     }
     container.entry.lock()?;
     // It may have ended while another command had it.
-    container.init_process().map_err(|_| Error::new("container not running"))?;
+    container.init_process().map_err(|_| Error::not_running())?;
     refuse_without_mounts(container.record.mounted_root)?;
     let name = Path::new(container.entry.id());
     let spec = spec::parse(&container.entry.read_file(CONFIG)?, name, &mut Vec::new())?;

@@ -96,7 +96,7 @@ fn signal_every(container: &Container, signal: i32, all: bool) -> Result<()> {
     let is_over =
         container.status() == Status::Stopped && !all && cgroups::processes(place)?.is_empty();
     cgroups::signal_all(place, signal)?;
-    if is_over { Err(not_running()) } else { Ok(()) }
+    if is_over { Err(Error::not_running()) } else { Ok(()) }
 }
 
 /// What to do with a signal for an init that seems to wait for `start`. In a pid namespace of its own
@@ -145,13 +145,9 @@ impl Effect {
 
 fn answer(sent: sys::Result<()>, signal: i32) -> Result<()> {
     match sent {
-        Err(Errno::ESRCH) => Err(not_running()),
+        Err(Errno::ESRCH) => Err(Error::not_running()),
         sent => sent.map_err(|errno| Error::call(format!("sending signal {signal}"), errno)),
     }
-}
-
-fn not_running() -> Error {
-    Error::new("container not running")
 }
 
 #[cfg(test)]

@@ -163,7 +163,7 @@ fn inside(mounts: &OwnedFd, task: impl FnOnce() -> Result<()>) -> Result<()> {
 
 /// The mount namespace of the container's init.
 fn mounts_of(container: &Container) -> Result<OwnedFd> {
-    let ended = |_| Error::new("container not running");
+    let ended = |_| Error::not_running();
     let init = container.init_process().map_err(ended)?;
     let mounts = open(&format!("/proc/{}/ns/mnt", container.init.pid))?;
     // Who has that number was init, and still is.

@@ -60,7 +60,7 @@ pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
     let mut container = find_locked(runtime, options.id)?;
     if !matches!(container.status_under_lock(), Status::Created | Status::Running | Status::Paused)
     {
-        return Err(Error::new("container not running"));
+        return Err(Error::not_running());
     }
     let before = known(&container)?;
     // Engines repeat the config's rules with every update, and others may have added some since.
