@@ -12,7 +12,7 @@ pub(crate) mod prepare;
 pub(crate) mod start_init;
 pub(crate) mod validate;
 
-use self::join::join;
+use self::join::join_namespaces;
 use self::options::{CreateOptions, Purpose};
 use self::prepare::Prepared;
 use self::start_init::start_init;
@@ -20,7 +20,7 @@ use crate::container::Container;
 use crate::container::annotations;
 use crate::container::record::CONFIG;
 use crate::container::remove::roll_back;
-use crate::foreground::terminal::{self, User};
+use crate::foreground::terminal;
 use crate::host::{notify, pid_file};
 use crate::{Result, Runtime};
 use process::{Child, Plan};
@@ -48,13 +48,13 @@ pub(crate) fn create_container(
 ) -> Result<Created> {
     state::check_id(&options.id)?;
     let mut bundle = Bundle::open(&options.bundle, options.config.as_deref())?;
-    let joined = join(runtime, &options.join, &mut bundle)?;
-    let user = if purpose == Purpose::RunForeground { User::Us } else { User::Caller };
-    terminal::check(bundle.spec.process().as_ref(), options.console_socket(), user)?;
+    let joined = join_namespaces(runtime, &options.join, &mut bundle)?;
+    let detached = purpose != Purpose::RunForeground;
+    terminal::check(bundle.spec.process().as_ref(), options.console_socket(), detached)?;
     runtime.warn_all(&bundle.warnings);
     let manager = notify::manager(runtime).filter(|_| bundle.spec.process().is_some());
     if manager.is_some() {
-        notify::announce(runtime, &options.id, &mut bundle.spec)?;
+        notify::add_mount(runtime, &options.id, &mut bundle.spec)?;
     }
     let entry = Store::open(&runtime.root, true)?.create(&options.id, CONFIG)?;
     let listener = manager.map_or(Ok(None), |manager| open_notify_socket(&entry, manager, purpose));
@@ -79,7 +79,7 @@ fn open_notify_socket(
     manager: notify::Manager,
     purpose: Purpose,
 ) -> Result<Option<notify::Listener>> {
-    notify::make_folder(entry)?;
+    notify::make_directory(entry)?;
     match purpose {
         Purpose::Create => Ok(None),
         Purpose::RunDetached | Purpose::RunForeground => notify::Listener::open(entry, manager),

@@ -32,7 +32,9 @@ pub use commands::state::state;
 pub use commands::update::{UpdateOptions, update};
 pub use container::status::Status;
 pub use create::options::{CgroupManager, CreateOptions, RunOptions};
-pub use host::descriptors::{claim_descriptors, hide_descriptors, listen_descriptors, open_stdio};
+pub use host::descriptors::{
+    close_inherited_fds, listen_fds, open_stdio, set_inherited_fds_cloexec,
+};
 pub use host::files::{append, replace};
 pub use host::kernel::check_kernel;
 pub use process::seal::ensure as seal_executable;
@@ -85,16 +87,16 @@ impl Runtime<'_> {
 /// What a command gives.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a command could not be done, in words: the step, the object, the answer, a remedy.
+/// Why a command could not be done, in message: the step, the object, the answer, a remedy.
 #[derive(Debug)]
 pub struct Error {
-    words: String,
+    message: String,
     not_found: bool,
 }
 
 impl Error {
-    pub(crate) fn new(words: impl Into<String>) -> Self {
-        Self { words: words.into(), not_found: false }
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), not_found: false }
     }
 
     /// The container has no init, or not any more.
@@ -109,7 +111,7 @@ impl Error {
 
     /// The same, said to be of `step`.
     pub(crate) fn within(self, step: &str) -> Self {
-        Self { words: format!("{step}: {}", self.words), ..self }
+        Self { message: format!("{step}: {}", self.message), ..self }
     }
 
     /// Whether there is no such container.
@@ -121,7 +123,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words)
+        f.write_str(&self.message)
     }
 }
 
@@ -130,7 +132,7 @@ impl std::error::Error for Error {}
 impl From<state::Error> for Error {
     fn from(error: state::Error) -> Self {
         let not_found = matches!(error, state::Error::NotFound(_));
-        Self { words: error.to_string(), not_found }
+        Self { message: error.to_string(), not_found }
     }
 }
 

@@ -45,12 +45,12 @@ impl Image {
             return Err(Error::new("criu can be used by root only"));
         }
         if is_new {
-            make(&options.images, "--image-path")?;
+            create_directory(&options.images, "--image-path")?;
         }
         let images = open_directory(&options.images, "--image-path")?;
         let work = options.work.as_deref();
         let opened = work.map(|path| {
-            make(path, "--work-path")?;
+            create_directory(path, "--work-path")?;
             open_directory(path, "--work-path")
         });
         let log = std::path::absolute(work.unwrap_or(&options.images).join(log_name));
@@ -136,7 +136,7 @@ fn is_in_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).exists())
 }
 
-fn make(path: &Path, flag: &str) -> Result<()> {
+fn create_directory(path: &Path, flag: &str) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| {
         let why = match error.kind() {

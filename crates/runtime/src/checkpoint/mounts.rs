@@ -32,7 +32,7 @@ pub(crate) fn in_own_mounts<T>(
 /// (`nodes`) be what its processes can't change: criu restores the attributes of other mounts, but not
 /// of the root, and of several that are bound from one path only of the first. Its processes don't run
 /// yet.
-pub(crate) fn protect(pid: i32, read_only_root: bool, nodes: &[PathBuf]) -> Result<()> {
+pub(crate) fn make_read_only(pid: i32, read_only_root: bool, nodes: &[PathBuf]) -> Result<()> {
     let path = format!("/proc/{pid}/ns/mnt");
     let mounts = open(&path)?;
     let enter = || {

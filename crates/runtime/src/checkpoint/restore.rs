@@ -6,7 +6,7 @@
 //! anything, so that all it makes is too.
 
 use crate::checkpoint::image::Image;
-use crate::checkpoint::mounts::{in_own_mounts, open, protect};
+use crate::checkpoint::mounts::{in_own_mounts, make_read_only, open};
 use crate::checkpoint::options::RestoreOptions;
 use crate::checkpoint::{
     EXTERNAL_NAMESPACES, FILE, refuse_forgetful, refuse_without_mounts, wants_no_new_privs,
@@ -18,7 +18,7 @@ use crate::container::remove::{kill_and_reap, roll_back};
 use crate::create::cgroup::{cgroup_view, locate_cgroup};
 use crate::create::host_side::HostSide;
 use crate::create::validate;
-use crate::foreground::terminal::{self, User};
+use crate::foreground::terminal;
 use crate::host::network;
 use crate::{Error, Result, Runtime};
 use ::criu::{Criu, Input, Notice, Options, Request, Switch};
@@ -63,8 +63,7 @@ pub(crate) fn restore_container(runtime: &Runtime, options: &RestoreOptions) -> 
     state::check_id(&create.id)?;
     let bundle = Bundle::open(&create.bundle, None)?;
     let process = bundle.spec.process().as_ref();
-    let user = if options.run.detach { User::Caller } else { User::Us };
-    terminal::check(process, create.console_socket.as_deref(), user)?;
+    terminal::check(process, create.console_socket.as_deref(), options.run.detach)?;
     runtime.warn_all(&bundle.warnings);
     let none = Linux::default();
     let linux = bundle.spec.linux().as_ref().unwrap_or(&none);
@@ -309,7 +308,7 @@ fn handle_notify(
             let read_only = root.and_then(Root::readonly).unwrap_or(false);
             let nodes = host_nodes(prepared, container)?;
             if read_only || !nodes.is_empty() {
-                protect(container.init.pid, read_only, &nodes)?;
+                make_read_only(container.init.pid, read_only, &nodes)?;
             }
         }
         ("pre-resume", _) if wants_no_new_privs(&prepared.bundle.spec) => {
@@ -357,7 +356,7 @@ fn set_up_namespaces(prepared: &Prepared, container: &Container) -> Result<()> {
     if prepared.namespaces.new.contains(CloneFlags::CLONE_NEWNET) {
         set_loopback_up(pid)?;
     }
-    network::hand_over(&prepared.host_side.devices, pid)?;
+    network::move_to_container(&prepared.host_side.devices, pid)?;
     let init = container.init.pidfd();
     let init = init.map_err(|errno| Error::call("looking at the restored process", errno))?;
     run_create_hooks(&prepared.bundle.spec, &container.hook_state("created"), &init)

@@ -13,7 +13,7 @@ use crate::container::find::find;
 use crate::container::record::CONFIG;
 use crate::container::status::Status;
 use crate::foreground::supervise::Supervisor;
-use crate::foreground::terminal::{self, User};
+use crate::foreground::terminal;
 use crate::host::listener;
 use crate::host::pid_file::publish_pid;
 use crate::{Error, Result, Runtime};
@@ -78,8 +78,7 @@ fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -
         spec::parse(&container.entry.read_file(CONFIG)?, Path::new("config.json"), &mut vec![])?;
     let mut warnings = Vec::new();
     let process = options.process.resolve(&spec, &mut warnings)?;
-    let user = if options.detach { User::Caller } else { User::Us };
-    terminal::check(Some(&process), options.console_socket.as_deref(), user)?;
+    terminal::check(Some(&process), options.console_socket.as_deref(), options.detach)?;
     // Before the fork, as signals must not get lost.
     let mut supervisor = (!options.detach).then(|| Supervisor::new(false)).transpose()?;
     let (console, ours) = terminal::plan(Some(&process), options.console_socket.as_deref())?;

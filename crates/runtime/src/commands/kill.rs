@@ -85,7 +85,7 @@ pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()
     };
     match sent {
         Err(Errno::ESRCH) if all => Ok(()),
-        sent => answer(sent, signal.0),
+        sent => check_sent(sent, signal.0),
     }
 }
 
@@ -115,7 +115,7 @@ fn signal_waiting(container: &Container, signal: i32) -> Result<()> {
             .and_then(|init| sys::process::pidfd_send_signal(&init, SIGKILL)),
         (Ok(_), Effect::Nothing) => container.signal_init(0),
     };
-    answer(sent, signal)
+    check_sent(sent, signal)
 }
 
 /// What a signal does to an init that waits for `start`: what it does to a program of Go's, as runc's
@@ -143,7 +143,7 @@ impl Effect {
     }
 }
 
-fn answer(sent: sys::Result<()>, signal: i32) -> Result<()> {
+fn check_sent(sent: sys::Result<()>, signal: i32) -> Result<()> {
     match sent {
         Err(Errno::ESRCH) => Err(Error::not_running()),
         sent => sent.map_err(|errno| Error::call(format!("sending signal {signal}"), errno)),

@@ -10,12 +10,14 @@ use std::fmt::Write;
 
 /// `list --quiet`: one id a line.
 pub fn list_quiet(runtime: &Runtime) -> Result<String> {
-    Ok(all(runtime)?.iter().fold(String::new(), |text, one| text + one.entry.id() + "\n"))
+    Ok(all_containers(runtime)?
+        .iter()
+        .fold(String::new(), |text, one| text + one.entry.id() + "\n"))
 }
 
 /// `list --format json`: an array of what `state` prints, and of the owner; `null` for none.
 pub fn list_json(runtime: &Runtime) -> Result<String> {
-    let containers = all(runtime)?;
+    let containers = all_containers(runtime)?;
     if containers.is_empty() {
         return Ok("null".to_owned());
     }
@@ -29,7 +31,7 @@ pub fn list_json(runtime: &Runtime) -> Result<String> {
 /// `list`: a table, with its columns as wide as they need be.
 pub fn list_table(runtime: &Runtime) -> Result<String> {
     let heading = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned);
-    let (containers, users) = (all(runtime)?, users());
+    let (containers, users) = (all_containers(runtime)?, users());
     let rows: Vec<[String; 6]> = std::iter::once(heading)
         .chain(containers.iter().map(|one| describe(one, &users)).map(|one| {
             let bundle = one.bundle.display().to_string();
@@ -57,7 +59,7 @@ pub fn list_table(runtime: &Runtime) -> Result<String> {
 pub fn matching(runtime: &Runtime, pattern: &str) -> Result<Vec<String>> {
     let regex = Regex::new(pattern)
         .map_err(|error| Error::new(format!("{pattern:?} is no regular expression: {error}")))?;
-    let ids = all(runtime)?.into_iter().map(|one| one.entry.id().to_owned());
+    let ids = all_containers(runtime)?.into_iter().map(|one| one.entry.id().to_owned());
     Ok(ids.filter(|id| regex.is_match(id)).collect())
 }
 
@@ -74,7 +76,7 @@ fn users() -> Vec<u8> {
 }
 
 /// All containers; one that goes, or is not yet there, while this looks is left out.
-fn all(runtime: &Runtime) -> Result<Vec<Container>> {
+fn all_containers(runtime: &Runtime) -> Result<Vec<Container>> {
     let store = match runtime.store() {
         Err(_) if !runtime.root_is_given && !runtime.root.exists() => return Ok(Vec::new()),
         store => store?,

@@ -56,16 +56,16 @@ const LIMITS: [(&str, &str, &str, Kind); 14] = [
 /// `update ID`: sets what is asked for, and leaves the rest as it is; if anything is refused,
 /// everything is as it was.
 pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
-    let mut asked = resources(runtime, options)?;
+    let mut requested = resources(runtime, options)?;
     let mut container = find_locked(runtime, options.id)?;
     if !matches!(container.status_under_lock(), Status::Created | Status::Running | Status::Paused)
     {
         return Err(Error::not_running());
     }
-    let before = known(&container)?;
+    let before = in_force(&container)?;
     // Engines repeat the config's rules with every update, and others may have added some since.
-    if asked.devices() == &before.devices {
-        asked.set_devices(None);
+    if requested.devices() == &before.devices {
+        requested.set_devices(None);
     }
     let schemata = schemata(options)?;
     let old_schemata = match &container.record.rdt {
@@ -78,14 +78,15 @@ pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
         }
     };
     let last = container.record.updated.clone();
-    let updated = keep(&mut container, &asked).and_then(|()| {
+    let updated = record_update(&mut container, &requested).and_then(|()| {
         let rules = before.devices.as_deref();
-        cgroups::update(&container.record.cgroup, &asked, before.swap, rules).map_err(Error::from)
+        cgroups::update(&container.record.cgroup, &requested, before.swap, rules)
+            .map_err(Error::from)
     });
     updated.inspect_err(|_| {
         // What fails here as well would only hide the error that is the reason for it.
         if let Some(groups) = &container.record.rdt {
-            groups.set_back(&old_schemata);
+            groups.restore_schemata(&old_schemata);
         }
         if container.record.updated != last {
             container.record.updated = last;
@@ -96,8 +97,8 @@ pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
 
 /// The lines that are asked for of resctrl.
 fn schemata<'a>(options: &UpdateOptions<'a>) -> Result<Vec<&'a str>> {
-    let asked = [("L3", options.l3_cache_schema), ("MB:", options.memory_bandwidth_schema)];
-    let lines = asked.into_iter().filter_map(|(start, line)| Some((start, line?)));
+    let requested = [("L3", options.l3_cache_schema), ("MB:", options.memory_bandwidth_schema)];
+    let lines = requested.into_iter().filter_map(|(start, line)| Some((start, line?)));
     let checked = lines.map(|(start, line)| {
         let refused = || Error::new(format!("{line:?} does not begin with {start}"));
         if line.starts_with(start) { Ok(line) } else { Err(refused()) }
@@ -106,7 +107,7 @@ fn schemata<'a>(options: &UpdateOptions<'a>) -> Result<Vec<&'a str>> {
 }
 
 /// What is in force of what only we know.
-fn known(container: &Container) -> Result<Updated> {
+fn in_force(container: &Container) -> Result<Updated> {
     let id = container.entry.id();
     let config = container.entry.read_file(CONFIG)?;
     let spec = spec::parse(&config, Path::new(id), &mut Vec::new())?;
@@ -118,15 +119,15 @@ fn known(container: &Container) -> Result<Updated> {
 }
 
 /// Keeps what the next update has to know.
-fn keep(container: &mut Container, asked: &LinuxResources) -> Result<()> {
-    let swap = asked.memory().as_ref().and_then(swap_of);
-    if swap.is_none() && asked.devices().is_none() {
+fn record_update(container: &mut Container, requested: &LinuxResources) -> Result<()> {
+    let swap = requested.memory().as_ref().and_then(swap_of);
+    if swap.is_none() && requested.devices().is_none() {
         return Ok(());
     }
     let updated = &mut container.record.updated;
     updated.swap = swap.or(updated.swap);
-    if asked.devices().is_some() {
-        updated.devices.clone_from(asked.devices());
+    if requested.devices().is_some() {
+        updated.devices.clone_from(requested.devices());
     }
     Ok(container.entry.write(&container.record)?)
 }

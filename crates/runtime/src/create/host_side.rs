@@ -72,7 +72,7 @@ impl HostSide {
         if let Some(owner) = self.cgroup_owner.filter(|_| record.cgroup.is_pure_v2()) {
             cgroups::delegate(&record.cgroup, owner)?;
         }
-        record.rdt = self.rdt.as_ref().map(resctrl::Plan::make).transpose()?;
+        record.rdt = self.rdt.as_ref().map(resctrl::Plan::create).transpose()?;
         entry.write_first(record)?;
         if is_noted {
             // The record has it.

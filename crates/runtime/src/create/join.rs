@@ -21,16 +21,22 @@ const KINDS: [(&str, &str); 8] = [
 /// Containers whose namespaces are joined; as long as this is there, so are their pids.
 pub(crate) struct Joined(Vec<Container>);
 
-/// Has `bundle` join what `wishes`, each `KIND,...=ID`, ask for, by paths in its config.
+/// Has `bundle` join what `requests`, each `KIND,...=ID`, ask for, by paths in its config.
 ///
 /// A kind may be given by the config's name or by that in `/proc/PID/ns`. What the config says of
 /// that namespace otherwise is replaced.
-pub(crate) fn join(runtime: &Runtime, wishes: &[String], bundle: &mut Bundle) -> Result<Joined> {
+pub(crate) fn join_namespaces(
+    runtime: &Runtime,
+    requests: &[String],
+    bundle: &mut Bundle,
+) -> Result<Joined> {
     let mut others = Vec::new();
     let mut paths = Vec::new();
-    for wish in wishes {
-        let (kinds, id) = wish.split_once('=').ok_or_else(|| {
-            Error::new(format!("--join: {wish:?} is not of the form KIND,...=ID, as net,ipc=web"))
+    for request in requests {
+        let (kinds, id) = request.split_once('=').ok_or_else(|| {
+            Error::new(format!(
+                "--join: {request:?} is not of the form KIND,...=ID, as net,ipc=web"
+            ))
         })?;
         let other = find(runtime, id).map_err(|error| error.within("--join"))?;
         match other.status() {

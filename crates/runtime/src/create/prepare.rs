@@ -102,7 +102,8 @@ fn context(
     let mut joined = namespaces.joined.iter();
     let joins_mounts = namespaces.joined.iter().any(|one| one.kind == CloneFlags::CLONE_NEWNS);
     let joined_cgroup = joined.find(|one| one.kind == CloneFlags::CLONE_NEWCGROUP);
-    let joins_other = joined_cgroup.map(validate::is_hosts).transpose()?.is_some_and(|it| !it);
+    let joins_other =
+        joined_cgroup.map(validate::is_host_namespace).transpose()?.is_some_and(|it| !it);
     Ok(Context {
         pid_namespace: copied.map_err(|error| {
             Error::new(format!("keeping the pid namespace open: {}", sys::answer(&error)))

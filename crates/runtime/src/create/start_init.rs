@@ -83,7 +83,7 @@ fn set_up_host_side(
     if let Some(groups) = &record.rdt {
         groups.enter(init.pid)?;
     }
-    network::hand_over(&host_side.devices, init.pid)?;
+    network::move_to_container(&host_side.devices, init.pid)?;
     let entries = entries.map_or_else(|| cgroups::entry_files(&record.cgroup), Ok)?;
     init.release(&entries.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
     sys::fs::close_all(entries).map_err(|errno| Error::call("closing cgroup files", errno))

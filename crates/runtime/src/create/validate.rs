@@ -14,7 +14,7 @@ use sys::nix::sys::stat::{fstat, stat};
 pub(crate) fn check_joined(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
     for joined in &namespaces.joined {
         if let Some(what) = set_in(spec, joined.kind)
-            && is_hosts(joined)?
+            && is_host_namespace(joined)?
         {
             return Err(refused(joined.kind, &what, joined.index));
         }
@@ -77,7 +77,7 @@ fn sysctl_of(linux: &Linux, kind: LinuxNamespaceType) -> Option<String> {
 }
 
 /// Whether a namespace that is joined is the host's own: the one that we are in.
-pub(crate) fn is_hosts(joined: &Joined) -> Result<bool> {
+pub(crate) fn is_host_namespace(joined: &Joined) -> Result<bool> {
     let own = match joined.kind {
         CloneFlags::CLONE_NEWCGROUP => "/proc/self/ns/cgroup",
         CloneFlags::CLONE_NEWIPC => "/proc/self/ns/ipc",

@@ -16,12 +16,12 @@ const CHUNK: usize = 4096;
 pub(crate) struct Relay {
     master: OwnedFd,
     /// What our own terminal was set to, if stdin is one.
-    before: Option<Termios>,
+    saved: Option<Termios>,
     /// What was typed and the container has not taken yet.
     pending: Vec<u8>,
     stdin_is_open: bool,
     /// Whether no process has the terminal open any more.
-    is_over: bool,
+    is_hung_up: bool,
 }
 
 impl Relay {
@@ -30,12 +30,12 @@ impl Relay {
         // A container that reads nothing must not keep us from showing what it writes.
         let flags = OFlag::from_bits_retain(fcntl(&master, FcntlArg::F_GETFL)?);
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        let before = match terminal::set_raw(std::io::stdin()) {
-            Ok(before) => Some(before),
+        let saved = match terminal::set_raw(std::io::stdin()) {
+            Ok(saved) => Some(saved),
             Err(Errno::ENOTTY | Errno::EBADF | Errno::EINVAL) => None,
             Err(errno) => return Err(errno),
         };
-        Ok(Self { master, before, pending: Vec::new(), stdin_is_open: true, is_over: false })
+        Ok(Self { master, saved, pending: Vec::new(), stdin_is_open: true, is_hung_up: false })
     }
 
     /// Gives the container's terminal the size of ours.
@@ -47,8 +47,8 @@ impl Relay {
     }
 
     /// What to poll: first the container's terminal, then stdin where something can be done with it.
-    pub fn interest<'a>(&'a self, stdin: &'a std::io::Stdin) -> Vec<PollFd<'a>> {
-        if self.is_over {
+    pub fn poll_fds<'a>(&'a self, stdin: &'a std::io::Stdin) -> Vec<PollFd<'a>> {
+        if self.is_hung_up {
             return Vec::new();
         }
         let writable =
@@ -60,7 +60,7 @@ impl Relay {
     }
 
     /// Moves what can be moved now.
-    pub fn pump(&mut self, stdin_is_ready: bool) -> sys::Result<()> {
+    pub fn forward(&mut self, stdin_is_ready: bool) -> sys::Result<()> {
         if stdin_is_ready {
             let mut chunk = [0; CHUNK];
             match read(std::io::stdin(), &mut chunk) {
@@ -79,17 +79,17 @@ impl Relay {
                 Err(errno) => return Err(errno),
             }
         }
-        self.is_over = !self.show()?;
+        self.is_hung_up = !self.copy_to_stdout()?;
         Ok(())
     }
 
     /// Shows all that is left to be shown, once the container's init has ended.
     pub fn drain(&self) -> sys::Result<()> {
-        self.show().map(drop)
+        self.copy_to_stdout().map(drop)
     }
 
     /// Copies to stdout what has been written until now; whether more can come.
-    fn show(&self) -> sys::Result<bool> {
+    fn copy_to_stdout(&self) -> sys::Result<bool> {
         let mut chunk = [0; CHUNK];
         loop {
             match read(&self.master, &mut chunk) {
@@ -106,9 +106,9 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        if let Some(before) = &self.before {
+        if let Some(saved) = &self.saved {
             // It fails only if our terminal is gone.
-            let _ = terminal::restore(std::io::stdin(), before);
+            let _ = terminal::restore(std::io::stdin(), saved);
         }
     }
 }

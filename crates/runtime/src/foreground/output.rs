@@ -27,7 +27,7 @@ pub(crate) struct Output {
 struct Stream {
     number: Number,
     /// Whether that is the pipe, for a process that is forked.
-    is_lent: bool,
+    is_replaced: bool,
     socket: OwnedFd,
     /// The pipe's end to read from; none when there is nobody to read for.
     pipe: Option<OwnedFd>,
@@ -43,37 +43,37 @@ enum Number {
 
 impl Output {
     /// Puts pipes in the place of sockets, for the process that is forked next. They are given back
-    /// by [`Output::give_back`], or when this goes.
-    pub fn lend() -> sys::Result<Self> {
+    /// by [`Output::restore`], or when this goes.
+    pub fn replace_sockets() -> sys::Result<Self> {
         let mut output = Self::default();
         for number in [Number::Stdout, Number::Stderr] {
             if number.is_socket()? {
-                output.streams.push(Stream::lend(number)?);
+                output.streams.push(Stream::replace(number)?);
             }
         }
         Ok(output)
     }
 
     /// Has stdout and stderr as they were.
-    pub fn give_back(&mut self) -> sys::Result<()> {
-        self.streams.iter_mut().try_for_each(Stream::give_back)
+    pub fn restore(&mut self) -> sys::Result<()> {
+        self.streams.iter_mut().try_for_each(Stream::restore)
     }
 
     /// What to poll, as many as there are streams.
-    pub fn interest(&self) -> impl Iterator<Item = PollFd<'_>> {
-        self.streams.iter().filter_map(Stream::interest)
+    pub fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
+        self.streams.iter().filter_map(Stream::poll_fds)
     }
 
     /// Moves what can be moved now.
-    pub fn pump(&mut self) -> sys::Result<()> {
-        self.streams.iter_mut().try_for_each(Stream::pump)
+    pub fn forward(&mut self) -> sys::Result<()> {
+        self.streams.iter_mut().try_for_each(Stream::forward)
     }
 
     /// Passes on all that has been written until now, however long that takes.
     pub fn drain(&mut self) -> sys::Result<()> {
         for stream in &mut self.streams {
             loop {
-                stream.pump()?;
+                stream.forward()?;
                 if stream.pending.is_empty() {
                     break;
                 }
@@ -91,31 +91,31 @@ impl Output {
 impl Drop for Output {
     /// What failed is still to be told, and where one expects it.
     fn drop(&mut self) {
-        if self.give_back().is_ok() {
+        if self.restore().is_ok() {
             let _ = self.drain();
         }
     }
 }
 
 impl Stream {
-    fn lend(number: Number) -> sys::Result<Self> {
+    fn replace(number: Number) -> sys::Result<Self> {
         let socket = number.duplicate()?;
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
         // Only our end: the program is to wait when the pipe is full.
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        number.put(&writer)?;
-        Ok(Self { number, is_lent: true, socket, pipe: Some(reader), pending: Vec::new() })
+        number.replace_by(&writer)?;
+        Ok(Self { number, is_replaced: true, socket, pipe: Some(reader), pending: Vec::new() })
     }
 
-    fn give_back(&mut self) -> sys::Result<()> {
-        if self.is_lent {
-            self.number.put(&self.socket)?;
-            self.is_lent = false;
+    fn restore(&mut self) -> sys::Result<()> {
+        if self.is_replaced {
+            self.number.replace_by(&self.socket)?;
+            self.is_replaced = false;
         }
         Ok(())
     }
 
-    fn interest(&self) -> Option<PollFd<'_>> {
+    fn poll_fds(&self) -> Option<PollFd<'_>> {
         if self.pending.is_empty() {
             self.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN))
         } else {
@@ -124,7 +124,7 @@ impl Stream {
     }
 
     /// Moves on until the pipe is empty or the socket full.
-    fn pump(&mut self) -> sys::Result<()> {
+    fn forward(&mut self) -> sys::Result<()> {
         loop {
             while !self.pending.is_empty() {
                 let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
@@ -169,7 +169,7 @@ impl Number {
     }
 
     /// Has it be the same as `file`, for programs that are executed too.
-    fn put(self, file: &OwnedFd) -> sys::Result<()> {
+    fn replace_by(self, file: &OwnedFd) -> sys::Result<()> {
         match self {
             Self::Stdout => dup2_stdout(file),
             Self::Stderr => dup2_stderr(file),

@@ -48,15 +48,19 @@ impl<'a> Supervisor<'a> {
         all.thread_block().map_err(failed)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&all, flags).map_err(failed)?;
-        let lending = |errno| Error::call("making pipes for stdout and stderr", errno);
-        Ok(Self { signals, listener: None, output: Output::lend().map_err(lending)? })
+        let failed_pipes = |errno| Error::call("making pipes for stdout and stderr", errno);
+        Ok(Self {
+            signals,
+            listener: None,
+            output: Output::replace_sockets().map_err(failed_pipes)?,
+        })
     }
 
     /// Gives rind its own stdout and stderr back. The caller has forked the child, which has what it
     /// is to have.
     pub fn after_fork(&mut self) -> Result<()> {
-        let back = self.output.give_back();
-        back.map_err(|errno| Error::call("taking stdout and stderr back", errno))
+        let restored = self.output.restore();
+        restored.map_err(|errno| Error::call("taking stdout and stderr back", errno))
     }
 
     /// Also forwards READY=1 from the container's notify socket.
@@ -76,14 +80,14 @@ impl<'a> Supervisor<'a> {
         loop {
             let mut polled = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             if let Some(relay) = &relay {
-                polled.extend(relay.interest(&stdin));
+                polled.extend(relay.poll_fds(&stdin));
             }
             let listeners_place = polled.len();
             if let Some((listener, _)) = &self.listener {
                 polled.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
             }
             let outputs_place = polled.len();
-            polled.extend(self.output.interest());
+            polled.extend(self.output.poll_fds());
             match poll(&mut polled, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(failed(errno)),
@@ -98,10 +102,10 @@ impl<'a> Supervisor<'a> {
                 self.forward_ready().map_err(failed)?;
             }
             if has_output {
-                self.output.pump().map_err(failed)?;
+                self.output.forward().map_err(failed)?;
             }
             if let Some(relay) = relay.as_mut().filter(|_| master_is_ready || stdin_is_ready) {
-                relay.pump(stdin_is_ready).map_err(failed)?;
+                relay.forward(stdin_is_ready).map_err(failed)?;
             }
             if !has_signals {
                 continue;
@@ -123,8 +127,8 @@ impl<'a> Supervisor<'a> {
             return Ok(());
         }
         // We don't end so soon that it could not find out who has told, and needn't wait.
-        if let Err(errno) = listener.tell(sys::nix::unistd::getpid().as_raw()) {
-            (runtime.warn)(&listener.not_told(errno));
+        if let Err(errno) = listener.notify_ready(sys::nix::unistd::getpid().as_raw()) {
+            (runtime.warn)(&listener.failure(errno));
         }
         self.listener = None;
         Ok(())

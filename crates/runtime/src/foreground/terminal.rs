@@ -9,27 +9,23 @@ use std::path::Path;
 use sys::socket;
 use sys::terminal::Size;
 
-/// Who looks after the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum User {
-    /// The caller, after we have ended.
-    Caller,
-    /// We ourselves, in the foreground.
-    Us,
-}
-
-/// A terminal and somebody to take it belong together.
-pub(crate) fn check(process: Option<&Process>, socket: Option<&Path>, user: User) -> Result<()> {
+/// Checks that a terminal and somebody to take its master come together: `socket` for a process that
+/// rind leaves running (`detached`), else rind itself.
+pub(crate) fn check(
+    process: Option<&Process>,
+    socket: Option<&Path>,
+    detached: bool,
+) -> Result<()> {
     let wants = process.and_then(Process::terminal).unwrap_or(false);
     let refuse = |why: &str| Err(Error::new(format!("process.terminal: {why}")));
-    match (wants, socket.is_some(), user) {
-        (true, false, User::Caller) => {
+    match (wants, socket.is_some(), detached) {
+        (true, false, true) => {
             refuse("cannot allocate tty without setting console socket (--console-socket)")
         }
         (false, true, _) => {
             refuse("cannot use console socket (--console-socket) if no terminal is asked for")
         }
-        (true, true, User::Us) => {
+        (true, true, false) => {
             refuse("cannot use console socket (--console-socket) without --detach")
         }
         _ => Ok(()),

@@ -12,7 +12,7 @@ const FIRST: i32 = 3;
 
 /// How many sockets the caller passes to listen on (`sd_listen_fds(3)`), from descriptor 3 on.
 #[must_use]
-pub fn listen_descriptors() -> u32 {
+pub fn listen_fds() -> u32 {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
     let for_us = number("LISTEN_PID").is_none_or(|pid| pid == std::process::id());
     if for_us { number("LISTEN_FDS").unwrap_or(0) } else { 0 }
@@ -49,14 +49,14 @@ fn open_null(number: i32) -> sys::Result<()> {
 }
 
 /// Makes sure that no other program gets any of the caller's descriptors, of which one is for us.
-pub fn hide_descriptors() -> Result<()> {
+pub fn set_inherited_fds_cloexec() -> Result<()> {
     sys::fs::close_from(FIRST, CloseRange::OnExec)
         .map_err(|errno| Error::call("hiding the caller's descriptors", errno))
 }
 
 /// Makes sure that the `count` descriptors to be preserved are there, and that no other program
 /// than the container's gets any of the caller's. To be called before anything is opened.
-pub fn claim_descriptors(count: u32) -> Result<()> {
+pub fn close_inherited_fds(count: u32) -> Result<()> {
     for number in (FIRST..).take(usize::try_from(count).unwrap_or(usize::MAX)) {
         if !sys::fs::is_open(number) {
             return Err(Error::new(format!(

@@ -37,11 +37,11 @@ pub(crate) fn send_listener(
     };
     let json = serde_json::to_vec(&process)
         .map_err(|error| Error::new(format!("linux.seccomp: the process state: {error}")))?;
-    send(&listener.path, &json, descriptor, "sending the seccomp listener to")
+    send_fd(&listener.path, &json, descriptor, "sending the seccomp listener to")
 }
 
 /// Sends `bytes` and a descriptor to the stream socket at `path`; `what` is for messages.
-pub(crate) fn send(path: &Path, bytes: &[u8], descriptor: &OwnedFd, what: &str) -> Result<()> {
+pub(crate) fn send_fd(path: &Path, bytes: &[u8], descriptor: &OwnedFd, what: &str) -> Result<()> {
     let failed = |errno| Error::call(format!("{what} {}", path.display()), errno);
     let socket = socket::connect_stream(path).map_err(failed)?;
     socket::send(&socket, bytes, &[descriptor.as_fd()]).map_err(failed)

@@ -61,7 +61,7 @@ fn find(netlink: &mut Netlink, name: &str, inside: String) -> Result<Device> {
 }
 
 /// Moves the devices to the network namespace of the new init `pid`.
-pub(crate) fn hand_over(devices: &[Device], pid: i32) -> Result<()> {
+pub(crate) fn move_to_container(devices: &[Device], pid: i32) -> Result<()> {
     if devices.is_empty() {
         return Ok(());
     }
@@ -82,10 +82,10 @@ pub(crate) fn hand_over(devices: &[Device], pid: i32) -> Result<()> {
         let why = sys::answer(&error);
         Error::new(format!("linux.netDevices: entering the container's network namespace: {why}"))
     })?;
-    devices.iter().try_for_each(|one| hand_one_over(one, &namespace, &mut host, &mut inside))
+    devices.iter().try_for_each(|one| move_one(one, &namespace, &mut host, &mut inside))
 }
 
-fn hand_one_over(
+fn move_one(
     device: &Device,
     namespace: &OwnedFd,
     host: &mut Netlink,

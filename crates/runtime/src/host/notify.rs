@@ -27,9 +27,9 @@ const SOCKET: &CStr = c"notify.sock";
 /// Where the container has the folder, as with runc.
 const INSIDE: &str = "/run/notify";
 /// How long the manager may take to have read what it is told.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// How many messages are read before other things have their turn.
-const AT_ONCE: usize = 16;
+const MESSAGES_AT_ONCE: usize = 16;
 
 /// Where the manager listens.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(crate) fn manager(runtime: &Runtime) -> Option<Manager> {
 }
 
 /// Has a container find its socket, if it has a program that could tell.
-pub(crate) fn announce(runtime: &Runtime, id: &str, spec: &mut Spec) -> Result<()> {
+pub(crate) fn add_mount(runtime: &Runtime, id: &str, spec: &mut Spec) -> Result<()> {
     let Some(process) = spec.process_mut().as_mut() else { return Ok(()) };
     let name = SOCKET.to_string_lossy();
     let variable = format!("NOTIFY_SOCKET={INSIDE}/{name}");
@@ -67,7 +67,7 @@ pub(crate) fn announce(runtime: &Runtime, id: &str, spec: &mut Spec) -> Result<(
 }
 
 /// Makes the folder that is announced.
-pub(crate) fn make_folder(entry: &Entry) -> Result<()> {
+pub(crate) fn make_directory(entry: &Entry) -> Result<()> {
     let old = umask(Mode::empty());
     let made = mkdirat(entry.directory(), FOLDER, Mode::from_bits_truncate(0o755));
     umask(old);
@@ -110,9 +110,9 @@ impl Listener {
                 Err(errno) => return Err(failed(errno)),
             }
             if self.is_ready().map_err(failed)? {
-                match self.tell(pid).and_then(|barrier| wait(&barrier)) {
+                match self.notify_ready(pid).and_then(|barrier| wait(&barrier)) {
                     Ok(()) => {}
-                    Err(errno) => (runtime.warn)(&self.not_told(errno)),
+                    Err(errno) => (runtime.warn)(&self.failure(errno)),
                 }
                 return Ok(());
             }
@@ -126,7 +126,7 @@ impl Listener {
     /// which is the answer to who waits for that (`sd_notify_barrier(3)`).
     pub fn is_ready(&self) -> sys::Result<bool> {
         let mut buffer = [0; 4096];
-        for _ in 0..AT_ONCE {
+        for _ in 0..MESSAGES_AT_ONCE {
             let length = match socket::receive(&self.socket, &mut buffer) {
                 Ok((length, _)) => length,
                 Err(Errno::EAGAIN) => return Ok(false),
@@ -142,13 +142,13 @@ impl Listener {
 
     /// Tells the manager that all is ready, and who its main process is. What comes back is closed at
     /// the other end when it has read that.
-    pub fn tell(&self, pid: i32) -> sys::Result<OwnedFd> {
+    pub fn notify_ready(&self, pid: i32) -> sys::Result<OwnedFd> {
         let Manager(name) = &self.manager;
         let (is_abstract, name) = match name.as_bytes() {
             [b'@', name @ ..] => (true, name),
             name => (false, name),
         };
-        let manager = socket::connect_datagram_within(name, is_abstract, PATIENCE)?;
+        let manager = socket::connect_datagram_within(name, is_abstract, TIMEOUT)?;
         socket::send(&manager, b"READY=1\n", &[])?;
         socket::send(&manager, format!("MAINPID={pid}\n").as_bytes(), &[])?;
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
@@ -157,7 +157,7 @@ impl Listener {
     }
 
     /// What to say if that failed: the container runs all the same.
-    pub fn not_told(&self, errno: Errno) -> String {
+    pub fn failure(&self, errno: Errno) -> String {
         let Manager(name) = &self.manager;
         format!(
             "NOTIFY_SOCKET: telling {}: {}",
@@ -189,7 +189,7 @@ fn remove(folder: &OwnedFd) -> sys::Result<()> {
 
 /// Waits until the manager has read all.
 fn wait(barrier: &OwnedFd) -> sys::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);

@@ -13,7 +13,7 @@ pub(crate) fn publish_pid(
     child: &Child,
 ) -> Result<()> {
     if let Some((path, what)) = socket {
-        listener::send(path, b"pidfd", &child.pidfd, what)?;
+        listener::send_fd(path, b"pidfd", &child.pidfd, what)?;
     }
     pid_file.map_or(Ok(()), |path| write(path, child.pid))
 }

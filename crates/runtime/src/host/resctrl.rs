@@ -54,8 +54,8 @@ pub(crate) fn plan(linux: &Linux, id: &str, warnings: &mut Vec<String>) -> Resul
 
 impl Plan {
     /// Makes the group, or takes the one there is; on an error what was made is removed.
-    pub fn make(&self) -> Result<Groups> {
-        let made = self.make_group()?;
+    pub fn create(&self) -> Result<Groups> {
+        let made = self.create_group()?;
         let filled = if made { self.write_schemata() } else { self.compare_schemata() };
         let monitored = filled.and_then(|()| match &self.monitor {
             Some(monitor) => fs::create_dir(monitor)
@@ -86,7 +86,7 @@ impl Plan {
     }
 
     /// Whether the group had to be made.
-    fn make_group(&self) -> Result<bool> {
+    fn create_group(&self) -> Result<bool> {
         let exists = self.group.is_dir();
         if self.named && exists {
             return Ok(false);
@@ -148,11 +148,11 @@ impl Groups {
         }
         let root = self.root();
         let written = lines.iter().try_for_each(|line| write_schema(root, &self.group, line));
-        written.inspect_err(|_| self.set_back(&old)).map(|()| old)
+        written.inspect_err(|_| self.restore_schemata(&old)).map(|()| old)
     }
 
     /// Sets the schemata back that [`Groups::update`] has given.
-    pub fn set_back(&self, lines: &[String]) {
+    pub fn restore_schemata(&self, lines: &[String]) {
         for line in lines {
             // The error that is the reason for this is what is told.
             let _ = write_schema(self.root(), &self.group, line);
@@ -337,7 +337,7 @@ mod tests {
         }
 
         fn refused(&self, config: &str, text: &str) {
-            let error = self.plan(config).and_then(|plan| plan.make()).unwrap_err().to_string();
+            let error = self.plan(config).and_then(|plan| plan.create()).unwrap_err().to_string();
             assert!(error.contains(text), "{config}: {error}");
         }
     }
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn without_closid_the_group_is_the_containers() {
         let tree = Tree::new("own");
-        let groups = tree.plan("{}").unwrap().make().unwrap();
+        let groups = tree.plan("{}").unwrap().create().unwrap();
         assert!(groups.owned && tree.0.join("id").is_dir());
         tree.refused("{}", "file exists");
         assert!(tree.0.join("id").is_dir(), "an error must not remove what was there");
@@ -365,15 +365,15 @@ mod tests {
         let tree = Tree::new("named");
         tree.refused(r#"{"closID":"gold"}"#, "does not exist");
         tree.group("gold", "L3:0=f\n");
-        let groups = tree.plan(r#"{"closID":"gold"}"#).unwrap().make().unwrap();
+        let groups = tree.plan(r#"{"closID":"gold"}"#).unwrap().create().unwrap();
         assert!(!groups.owned);
         groups.enter(42).unwrap();
         groups.remove().unwrap();
         assert_eq!(tree.read("gold/tasks"), "42\n");
         // Made by us, and left all the same: another container may use it by then.
         let plan = tree.plan(r#"{"closID":"new","l3CacheSchema":"L3:0=f"}"#).unwrap();
-        assert!(plan.make_group().unwrap());
-        assert!(!plan.make_group().unwrap(), "the second time it is there");
+        assert!(plan.create_group().unwrap());
+        assert!(!plan.create_group().unwrap(), "the second time it is there");
         plan.groups(false).remove().unwrap();
         assert!(tree.0.join("new").is_dir());
     }
@@ -381,7 +381,7 @@ mod tests {
     #[test]
     fn the_root_group_is_never_made_or_removed() {
         let tree = Tree::new("root");
-        let groups = tree.plan(r#"{"closID":"/"}"#).unwrap().make().unwrap();
+        let groups = tree.plan(r#"{"closID":"/"}"#).unwrap().create().unwrap();
         groups.enter(7).unwrap();
         groups.remove().unwrap();
         assert_eq!(tree.read("tasks"), "7\n");
@@ -421,7 +421,7 @@ mod tests {
             (r#"{"closID":"gold","schemata":["L2:0=7f"]}"#, false),
             (r#"{"closID":"gold","memBwSchema":"MB:2=50"}"#, false),
         ] {
-            let made = tree.plan(config).unwrap().make();
+            let made = tree.plan(config).unwrap().create();
             assert_eq!(made.is_ok(), fits, "{config}: {made:?}");
         }
         assert!(tree.read("gold/schemata").contains("0007f"), "an existing group is not written");
@@ -432,7 +432,7 @@ mod tests {
         let tree = Tree::new("monitor");
         tree.group("gold", "L3:0=f\n");
         let config = r#"{"closID":"gold","enableMonitoring":true}"#;
-        let groups = tree.plan(config).unwrap().make().unwrap();
+        let groups = tree.plan(config).unwrap().create().unwrap();
         let tasks = tree.0.join("gold/mon_groups/id/tasks");
         fs::write(&tasks, "").unwrap();
         groups.enter(42).unwrap();
@@ -463,7 +463,7 @@ mod tests {
         assert_eq!(old, ["L3:0=f", "MB:0=100"]);
         let before = "    MB:0=100\n    L3:0=f\n";
         assert_eq!(tree.read("gold/schemata"), format!("{before}L3:0=1\nMB:0=50\n"));
-        groups.set_back(&old);
+        groups.restore_schemata(&old);
         assert!(tree.read("gold/schemata").ends_with("MB:0=50\nL3:0=f\nMB:0=100\n"));
         for line in ["nonsense", "L3:0=1\nMB:0=5"] {
             let error = groups.update(&[line]).unwrap_err().to_string();
