@@ -11,8 +11,8 @@ use crate::{Error, Result};
 use ::criu::Version;
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 
-/// The namespaces that criu leaves alone if they are joined: the type, its name, and by which key it
-/// is known in the image.
+/// The namespaces that criu leaves alone if they are joined: the type, its name below
+/// `/proc/PID/ns`, and its key in the image.
 pub(crate) const EXTERNAL_NAMESPACES: [(LinuxNamespaceType, &str, &str); 2] = [
     (LinuxNamespaceType::Network, "net", "extRootNetNS"),
     (LinuxNamespaceType::Pid, "pid", "extRootPidNS"),
@@ -21,8 +21,8 @@ pub(crate) const EXTERNAL_NAMESPACES: [(LinuxNamespaceType, &str, &str); 2] = [
 /// How criu names a file by its mount and inode (criu.org, External files).
 pub(crate) const FILE: &str = "file[";
 
-/// Without a mount namespace of its own, a container's mounts are the host's, which criu would take
-/// to be there.
+/// Refuses a container without a mount namespace: its mounts are the host's, which criu can't
+/// restore.
 pub(crate) fn refuse_without_mounts(mounted_root: bool) -> Result<()> {
     if mounted_root {
         let why = "linux.namespaces: without a mount namespace a container can't be checkpointed";
@@ -31,7 +31,7 @@ pub(crate) fn refuse_without_mounts(mounted_root: bool) -> Result<()> {
     Ok(())
 }
 
-/// A criu that would have the processes be less restricted than they are.
+/// Refuses a criu that does not save `no_new_privs`, if the container has it.
 pub(crate) fn refuse_forgetful(version: Version, spec: &Spec) -> Result<()> {
     if version.keeps_no_new_privs() || !wants_no_new_privs(spec) {
         return Ok(());

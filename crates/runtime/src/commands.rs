@@ -1,4 +1,4 @@
-//! The commands, one file each: what it is asked for, and what it does from its first step to its last.
+//! The commands, one file each, which tells the command from its first step to its last.
 
 pub(crate) mod checkpoint;
 pub(crate) mod create;

@@ -18,12 +18,12 @@ use sys::nix::fcntl::OFlag;
 use sys::nix::libc::SIGKILL;
 use sys::nix::sys::stat::fstat;
 
-/// A container, with its record as it was when it was found.
+/// A container, with its record as it was when the container was found.
 #[derive(Debug)]
 pub(crate) struct Container {
     pub entry: Entry,
     pub record: Record,
-    /// Its first process; of pid 0 before there is one.
+    /// Its init; pid 0 before there is one.
     pub init: Identity,
 }
 
@@ -33,7 +33,7 @@ impl Container {
         cgroups::is_frozen(&self.record.cgroup).unwrap_or(false)
     }
 
-    /// An error if it has been deleted since it was found.
+    /// Fails if the container has been deleted since it was found.
     pub fn check_exists(&self) -> Result<()> {
         let directory = fstat(self.entry.directory())
             .map_err(|errno| Error::call("looking at the state", errno))?;
@@ -43,18 +43,19 @@ impl Container {
         }
     }
 
-    /// The fifo that init waits on; `ENXIO` or `ENOENT` when it does not.
+    /// Opens the fifo that init waits at; `ENXIO` or `ENOENT` if init does not wait.
     pub fn open_fifo(&self) -> sys::Result<OwnedFd> {
         self.entry.open_file(EXEC_FIFO, OFlag::O_WRONLY | OFlag::O_NONBLOCK)
     }
 
-    /// A descriptor for init; `ESRCH` if it is gone.
+    /// A pidfd of init; `ESRCH` if init has ended.
     pub fn init_process(&self) -> sys::Result<OwnedFd> {
         let pidfd = self.init.pidfd()?;
         if self.init.is_alive() { Ok(pidfd) } else { Err(Errno::ESRCH) }
     }
 
-    /// Sends a signal to init; `ESRCH` if it has ended. A frozen init is thawed, so that SIGKILL ends it.
+    /// Sends a signal to init; `ESRCH` if it has ended. A frozen init is thawed, so that SIGKILL
+    /// ends it.
     pub fn signal_init(&self, signal: i32) -> sys::Result<()> {
         let init = self.init_process()?;
         sys::process::pidfd_send_signal(&init, signal)?;
@@ -65,7 +66,7 @@ impl Container {
         Ok(())
     }
 
-    /// What hooks are told.
+    /// What hooks get on stdin, with this status.
     pub fn hook_state(&self, status: &'static str) -> State {
         self.record.hook_state(self.entry.id(), self.init.pid, status)
     }

@@ -1,5 +1,5 @@
-//! Creating a container, for `create` and `run`: from a bundle to an init that only waits to execute the
-//! program.
+//! Creating a container, for `create` and `run`: from a bundle to an init that only waits to
+//! execute the program.
 //!
 //! What can be refused is refused before the fork (`prepare.rs`); what fails later is undone.
 

@@ -1,5 +1,5 @@
-//! What rind does with the host itself: its kernel, network devices and resctrl, the descriptors that
-//! the caller has passed, sockets and files that the caller names. Nothing here knows a command.
+//! The host: its kernel, network devices and resctrl, the descriptors that rind inherits, and sockets
+//! and files that the caller names. Nothing here knows a command.
 
 pub(crate) mod descriptors;
 pub(crate) mod files;

@@ -1,8 +1,8 @@
-//! The lifecycle: the only crate that knows the order of things.
+//! The lifecycle of a container: the only crate that knows in which order things are done.
 //!
-//! Each command is one function that takes a [`Runtime`], where its containers are and whom it
-//! warns, and gives back what the command prints or an [`Error`]. What it began and could not
-//! finish is undone before the error is returned.
+//! Each command is one function. It takes a [`Runtime`] and the command's options, and returns what
+//! the program prints or exits with. A function that returns an [`Error`] has undone what it did.
+//! Nothing here prints, or reads the command line.
 
 mod checkpoint;
 mod commands;
@@ -44,18 +44,18 @@ use state::Store;
 use std::fmt;
 use std::path::PathBuf;
 
-/// Who takes a message.
+/// A function that takes a message: one line, without a newline.
 pub type Sink<'a> = Box<dyn Fn(&str) + 'a>;
 
-/// What every command works with.
+/// Where a command finds its containers, and whom it tells of what happens.
 pub struct Runtime<'a> {
-    /// Where the containers' state is.
+    /// The directory that has a state directory for each container (`--root`).
     pub root: PathBuf,
-    /// Whether the caller named it, rather than taking the default.
+    /// Whether the caller has named it: then it is an error if it is missing.
     pub root_is_given: bool,
-    /// Who is told of what is wrong but does not keep a command from being done.
+    /// Gets warnings: what is wrong, but does not stop the command.
     pub warn: Sink<'a>,
-    /// Who is told of what is done, where that is asked for.
+    /// Gets debug messages, if the caller wants them.
     pub debug: Option<Sink<'a>>,
 }
 
@@ -72,7 +72,7 @@ impl Runtime<'_> {
         }
     }
 
-    /// The store, if there is one.
+    /// Opens the store. One that does not exist is an error.
     fn store(&self) -> Result<Store> {
         Ok(Store::open(&self.root, false)?)
     }
@@ -84,10 +84,10 @@ impl Runtime<'_> {
     }
 }
 
-/// What a command gives.
+/// What a command returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a command could not be done, in message: the step, the object, the answer, a remedy.
+/// Why a command failed, as text: the step, the object, the reason, and if there is one a remedy.
 #[derive(Debug)]
 pub struct Error {
     message: String,
@@ -109,7 +109,7 @@ impl Error {
         Self::new(format!("{what}: {}", errno.desc().to_lowercase()))
     }
 
-    /// The same, said to be of `step`.
+    /// The same error with `step` before it.
     pub(crate) fn within(self, step: &str) -> Self {
         Self { message: format!("{step}: {}", self.message), ..self }
     }
@@ -136,7 +136,7 @@ impl From<state::Error> for Error {
     }
 }
 
-/// The errors of the crates that only have words.
+/// The errors of other crates that are only text.
 macro_rules! from_words {
     ($($kind:ty),*) => {
         $(impl From<$kind> for Error {

@@ -42,7 +42,7 @@ pub(crate) fn check_parent(parent: Option<&Path>, images: &Path) -> Result<()> {
     open_directory(&path, "--parent-path").map(drop)
 }
 
-/// What criu is asked for.
+/// The options of the request to dump.
 pub(crate) fn dump_options(
     options: &CheckpointOptions,
     image: &Image,
@@ -83,7 +83,7 @@ pub(crate) fn dump_options(
     Ok(asked)
 }
 
-/// The path of a namespace that the config has joined.
+/// The path of a namespace of this type that the config joins.
 fn joined(spec: &Spec, kind: LinuxNamespaceType) -> Option<&Path> {
     let namespaces = spec.linux().as_ref()?.namespaces().as_ref()?;
     namespaces.iter().find(|one| one.typ() == kind)?.path().as_deref()
@@ -96,7 +96,7 @@ fn inode(pid: i32, namespace: &str) -> Result<u64> {
     Ok(found.map_err(failed)?.ino())
 }
 
-/// Names the mounts that come from the host.
+/// Tells criu which mounts come from the host.
 fn add_external_mounts(
     asked: &mut Options,
     mounts: &Mounts,
@@ -139,7 +139,7 @@ struct Mounts {
 impl Mounts {
     fn of(pid: i32) -> Result<Self> {
         let path = format!("/proc/{pid}/mountinfo");
-        // As many as the container likes.
+        // The container can make this file long.
         let text = fs::File::open(&path)
             .and_then(|file| spec::read_within(file, 0, spec::LONGEST))
             .map_err(|error| Error::new(format!("reading {path}: {}", sys::answer(&error))))?;
@@ -152,8 +152,7 @@ impl Mounts {
         Ok(Self { root, table })
     }
 
-    /// The mount at `path`, which may lead there by links. None where nothing is mounted, any more
-    /// or yet.
+    /// The mount at `path`, through symbolic links. None if nothing is mounted there.
     fn at(&self, path: &Path) -> Result<Option<Found>> {
         let failed = |errno| Error::call(format!("looking at {} inside", path.display()), errno);
         let found = match rootfs::open_in(self.root.as_fd(), path) {
@@ -165,7 +164,7 @@ impl Mounts {
         let line = self.line(facts.id).filter(|_| facts.is_root);
         Ok(line.map(|line| Found {
             point: line.mount_point.clone(),
-            // As the kernel writes it; no path has an empty component otherwise.
+            // The kernel appends this; no path has an empty component otherwise.
             is_deleted: line.root.ends_with("//deleted"),
             stat,
         }))
@@ -179,8 +178,8 @@ impl Mounts {
         self.line(id).map(|mount| mount.mount_point.clone())
     }
 
-    /// What stdin, stdout and stderr of `pid` are: paths, `pipe:[INODE]`, and of a file that is not
-    /// on a mount of the container's how criu names it.
+    /// What stdin, stdout and stderr of `pid` are: a path, `pipe:[INODE]`, or criu's name of a file
+    /// that is on no mount of the container's.
     fn descriptors(&self, pid: i32) -> Result<[String; 3]> {
         let mut found = [const { String::new() }; 3];
         for (number, text) in found.iter_mut().enumerate() {
@@ -206,7 +205,7 @@ impl Mounts {
 struct Found {
     point: PathBuf,
     stat: FileStat,
-    /// Whether what is mounted has been removed since.
+    /// Whether the mounted file has been removed since.
     is_deleted: bool,
 }
 
@@ -215,8 +214,9 @@ impl Found {
         SFlag::from_bits_truncate(self.stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
     }
 
-    /// A container that renames directories, or makes links, has another mount at the path, and a
-    /// restore would give that one's attributes, as that it can be written to, to this source.
+    /// Fails unless it is the bind mount `mount` of the config. A container that renames
+    /// directories or creates links can have another mount at that path. A restore would then apply
+    /// the attributes of that other mount, such as being writable, to this source.
     fn check_source(&self, mount: &ExternalMount) -> Result<()> {
         let inode = (self.stat.st_dev, self.stat.st_ino);
         let is_same =

@@ -1,5 +1,5 @@
-//! What checkpoint and restore have in common: the directories of an image, what criu is told of any
-//! container, what is read from its log.
+//! The image of a checkpoint: its directories, the options that both commands give to criu, and
+//! errors of criu's log.
 
 use crate::checkpoint::options::CriuOptions;
 use crate::{Error, Result};
@@ -15,17 +15,17 @@ use sys::nix::fcntl::{OFlag, open, openat};
 use sys::nix::sys::stat::{Mode, fstat};
 use sys::nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
-/// Files of the host's with more options for criu, of which the first that is there is used.
+/// Files on the host with more options for criu. The first that exists is used.
 const CONFIG_FILES: [&str; 2] = ["/etc/criu/rind.conf", "/etc/criu/runc.conf"];
-/// The annotation that names another such file, or by an empty text none.
+/// The annotation that names another such file; empty for none.
 const CONFIG_ANNOTATION: &str = "org.criu.config";
 /// What stdin, stdout and stderr were, in the image: a list of three texts. runc has it too.
 const DESCRIPTORS: &str = "descriptors.json";
-/// How much of a file is read, from its end, in bytes.
+/// How many bytes of a file are read, from its end.
 const MOST: u64 = 1 << 20;
 /// How many of the log's lines an error quotes.
 const QUOTED: usize = 3;
-/// How many characters of each.
+/// How many characters of a line an error quotes.
 const LONGEST_LINE: usize = 500;
 
 /// The directories of an image, opened.
@@ -38,7 +38,7 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Opens the directories; the one of the image is made where `is_new`. The log will be the file
+    /// Opens the directories, and creates that of the image if `is_new`. criu's log is the file
     /// `log_name` of the work directory.
     pub fn open(options: &CriuOptions, is_new: bool, log_name: &'static str) -> Result<Self> {
         if !geteuid().is_root() {
@@ -59,7 +59,7 @@ impl Image {
         Ok(Self { images, work: opened.transpose()?, log, log_name })
     }
 
-    /// What criu is told of any container.
+    /// The options that are the same for checkpoint and restore.
     pub fn options(&self, criu: &CriuOptions, annotations: &BTreeMap<String, String>) -> Options {
         let mut options = Options::new(self.images.as_fd(), self.log_name);
         if let Some(work) = &self.work {
@@ -69,7 +69,7 @@ impl Image {
         options.switch(Switch::NotifyScripts);
         options.switch(Switch::OrphanPtsMaster);
         options.cgroup_mode(criu.cgroup_mode);
-        // Devices, addresses and rules are the affair of whoever made them: the engine, by its hooks.
+        // The engine restores devices, addresses and rules by its hooks, as it has created them.
         options.empty_network();
         if !is_in_path("iptables-restore") {
             options.lock_by_nftables();
@@ -82,11 +82,11 @@ impl Image {
         options
     }
 
-    /// Writes down what stdin, stdout and stderr are.
+    /// Writes descriptors.json: what stdin, stdout and stderr are.
     pub fn write_descriptors(&self, descriptors: &[String; 3]) -> Result<()> {
         let failed = |why: String| Error::new(format!("writing {DESCRIPTORS}: {why}"));
         let json = serde_json::to_vec(descriptors).map_err(|error| failed(error.to_string()))?;
-        // An image that is there already may have one.
+        // The image directory may have one of an earlier checkpoint.
         match unlinkat(&self.images, DESCRIPTORS, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(errno) => return Err(failed(errno.desc().to_lowercase())),
@@ -97,7 +97,7 @@ impl Image {
             .map_err(|errno| failed(errno.desc().to_lowercase()))
     }
 
-    /// What stdin, stdout and stderr were.
+    /// Reads descriptors.json: what stdin, stdout and stderr were.
     pub fn read_descriptors(&self) -> Result<Vec<String>> {
         let failed =
             |why: String| Error::new(format!("--image-path: reading {DESCRIPTORS}: {why}"));
@@ -106,7 +106,7 @@ impl Image {
         serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))
     }
 
-    /// The error with what criu's log has to say.
+    /// The error with the last errors of criu's log.
     pub fn explain(&self, error: &::criu::Error) -> Error {
         if !error.is_in_log() {
             return Error::new(error.to_string());
@@ -147,8 +147,8 @@ fn create_directory(path: &Path, flag: &str) -> Result<()> {
     })
 }
 
-/// Opens a directory that nobody but root may write to: criu writes to it as root, through links, and
-/// makes of what it finds there whatever processes that describes.
+/// Opens a directory. It is an error if others than root may write to it: criu writes there as root,
+/// through links, and restores any process that it finds there.
 pub(crate) fn open_directory(path: &Path, flag: &str) -> Result<OwnedFd> {
     let failed = |errno| Error::call(format!("{flag}: opening {}", path.display()), errno);
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;

@@ -1,4 +1,4 @@
-//! Doing things in another mount namespace than the host's.
+//! Mounts for criu, each in another mount namespace than the host's.
 
 use crate::{Error, Result};
 use process::mounts::in_other_mounts;
@@ -10,8 +10,8 @@ use sys::nix::libc::MS_SLAVE;
 use sys::nix::mount::{MsFlags, mount};
 use sys::nix::sched::{CloneFlags, setns, unshare};
 
-/// Does `task` in a mount namespace of our own, in which the root file system is a mount at `root`:
-/// criu wants it to be one, and nothing over the mount that it is on. What `task` starts stays there.
+/// Runs `task` in a new mount namespace, in which the root file system `rootfs` is mounted at `root`:
+/// criu needs it to be a mount point, with nothing over it. What `task` starts stays there.
 pub(crate) fn in_own_mounts<T>(
     rootfs: &Path,
     root: &Path,
@@ -28,10 +28,9 @@ pub(crate) fn in_own_mounts<T>(
     in_other_mounts(|| enter().map_err(failed), task)
 }
 
-/// Has the root of the restored container be read-only, if it is to be, and the host's nodes in it
-/// (`nodes`) be what its processes can't change: criu restores the attributes of other mounts, but not
-/// of the root, and of several that are bound from one path only of the first. Its processes don't run
-/// yet.
+/// Makes the root of the restored container read-only, if `read_only_root`, and protects the host's
+/// device nodes in it (`nodes`). criu restores the attributes of neither: not of the root, and of
+/// several bind mounts of one path only of the first. The processes don't run yet. `pid` is init's.
 pub(crate) fn make_read_only(pid: i32, read_only_root: bool, nodes: &[PathBuf]) -> Result<()> {
     let path = format!("/proc/{pid}/ns/mnt");
     let mounts = open(&path)?;

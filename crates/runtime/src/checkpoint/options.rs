@@ -13,25 +13,25 @@ pub struct CriuOptions {
     pub images: PathBuf,
     /// The directory of log and statistics, where it is another one.
     pub work: Option<PathBuf>,
-    /// What is handed on to criu as it is.
+    /// Options of criu that rind only passes on.
     pub switches: Vec<Switch>,
     /// What criu does with cgroups.
     pub cgroup_mode: CgroupMode,
 }
 
-/// What `checkpoint` is asked for.
+/// The options of `checkpoint`.
 #[derive(Clone, Debug)]
 pub struct CheckpointOptions {
     /// The container's name.
     pub id: String,
-    /// What is asked of criu.
+    /// The options for criu.
     pub criu: CriuOptions,
-    /// The directory of an earlier image, relative to this one's: what has not changed since is left
-    /// out.
+    /// The directory of an earlier image, relative to this one's. Memory that has not changed since
+    /// is left out.
     pub parent: Option<PathBuf>,
-    /// To write down memory only, and let the container run.
+    /// Whether to dump only memory, and let the container run.
     pub pre_dump: bool,
-    /// Where memory is sent to, or with [`Switch::LazyPages`] where it is to be fetched.
+    /// The address and port that memory is sent to, or with [`Switch::LazyPages`] is fetched at.
     pub page_server: Option<(String, u16)>,
     /// A descriptor that gets a NUL byte once memory can be fetched.
     pub status_fd: Option<i32>,
@@ -42,20 +42,20 @@ impl CheckpointOptions {
         self.criu.switches.contains(&switch)
     }
 
-    /// Whether the container is there afterwards.
+    /// Whether the container runs on afterwards.
     pub(crate) fn keeps(&self) -> bool {
         self.pre_dump || self.has(Switch::LeaveRunning)
     }
 }
 
-/// What `restore` is asked for.
+/// The options of `restore`.
 #[derive(Clone, Debug)]
 pub struct RestoreOptions {
     /// The container, as for `create`: its name, bundle, console socket, pid file, cgroups.
     pub create: CreateOptions,
-    /// Whether and how it is looked after.
+    /// Whether and how rind supervises it.
     pub run: RunOptions,
-    /// What is asked of criu.
+    /// The options for criu.
     pub criu: CriuOptions,
     /// Another security label than the processes had, `TYPE:NAME`.
     pub lsm_profile: Option<String>,

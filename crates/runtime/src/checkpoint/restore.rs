@@ -1,9 +1,9 @@
-//! `restore`: makes a container of a checkpoint, whose processes go on where they were.
+//! Has criu restore a container. State, cgroups and limits are created of the bundle as by
+//! `create`; criu creates the processes, namespaces and mounts.
 //!
-//! The container is made of its bundle as by `create`, but for the processes and what they see: those
-//! criu makes. It has a mount namespace of its own, in which the root file system is a mount point
-//! as it wants one; the host's mounts don't change. It is in the container's cgroups before it makes
-//! anything, so that all it makes is too.
+//! criu runs in a mount namespace of its own, in which the root file system is a mount point, as
+//! criu needs it; the host's mounts don't change. criu is moved to the container's cgroups before
+//! it creates anything, so that all processes are born there.
 
 use crate::checkpoint::image::Image;
 use crate::checkpoint::mounts::{in_own_mounts, make_read_only, open};
@@ -97,7 +97,8 @@ pub(crate) fn restore_container(runtime: &Runtime, options: &RestoreOptions) -> 
     }
 }
 
-/// In a new user namespace it is the container's root that reads most of the image.
+/// Checks that the container's root may read the image: in a new user namespace criu reads most of it
+/// as that user.
 fn check_image_is_readable(images: &Path, namespaces: &Namespaces) -> Result<()> {
     const READ_AND_SEARCH: u32 = 0o5;
     let root = namespaces.mappings.as_ref().and_then(|mapped| mapped.users.to_host(0));
@@ -114,13 +115,13 @@ fn check_image_is_readable(images: &Path, namespaces: &Namespaces) -> Result<()>
     )))
 }
 
-/// Makes cgroups, and has criu make the rest. Gives the restored init.
+/// Creates the cgroups, and has criu restore the rest. Returns a pidfd of init.
 fn run_criu(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd> {
     let Prepared { runtime, options, ref bundle, ref mut host_side, .. } = prepared;
     let spec = &bundle.spec;
     let Container { entry, record, .. } = &mut *container;
     runtime.debug(|| format!("restoring {:?} of {}", entry.id(), record.bundle.display()));
-    // Until criu is in it, somebody has to be.
+    // A systemd scope needs a process until criu is in it.
     let keeper = if record.cgroup.is_systemds() {
         let mut make = |pid| {
             host_side
@@ -139,7 +140,7 @@ fn run_criu(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd
     let root = runtime.root.join(entry.id());
     let rootfs = bundle.rootfs.clone();
     let (criu, mut asked) = in_own_mounts(&rootfs, &root, || {
-        // criu mounts things in these, so they are to be of its own mounts too.
+        // Again, as criu needs the directories to be on mounts of its own namespace.
         prepared.image = Image::open(&options.criu, false, LOG)?;
         let mut asked = restore_options(&prepared, container, &root)?;
         let inherited = inherit_fds(&mut asked, &mut prepared)?;
@@ -188,7 +189,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// What criu is asked for, but for descriptors and cgroups.
+/// The options of the request to restore, but for descriptors and cgroups.
 fn restore_options(prepared: &Prepared, container: &Container, root: &Path) -> Result<Options> {
     let Prepared { options, bundle, .. } = prepared;
     let mut asked = prepared.image.options(&options.criu, &container.record.annotations);
@@ -205,19 +206,19 @@ fn restore_options(prepared: &Prepared, container: &Container, root: &Path) -> R
     let view = cgroup_view(&container.record.cgroup);
     let external = rootfs::external_mounts(&bundle.spec, &bundle.path, &view, has_users)?;
     for mount in external {
-        // By the name that it had without links, which only the image knows where those are in it.
+        // The image has the path without symbolic links; those in the image itself only criu knows.
         match rootfs::without_links(&bundle.rootfs, &mount.destination) {
             Ok(point) if point != mount.destination => asked.external_mount(&point, &mount.source),
             Ok(_) | Err(_) => {}
         }
         asked.external_mount(&mount.destination, &mount.source);
     }
-    // What files are masked with.
+    // Files are masked by it.
     asked.external_mount(Path::new("/dev/null"), Path::new("/dev/null"));
     Ok(asked)
 }
 
-/// What criu gets from us: namespaces that are joined, and for stdin, stdout and stderr our own.
+/// The descriptors that criu inherits: joined namespaces. stdin, stdout and stderr become rind's own.
 fn inherit_fds(asked: &mut Options, prepared: &mut Prepared) -> Result<Vec<OwnedFd>> {
     let mut inherited = Vec::new();
     let linux = prepared.bundle.spec.linux().as_ref();
@@ -244,7 +245,7 @@ fn inherit_fds(asked: &mut Options, prepared: &mut Prepared) -> Result<Vec<Owned
     Ok(inherited)
 }
 
-/// By which name criu joins a namespace.
+/// criu's name of a namespace that it joins.
 fn criu_name(index: usize, kind: LinuxNamespaceType) -> Result<&'static str> {
     match kind {
         LinuxNamespaceType::Ipc => Ok("ipc"),
@@ -260,7 +261,7 @@ fn criu_name(index: usize, kind: LinuxNamespaceType) -> Result<&'static str> {
     }
 }
 
-/// Moves criu to the container's cgroups, and tells it to restore cgroups there.
+/// Moves criu to the container's cgroups, and has it restore cgroups there.
 fn move_to_cgroups(asked: &mut Options, criu: &Criu, container: &Container) -> Result<()> {
     let pid = criu.pid();
     if let Some(groups) = &container.record.rdt {
@@ -280,7 +281,7 @@ fn move_to_cgroups(asked: &mut Options, criu: &Criu, container: &Container) -> R
     Ok(())
 }
 
-/// Where nodes of the host's are mounted: on masked files, and with a user namespace in /dev.
+/// Where device nodes of the host are mounted: on masked files, and with a user namespace in /dev.
 fn host_nodes(prepared: &Prepared, container: &Container) -> Result<Vec<PathBuf>> {
     let Bundle { spec, path, .. } = &prepared.bundle;
     let has_users = prepared.namespaces.has(CloneFlags::CLONE_NEWUSER);
@@ -328,7 +329,7 @@ fn handle_notify(
     Ok(())
 }
 
-/// An image that an old criu has made doesn't tell of it.
+/// Checks that init has `no_new_privs`: the image of an old criu doesn't have it.
 fn check_no_new_privs(pid: i32) -> Result<()> {
     let path = format!("/proc/{pid}/status");
     let text = fs::read_to_string(&path)
@@ -350,7 +351,7 @@ fn record_init(container: &mut Container, pid: Option<i32>) -> Result<()> {
     Ok(container.entry.write_init(container.init)?)
 }
 
-/// The namespaces are there, and empty: the network, and the hooks that may change them.
+/// Sets up the network and runs the hooks, as the namespaces are there now, and no process runs yet.
 fn set_up_namespaces(prepared: &Prepared, container: &Container) -> Result<()> {
     let pid = container.init.pid;
     if prepared.namespaces.new.contains(CloneFlags::CLONE_NEWNET) {

@@ -1,4 +1,4 @@
-//! `delete`: removes what `create` made, and then runs the poststop hooks.
+//! `delete`: removes a container, and then runs its poststop hooks.
 
 use crate::container::Container;
 use crate::container::find::{find, open, read};
@@ -7,22 +7,23 @@ use crate::container::status::Status;
 use crate::create::leftovers::remove_leftovers;
 use crate::{Error, Result, Runtime};
 
-/// `delete ID`: of a stopped or created container; with `force` of any, and an unknown one is none.
+/// `delete ID`: deletes a stopped or created container; with `force` also one that runs, and an
+/// unknown one is no error.
 pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
     let mut container = match find(runtime, id) {
-        Err(error) if error.is_not_found() && force => match await_maker(runtime, id)? {
-            Some(made) => made,
+        Err(error) if error.is_not_found() && force => match await_create(runtime, id)? {
+            Some(created) => created,
             None => return Ok(()),
         },
         found => found?,
     };
     if force {
-        // Before the lock: a command that waits for this container then comes to its end.
+        // Before the lock, so that a command that has it and waits for init comes to its end.
         kill_init(&container)?;
     }
     let locked = container.entry.lock().map_err(Error::from);
     container = match locked.and_then(|()| open(container.entry)) {
-        // Somebody else has deleted it meanwhile.
+        // Another command has deleted it meanwhile.
         Err(error) if error.is_not_found() && force => return Ok(()),
         opened => opened?,
     };
@@ -39,9 +40,9 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
     remove_locked(runtime, &container)
 }
 
-/// Waits for a `create` that has not yet written its record: it makes the container, takes
-/// everything back, or was killed, and then what it left is removed.
-fn await_maker(runtime: &Runtime, id: &str) -> Result<Option<Container>> {
+/// Waits for a `create` that has not written its record yet. Returns the container, or none if that
+/// `create` has failed or was killed; what a killed one left is removed.
+fn await_create(runtime: &Runtime, id: &str) -> Result<Option<Container>> {
     let Ok(store) = runtime.store() else { return Ok(None) };
     let Ok(entry) = store.get(id) else { return Ok(None) };
     match entry.lock() {

@@ -1,4 +1,4 @@
-//! `events`: what a container uses, again and again, and when the OOM killer strikes.
+//! `events`: statistics of a container at an interval, and its OOM kills.
 
 use crate::commands::quantity;
 use crate::container::Container;
@@ -21,7 +21,7 @@ pub struct Interval(Duration);
 impl FromStr for Interval {
     type Err = Error;
 
-    /// A time such as `5s` or `1m30s`, longer than none.
+    /// A duration such as `5s` or `1m30s`, greater than 0.
     fn from_str(text: &str) -> Result<Self> {
         match quantity::duration(text) {
             None => Err(Error::new(format!("{text:?} is no time such as 5s or 100ms"))),
@@ -31,11 +31,11 @@ impl FromStr for Interval {
     }
 }
 
-/// Who takes each event, a line of JSON.
+/// A function that takes each event: a line of JSON.
 pub type Lines<'a> = &'a mut dyn FnMut(&str) -> io::Result<()>;
 
-/// `events ID`: statistics each `interval`, and OOM kills at once, until the container has ended or
-/// the reader is gone. Without an interval (`--stats`), statistics once.
+/// `events ID`: passes statistics to `lines` at each `interval`, and OOM kills at once, until init
+/// has ended or `lines` fails with `EPIPE`. Without an interval (`--stats`), statistics once.
 pub fn events(runtime: &Runtime, id: &str, interval: Option<Interval>, lines: Lines) -> Result<()> {
     let container = find(runtime, id)?;
     let init = match container.init_process() {
@@ -61,7 +61,7 @@ pub fn events(runtime: &Runtime, id: &str, interval: Option<Interval>, lines: Li
     }
 }
 
-/// Tells of what happens until init has ended, or telling fails.
+/// Reports events until init has ended, or `lines` fails, whose error is the inner result.
 fn watch(
     runtime: &Runtime,
     container: &Container,
@@ -95,7 +95,7 @@ fn watch(
         if Instant::now() < next {
             continue;
         }
-        // What can't be read of a container that ends meanwhile is no error.
+        // It is no error if a container that ends meanwhile has no statistics.
         let told = match statistics(container) {
             Err(_) if wait(init, None, Instant::now())?.end => return Ok(Ok(())),
             statistics => lines(&statistics?),
@@ -103,12 +103,12 @@ fn watch(
         if told.is_err() {
             return Ok(told);
         }
-        // A report that took longer than the interval is not followed by those that it missed.
+        // After a report that took longer than the interval, the missed ones are skipped.
         next = (next + interval).max(Instant::now());
     }
 }
 
-/// What a wait was ended by, if not by the time.
+/// What has ended a wait, if not the time.
 struct Happened {
     oom: bool,
     end: bool,
@@ -134,7 +134,7 @@ fn wait(init: &OwnedFd, oom: Option<&OomWatch>, until: Instant) -> Result<Happen
     }
 }
 
-/// What `runc events` prints, key by key, as others read it.
+/// An event as `runc events` prints it, which engines parse.
 #[derive(Serialize)]
 struct Event<'a> {
     #[serde(rename = "type")]
@@ -149,7 +149,7 @@ struct Data {
     #[serde(flatten)]
     cgroup: cgroups::Stats,
     intel_rdt: resctrl::Stats,
-    /// Of devices that runc itself has made, which it does for no config of the specification.
+    /// runc has this for devices that it creates, which no config of the specification asks for.
     network_interfaces: Option<()>,
 }
 

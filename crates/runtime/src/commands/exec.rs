@@ -1,4 +1,5 @@
-//! `exec`: another process in a container that is there. It takes no lock, as nothing on disk changes.
+//! `exec`: another process in a container that is there. It takes no lock, as nothing on disk
+//! changes.
 
 mod fifo;
 mod process_source;
@@ -24,14 +25,14 @@ use std::path::{Path, PathBuf};
 use sys::Errno;
 use sys::nix::unistd::geteuid;
 
-/// What `exec` is asked for.
+/// The options of `exec`.
 #[derive(Clone, Debug, Default)]
 pub struct ExecOptions {
     /// The container's name.
     pub id: String,
-    /// The process.
+    /// The process to execute.
     pub process: ProcessSource,
-    /// Not to wait for the process's end.
+    /// Whether to return as soon as the program runs.
     pub detach: bool,
     /// A socket that gets the terminal's master.
     pub console_socket: Option<PathBuf>,
@@ -39,19 +40,20 @@ pub struct ExecOptions {
     pub pidfd_socket: Option<PathBuf>,
     /// Where the process's pid is written.
     pub pid_file: Option<PathBuf>,
-    /// A fifo to make, which the process waits at before it becomes its program.
+    /// A fifo to create, which the process waits at before it executes its program.
     pub exec_fifo: Option<PathBuf>,
-    /// How many descriptors from 3 on the program inherits.
+    /// How many descriptors the program inherits, from 3 on.
     pub preserve_fds: u32,
-    /// How many of them, the first ones, are sockets to listen on (`sd_listen_fds(3)`).
+    /// How many of these are sockets to listen on (`sd_listen_fds(3)`), the first ones.
     pub listen_fds: u32,
-    /// Cgroups below the container's, as `[CONTROLLER,...:]PATH`.
+    /// Cgroups below the container's to put the process in, as `[CONTROLLER,...:]PATH`.
     pub cgroups: Vec<String>,
-    /// Whether a paused container is none to refuse.
+    /// Whether the container may be paused; then the process is frozen too.
     pub ignore_paused: bool,
 }
 
-/// `exec ID`: gives the exit status of the process, or 0 for one that is left running.
+/// `exec ID`: returns the exit status of the process (128 + N for signal N), or 0 if it is left
+/// running.
 pub fn exec(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
     exec_in(runtime, options).map_err(|error| error.within("exec failed"))
 }
@@ -61,11 +63,11 @@ fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
     let executed = exec_found(runtime, options, &container);
     executed.map_err(|error| {
         if !container.init.is_running() {
-            // Of a container that has ended meanwhile, what failed first is chance.
+            // If the container has ended meanwhile, it is chance which step failed first.
             return Error::not_running();
         }
         match cgroups::missing(&container.record.cgroup) {
-            // Others have removed it, and what of that failed first is chance too.
+            // The same if others have removed its cgroup.
             Some(cgroup) => Error::new(format!("the container's cgroup {cgroup} is gone")),
             None => error,
         }
@@ -79,7 +81,7 @@ fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -
     let mut warnings = Vec::new();
     let process = options.process.resolve(&spec, &mut warnings)?;
     terminal::check(Some(&process), options.console_socket.as_deref(), options.detach)?;
-    // Before the fork, as signals must not get lost.
+    // Before the fork, so that no signal for the process is lost.
     let mut supervisor = (!options.detach).then(|| Supervisor::new(false)).transpose()?;
     let (console, ours) = terminal::plan(Some(&process), options.console_socket.as_deref())?;
     let fifo = options.exec_fifo.as_deref().map(Fifo::make).transpose()?;
@@ -129,7 +131,7 @@ fn check_status(status: Status, ignore_paused: bool) -> Result<()> {
     }
 }
 
-/// Everything that can be known of the process before it is there.
+/// Plans all that can be computed or opened before the fork.
 fn plan_exec(
     container: &Container,
     options: &ExecOptions,
@@ -141,7 +143,7 @@ fn plan_exec(
 ) -> Result<Exec> {
     let none = Linux::default();
     let linux = spec.linux().as_ref().unwrap_or(&none);
-    // What is left out has been told at create.
+    // `create` has given the warnings.
     let requests = Requests::read(&container.record.annotations, &mut vec![])?;
     let given = Given {
         by_root: geteuid().is_root(),
@@ -163,13 +165,14 @@ fn plan_exec(
         entries: cgroups::entry_files(&place)?,
     };
     let exec = Exec::new(process, linux, target, given, warnings)?;
-    // What was looked at by the pid was init's, if it still is.
+    // If init is still alive, what was found by its pid was init's.
     if container.init.is_alive() { Ok(exec) } else { Err(Error::not_running()) }
 }
 
-/// Forks the process into the container's cgroup, or one below it that is asked for. Where that has
-/// only other cgroups in it, as a container with an own cgroup manager leaves it, into init's. A user
-/// who may not fork into it, as from another session's cgroup, has systemd move a hop there.
+/// Forks the process into the container's cgroup, or the cgroup below it that `--cgroup` names. If
+/// that cgroup has child cgroups and so can't have processes (`EBUSY`), as under a systemd in the
+/// container, into init's. If the user may not fork into it (`EACCES`), as from another session's
+/// cgroup, systemd moves a hop there, which forks the process.
 fn fork_into_cgroup(
     container: &Container,
     options: &ExecOptions,
@@ -195,7 +198,7 @@ fn fork_into_cgroup(
     }
     let mut attach = |hop| {
         let attached = match cgroups::attach(&place, hop) {
-            // That there are only cgroups in it is told by systemd as that it couldn't.
+            // systemd does not tell EBUSY apart from other errors.
             Err(error) if options.cgroups.is_empty() => {
                 match cgroups::attach_beside(&place, hop, container.init.pid) {
                     Ok(true) => Ok(()),
@@ -210,7 +213,7 @@ fn fork_into_cgroup(
         .map_err(|_| Error::call("forking into the container's cgroup", denied))
 }
 
-/// Answers what the process asks until its program runs, or it waits for the fifo.
+/// Does what the process asks for until it has executed the program, or waits at the fifo.
 fn wait_for_exec(
     container: &Container,
     options: &ExecOptions,
@@ -240,7 +243,7 @@ fn wait_for_exec(
     }
 }
 
-/// What may have killed it: the kernel, if the container has come to the end of its memory before.
+/// What is known of a SIGKILL that it got: perhaps the OOM killer, if it has killed here before.
 fn killer(container: &Container) -> Option<&'static str> {
     let kills = cgroups::oom_kills(&container.record.cgroup).filter(|&kills| kills > 0);
     kills.map(|_| {

@@ -1,20 +1,21 @@
-//! `features` and `--version`: what this build can do, whatever the host.
+//! `features` and `--version`: what this build supports on any host.
 
 use crate::container::annotations;
 use serde_json::{Value, json};
 
-/// The oldest version of the spec that is understood.
+/// The oldest version of the specification that rind accepts.
 const OCI_VERSION_MIN: &str = "1.0.0";
 /// The newest.
 const OCI_VERSION_MAX: &str = "1.3.0";
-/// Who may make a container's cgroups (`--cgroup-manager`).
+/// The values of `--cgroup-manager`.
 const CGROUP_MANAGERS: &str = "cgroupfs (the default), systemd (the default for a user on cgroup v2 \
     who has a systemd, where the config has no cgroupsPath), disabled";
 
-/// `features`: the JSON of the spec's features.md and features-linux.md, every field of it.
+/// `features`: the JSON of features.md and features-linux.md, with all fields. `commit` is of this
+/// build.
 ///
-/// It is the build's answer: what needs something of the host (a security module, resctrl, CRIU) is
-/// told as there, for whoever asks to look at the host.
+/// It tells what the build supports. What also needs the host's support (a security module,
+/// resctrl, CRIU) is listed as supported.
 #[must_use]
 pub fn features(commit: &str) -> String {
     let features = json!({
@@ -27,7 +28,7 @@ pub fn features(commit: &str) -> String {
         "mountOptions": rootfs::MOUNT_OPTIONS.as_slice(),
         "linux": linux(),
         "annotations": {
-            // Callers know it from runc, which lets others use it; its version and commit are its own.
+            // Engines look for runc's name of this annotation.
             "org.opencontainers.runc.checkpoint.enabled": "true",
             "io.github.rind.version": env!("CARGO_PKG_VERSION"),
             "io.github.rind.commit": commit,

@@ -1,4 +1,4 @@
-//! `kill`: a signal to init, or to every process where init isn't the last.
+//! `kill`: sends a signal to init, or to every process where those outlive init.
 
 use crate::container::Container;
 use crate::container::find::find;
@@ -13,19 +13,19 @@ use sys::nix::libc::{
 };
 use sys::nix::sys::signal;
 
-/// A signal by number, as real-time signals have no names of their own.
+/// A signal by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signal(pub i32);
 
 impl FromStr for Signal {
     type Err = Error;
 
-    /// A number, or a name with or without `SIG`, in capitals or not; `RTMIN+3` is one too.
+    /// A number, or a name with or without `SIG`, in any case; `RTMIN+3` and `RTMAX-1` are names too.
     fn from_str(text: &str) -> Result<Self> {
         let unknown = || Error::new(format!("unknown signal {text:?}"));
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             let number = text.parse().map_err(|_| unknown())?;
-            // 0 is none, and asks only whether one could be sent.
+            // 0 sends nothing, and only checks whether a signal could be sent.
             return if (0..=SIGRTMAX()).contains(&number) {
                 Ok(Self(number))
             } else {
@@ -66,11 +66,11 @@ impl FromStr for Signal {
     }
 }
 
-/// `kill ID SIGNAL`: an error unless the container is created, running or paused; with `all` none
-/// is needed, and every process gets the signal.
+/// `kill ID SIGNAL`: sends `signal` to init, or with `all` to every process. The container must be
+/// created, running or paused; with `all` it is no error if it is not.
 pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()> {
     let container = find(runtime, id)?;
-    // In a pid namespace of its own all others go with init; elsewhere they have to be told.
+    // In a pid namespace of the container's own the kernel kills all others with init.
     let every = container.record.shares_pids && (all || signal.0 == SIGKILL);
     if every && container.record.cgroup.hierarchies().next().is_some() {
         return signal_every(&container, signal.0, all);
@@ -89,7 +89,7 @@ pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()
     }
 }
 
-/// Sends a signal to all that is in the container's cgroup, of which init may be gone.
+/// Sends a signal to all processes of the container's cgroup. Init may have ended.
 fn signal_every(container: &Container, signal: i32, all: bool) -> Result<()> {
     let place = &container.record.cgroup;
     // Before the signal, which may be what stops it. What is left of a stopped one gets it too.
@@ -99,17 +99,18 @@ fn signal_every(container: &Container, signal: i32, all: bool) -> Result<()> {
     if is_over { Err(Error::not_running()) } else { Ok(()) }
 }
 
-/// What to do with a signal for an init that seems to wait for `start`. In a pid namespace of its own
-/// the kernel would drop it, as it has no handler; it is to be of the effect that it has on one of
-/// runc's, whatever the namespace.
+/// What to do with a signal for an init that seems to wait for `start`. In a pid namespace of its
+/// own the kernel would drop it, as it has no handler; it is to be of the effect that it has on one
+/// of runc's, whatever the namespace.
 ///
-/// Only with the lock it is certain that no `start` comes between, and the signal is not its program's.
+/// Only with the lock it is certain that no `start` comes between, and the signal is not its
+/// program's.
 fn signal_waiting(container: &Container, signal: i32) -> Result<()> {
     container.entry.lock()?;
     let sent = match (container.open_fifo(), Effect::of(signal)) {
-        // It has been started meanwhile, or has ended.
+        // The container has been started meanwhile, or init has ended.
         (Err(_), _) | (_, Effect::AsItIs) => container.signal_init(signal),
-        // A frozen one ends when it is resumed, or at once, as the kernel has it.
+        // A frozen init ends at once or when it is resumed, depending on the kernel.
         (Ok(_), Effect::Ends) => container
             .init_process()
             .and_then(|init| sys::process::pidfd_send_signal(&init, SIGKILL)),
@@ -118,15 +119,14 @@ fn signal_waiting(container: &Container, signal: i32) -> Result<()> {
     check_sent(sent, signal)
 }
 
-/// What a signal does to an init that waits for `start`: what it does to a program of Go's, as runc's
-/// is, which handles most of them.
+/// What a signal does to an init that waits for `start`: the same as to runc's init, a Go program.
 enum Effect {
-    /// It ends, of what ends or breaks off any Go program.
+    /// It ends, as a Go program does of this signal.
     Ends,
-    /// Programs have their own uses for it (a log is to be reopened); one that is not yet there has
-    /// none, and must not end of it.
+    /// It is ignored. The signal is meant for a program that handles it (to reopen a log, say), and
+    /// must not end an init that has not executed the program yet.
     Nothing,
-    /// The kernel's default, which ends nothing.
+    /// The kernel's default action, which ends nothing.
     AsItIs,
 }
 

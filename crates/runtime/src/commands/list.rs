@@ -1,4 +1,4 @@
-//! `list`: all containers of a store, as a table, as JSON, or their ids only.
+//! `list`: all containers of a state directory, as a table, as JSON, or only their ids.
 
 use crate::commands::state::Description;
 use crate::container::Container;
@@ -15,7 +15,7 @@ pub fn list_quiet(runtime: &Runtime) -> Result<String> {
         .fold(String::new(), |text, one| text + one.entry.id() + "\n"))
 }
 
-/// `list --format json`: an array of what `state` prints, and of the owner; `null` for none.
+/// `list --format json`: an array of what `state` prints and the owner; `null` if there are none.
 pub fn list_json(runtime: &Runtime) -> Result<String> {
     let containers = all_containers(runtime)?;
     if containers.is_empty() {
@@ -28,7 +28,7 @@ pub fn list_json(runtime: &Runtime) -> Result<String> {
         .map_err(|error| Error::new(format!("printing the list: {error}")))
 }
 
-/// `list`: a table, with its columns as wide as they need be.
+/// `list`: a table, with columns as wide as their content.
 pub fn list_table(runtime: &Runtime) -> Result<String> {
     let heading = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned);
     let (containers, users) = (all_containers(runtime)?, users());
@@ -55,7 +55,7 @@ pub fn list_table(runtime: &Runtime) -> Result<String> {
     Ok(table)
 }
 
-/// The ids that the regular expression `pattern` matches, anywhere in them.
+/// The ids that the regular expression `pattern` matches anywhere.
 pub fn matching(runtime: &Runtime, pattern: &str) -> Result<Vec<String>> {
     let regex = Regex::new(pattern)
         .map_err(|error| Error::new(format!("{pattern:?} is no regular expression: {error}")))?;
@@ -70,12 +70,12 @@ fn describe<'a>(container: &'a Container, passwd: &[u8]) -> Description<'a> {
     Description { owner: name.unwrap_or_else(|| format!("#{owner}")), ..Description::of(container) }
 }
 
-/// The users of this machine; one that is not listed is shown by number.
+/// The users of this machine. The owner is a number if he is not among them.
 fn users() -> Vec<u8> {
     std::fs::read("/etc/passwd").unwrap_or_default()
 }
 
-/// All containers; one that goes, or is not yet there, while this looks is left out.
+/// All containers but those that are being created. One that is deleted meanwhile is left out.
 fn all_containers(runtime: &Runtime) -> Result<Vec<Container>> {
     let store = match runtime.store() {
         Err(_) if !runtime.root_is_given && !runtime.root.exists() => return Ok(Vec::new()),

@@ -1,4 +1,4 @@
-//! `mounts add`, `mounts remove`: mounts of a container that is there.
+//! `mounts add`, `mounts remove`: changes the mounts of a container that is there.
 
 use crate::checkpoint::mounts::open;
 use crate::container::Container;
@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use sys::nix::sched::{CloneFlags, setns};
 use sys::nix::unistd::geteuid;
 
-/// How the mounts differ from the config, where they do.
+/// The file of the state directory that tells how the mounts differ from the config.
 const AMENDED: &CStr = c"mounts.json";
 const NEW_AMENDED: &CStr = c".mounts.json.new";
 
-/// [`Amended`], as it is kept.
+/// [`Amended`], as the file has it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
     added: Vec<KeptMount>,
@@ -33,7 +33,8 @@ struct KeptMount {
     id: u64,
 }
 
-/// `mounts add ID FILE`: adds the mounts that `text` lists, all of them or none; `name` is the file's.
+/// `mounts add ID FILE`: adds the mounts that `text` lists, all or none. `name` is the file's, for
+/// messages.
 pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Result<()> {
     let (container, spec) = container_to_amend(runtime, id)?;
     let bundle = &container.record.bundle;
@@ -63,14 +64,14 @@ pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Resu
     }
     let mut after = before.clone();
     after.added.extend(additions.added()?);
-    // Before there is anything that it tells of.
+    // Before there are any, so that none is there that the file does not have.
     write_amended(&container, &before, &after)?;
     let added = inside(&mounts, || {
         let attached = additions.attach(open("/")?, known);
         attached.map_err(|fault| Error::new(additions.describe(&fault)))
     });
     added.inspect_err(|_| {
-        // The error is what is told; that a mount is listed which isn't there does no harm.
+        // A failure does no harm: a mount in the list that is not there is ignored.
         let _ = write_amended(&container, &after, &before);
     })
 }
@@ -92,7 +93,7 @@ pub fn remove_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> R
         }
         Ok(())
     });
-    // Those before one that could not be removed are gone all the same.
+    // After an error the mounts before it are gone all the same.
     let written = write_amended(&container, &before, known.amended());
     removed.and(written)
 }
@@ -108,7 +109,7 @@ fn read_amended(container: &Container) -> Result<Amended> {
     Ok(Amended { added: added.collect(), removed })
 }
 
-/// Replaces what is kept, if it is another now.
+/// Replaces the file, if the content has changed.
 fn write_amended(container: &Container, before: &Amended, after: &Amended) -> Result<()> {
     if before == after {
         return Ok(());
@@ -122,7 +123,8 @@ fn write_amended(container: &Container, before: &Amended, after: &Amended) -> Re
     Ok(container.entry.rename(NEW_AMENDED, AMENDED)?)
 }
 
-/// The container, which no other command changes meanwhile, and its config.
+/// The container with its lock, and its config. A container that is stopped or has no mount
+/// namespace is an error.
 fn container_to_amend(runtime: &Runtime, id: &str) -> Result<(Container, Spec)> {
     let container = find_locked(runtime, id)?;
     match container.status_under_lock() {
@@ -151,8 +153,8 @@ fn read(runtime: &Runtime, text: &[u8], name: &Path, user_namespace: bool) -> Re
     Ok(list)
 }
 
-/// Does `task` in a container's mount namespace. No process of ours is in its sight: its pid
-/// namespace is not entered.
+/// Runs `task` in a container's mount namespace. The container can't see or trace rind there, as
+/// its pid namespace is not entered.
 fn inside(mounts: &OwnedFd, task: impl FnOnce() -> Result<()>) -> Result<()> {
     let enter = || {
         setns(mounts, CloneFlags::CLONE_NEWNS)
@@ -166,12 +168,12 @@ fn mounts_of(container: &Container) -> Result<OwnedFd> {
     let ended = |_| Error::not_running();
     let init = container.init_process().map_err(ended)?;
     let mounts = open(&format!("/proc/{}/ns/mnt", container.init.pid))?;
-    // Who has that number was init, and still is.
+    // Init is still alive, so it was init that had this pid.
     sys::process::pidfd_send_signal(&init, 0).map_err(ended)?;
     Ok(mounts)
 }
 
-/// The user namespace that the mounts of a container belong to, if that is not ours.
+/// The user namespace that owns the container's mount namespace, if it is not rind's own.
 fn owner_of(mounts: &OwnedFd, spec: &Spec) -> Result<Option<OwnedFd>> {
     let owner = foreign_owner(mounts)?;
     let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
@@ -181,7 +183,7 @@ fn owner_of(mounts: &OwnedFd, spec: &Spec) -> Result<Option<OwnedFd>> {
         _ => false,
     });
     if owner.is_some() && !is_expected {
-        // It has a right there that it doesn't have in its own: to undo what the options say.
+        // There init has CAP_SYS_ADMIN, and could undo the mount options.
         return Err(Error::new("the container's init has gone to a mount namespace of its own"));
     }
     Ok(owner)

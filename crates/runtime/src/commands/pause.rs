@@ -1,4 +1,4 @@
-//! `pause` and `resume`: a container's processes are frozen where they are, and go on.
+//! `pause` and `resume`: freezes the processes of a container, and thaws them.
 
 use crate::container::find::find_locked;
 use crate::container::status::Status;
@@ -8,11 +8,11 @@ use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use sys::nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// What may end a `pause` before its time.
+/// The signals that interrupt a `pause`.
 const INTERRUPTS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
-/// `pause ID`: of a running or created container. It comes back when all processes have stopped; if
-/// that can't be, or a signal ends it before, they go on.
+/// `pause ID`: freezes a running or created container. Returns when all processes have stopped. If
+/// that fails or a signal interrupts it, they are thawed again.
 pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
     let container = find_locked(runtime, id)?;
     match container.status_under_lock() {
@@ -29,7 +29,7 @@ pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// `resume ID`: of a paused container.
+/// `resume ID`: thaws a paused container.
 pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
     let container = find_locked(runtime, id)?;
     match container.status_under_lock() {
@@ -38,8 +38,8 @@ pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
     }
 }
 
-/// Signals that wait, as long as this lives, for what is at hand to be undone: then they do what
-/// they always do.
+/// Blocks [`INTERRUPTS`] as long as this lives, so that a pause can be undone before they take
+/// effect.
 struct Interrupt {
     signals: SignalFd,
     mask: SigSet,

@@ -6,20 +6,20 @@ use crate::container::status::Status;
 use crate::{Error, Result, Runtime};
 use std::process::{Command, ExitStatus, Stdio};
 
-/// `ps --format json ID`: the numbers of all processes in the container's cgroup and below it, as the
-/// caller's pid namespace has them.
+/// `ps --format json ID`: the pids of all processes in the container's cgroup and below it, as in the
+/// caller's pid namespace, as a JSON array.
 pub fn ps_json(runtime: &Runtime, id: &str) -> Result<String> {
     let pids = processes(&find(runtime, id)?)?;
     serde_json::to_string(&pids).map_err(|error| Error::new(format!("printing pids: {error}")))
 }
 
-/// `ps ID [OPTION...]`: what ps(1) prints with these options (`-ef` without any), as far as it is
-/// about the container's processes.
+/// `ps ID [OPTION...]`: the lines of ps(1) with these options (`-ef` without any) that are about the
+/// container's processes.
 pub fn ps_table(runtime: &Runtime, id: &str, options: &[String]) -> Result<String> {
     let container = find(runtime, id)?;
     let mut pids = processes(&container)?;
     let table = run_ps(runtime, options)?;
-    // A number may have come to mean another process before ps looked.
+    // A pid may have been reused before ps ran.
     let still = processes(&container)?;
     pids.retain(|pid| still.binary_search(pid).is_ok());
     filter(&table, &pids)
@@ -29,7 +29,7 @@ pub fn ps_table(runtime: &Runtime, id: &str, options: &[String]) -> Result<Strin
 fn processes(container: &Container) -> Result<Vec<i32>> {
     let cgroup = &container.record.cgroup;
     let listed = cgroups::processes(cgroup);
-    // It may have been deleted meanwhile, and its cgroups first.
+    // The container may have been deleted meanwhile, and its cgroups go first.
     container.check_exists()?;
     let mut pids = listed?;
     if cgroup.hierarchies().next().is_none() && container.status() != Status::Stopped {
@@ -56,8 +56,8 @@ fn run_ps(runtime: &Runtime, options: &[String]) -> Result<String> {
     Ok(table)
 }
 
-/// How `command` ends, and what it writes to stdout and stderr. Names and command lines are what
-/// processes make them, so that this is bounded.
+/// Runs `command`. Returns its exit status, stdout and stderr. Both are bounded, as processes choose
+/// their names and command lines themselves.
 fn output(command: &mut Command) -> std::io::Result<(ExitStatus, String, String)> {
     /// More than a machine full of processes has.
     const LONGEST_TABLE: usize = 64 << 20;
@@ -67,7 +67,7 @@ fn output(command: &mut Command) -> std::io::Result<(ExitStatus, String, String)
     let mut child = sys::exec::spawn(command)?;
     let stdout = child.stdout.take();
     let read = stdout.map_or(Ok(Vec::new()), |stdout| spec::read_within(stdout, 0, LONGEST_TABLE));
-    // Nobody reads what it still writes.
+    // The pipe is closed by now, so that ps can't block in a write.
     let status = child.wait()?;
     let table = String::from_utf8_lossy(&read?).into_owned();
     Ok((status, table, sys::fs::bounded_text(&words)))

@@ -1,4 +1,4 @@
-//! Numbers with units, as Go's programs read them on their command lines.
+//! Numbers with units on the command line, parsed as Go programs do.
 
 use std::time::Duration;
 

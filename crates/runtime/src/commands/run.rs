@@ -1,4 +1,4 @@
-//! `run`: create and start in one, in the foreground or not.
+//! `run`: create and start in one command, in the foreground or detached.
 
 use crate::container::record::NEW_FIFO;
 use crate::create::options::{CreateOptions, Purpose, RunOptions};
@@ -12,7 +12,7 @@ use process::Event;
 /// `run ID`: gives the exit status of the program, or 0 for one that is left running.
 pub fn run(runtime: &Runtime, options: &CreateOptions, run: RunOptions) -> Result<i32> {
     let purpose = if run.detach { Purpose::RunDetached } else { Purpose::RunForeground };
-    // Before the fork, as a signal that comes after it is to reach the program.
+    // Before the fork, so that no signal for the program is lost.
     let mut supervisor = (!run.detach).then(|| Supervisor::new(!run.no_subreaper)).transpose()?;
     let mut created = create_container(runtime, options, purpose)?;
     let restored = supervisor.as_mut().map_or(Ok(()), Supervisor::after_fork);

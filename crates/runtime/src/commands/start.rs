@@ -1,4 +1,4 @@
-//! `start`: lets the init of a created container go on to its program.
+//! `start`: has the init of a created container execute the program.
 
 use crate::container::Container;
 use crate::container::find::find;
@@ -17,19 +17,19 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
     let container = find(runtime, id)?;
     container.entry.lock()?;
     let fifo = match container.open_fifo() {
-        // A frozen one would keep us waiting.
+        // A frozen init would not read the byte.
         Ok(_) if container.is_frozen() => return Err(not_created(&container)),
         Ok(fifo) => fifo,
         Err(Errno::ENXIO | Errno::ENOENT) => return Err(not_created(&container)),
         Err(errno) => return Err(Error::call("opening the exec fifo", errno)),
     };
-    // Before the program can have anything to tell.
+    // Before the program can send anything.
     let manager = notify::manager(runtime);
     let listener = manager.map_or(Ok(None), |it| notify::Listener::open(&container.entry, it))?;
     let init = listener.as_ref().map(|_| container.init_process()).transpose();
     release(&container, fifo)?;
     if listener.is_some() || !container.record.poststart.is_empty() {
-        // It is a running container, which others may change, and even delete.
+        // It is a running container, which other commands may change, and even delete.
         container.entry.unlock()?;
     }
     run_poststart(runtime, &container)?;
@@ -38,7 +38,7 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
 }
 
 /// Writes the byte that init waits for, and waits until init has closed the fifo: by its execve, or
-/// by ending, in which case what it could not do is what is left to be read.
+/// by ending. In the second case init has written its error to the fifo.
 fn release(container: &Container, fifo: OwnedFd) -> Result<()> {
     let failed = |errno| Error::call("talking to init over the exec fifo", errno);
     let answer = container
@@ -48,7 +48,7 @@ fn release(container: &Container, fifo: OwnedFd) -> Result<()> {
     sys::fs::write_once(&fifo, b"0").map_err(failed)?;
     drop(fifo);
     loop {
-        // No event is asked for: that nobody has it open for writing is always told.
+        // Without any event poll(2) waits for POLLHUP: nobody has it open for writing.
         let mut polled = [PollFd::new(answer.as_fd(), PollFlags::empty())];
         match poll(&mut polled, PollTimeout::NONE) {
             Ok(_) => break,
@@ -57,19 +57,19 @@ fn release(container: &Container, fifo: OwnedFd) -> Result<()> {
         }
     }
     let left = sys::fs::read_to_end(&answer).map_err(failed)?;
-    // As long as we can read from it, init seems to wait.
+    // As long as rind has it open for reading, init seems to wait.
     drop(answer);
     match left.as_slice() {
         b"" => Ok(()),
-        // What is left is our byte, and init has read that of a `start` that was killed.
+        // rind's byte is left, and init has read that of a `start` that was killed.
         b"0" if has_program(container.init.pid) => Err(not_created(container)),
-        // Not even our byte was read.
+        // rind's byte is left, as init was killed before it could read it.
         b"0" => Err(Error::new("init was killed before it could run the program")),
         words => Err(Error::new(String::from_utf8_lossy(words).into_owned())),
     }
 }
 
-/// Whether a process has a program: one that ends has let go of it before it closes its files.
+/// Whether a process runs a program: one that ends has dropped it before it closes its files.
 fn has_program(pid: i32) -> bool {
     std::fs::read_link(format!("/proc/{pid}/exe")).is_ok()
 }

@@ -16,7 +16,7 @@ pub fn state(runtime: &Runtime, id: &str) -> Result<String> {
         .map_err(|error| Error::new(format!("printing the state: {error}")))
 }
 
-/// What `state` and `list` tell of a container.
+/// What `state` and `list` print of a container (runtime-spec, State).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Description<'a> {

@@ -1,4 +1,4 @@
-//! `update`: new limits for a container that is there.
+//! `update`: changes the limits of a container.
 
 use crate::commands::quantity;
 use crate::container::Container;
@@ -10,32 +10,32 @@ use oci_spec::runtime::{LinuxMemory, LinuxResources};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// What `update` is asked for.
+/// The options of `update`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UpdateOptions<'a> {
     /// The container's name.
     pub id: &'a str,
-    /// `linux.resources` as JSON, and what messages call it.
+    /// `linux.resources` as JSON, and the name of its file for messages.
     pub resources: Option<(&'a [u8], &'a Path)>,
-    /// Flags of single limits and their values, for where there is no JSON.
+    /// Flags of single limits, and their values. Ignored if there is JSON.
     pub flags: &'a [(&'a str, &'a str)],
-    /// A line of resctrl's schemata that begins with `L3:`.
+    /// A line for resctrl's schemata that begins with `L3:`.
     pub l3_cache_schema: Option<&'a str>,
-    /// One that begins with `MB:`.
+    /// A line for resctrl's schemata that begins with `MB:`.
     pub memory_bandwidth_schema: Option<&'a str>,
 }
 
-/// How the value of a flag is read.
+/// How the value of a flag is parsed.
 #[derive(Clone, Copy)]
 enum Kind {
     Text,
     Signed,
-    /// Up to this.
+    /// Not negative, and at most this.
     Unsigned(u64),
     Bytes,
 }
 
-/// Each flag, and the property of `linux.resources` that it is.
+/// Each flag: its name, the section and property of `linux.resources` that it sets, and its type.
 const LIMITS: [(&str, &str, &str, Kind); 14] = [
     ("blkio-weight", "blockIO", "weight", Kind::Unsigned(u16::MAX as u64)),
     ("cpu-period", "cpu", "period", Kind::Unsigned(u64::MAX)),
@@ -53,8 +53,8 @@ const LIMITS: [(&str, &str, &str, Kind); 14] = [
     ("pids-limit", "pids", "limit", Kind::Signed),
 ];
 
-/// `update ID`: sets what is asked for, and leaves the rest as it is; if anything is refused,
-/// everything is as it was.
+/// `update ID`: sets the limits that are given, and leaves the others. After an error all limits
+/// are as they were before.
 pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
     let mut requested = resources(runtime, options)?;
     let mut container = find_locked(runtime, options.id)?;
@@ -63,7 +63,8 @@ pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
         return Err(Error::not_running());
     }
     let before = in_force(&container)?;
-    // Engines repeat the config's rules with every update, and others may have added some since.
+    // Engines repeat the config's device rules in each update. To set them again would remove rules
+    // that others have added since.
     if requested.devices() == &before.devices {
         requested.set_devices(None);
     }
@@ -84,7 +85,7 @@ pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
             .map_err(Error::from)
     });
     updated.inspect_err(|_| {
-        // What fails here as well would only hide the error that is the reason for it.
+        // A failure here is ignored, as it would hide the first error.
         if let Some(groups) = &container.record.rdt {
             groups.restore_schemata(&old_schemata);
         }
@@ -95,7 +96,7 @@ pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
     })
 }
 
-/// The lines that are asked for of resctrl.
+/// The lines for resctrl's schemata.
 fn schemata<'a>(options: &UpdateOptions<'a>) -> Result<Vec<&'a str>> {
     let requested = [("L3", options.l3_cache_schema), ("MB:", options.memory_bandwidth_schema)];
     let lines = requested.into_iter().filter_map(|(start, line)| Some((start, line?)));
@@ -106,7 +107,7 @@ fn schemata<'a>(options: &UpdateOptions<'a>) -> Result<Vec<&'a str>> {
     checked.collect()
 }
 
-/// What is in force of what only we know.
+/// The settings in force that the kernel can't tell: of the last update, else of the config.
 fn in_force(container: &Container) -> Result<Updated> {
     let id = container.entry.id();
     let config = container.entry.read_file(CONFIG)?;
@@ -118,7 +119,7 @@ fn in_force(container: &Container) -> Result<Updated> {
     Ok(Updated { swap: newer.or(swap), devices: other.or(devices) })
 }
 
-/// Keeps what the next update has to know.
+/// Records what the next update has to know.
 fn record_update(container: &mut Container, requested: &LinuxResources) -> Result<()> {
     let swap = requested.memory().as_ref().and_then(swap_of);
     if swap.is_none() && requested.devices().is_none() {
@@ -132,13 +133,13 @@ fn record_update(container: &mut Container, requested: &LinuxResources) -> Resul
     Ok(container.entry.write(&container.record)?)
 }
 
-/// What a limit on memory says of memory and swap together: none on the one is none on both.
+/// The limit on memory and swap together. Unlimited memory means that swap is unlimited too.
 fn swap_of(memory: &LinuxMemory) -> Option<i64> {
     let unlimited = memory.limit().filter(|&limit| limit == -1);
     memory.swap().filter(|&swap| swap != 0).or(unlimited)
 }
 
-/// The limits that are asked for.
+/// The limits to set, of the JSON or the flags.
 fn resources(runtime: &Runtime, options: &UpdateOptions) -> Result<LinuxResources> {
     let mut warnings = Vec::new();
     let parsed = if let Some((text, name)) = options.resources {
@@ -154,7 +155,7 @@ fn resources(runtime: &Runtime, options: &UpdateOptions) -> Result<LinuxResource
     Ok(parsed)
 }
 
-/// Flags as the JSON that they stand for.
+/// The JSON that the flags stand for.
 fn text_of(flags: &[(&str, &str)]) -> Result<Vec<u8>> {
     let mut all = Map::new();
     for (flag, text) in flags.iter().filter(|(_, text)| !text.is_empty()) {

@@ -1,8 +1,8 @@
-//! Annotations that change what is done: crun's `run.oci.*`, as far as engines send them.
+//! Annotations that have an effect: crun's `run.oci.*`, as far as engines send them.
 //!
-//! They are read before anything is made, and a value that makes no sense is an error that names
-//! its annotation. What rind knows of but can't do is an error where a container without it would
-//! be another than the one that was asked for, else a warning. All others are without effect.
+//! They are read before anything is created. An invalid value is an error that names its annotation.
+//! An annotation that rind does not support is an error if the container would be another one
+//! without it, else a warning. All other annotations have no effect.
 
 use crate::host::files::append;
 use crate::{Error, Result};
@@ -20,11 +20,11 @@ use std::path::{Path, PathBuf};
 /// The annotations of a config.
 pub(crate) type Map = BTreeMap<String, String>;
 
-/// What `features` warns callers of: not to let their own users set it, unless they mean to. A dot
-/// at the end stands for all that begins so.
+/// The annotations that `features` lists as unsafe: callers should not let their own users set them.
+/// A dot at the end stands for all names that begin so.
 pub(crate) const UNSAFE: [&str; 3] = ["org.criu.config", SYSTEMD_PROPERTY, "run.oci."];
 
-/// What begins so is a property of the container's unit, for `--systemd-cgroup`.
+/// The prefix of annotations that set a property of the container's systemd unit.
 pub(crate) const SYSTEMD_PROPERTY: &str = "org.systemd.property.";
 
 const HOOKS_STDERR: &str = "run.oci.hooks.stderr";
@@ -36,25 +36,25 @@ const SECCOMP_FAIL_UNKNOWN: &str = "run.oci.seccomp_fail_unknown_syscall";
 const SECCOMP_RECEIVER: &str = "run.oci.seccomp.receiver";
 const TIME_OFFSET: &str = "run.oci.timens_offset";
 
-/// The variable of our environment that stands in for [`SECCOMP_RECEIVER`].
+/// The environment variable that is used without [`SECCOMP_RECEIVER`].
 const SECCOMP_RECEIVER_VARIABLE: &str = "RUN_OCI_SECCOMP_RECEIVER";
 
-/// Those that ask for another container than could be made.
+/// Annotations that are refused, and why.
 const REFUSED: [(&str, &str); 3] = [
     ("run.oci.handler", "only the container's own program can be run"),
     ("run.oci.seccomp.plugins", "a static program can't load any: set linux.seccomp.listenerPath"),
     ("run.oci.seccomp_bpf_data", "a filter can't be given as a program: set linux.seccomp"),
 ];
 
-/// Those that are missed, but leave the container what it is.
+/// Annotations that are ignored with a warning.
 const LEFT_OUT: [&str; 2] = ["run.oci.delegate-cgroup", "run.oci.systemd.force_cgroup_v1"];
 
-/// What annotations ask for, as it is needed before the fork.
+/// What annotations ask for, as far as it is needed before the fork.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    /// Whether the process keeps its maker's supplementary groups, whatever `process.user` says.
+    /// Whether the process keeps rind's supplementary groups, whatever `process.user` says.
     pub keep_groups: bool,
-    /// The option that `linux.mountLabel` is given to file systems by.
+    /// The mount option that carries `linux.mountLabel`.
     pub mount_context: &'static CStr,
     fails_unknown_syscalls: bool,
     seccomp_receiver: Option<PathBuf>,
@@ -62,7 +62,7 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    /// Reads `annotations`; what is left out is told in `warnings`.
+    /// Reads `annotations`. Those that are ignored are added to `warnings`.
     pub fn read(annotations: &Map, warnings: &mut Vec<String>) -> Result<Self> {
         for (name, why) in REFUSED {
             if annotations.contains_key(name) {
@@ -71,7 +71,7 @@ impl Requests {
         }
         let left_out = LEFT_OUT.iter().filter(|name| annotations.contains_key(**name));
         warnings.extend(left_out.map(|name| format!("annotation {name} is not supported")));
-        // For what is used later, so that it is refused now.
+        // They are used later, but an invalid value is refused now.
         for name in [HOOKS_STDERR, HOOKS_STDOUT, PIDFD_RECEIVER] {
             path(annotations, name)?;
         }

@@ -1,4 +1,5 @@
-//! Hooks of the runtime's namespaces: what they are told, and running a list of them.
+//! Hooks that run in the runtime's namespaces (runtime-spec, config.md, POSIX-platform Hooks): what
+//! they get on stdin, and running a list of them. The caller must not have the lock.
 
 use crate::container::annotations::hook_output;
 use crate::{Error, Result};
@@ -16,7 +17,7 @@ pub(crate) struct State {
     pub oci_version: String,
     pub id: String,
     pub status: String,
-    /// Left out when there is no process.
+    /// Left out if it is 0: there is no process.
     #[serde(skip_serializing_if = "is_none")]
     pub pid: i32,
     pub bundle: PathBuf,
@@ -31,13 +32,13 @@ fn is_none(pid: &i32) -> bool {
 impl State {
     /// As JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        // Text and numbers only, which always can be written.
+        // Text and numbers only, which can always be serialized.
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
 
-/// Runs `hooks` in order, at most until the process behind `until` ends; the first that fails is an
-/// error, and the rest are not run.
+/// Runs `hooks` in order, at most until the process of the pidfd `until` ends. The first hook that
+/// fails is an error, and the rest are not run. `kind` is for messages.
 pub(crate) fn run_all(
     kind: &str,
     hooks: &[Hook],
@@ -52,8 +53,7 @@ pub(crate) fn run_all(
     ran.find_map(std::result::Result::err).map_or(Ok(()), Err)
 }
 
-/// Runs the hooks of the runtime's namespaces that come when the container's are there, at most until
-/// its `init` ends.
+/// Runs the prestart and createRuntime hooks, at most until the process of the pidfd `init` ends.
 pub(crate) fn run_create_hooks(spec: &Spec, state: &State, init: &OwnedFd) -> Result<()> {
     let init = Some(init.as_fd());
     let hooks = spec.hooks().as_ref();
@@ -63,12 +63,12 @@ pub(crate) fn run_create_hooks(spec: &Spec, state: &State, init: &OwnedFd) -> Re
     run_all("createRuntime", create.unwrap_or_default(), state, init)
 }
 
-/// Runs `hooks` in order, all of them; those that fail are only warned of.
+/// Runs all `hooks` in order. A hook that fails is a warning.
 pub(crate) fn run_best_effort(kind: &str, hooks: &[Hook], state: &State, warn: &dyn Fn(&str)) {
     if hooks.is_empty() {
         return;
     }
-    // They clean up, which is worth more than what they say.
+    // These hooks clean up, so they run even if their output can't be saved.
     let output = hook_output(&state.annotations).unwrap_or_else(|error| {
         warn(&error.to_string());
         Output::default()
@@ -78,7 +78,7 @@ pub(crate) fn run_best_effort(kind: &str, hooks: &[Hook], state: &State, warn: &
     }
 }
 
-/// Runs them one by one, as the caller asks for what came of each.
+/// Runs the hooks one by one, as the caller takes their results.
 fn each<'a>(
     kind: &'a str,
     hooks: &'a [Hook],

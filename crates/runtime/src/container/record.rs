@@ -1,4 +1,5 @@
-//! What is kept of a container, in its `state.json`, for the commands that come after `create`.
+//! What `state.json` holds: what the commands after `create` have to know of a container, and the
+//! kernel can't tell them. Its status is not in it.
 
 use super::hooks::State;
 use crate::host::resctrl;
@@ -14,19 +15,19 @@ use std::time::SystemTime;
 use sys::nix::sched::CloneFlags;
 use sys::nix::unistd::geteuid;
 
-/// The fifo that a created container's init waits on.
+/// The fifo that init of a created container waits at.
 pub(crate) const EXEC_FIFO: &CStr = c"exec.fifo";
-/// Its name until all of `create` is done.
+/// The fifo's name until `create` is done.
 pub(crate) const NEW_FIFO: &CStr = c"new.fifo";
-/// The config as it was at `create`.
+/// The copy of the config that the container is created by.
 pub(crate) const CONFIG: &CStr = c"config.json";
-/// Where cgroups are to be, while they are made and more is made than the container's own.
+/// Where the cgroups are to be. It is there only while they are created, and only if rind creates
+/// parents too or systemd is at it.
 pub(crate) const PLANNED_CGROUPS: &CStr = c"cgroups.json";
-/// All that is in most containers' directories.
+/// The files that are in most state directories.
 pub(crate) const USUAL_FILES: [&CStr; 4] = [state::USUAL[0], state::USUAL[1], CONFIG, EXEC_FIFO];
 
-/// A container as later commands need to know it. What it is doing is not in here: the kernel
-/// knows that.
+/// The content of `state.json`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Record {
@@ -34,29 +35,29 @@ pub(crate) struct Record {
     pub bundle: PathBuf,
     pub rootfs: PathBuf,
     pub annotations: BTreeMap<String, String>,
-    /// When it was made, as RFC 3339 has it.
+    /// When it was created (RFC 3339).
     pub created: String,
-    /// Who made it.
+    /// The user that created it.
     pub owner: u32,
     pub cgroup: Place,
-    /// Its group in resctrl, where it has one.
+    /// Its group of resctrl, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rdt: Option<resctrl::Groups>,
-    /// What `update` has set of what the kernel can't be asked for.
+    /// What `update` has set, as far as the kernel can't tell it.
     #[serde(default)]
     pub updated: Updated,
-    /// Whether its processes have the session keyring of who made it.
+    /// Whether its processes keep the session keyring of `create`'s caller.
     #[serde(default)]
     pub keeps_keyring: bool,
-    /// Whether its processes outlive its init, as they are in a pid namespace that it didn't make.
+    /// Whether its processes outlive its init, as the pid namespace is not the container's own.
     pub shares_pids: bool,
-    /// Without a mount namespace the root is mounted in the caller's, to be unmounted with it.
+    /// Whether the root is mounted in the host's mount namespace, and has to be unmounted there.
     pub mounted_root: bool,
     pub poststart: Vec<Hook>,
     pub poststop: Vec<Hook>,
 }
 
-/// What was last asked for by `update`, where it was; before that, what the config asks for.
+/// What the last `update` has set; none where the config is still in force.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Updated {

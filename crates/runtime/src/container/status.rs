@@ -33,31 +33,31 @@ impl fmt::Display for Status {
 }
 
 impl Container {
-    /// What it is doing, as the kernel knows it.
+    /// The status, as the kernel knows it.
     pub fn status(&self) -> Status {
         self.status_if_made(|| self.entry.is_locked())
     }
 
-    /// The same for a command that has the lock, so that no other can be making the container.
+    /// The same for a caller that has the lock, so that no other command can be creating it.
     pub fn status_under_lock(&self) -> Status {
         self.status_if_made(|| false)
     }
 
-    /// `is_locked` tells whether some other command is at it.
+    /// `is_locked` tells whether another command has the lock.
     fn status_if_made(&self, is_locked: impl Fn() -> bool) -> Status {
         if !self.init.is_alive() {
-            // A command that is at it has the lock, and no init yet.
+            // A command that creates it has the lock, and may have no init yet.
             let making = self.init.pid == 0 && is_locked();
             return if making { Status::Creating } else { Status::Stopped };
         }
-        // The lock alone doesn't tell: other commands take it as well. And of what runs, a killed
-        // `run` may have left the fifo's name.
+        // The lock alone is no sign, as other commands take it too. Nor is new.fifo, as a `run` that
+        // was killed leaves it beside a program that runs.
         let is_being_made =
             || (self.entry.has(NEW_FIFO) || is_locked()) && !self.init.has_executed();
         match self.open_fifo() {
             Ok(_) if self.is_frozen() => Status::Paused,
             Ok(_) => Status::Created,
-            // Not yet under that name, or `run` has not come to the program.
+            // The fifo still has its other name, or `run` has not executed the program yet.
             Err(Errno::ENOENT) if is_being_made() => Status::Creating,
             Err(_) if self.is_frozen() => Status::Paused,
             Err(_) => Status::Running,

@@ -1,4 +1,5 @@
-//! The container's cgroup: where it is to be, to whom it is delegated, and what its cgroup mounts show.
+//! The container's cgroup: where it is to be, to whom it is delegated, and what its cgroup mounts
+//! show.
 //!
 //! Nothing here changes a cgroup.
 
@@ -15,7 +16,8 @@ use sys::credentials::Id;
 use sys::nix::sched::CloneFlags;
 use sys::nix::unistd::geteuid;
 
-/// Where the container's cgroups are to be, and which systemd makes them, if one does.
+/// Where the container's cgroups are to be, and the connection to the systemd that creates them, if
+/// one does.
 pub(crate) fn locate_cgroup(
     spec: &Spec,
     options: &CreateOptions,
@@ -40,7 +42,7 @@ pub(crate) fn locate_cgroup(
     let Some((place, mut systemd)) = found else {
         return Ok((cgroups::locate(&host, path, id, *rootless)?, None));
     };
-    // Also for who has not asked for systemd a property that can't be is an error.
+    // A property that systemd doesn't have is an error, even if the caller has not asked for systemd.
     for (name, value) in spec.annotations().iter().flatten() {
         if let Some(property) = name.strip_prefix(annotations::SYSTEMD_PROPERTY) {
             let about = |error| Error::from(error).within(&format!("annotation {name}"));
@@ -55,8 +57,8 @@ fn cgroups_path(spec: &Spec) -> Option<&Path> {
     path.filter(|path| !path.as_os_str().is_empty())
 }
 
-/// Whom the cgroup is to be given to: the container's user, if it is in a cgroup namespace of its
-/// own and has a cgroup mount that it may write to (runtime-spec, cgroup ownership).
+/// The user that the cgroup is delegated to: the container's, if the container has a cgroup namespace
+/// of its own and a writable cgroup mount (runtime-spec, config-linux.md, cgroup ownership).
 pub(crate) fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<Id> {
     let may_write = |mount: &Mount| {
         matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"))
@@ -68,13 +70,13 @@ pub(crate) fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<Id> {
     }
     let user = spec.process().as_ref()?.user().uid();
     let owner = if namespaces.has(CloneFlags::CLONE_NEWUSER) {
-        // Without mappings a user namespace is joined, and only it knows who is who.
+        // Without mappings the user namespace is joined, and the config can't tell the host's id.
         let mappings = spec.linux().as_ref()?.uid_mappings().as_ref();
         IdMap::new(mappings).to_host(user)?
     } else {
         user
     };
-    // Another user could not give it away, and has it already.
+    // Only root may chown; another user owns the cgroup already.
     let ours = geteuid();
     Id::new(owner).filter(|_| ours.is_root() && owner != ours.as_raw())
 }
@@ -84,7 +86,7 @@ pub(crate) fn resources(spec: &Spec) -> Option<&LinuxResources> {
     spec.linux().as_ref()?.resources().as_ref()
 }
 
-/// What mounts of type `cgroup` show: the container's own directory in each hierarchy.
+/// What mounts of type `cgroup` show: the container's own directory of each hierarchy.
 pub(crate) fn cgroup_view(place: &Place) -> CgroupView {
     let text = |text: &str| CString::new(text).unwrap_or_default();
     let mut controllers = Vec::new();

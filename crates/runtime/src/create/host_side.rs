@@ -15,11 +15,11 @@ use sys::credentials::Id;
 /// What rind sets up for a container from outside: cgroups, network devices, a group of resctrl.
 #[derive(Debug)]
 pub(crate) struct HostSide {
-    /// Who is asked for its unit, where it has one.
+    /// The systemd that manages the container's unit, if one does.
     pub systemd: Option<Systemd>,
     pub devices: Vec<network::Device>,
     rdt: Option<resctrl::Plan>,
-    /// Whose the cgroup is to be, if not ours.
+    /// The user that the cgroup is delegated to, if it is not rind's own.
     cgroup_owner: Option<Id>,
 }
 
@@ -53,7 +53,7 @@ impl HostSide {
         bundle: &Bundle,
         first: Option<i32>,
     ) -> Result<Option<Vec<OwnedFd>>> {
-        // With this, what is made can be found and removed, whatever becomes of us.
+        // First, as `delete --force` finds the cgroups by this copy if rind is killed here.
         entry.write_file(CONFIG, &bundle.text)?;
         let mut is_noted = false;
         let mut note = |planned: &Place| {
@@ -75,7 +75,7 @@ impl HostSide {
         record.rdt = self.rdt.as_ref().map(resctrl::Plan::create).transpose()?;
         entry.write_first(record)?;
         if is_noted {
-            // The record has it.
+            // state.json has it now.
             let removed = entry.remove_file(PLANNED_CGROUPS);
             removed.map_err(|errno| Error::call("removing the plan of cgroups", errno))?;
         }

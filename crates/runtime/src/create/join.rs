@@ -18,13 +18,14 @@ const KINDS: [(&str, &str); 8] = [
     ("time", "time"),
 ];
 
-/// Containers whose namespaces are joined; as long as this is there, so are their pids.
+/// The containers whose namespaces are joined.
 pub(crate) struct Joined(Vec<Container>);
 
-/// Has `bundle` join what `requests`, each `KIND,...=ID`, ask for, by paths in its config.
+/// Puts the paths of namespaces into the config of `bundle`, as `requests` ask for, each
+/// `KIND,...=ID`.
 ///
-/// A kind may be given by the config's name or by that in `/proc/PID/ns`. What the config says of
-/// that namespace otherwise is replaced.
+/// A kind is named as in the config or as in `/proc/PID/ns`. What the config itself says of that
+/// namespace is replaced.
 pub(crate) fn join_namespaces(
     runtime: &Runtime,
     requests: &[String],
@@ -60,7 +61,8 @@ pub(crate) fn join_namespaces(
 }
 
 impl Joined {
-    /// To be called when the paths have been opened: that they were of those containers.
+    /// Checks that the paths were of these containers, and of no later process with the same pid. The
+    /// caller has opened the paths by now.
     pub fn check(&self) -> Result<()> {
         match self.0.iter().find(|other| !other.init.is_alive()) {
             Some(other) => {

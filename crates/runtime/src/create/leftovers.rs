@@ -10,8 +10,9 @@ use oci_spec::runtime::Spec;
 use state::Entry;
 use std::path::Path;
 
-/// Removes what a killed `create` left: the cgroups and the group of resctrl that it was making, which
-/// its plan or its copy of the config tells of, and the directory.
+/// Removes what a killed `create` left: cgroups and a group of resctrl that no process is in, and the
+/// state directory. cgroups.json or else the copy of config.json tells where they are. The caller
+/// has the lock.
 pub(crate) fn remove_leftovers(entry: &Entry) -> Result<()> {
     let config = entry.read_file(CONFIG).ok();
     let name = Path::new(entry.id());
@@ -20,7 +21,7 @@ pub(crate) fn remove_leftovers(entry: &Entry) -> Result<()> {
         cgroups::remove_unused(&planned_place(entry, &spec)?)?;
         let group =
             spec.linux().as_ref().map(|linux| resctrl::plan(linux, entry.id(), &mut Vec::new()));
-        // What can't be planned was not made either.
+        // A config that is refused here was refused by that create, which then made no group.
         if let Some(Ok(Some(group))) = group {
             group.remove_unused()?;
         }
@@ -28,7 +29,7 @@ pub(crate) fn remove_leftovers(entry: &Entry) -> Result<()> {
     Ok(entry.remove(&[])?)
 }
 
-/// Where cgroups were to be: without a plan they are only those that the config names.
+/// Where the cgroups were to be: as cgroups.json has it, else where the config puts them.
 fn planned_place(entry: &Entry, spec: &Spec) -> Result<Place> {
     let text = entry.read_file(PLANNED_CGROUPS).unwrap_or_default();
     if let Ok(planned) = serde_json::from_slice(&text) {

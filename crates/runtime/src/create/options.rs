@@ -9,7 +9,7 @@ pub struct CreateOptions {
     pub id: String,
     /// The bundle's directory.
     pub bundle: PathBuf,
-    /// Instead of the bundle's config.json.
+    /// The config to read instead of the bundle's config.json.
     pub config: Option<PathBuf>,
     /// A socket that gets the terminal's master.
     pub console_socket: Option<PathBuf>,
@@ -17,34 +17,35 @@ pub struct CreateOptions {
     pub pidfd_socket: Option<PathBuf>,
     /// Where init's pid is written.
     pub pid_file: Option<PathBuf>,
-    /// Not to use `pivot_root(2)`.
+    /// Whether to change the root without `pivot_root(2)`.
     pub no_pivot: bool,
-    /// To keep the caller's session keyring.
+    /// Whether init keeps the caller's session keyring, and gets no new one.
     pub no_new_keyring: bool,
-    /// How many descriptors from 3 on the program inherits.
+    /// How many descriptors the program inherits, from 3 on.
     pub preserve_fds: u32,
-    /// How many of them, the first ones, are sockets to listen on (`sd_listen_fds(3)`).
+    /// How many of these are sockets to listen on (`sd_listen_fds(3)`), the first ones.
     pub listen_fds: u32,
-    /// Containers whose namespaces are joined, each as `KIND,...=ID`.
+    /// The containers whose namespaces are joined, each as `KIND,...=ID`.
     pub join: Vec<String>,
-    /// Who manages its cgroups.
+    /// Who manages the container's cgroups.
     pub manager: CgroupManager,
-    /// Whether missing permissions on cgroups are no error, and systemd is the user's.
+    /// Whether cgroups that rind may not create are skipped, and systemd is the user's own manager.
     pub rootless: bool,
 }
 
-/// Who makes a container's cgroups and limits them.
+/// Who creates a container's cgroups and limits them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CgroupManager {
-    /// We, through their file system; but on a v2 host, for a user and a container without a
-    /// `cgroupsPath`, the user's systemd if there is one, as it owns what the user may use.
+    /// Rind, through cgroupfs. Exception: on a v2 host, for a user other than root and a config
+    /// without `cgroupsPath`, the user's systemd if it runs, as it owns the cgroups that the user
+    /// may use.
     #[default]
     Fitting,
-    /// We, through their file system.
+    /// Rind, through cgroupfs.
     Cgroupfs,
     /// systemd.
     Systemd,
-    /// Nobody: cgroups are left alone.
+    /// Nobody: the container stays in the caller's cgroups, which are left as they are.
     Disabled,
 }
 
@@ -54,24 +55,25 @@ impl CreateOptions {
     }
 }
 
-/// What `run` is asked for beyond what `create` is.
+/// What `run` and `restore` are asked for beyond what `create` is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunOptions {
-    /// To come back once the program runs.
+    /// Whether to return as soon as the program runs.
     pub detach: bool,
-    /// Not to delete the container at its end.
+    /// Whether the container is left there when its program has ended.
     pub keep: bool,
-    /// Not to take care of orphans of the container's.
+    /// Whether rind does not become a subreaper (`PR_SET_CHILD_SUBREAPER`) for the container's
+    /// orphans.
     pub no_subreaper: bool,
 }
 
-/// What a container is made for.
+/// What a container is created for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To wait for `start`, with whatever terminal the caller has a socket for.
+    /// To wait for `start`. The caller gets the terminal's master over the console socket.
     Create,
-    /// To run at once, and be left alone.
+    /// To run at once, and be left running.
     RunDetached,
-    /// To run at once, with its terminal looked after here.
+    /// To run at once, supervised by rind, which relays the terminal.
     RunForeground,
 }

@@ -1,8 +1,8 @@
-//! From a plan to an init: creates the cgroups, forks init, does from outside what init can't do, and
-//! runs the hooks of the runtime's namespaces.
+//! From a plan to an init: creates the cgroups, forks init, does from outside what init can't do,
+//! and runs the hooks of the runtime's namespaces.
 //!
-//! The record of where the cgroups are is on disk before there are any, and init's identity as soon as
-//! there is an init, so that `delete --force` can clean up after a create that was killed.
+//! The record of where the cgroups are is on disk before there are any, and init's identity as soon
+//! as there is an init, so that `delete --force` can clean up after a create that was killed.
 
 use crate::container::Container;
 use crate::container::hooks::run_create_hooks;
@@ -62,7 +62,7 @@ pub(crate) fn start_init(
 /// Writes the link `init`, which tells other commands who init is.
 fn record_init(container: &mut Container, init: &Child) -> Result<()> {
     container.init = match Identity::of(init.pid) {
-        // One that has ended already tells why, over the channel.
+        // Init has ended already, and what is on the channel tells why.
         Err(Errno::ESRCH) => Identity::default(),
         identity => identity.map_err(|errno| Error::call("looking at init", errno))?,
     };
@@ -127,8 +127,9 @@ fn or_death_of_init(error: Error, init: &Child, container: &Container) -> Error 
     Error::new(format!("{error}: {death}"))
 }
 
-/// Gives up the lock while hooks run, so that `delete --force` needs not wait for them: it kills init,
-/// which ends them. The file `new.fifo` tells other commands that the container is being created.
+/// Gives up the lock while hooks run, so that `delete --force` needs not wait for them: it kills
+/// init, which ends them. The file `new.fifo` tells other commands that the container is being
+/// created.
 pub(crate) fn unlock_for_hooks(entry: &Entry) -> Result<()> {
     if !entry.has(NEW_FIFO) {
         entry.write_file(NEW_FIFO, b"")?;

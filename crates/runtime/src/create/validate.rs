@@ -1,7 +1,7 @@
-//! What can be judged only with the host at hand: that a namespace which is joined is not our own.
+//! Checks of a config that need the host: that a namespace which is joined is not the host's own.
 //!
-//! A path can lead to the host's own namespace, and then the container has none of that type, as if
-//! the config listed none. What is refused then is refused here too.
+//! A path in `linux.namespaces` can lead to the host's own namespace. The container then has no
+//! namespace of that type, and what the specification refuses without one is refused here too.
 
 use crate::{Error, Result};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use sys::nix::sched::CloneFlags;
 use sys::nix::sys::stat::{fstat, stat};
 
-/// Refuses what would be done to the host's own namespace, since that is joined by a path.
+/// Refuses a config that would change the host's own namespace, as it joins that by a path.
 pub(crate) fn check_joined(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
     for joined in &namespaces.joined {
         if let Some(what) = set_in(spec, joined.kind)
@@ -22,7 +22,7 @@ pub(crate) fn check_joined(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
     check_user_namespace(spec, namespaces)
 }
 
-/// Our own user namespace is never joined: it is left out of the list.
+/// The same of user namespaces: `Namespaces::plan` leaves the host's own out of the list.
 fn check_user_namespace(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
     let linux = spec.linux().as_ref();
     let list = linux.and_then(|linux| linux.namespaces().as_ref());
@@ -45,7 +45,7 @@ fn refused(kind: CloneFlags, what: &str, index: usize) -> Error {
     ))
 }
 
-/// The first thing in the config that is set in a namespace of this type.
+/// The first property of the config that changes a namespace of this type.
 fn set_in(spec: &Spec, kind: CloneFlags) -> Option<String> {
     let linux = spec.linux().as_ref()?;
     let sysctl = |kind| sysctl_of(linux, kind);
@@ -76,7 +76,7 @@ fn sysctl_of(linux: &Linux, kind: LinuxNamespaceType) -> Option<String> {
     Some(format!("linux.sysctl {name}"))
 }
 
-/// Whether a namespace that is joined is the host's own: the one that we are in.
+/// Whether a namespace that is joined is the host's own: the one that rind is in.
 pub(crate) fn is_host_namespace(joined: &Joined) -> Result<bool> {
     let own = match joined.kind {
         CloneFlags::CLONE_NEWCGROUP => "/proc/self/ns/cgroup",

@@ -1,5 +1,4 @@
-//! `run` with a terminal and nobody else to look after it: the container's is joined to the
-//! caller's, if the caller has one.
+//! Relays a container's terminal, whose master rind has, to rind's own stdin and stdout.
 
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
@@ -9,25 +8,25 @@ use sys::nix::sys::termios::Termios;
 use sys::nix::unistd::{read, write};
 use sys::terminal::{self, Size};
 
-/// As much as a terminal holds.
+/// How many bytes are read at once: as much as a terminal holds.
 const CHUNK: usize = 4096;
 
-/// The container's terminal, joined to our stdin and stdout.
+/// The master of a container's terminal, which is relayed.
 pub(crate) struct Relay {
     master: OwnedFd,
-    /// What our own terminal was set to, if stdin is one.
+    /// The settings to restore of rind's own terminal, if stdin is one.
     saved: Option<Termios>,
-    /// What was typed and the container has not taken yet.
+    /// What was read from stdin and the container has not taken yet.
     pending: Vec<u8>,
     stdin_is_open: bool,
-    /// Whether no process has the terminal open any more.
+    /// Whether no process of the container has the terminal open any more.
     is_hung_up: bool,
 }
 
 impl Relay {
-    /// Joins `master` to stdin and stdout. Our own terminal becomes raw until this goes.
+    /// Makes rind's own terminal raw, if stdin is one, until this is dropped.
     pub fn new(master: OwnedFd) -> sys::Result<Self> {
-        // A container that reads nothing must not keep us from showing what it writes.
+        // rind must not block in a write to a container that reads nothing.
         let flags = OFlag::from_bits_retain(fcntl(&master, FcntlArg::F_GETFL)?);
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
         let saved = match terminal::set_raw(std::io::stdin()) {
@@ -38,15 +37,15 @@ impl Relay {
         Ok(Self { master, saved, pending: Vec::new(), stdin_is_open: true, is_hung_up: false })
     }
 
-    /// Gives the container's terminal the size of ours.
+    /// Sets the size of the container's terminal to that of rind's own.
     pub fn resize(&self) {
         if let Some(size) = own_size() {
-            // It has just been told of a change, and will be of the next one.
+            // A failure does no harm: the next SIGWINCH sets the size again.
             let _ = terminal::set_size(&self.master, size);
         }
     }
 
-    /// What to poll: first the container's terminal, then stdin where something can be done with it.
+    /// What to poll: first the master, then stdin if there is room for what is typed.
     pub fn poll_fds<'a>(&'a self, stdin: &'a std::io::Stdin) -> Vec<PollFd<'a>> {
         if self.is_hung_up {
             return Vec::new();
@@ -59,7 +58,7 @@ impl Relay {
         std::iter::once(master).chain(typed).collect()
     }
 
-    /// Moves what can be moved now.
+    /// Relays what can be relayed without waiting.
     pub fn forward(&mut self, stdin_is_ready: bool) -> sys::Result<()> {
         if stdin_is_ready {
             let mut chunk = [0; CHUNK];
@@ -74,7 +73,7 @@ impl Relay {
             match write(&self.master, &self.pending) {
                 Ok(count) => drop(self.pending.drain(..count)),
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
-                // Nobody has it open any more.
+                // No process has the terminal open any more.
                 Err(Errno::EIO) => self.pending.clear(),
                 Err(errno) => return Err(errno),
             }
@@ -83,17 +82,17 @@ impl Relay {
         Ok(())
     }
 
-    /// Shows all that is left to be shown, once the container's init has ended.
+    /// Copies what is left to stdout, once the container's init has ended.
     pub fn drain(&self) -> sys::Result<()> {
         self.copy_to_stdout().map(drop)
     }
 
-    /// Copies to stdout what has been written until now; whether more can come.
+    /// Copies what has been written until now to stdout. Returns whether more can come.
     fn copy_to_stdout(&self) -> sys::Result<bool> {
         let mut chunk = [0; CHUNK];
         loop {
             match read(&self.master, &mut chunk) {
-                // A terminal that no process has open says so by EIO.
+                // EIO: no process has the terminal open.
                 Ok(0) | Err(Errno::EIO) => return Ok(false),
                 Ok(count) => write_all(chunk.get(..count).unwrap_or_default())?,
                 Err(Errno::EAGAIN) => return Ok(true),
@@ -107,13 +106,13 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         if let Some(saved) = &self.saved {
-            // It fails only if our terminal is gone.
+            // It fails only if the terminal is gone.
             let _ = terminal::restore(std::io::stdin(), saved);
         }
     }
 }
 
-/// The size of our own terminal, if there is one.
+/// The size of rind's own terminal, if it has one.
 pub(crate) fn own_size() -> Option<Size> {
     let size = terminal::size(std::io::stdin()).or_else(|_| terminal::size(std::io::stdout()));
     size.ok().filter(|size| size.rows > 0 && size.columns > 0)
@@ -132,9 +131,9 @@ fn write_all(mut bytes: &[u8]) -> sys::Result<()> {
         match write(std::io::stdout(), bytes) {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::EINTR) => {}
-            // Somebody who shares it has made it non-blocking.
+            // Another process that shares it has made it non-blocking.
             Err(Errno::EAGAIN) => wait_for_stdout()?,
-            // Whoever read it is gone; the container goes on all the same.
+            // The reader of stdout is gone; the container goes on all the same.
             Err(Errno::EPIPE) => return Ok(()),
             Err(errno) => return Err(errno),
         }

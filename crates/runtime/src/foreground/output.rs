@@ -1,9 +1,9 @@
-//! stdout and stderr of a program in the foreground where ours are sockets, as those of a service are
-//! to the journal: it gets pipes, and what it writes is passed on.
+//! stdout and stderr of a program in the foreground, where rind's own are sockets, as a service's
+//! are: the program gets pipes, and rind forwards what it writes.
 //!
-//! The journal files a line under the service of the process that wrote it, which in a cgroup of its
-//! own is of none, and a socket can't be opened again: `echo >/dev/stderr` would fail. Everything else,
-//! a pipe, a file or a terminal, the program has as we have it.
+//! The journal files a line under the service of the process that wrote it, and a process in a
+//! cgroup of its own belongs to none. Nor can a socket be opened again: `echo >/dev/stderr` would
+//! fail. A pipe, a file or a terminal the program inherits as it is.
 
 use std::io::{stderr, stdout};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -14,10 +14,10 @@ use sys::nix::sys::socket::{MsgFlags, send};
 use sys::nix::sys::stat::{SFlag, fstat};
 use sys::nix::unistd::{dup2_stderr, dup2_stdout, pipe2, read};
 
-/// As much as is read at once.
+/// How many bytes are read at once.
 const CHUNK: usize = 16 << 10;
 
-/// What is passed on; in most cases nothing.
+/// The streams that rind forwards; in most cases none.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     streams: Vec<Stream>,
@@ -26,12 +26,13 @@ pub(crate) struct Output {
 #[derive(Debug)]
 struct Stream {
     number: Number,
-    /// Whether that is the pipe, for a process that is forked.
+    /// Whether descriptor 1 or 2 is the pipe now, for a child to inherit.
     is_replaced: bool,
     socket: OwnedFd,
-    /// The pipe's end to read from; none when there is nobody to read for.
+    /// The pipe's end to read from; none once it is closed at the other end, or nobody takes its
+    /// output.
     pipe: Option<OwnedFd>,
-    /// What the socket has not taken yet.
+    /// What was read and the socket has not taken yet.
     pending: Vec<u8>,
 }
 
@@ -42,8 +43,8 @@ enum Number {
 }
 
 impl Output {
-    /// Puts pipes in the place of sockets, for the process that is forked next. They are given back
-    /// by [`Output::restore`], or when this goes.
+    /// Puts pipes in the place of sockets, for the process that is forked next. [`Output::restore`]
+    /// or dropping this puts the sockets back.
     pub fn replace_sockets() -> sys::Result<Self> {
         let mut output = Self::default();
         for number in [Number::Stdout, Number::Stderr] {
@@ -54,7 +55,7 @@ impl Output {
         Ok(output)
     }
 
-    /// Has stdout and stderr as they were.
+    /// Puts rind's own stdout and stderr back.
     pub fn restore(&mut self) -> sys::Result<()> {
         self.streams.iter_mut().try_for_each(Stream::restore)
     }
@@ -64,12 +65,12 @@ impl Output {
         self.streams.iter().filter_map(Stream::poll_fds)
     }
 
-    /// Moves what can be moved now.
+    /// Forwards what can be forwarded without waiting.
     pub fn forward(&mut self) -> sys::Result<()> {
         self.streams.iter_mut().try_for_each(Stream::forward)
     }
 
-    /// Passes on all that has been written until now, however long that takes.
+    /// Forwards all that has been written until now, however long that takes.
     pub fn drain(&mut self) -> sys::Result<()> {
         for stream in &mut self.streams {
             loop {
@@ -89,7 +90,7 @@ impl Output {
 }
 
 impl Drop for Output {
-    /// What failed is still to be told, and where one expects it.
+    /// rind's own stderr is needed for the error message.
     fn drop(&mut self) {
         if self.restore().is_ok() {
             let _ = self.drain();
@@ -101,7 +102,7 @@ impl Stream {
     fn replace(number: Number) -> sys::Result<Self> {
         let socket = number.duplicate()?;
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-        // Only our end: the program is to wait when the pipe is full.
+        // Only rind's end: the program waits when the pipe is full.
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         number.replace_by(&writer)?;
         Ok(Self { number, is_replaced: true, socket, pipe: Some(reader), pending: Vec::new() })
@@ -123,7 +124,7 @@ impl Stream {
         }
     }
 
-    /// Moves on until the pipe is empty or the socket full.
+    /// Forwards until the pipe is empty or the socket full.
     fn forward(&mut self) -> sys::Result<()> {
         loop {
             while !self.pending.is_empty() {
@@ -132,7 +133,8 @@ impl Stream {
                     Ok(count) => drop(self.pending.drain(..count)),
                     Err(Errno::EAGAIN) => return Ok(()),
                     Err(Errno::EINTR) => {}
-                    // Nobody reads there any more, which the program is to learn as if it were its own.
+                    // Nobody reads the socket any more: the program gets EPIPE, as from the socket
+                    // itself.
                     Err(_) => {
                         self.pending.clear();
                         self.pipe = None;
@@ -168,7 +170,7 @@ impl Number {
         })
     }
 
-    /// Has it be the same as `file`, for programs that are executed too.
+    /// Makes the descriptor a copy of `file`, without close-on-exec (`dup2(2)`).
     fn replace_by(self, file: &OwnedFd) -> sys::Result<()> {
         match self {
             Self::Stdout => dup2_stdout(file),

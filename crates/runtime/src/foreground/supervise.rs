@@ -1,5 +1,5 @@
-//! Looking after a process in the foreground: signals, the terminal and what else it writes until it
-//! ends.
+//! The event loop for a process in the foreground: passes signals on, relays its terminal and
+//! output, and reaps, until it has ended.
 
 use crate::foreground::console::Relay;
 use crate::foreground::output::Output;
@@ -28,16 +28,18 @@ impl<'a> From<&'a Child> for Supervised<'a> {
     }
 }
 
-/// Receives this process's signals from its making on, to pass them to the container.
+/// Receives rind's signals from its creation on, to pass them to the child.
 pub(crate) struct Supervisor<'a> {
     signals: SignalFd,
-    /// Where the container tells that it is ready, and who is told if that can't be passed on.
+    /// Where the container tells that it is ready, and who is warned if that can't be passed on.
     listener: Option<(Listener, &'a Runtime<'a>)>,
     output: Output,
 }
 
 impl<'a> Supervisor<'a> {
-    /// From now on signals wait to be passed on; init sets them free for itself.
+    /// Blocks all signals, so that those that come before the child is there are passed on to it. The
+    /// child unblocks them for itself. Where stdout and stderr are sockets, puts pipes in their place
+    /// until [`Supervisor::after_fork`]. With `subreaper`, orphans of the child become rind's.
     pub fn new(subreaper: bool) -> Result<Self> {
         let failed = |errno| Error::call("receiving signals", errno);
         if subreaper {
@@ -120,13 +122,13 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Passes on that the container is ready, if it tells that. Its manager goes on with us.
+    /// Tells the service manager that the container is ready, if it is.
     fn forward_ready(&mut self) -> sys::Result<()> {
         let Some((listener, runtime)) = &self.listener else { return Ok(()) };
         if !listener.is_ready()? {
             return Ok(());
         }
-        // We don't end so soon that it could not find out who has told, and needn't wait.
+        // Rind lives on, so that the manager can find out who has sent this; no need to wait for it.
         if let Err(errno) = listener.notify_ready(sys::nix::unistd::getpid().as_raw()) {
             (runtime.warn)(&listener.failure(errno));
         }
@@ -134,7 +136,7 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
-    /// Handles all that have come; how the child ended, once it has.
+    /// Handles all pending signals. Returns how the child has ended, if it has.
     fn handle_signals(
         &self,
         child: Supervised,
@@ -150,7 +152,7 @@ impl<'a> Supervisor<'a> {
                         relay.resize();
                     }
                 }
-                // Our own affairs.
+                // These are about rind itself: its terminal and its pipes.
                 SIGPIPE | SIGURG | SIGTSTP | SIGTTIN | SIGTTOU => {}
                 other => match sys::process::pidfd_send_signal(child.pidfd, other) {
                     Ok(()) | Err(Errno::ESRCH) => {}
@@ -162,7 +164,7 @@ impl<'a> Supervisor<'a> {
     }
 }
 
-/// Reaps what has ended: orphans that came to us, and the child, after which the rest is not ours.
+/// Reaps what has ended: orphans, and the child. Once the child is reaped, the rest is left alone.
 fn reap(child: i32) -> sys::Result<Option<Ended>> {
     loop {
         match sys::process::reap_any() {
@@ -174,13 +176,13 @@ fn reap(child: i32) -> sys::Result<Option<Ended>> {
     }
 }
 
-/// Takes the terminal's master from the socket that init has sent it over.
+/// Receives the terminal's master, which init has sent over `socket`.
 fn relay(socket: &OwnedFd) -> Result<Relay> {
     let failed = |errno| Error::call("taking over the terminal", errno);
     let (_, descriptors) = socket::receive(socket, &mut [0; 64]).map_err(failed)?;
     let master = descriptors.into_iter().next().ok_or_else(|| failed(Errno::EPROTO))?;
     let relay = Relay::new(master).map_err(failed)?;
-    // It may have changed since the container was planned.
+    // The size may have changed since the container was planned.
     relay.resize();
     Ok(relay)
 }

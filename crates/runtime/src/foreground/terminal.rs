@@ -1,4 +1,4 @@
-//! Who gets the master of a process's terminal: whoever listens at the console socket, or ourselves.
+//! Who gets the master of a process's terminal: the listener at the console socket, or rind itself.
 
 use crate::foreground::console::own_size;
 use crate::{Error, Result};
@@ -32,7 +32,8 @@ pub(crate) fn check(
     }
 }
 
-/// The socket that gets the terminal's master, and its other end where that is ours.
+/// Connects to the console socket that gets the terminal's master, or without one makes a socket
+/// pair: then the second value is rind's end. None without a terminal.
 pub(crate) fn plan(
     process: Option<&Process>,
     socket: Option<&Path>,

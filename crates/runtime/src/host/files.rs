@@ -1,5 +1,5 @@
-//! Files at paths that the caller names, in directories that others may write to as well: what such
-//! another has put there beforehand leads us to no other file.
+//! Files at paths that the caller names. Other users may be able to write to their directories, so
+//! rind never writes through a link that another user may have put there.
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -17,25 +17,27 @@ use sys::nix::unistd::geteuid;
 /// How many links are followed one after the other (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
 
-/// Puts a file with this content at `path`, whole. What is there is replaced, a link itself too.
+/// Puts a file with this content at `path` atomically. It replaces what is there; of a symbolic
+/// link the link itself.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     if path.file_name().is_none() {
         return Err(ErrorKind::InvalidInput.into());
     }
-    // Nobody can have put anything at a name that can't be guessed; it would only be refused.
+    // Another user can't guess this name, and if there were something it would be an error.
     let number = RandomState::new().build_hasher().finish();
     let new = path.with_file_name(format!(".rind-{number:016x}"));
     let mut file = File::create_new(&new)?;
     let put = file.write_all(content).and_then(|()| fs::rename(&new, path));
     put.inspect_err(|_| {
-        // The error is what is told.
+        // The first error is returned.
         let _ = fs::remove_file(&new);
     })
 }
 
-/// Opens a file to append to, which is made with `mode` if it is missing.
+/// Opens a file to append to, and creates it with `mode` if it is missing.
 ///
-/// A link in its place is followed only where nobody else can have put it: /dev/stderr is one.
+/// A symbolic link is followed only if nobody but root and the caller can have put it there, as
+/// /dev/stderr is one.
 pub fn append(path: &Path, mode: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     match options.append(true).create(true).mode(mode).custom_flags(O_NOFOLLOW).open(path) {
@@ -67,7 +69,7 @@ fn append_through_links(path: &Path, mode: Mode) -> sys::Result<File> {
             return Err(Errno::ELOOP);
         }
         if fstatfs(&directory)?.filesystem_type() == PROC_SUPER_MAGIC {
-            // It leads to what is open, whatever its text says.
+            // A link in procfs leads to an open file, whatever its text says.
             return openat(&directory, name, append, mode).map(File::from);
         }
         path = readlinkat(&directory, name)?.into();
@@ -76,13 +78,13 @@ fn append_through_links(path: &Path, mode: Mode) -> sys::Result<File> {
     Err(Errno::ELOOP)
 }
 
-/// Whether nobody but root and us can have put the link `name` in this directory.
+/// Whether nobody but root and the caller can have put the link `name` in this directory.
 fn is_only_ours(directory: &OwnedFd, name: &std::ffi::OsStr) -> sys::Result<bool> {
     let stat = fstat(directory)?;
     if state::distrust(&stat).is_none() {
         return Ok(true);
     }
-    // Where it is sticky, nobody else can have taken it away and put another there.
+    // In a sticky directory only the owner of a link can replace it.
     let link = fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
     let ours = |uid| uid == 0 || uid == geteuid().as_raw();
     Ok(Mode::from_bits_truncate(stat.st_mode).contains(Mode::S_ISVTX)

@@ -1,13 +1,13 @@
-//! Which kernels will do.
+//! The oldest kernel that rind runs on.
 
 use crate::{Error, Result};
 use sys::nix::sys::utsname::uname;
 
-/// The oldest one: with it come all calls that there is no way around (`openat2`, `clone3` into a
+/// The oldest kernel that has all system calls rind can't do without (`openat2`, `clone3` into a
 /// cgroup, `mount_setattr` with recursion and idmapping, `close_range`, pidfds).
 const OLDEST: (u32, u32) = (5, 14);
 
-/// An error, the only one, on a kernel that is too old for containers to be made.
+/// Fails on a kernel that is too old to create containers.
 pub fn check_kernel() -> Result<()> {
     let names = uname().map_err(|errno| Error::call("asking for the kernel's version", errno))?;
     let release = names.release().to_string_lossy();
@@ -20,8 +20,8 @@ pub fn check_kernel() -> Result<()> {
     Ok(())
 }
 
-/// Whether a release, as uname(2) tells it, is before [`OLDEST`]. One that can't be understood is
-/// taken for new: what is missing then shows where it is used.
+/// Whether a release as of uname(2) is before [`OLDEST`]. One that can't be parsed counts as new
+/// enough: a system call that is missing fails where it is used.
 fn is_too_old(release: &str) -> bool {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|text| text.parse().ok());
     match (numbers.next().flatten(), numbers.next().flatten()) {

@@ -1,4 +1,4 @@
-//! Handing descriptors out: the seccomp listener with the state of its process, and init's pidfd.
+//! Sends descriptors over sockets that the caller names: a seccomp listener, and a pidfd.
 
 use crate::container::hooks::State;
 use crate::{Error, Result};
@@ -20,8 +20,8 @@ struct ProcessState<'a> {
     state: &'a State,
 }
 
-/// Sends the seccomp listener of the process `pid` to who handles its notifications, with the
-/// container's `state`: one a connection.
+/// Sends the seccomp listener of the process `pid` to the agent at `listener.path`, with the
+/// container's `state` (config-linux.md, seccomp, listenerPath).
 pub(crate) fn send_listener(
     listener: &Listener,
     descriptor: &OwnedFd,
@@ -40,7 +40,7 @@ pub(crate) fn send_listener(
     send_fd(&listener.path, &json, descriptor, "sending the seccomp listener to")
 }
 
-/// Sends `bytes` and a descriptor to the stream socket at `path`; `what` is for messages.
+/// Sends `bytes` and a descriptor to the stream socket at `path`. Error messages begin with `what`.
 pub(crate) fn send_fd(path: &Path, bytes: &[u8], descriptor: &OwnedFd, what: &str) -> Result<()> {
     let failed = |errno| Error::call(format!("{what} {}", path.display()), errno);
     let socket = socket::connect_stream(path).map_err(failed)?;

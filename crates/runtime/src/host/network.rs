@@ -1,8 +1,8 @@
-//! `linux.netDevices`: devices of the host that become the container's.
+//! `linux.netDevices`: moves network devices of the host to the container.
 //!
-//! A device that is moved loses its addresses and is set down, so both are made good. From then on
-//! it is the container's: it is never moved back by us. When its namespace ends, the kernel gives a
-//! physical device back and removes one that is virtual.
+//! A device that changes its network namespace loses its addresses and is set down, so rind adds
+//! the addresses again and sets it up. rind never moves a device back: when the namespace ends, the
+//! kernel returns a physical device to the host and removes a virtual one.
 
 use crate::{Error, Result};
 use oci_spec::runtime::Linux;
@@ -14,22 +14,22 @@ use sys::netlink::{Address, Netlink, Target};
 use sys::nix::libc::{IFA_F_PERMANENT, RT_SCOPE_UNIVERSE};
 use sys::nix::unistd::geteuid;
 
-/// The name that a device has between the host and a name that the kernel picks: moved and named by
-/// one call, it would be numbered twice.
+/// The name of a device while it is moved, if the kernel is to choose the final name: named in the
+/// call that moves it, it would be numbered twice.
 const PASSING: &str = "rind%d";
 
 /// A device that is to be moved.
 #[derive(Debug)]
 pub(crate) struct Device {
     name: String,
-    /// Its name in the container; a pattern with `%d` is for the kernel to complete.
+    /// Its name in the container; the kernel completes one with `%d`.
     inside: String,
     index: i32,
     addresses: Vec<Address>,
 }
 
-/// Finds the devices. That the config's names are valid, and that there is a network namespace to move
-/// them to, has been checked.
+/// Finds the devices on the host, and reads their addresses. The config has been checked: names are
+/// valid, and there is a network namespace to move the devices to.
 pub(crate) fn plan(linux: &Linux) -> Result<Vec<Device>> {
     let Some(config) = linux.net_devices().as_ref().filter(|devices| !devices.is_empty()) else {
         return Ok(Vec::new());
@@ -44,7 +44,7 @@ pub(crate) fn plan(linux: &Linux) -> Result<Vec<Device>> {
         let inside = device.name().clone().filter(|inside| !inside.is_empty());
         devices.push(find(&mut netlink, name, inside.unwrap_or_else(|| name.clone()))?);
     }
-    // By name, as the order of a map is any.
+    // A map has no order.
     devices.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(devices)
 }
@@ -60,14 +60,14 @@ fn find(netlink: &mut Netlink, name: &str, inside: String) -> Result<Device> {
     Ok(Device { name: name.to_owned(), inside, index, addresses })
 }
 
-/// Moves the devices to the network namespace of the new init `pid`.
+/// Moves the devices to the network namespace of the process `pid`, the new init.
 pub(crate) fn move_to_container(devices: &[Device], pid: i32) -> Result<()> {
     if devices.is_empty() {
         return Ok(());
     }
     let path = format!("/proc/{pid}/ns/net");
     let namespace = match File::open(&path) {
-        // It has ended already, and tells why over its channel.
+        // Init has ended already, and what is on its channel tells why.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         opened => opened.map_err(|error| {
             Error::new(format!("linux.netDevices: opening {path}: {}", sys::answer(&error)))

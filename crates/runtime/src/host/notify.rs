@@ -1,10 +1,11 @@
-//! `NOTIFY_SOCKET` (`sd_notify(3)`): that a container's program is ready reaches the service manager
-//! which has started rind as a service that tells so.
+//! `NOTIFY_SOCKET` (`sd_notify(3)`): tells the service manager that has started rind
+//! (`Type=notify`) when the container's program is ready.
 //!
-//! The container gets a socket of its own, in a folder of the state that is bound to /run/notify, and
-//! whoever waits for the program (`run`, `start`) listens there, with no other process. Of what
-//! comes only `READY=1` is passed on, with the pid that is true on the host: the manager takes what
-//! we say as said by the service itself, and nothing else is the container's to say.
+//! The container gets a socket of its own, in a directory of the state that is bound to
+//! /run/notify. The command that starts the program (`run`, `start`) listens there itself. It
+//! passes on nothing but `READY=1`, and adds the main pid that it knows itself: the manager trusts
+//! what rind sends as if the service had sent it, so a container must not be able to send anything
+//! else.
 
 use crate::{Error, Result, Runtime};
 use oci_spec::runtime::{MountBuilder, Spec};
@@ -20,22 +21,22 @@ use sys::nix::sys::stat::{Mode, mkdirat, umask};
 use sys::nix::unistd::{UnlinkatFlags, pipe2, unlinkat};
 use sys::{Errno, socket};
 
-/// The folder in the state that the socket is in.
+/// The directory of the socket, in the state directory.
 const FOLDER: &CStr = c"notify";
 /// The socket there.
 const SOCKET: &CStr = c"notify.sock";
-/// Where the container has the folder, as with runc.
+/// Where the container has that directory, as with runc.
 const INSIDE: &str = "/run/notify";
-/// How long the manager may take to have read what it is told.
+/// How long the manager may take to read its messages.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How many messages are read before other things have their turn.
+/// How many messages are read before other events have their turn.
 const MESSAGES_AT_ONCE: usize = 16;
 
-/// Where the manager listens.
+/// The address that the manager listens at: a path, or `@` and an abstract name.
 #[derive(Debug)]
 pub(crate) struct Manager(OsString);
 
-/// The manager that this process is to tell; none in most cases.
+/// The manager of `NOTIFY_SOCKET`; none in most cases. An invalid address is a warning.
 pub(crate) fn manager(runtime: &Runtime) -> Option<Manager> {
     let name = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty())?;
     if matches!(name.as_bytes(), [b'/' | b'@', _, ..]) {
@@ -46,7 +47,8 @@ pub(crate) fn manager(runtime: &Runtime) -> Option<Manager> {
     None
 }
 
-/// Has a container find its socket, if it has a program that could tell.
+/// Adds the mount of the socket's directory and the variable `NOTIFY_SOCKET` to `spec`, if there is a
+/// process.
 pub(crate) fn add_mount(runtime: &Runtime, id: &str, spec: &mut Spec) -> Result<()> {
     let Some(process) = spec.process_mut().as_mut() else { return Ok(()) };
     let name = SOCKET.to_string_lossy();
@@ -66,7 +68,7 @@ pub(crate) fn add_mount(runtime: &Runtime, id: &str, spec: &mut Spec) -> Result<
     Ok(())
 }
 
-/// Makes the folder that is announced.
+/// Creates the directory that [`add_mount`] mounts.
 pub(crate) fn make_directory(entry: &Entry) -> Result<()> {
     let old = umask(Mode::empty());
     let made = mkdirat(entry.directory(), FOLDER, Mode::from_bits_truncate(0o755));
@@ -74,7 +76,7 @@ pub(crate) fn make_directory(entry: &Entry) -> Result<()> {
     made.map_err(|errno| Error::call("NOTIFY_SOCKET: making the container's folder", errno))
 }
 
-/// The container's socket, listened to until the program is ready.
+/// Listens at the container's socket, until the program is ready.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: OwnedFd,
@@ -83,7 +85,8 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Listens for a container, if it was made for that. The program must not yet run.
+    /// Binds the container's socket; none if the container was created without `NOTIFY_SOCKET`. The
+    /// program must not run yet.
     pub fn open(entry: &Entry, manager: Manager) -> Result<Option<Self>> {
         let failed = |errno| Error::call("NOTIFY_SOCKET: listening to the container", errno);
         let folder = match entry.open_file(FOLDER, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
@@ -91,14 +94,15 @@ impl Listener {
             opened => opened.map_err(failed)?,
         };
         remove(&folder).map_err(failed)?;
-        // Whoever the container's user is, it may write there.
+        // The container's user, whoever that is, may write to it.
         let old = umask(Mode::empty());
         let bound = socket::bind_datagram(&folder, SOCKET);
         umask(old);
         Ok(Some(Self { socket: bound.map_err(failed)?, folder, manager }))
     }
 
-    /// Waits until the program has told that it is ready, or has ended, and tells the manager.
+    /// Waits until the program has told that it is ready, and tells the manager, or until the process
+    /// of the pidfd `init` has ended.
     pub fn forward_ready(self, runtime: &Runtime, pid: i32, init: &OwnedFd) -> Result<()> {
         let failed = |errno| Error::call("NOTIFY_SOCKET: waiting for the container", errno);
         loop {
@@ -140,8 +144,8 @@ impl Listener {
         Ok(false)
     }
 
-    /// Tells the manager that all is ready, and who its main process is. What comes back is closed at
-    /// the other end when it has read that.
+    /// Tells the manager that the service is ready and its main process is `pid`. Returns a pipe,
+    /// which the manager closes at the other end when it has read that (`sd_notify_barrier(3)`).
     pub fn notify_ready(&self, pid: i32) -> sys::Result<OwnedFd> {
         let Manager(name) = &self.manager;
         let (is_abstract, name) = match name.as_bytes() {
@@ -156,7 +160,7 @@ impl Listener {
         Ok(ours)
     }
 
-    /// What to say if that failed: the container runs all the same.
+    /// The warning if that has failed: the container runs all the same.
     pub fn failure(&self, errno: Errno) -> String {
         let Manager(name) = &self.manager;
         format!(
@@ -174,7 +178,7 @@ impl AsFd for Listener {
 }
 
 impl Drop for Listener {
-    /// Nobody listens from now on: a program that goes on telling is to see that.
+    /// Nobody listens from now on, so a program that sends more gets an error.
     fn drop(&mut self) {
         let _ = remove(&self.folder);
     }
@@ -187,7 +191,7 @@ fn remove(folder: &OwnedFd) -> sys::Result<()> {
     }
 }
 
-/// Waits until the manager has read all.
+/// Waits until the manager has read all messages.
 fn wait(barrier: &OwnedFd) -> sys::Result<()> {
     let deadline = Instant::now() + TIMEOUT;
     loop {

@@ -1,7 +1,8 @@
-//! `linux.intelRdt`: the container's group in resctrl, which shares out caches and memory bandwidth.
+//! `linux.intelRdt`: the container's group of resctrl, which limits its share of caches and memory
+//! bandwidth.
 //!
-//! A group is a directory of the mounted resctrl file system (the kernel's resctrl.rst): its
-//! `schemata` says what it may use, its `tasks` who is in it.
+//! A group is a directory of the mounted resctrl file system (the kernel's resctrl.rst). Its file
+//! `schemata` has the limits, its file `tasks` the processes.
 
 mod stats;
 
@@ -18,34 +19,34 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use sys::Errno;
 
-/// Names below the root of resctrl, and of a group, that are the kernel's own.
+/// Names in resctrl that are the kernel's own, and no groups.
 const RESERVED: [&str; 5] = [".", "..", "info", "mon_data", "mon_groups"];
 
-/// The group of a container to be.
+/// The group that a container is to have.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// Where resctrl is mounted.
     root: PathBuf,
     group: PathBuf,
-    /// Whether the config names the group: then it is not the container's alone.
+    /// Whether the config names the group (`closID`): then other containers may share it.
     named: bool,
-    /// What to write to `schemata`, one call a line.
+    /// The lines to write to `schemata`, each by one write(2).
     schemata: Vec<String>,
     monitor: Option<PathBuf>,
 }
 
-/// The group of a container, and what of it goes with the container.
+/// The groups of a container, as its record keeps them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Groups {
     group: PathBuf,
-    /// Whether rind made the group for this container.
+    /// Whether rind created the group for this container alone, and removes it with it.
     owned: bool,
-    /// The monitoring group, which is always its own.
+    /// The monitoring group, which is always the container's own.
     monitor: Option<PathBuf>,
 }
 
-/// Reads `linux.intelRdt`, if it is set, and finds where resctrl is mounted.
+/// Reads `linux.intelRdt`, and finds where resctrl is mounted; none if it is not set.
 pub(crate) fn plan(linux: &Linux, id: &str, warnings: &mut Vec<String>) -> Result<Option<Plan>> {
     let Some(config) = linux.intel_rdt() else { return Ok(None) };
     warn_of_removed(config, warnings);
@@ -53,7 +54,8 @@ pub(crate) fn plan(linux: &Linux, id: &str, warnings: &mut Vec<String>) -> Resul
 }
 
 impl Plan {
-    /// Makes the group, or takes the one there is; on an error what was made is removed.
+    /// Creates the groups, or takes the group that is there already. After an error what was
+    /// created is gone.
     pub fn create(&self) -> Result<Groups> {
         let made = self.create_group()?;
         let filled = if made { self.write_schemata() } else { self.compare_schemata() };
@@ -68,7 +70,7 @@ impl Plan {
         monitored.map(|()| self.groups(made && !self.named))
     }
 
-    /// Removes what a `create` left that was killed before it had recorded it, if it is unused.
+    /// Removes the groups that a killed `create` left, unless there are processes in them.
     pub fn remove_unused(&self) -> Result<()> {
         let groups = self.groups(!self.named);
         let is_used = |group: &Path| {
@@ -85,7 +87,7 @@ impl Plan {
         Groups { group: self.group.clone(), owned, monitor: self.monitor.clone() }
     }
 
-    /// Whether the group had to be made.
+    /// Creates the group, if there is none. Returns whether it did.
     fn create_group(&self) -> Result<bool> {
         let exists = self.group.is_dir();
         if self.named && exists {
@@ -99,7 +101,7 @@ impl Plan {
         }
         match fs::create_dir(&self.group) {
             Ok(()) => Ok(true),
-            // Another container was faster.
+            // Another container has created it meanwhile.
             Err(error) if self.named && error.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(error) => {
                 let error = failed("closID", "making", &self.group, &error);
@@ -112,7 +114,7 @@ impl Plan {
         self.schemata.iter().try_for_each(|line| write_schema(&self.root, &self.group, line))
     }
 
-    /// A group that exists must already be what is asked for.
+    /// Fails unless the schemata of a group that exists are what the config asks for.
     fn compare_schemata(&self) -> Result<()> {
         if self.schemata.is_empty() {
             return Ok(());
@@ -133,8 +135,9 @@ impl Plan {
 }
 
 impl Groups {
-    /// Gives the group another schema for what each of `lines` begins with: `L3:` or `MB:`. Gives the
-    /// lines that set it back; on an error it is set back.
+    /// Writes `lines` to the group's schemata; each begins with its resource, `L3:` or `MB:`.
+    /// Returns the lines that restore what was there before. After an error they have been
+    /// restored.
     pub fn update(&self, lines: &[&str]) -> Result<Vec<String>> {
         let path = self.group.join("schemata");
         let text = fs::read_to_string(&path)
@@ -151,22 +154,22 @@ impl Groups {
         written.inspect_err(|_| self.restore_schemata(&old)).map(|()| old)
     }
 
-    /// Sets the schemata back that [`Groups::update`] has given.
+    /// Writes the lines that [`Groups::update`] has returned. Failures are ignored, as this is
+    /// undoing.
     pub fn restore_schemata(&self, lines: &[String]) {
         for line in lines {
-            // The error that is the reason for this is what is told.
             let _ = write_schema(self.root(), &self.group, line);
         }
     }
 
-    /// Where resctrl is mounted: a group is the root or one below it, and only the root has this.
+    /// Where resctrl is mounted: the directory above the group, or the group itself, that has `info`.
     fn root(&self) -> &Path {
         let has_info = |path: &&Path| path.join("info").is_dir();
         self.group.ancestors().find(has_info).unwrap_or(&self.group)
     }
 
-    /// Puts the process `pid` into them. The monitoring group is the second, as entering the other
-    /// leaves it.
+    /// Moves the process `pid` to the group and then to the monitoring group, as entering the first
+    /// leaves the second.
     pub fn enter(&self, pid: i32) -> Result<()> {
         for group in std::iter::once(&self.group).chain(&self.monitor) {
             let path = group.join("tasks");
@@ -181,7 +184,7 @@ impl Groups {
         Ok(())
     }
 
-    /// Removes what is the container's alone.
+    /// Removes the groups that are the container's alone.
     pub fn remove(&self) -> Result<()> {
         let owned = self.owned.then_some(&self.group);
         self.monitor.iter().chain(owned).try_for_each(|group| match fs::remove_dir(group) {
@@ -236,7 +239,7 @@ fn schema(text: &str, resource: &str) -> Option<String> {
     text.lines().map(str::trim).find(of).map(str::to_owned)
 }
 
-/// The same error, with what the kernel says of it.
+/// The same error with the kernel's `last_cmd_status`.
 fn with_status(root: &Path, error: &Error) -> Error {
     let status = fs::read_to_string(root.join("info/last_cmd_status"));
     match status.as_deref().map(str::trim) {
@@ -273,7 +276,7 @@ fn find_root() -> Result<PathBuf> {
     })
 }
 
-/// What lines of a `schemata` file say: a value for a domain of a resource; a later one counts.
+/// The values of a `schemata` file by resource and domain. Of several for one the last counts.
 fn read_schemata<S: AsRef<str>>(
     lines: impl IntoIterator<Item = S>,
 ) -> BTreeMap<(String, String), String> {
@@ -292,7 +295,7 @@ fn read_schemata<S: AsRef<str>>(
     values
 }
 
-/// Writes by one call, as files of the kernel want it.
+/// Writes `text` by one write(2), as files of the kernel want it.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
     OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes())
 }

@@ -9,7 +9,7 @@ use sys::nix::fcntl::{OFlag, open, openat};
 use sys::nix::sys::stat::{Mode, SFlag, fstat};
 use sys::nix::unistd::{UnlinkatFlags, geteuid, mkfifoat, unlinkat};
 
-/// The fifo of a process that waits, which goes again if it comes to nothing.
+/// The fifo, which is removed if this is dropped before [`Fifo::keep`].
 pub(super) struct Fifo<'a> {
     directory: OwnedFd,
     name: &'a OsStr,
@@ -34,7 +34,7 @@ impl<'a> Fifo<'a> {
         Ok(Self { name, file: file.map_err(failed)?, directory, is_kept: false })
     }
 
-    /// Leaves it to the caller.
+    /// Leaves the fifo to the caller, who starts the process by it.
     pub fn keep(mut self) {
         self.is_kept = true;
     }
@@ -48,8 +48,8 @@ impl Drop for Fifo<'_> {
     }
 }
 
-/// Opens a fifo that has just been made. Whoever else may write to its directory may have put
-/// something else there since, which is not to be written to.
+/// Opens a fifo that has just been created, and checks that it is one: another user who may write
+/// to the directory may have replaced it.
 fn open_fifo(directory: &OwnedFd, name: &OsStr) -> sys::Result<OwnedFd> {
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
     let file = openat(directory, name, flags, Mode::empty())?;

@@ -1,4 +1,5 @@
-//! The process of an `exec`: from a `process.json` or from flags, and completed by the container's own.
+//! The process of an `exec`: from a `process.json` or from flags, and completed by the container's
+//! own.
 
 use crate::{Error, Result};
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, Spec};
@@ -8,12 +9,12 @@ use serde::de::value::Error as ValueError;
 use std::path::PathBuf;
 use sys::credentials::Id;
 
-/// Where a process's description comes from.
+/// Where the description of the process comes from.
 #[derive(Clone, Debug)]
 pub enum ProcessSource {
-    /// A `process` section by itself, with the name of the file it came from.
+    /// The text of a `process` section, and the name of its file for messages.
     Text(Vec<u8>, PathBuf),
-    /// The container's own `process`, but for this.
+    /// The container's own `process` with these changes.
     Flags(Box<ProcessFlags>),
 }
 
@@ -23,28 +24,28 @@ impl Default for ProcessSource {
     }
 }
 
-/// What a process has that differs from the container's own.
+/// How the process differs from the container's own.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessFlags {
     /// The program and its arguments.
     pub args: Vec<String>,
     /// Its working directory.
     pub cwd: Option<PathBuf>,
-    /// More environment.
+    /// Variables to add to the environment, `NAME=VALUE`.
     pub env: Vec<String>,
     /// Whether it has a terminal.
     pub terminal: bool,
     /// Its user, and group.
     pub user: Option<(Id, Option<Id>)>,
-    /// More groups.
+    /// Groups to add.
     pub additional_gids: Vec<Id>,
-    /// More capabilities, by name.
+    /// Capabilities to add, by name.
     pub capabilities: Vec<String>,
     /// Its `AppArmor` profile.
     pub apparmor: Option<String>,
     /// Its `SELinux` label.
     pub label: Option<String>,
-    /// Whether it gains no privileges by an execve.
+    /// Whether it has `no_new_privs`.
     pub no_new_privileges: Option<bool>,
 }
 
@@ -65,7 +66,7 @@ impl ProcessSource {
     }
 }
 
-/// Takes from the container's own process what another one does not say.
+/// Sets the properties that `process` does not have to those of `own`.
 fn inherit(process: &mut Process, own: &Process) {
     macro_rules! inherit {
         ($($is_unset:ident: $get:ident, $set:ident;)*) => {
@@ -91,7 +92,7 @@ fn inherit(process: &mut Process, own: &Process) {
     }
 }
 
-/// The container's own process, but for what the flags say.
+/// The container's own process, changed by the flags.
 fn with_flags(spec: &Spec, flags: &ProcessFlags, warnings: &mut Vec<String>) -> Result<Process> {
     let mut process = spec.process().clone().unwrap_or_default();
     process.set_args(Some(flags.args.clone())).set_terminal(Some(flags.terminal));
@@ -127,9 +128,9 @@ fn with_flags(spec: &Spec, flags: &ProcessFlags, warnings: &mut Vec<String>) -> 
     Ok(process)
 }
 
-/// Sets with more capabilities: not the inheritable one, which would reach what the program
-/// executes. What is in that by the config becomes ambient, so that users other than root have it. One
-/// that is unknown is left out, as of a config.
+/// Adds capabilities to all sets but the inheritable one, which would hand them on to what the
+/// program executes. They become ambient only if the config has them inheritable, so that users
+/// other than root have them. An unknown capability is ignored with a warning, as in a config.
 fn with_capabilities(
     mut sets: LinuxCapabilities,
     names: &[String],
