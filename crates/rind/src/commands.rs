@@ -523,10 +523,10 @@ pub fn prepare(args: &mut Parsed) -> Result<(), Failure> {
         args.input = Some(read_input(&path)?);
     }
     if args.value("status-fd").is_some() {
-        return Ok(runtime::hide_descriptors()?);
+        return Ok(runtime::set_inherited_fds_cloexec()?);
     }
     // Hooks get none of the caller's.
-    Ok(runtime::claim_descriptors(preserve)?)
+    Ok(runtime::close_inherited_fds(preserve)?)
 }
 
 /// What is in `path`, or comes from stdin for `-`.
@@ -545,7 +545,7 @@ fn preserved(args: &Parsed) -> Result<u32, Failure> {
     let Ok(count) = count.parse::<u16>() else {
         return fail(format!("--preserve-fds: {count:?} is not a number of descriptors"));
     };
-    Ok(runtime::listen_descriptors() + u32::from(count))
+    Ok(runtime::listen_fds() + u32::from(count))
 }
 
 /// What the global flags say.
@@ -628,7 +628,7 @@ pub fn create_options(args: &Parsed) -> Result<CreateOptions, Failure> {
         no_pivot: args.is_on("no-pivot"),
         no_new_keyring: args.is_on("no-new-keyring"),
         preserve_fds: preserved(args)?,
-        listen_fds: runtime::listen_descriptors(),
+        listen_fds: runtime::listen_fds(),
         join: args.values("join").map(str::to_owned).collect(),
         manager: cgroup_manager(args)?,
         rootless: match args.value("rootless") {
@@ -655,7 +655,7 @@ fn exec(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         pid_file: args.path("pid-file"),
         exec_fifo: args.path("exec-fifo"),
         preserve_fds: preserved(args)?,
-        listen_fds: runtime::listen_descriptors(),
+        listen_fds: runtime::listen_fds(),
         cgroups: args.values("cgroup").map(str::to_owned).collect(),
         ignore_paused: args.is_on("ignore-paused"),
     };

@@ -1,88 +1,61 @@
-//! The lifecycle: the only crate that knows the order of things.
+//! The lifecycle of a container: the only crate that knows in which order things are done.
 //!
-//! Each command is one function that takes a [`Runtime`], where its containers are and whom it
-//! warns, and gives back what the command prints or an [`Error`]. What it began and could not
-//! finish is undone before the error is returned.
+//! Each command is one function. It takes a [`Runtime`] and the command's options, and returns what
+//! the program prints or exits with. A function that returns an [`Error`] has undone what it did.
+//! Nothing here prints, or reads the command line.
 
-mod amend;
-mod annotations;
 mod checkpoint;
-mod console;
+mod commands;
 mod container;
 mod create;
-mod delete;
-mod descriptors;
-mod events;
-mod exec;
-mod features;
-mod hooks;
-mod image;
-mod join;
-mod kernel;
-mod kill;
-mod list;
-mod listener;
-mod mounts;
-mod network;
-mod notify;
-mod output;
-mod outside;
-mod pause;
-mod pidfile;
-mod ps;
-mod quantity;
-mod rdt;
-mod record;
-mod restore;
-mod run;
-mod start;
-mod supervise;
-mod template;
-mod terminal;
-mod update;
-mod validate;
+mod foreground;
+mod host;
 
 pub use ::criu::{CgroupMode, Switch};
-pub use amend::{add_mounts, remove_mounts};
-pub use checkpoint::{CheckpointOptions, checkpoint};
-pub use container::{Status, state};
-pub use create::{CgroupManager, CreateOptions, create};
-pub use delete::delete;
-pub use descriptors::{claim_descriptors, hide_descriptors, listen_descriptors, open_stdio};
-pub use events::{Interval, Lines, events};
-pub use exec::{ExecOptions, ProcessFlags, ProcessSource, exec};
-pub use features::{features, version};
-pub use image::CriuOptions;
-pub use kernel::check_kernel;
-pub use kill::{Signal, kill};
-pub use list::{list_json, list_quiet, list_table, matching};
-pub use outside::{append, replace};
-pub use pause::{pause, resume};
+pub use checkpoint::options::{CheckpointOptions, CriuOptions, RestoreOptions};
+pub use commands::checkpoint::checkpoint;
+pub use commands::create::create;
+pub use commands::delete::delete;
+pub use commands::events::{Interval, Lines, events};
+pub use commands::exec::{ExecOptions, ProcessFlags, ProcessSource, exec};
+pub use commands::features::{features, version};
+pub use commands::kill::{Signal, kill};
+pub use commands::list::{list_json, list_quiet, list_table, matching};
+pub use commands::mounts::{add_mounts, remove_mounts};
+pub use commands::pause::{pause, resume};
+pub use commands::ps::{ps_json, ps_table};
+pub use commands::restore::restore;
+pub use commands::run::run;
+pub use commands::spec::template;
+pub use commands::start::start;
+pub use commands::state::state;
+pub use commands::update::{UpdateOptions, update};
+pub use container::status::Status;
+pub use create::options::{CgroupManager, CreateOptions, RunOptions};
+pub use host::descriptors::{
+    close_inherited_fds, listen_fds, open_stdio, set_inherited_fds_cloexec,
+};
+pub use host::files::{append, replace};
+pub use host::kernel::check_kernel;
 pub use process::seal::ensure as seal_executable;
-pub use ps::{ps_json, ps_table};
-pub use restore::{RestoreOptions, restore};
-pub use run::{RunOptions, run};
 pub use spec::{LONGEST, read_within};
-pub use start::start;
-pub use template::template;
-pub use update::{UpdateOptions, update};
 
 use state::Store;
 use std::fmt;
 use std::path::PathBuf;
 
-/// Who takes a message.
+/// A function that takes a message: one line, without a newline.
 pub type Sink<'a> = Box<dyn Fn(&str) + 'a>;
 
-/// What every command works with.
+/// Where a command finds its containers, and whom it tells of what happens.
 pub struct Runtime<'a> {
-    /// Where the containers' state is.
+    /// The directory that has a state directory for each container (`--root`).
     pub root: PathBuf,
-    /// Whether the caller named it, rather than taking the default.
+    /// Whether the caller has named it: then it is an error if it is missing.
     pub root_is_given: bool,
-    /// Who is told of what is wrong but does not keep a command from being done.
+    /// Gets warnings: what is wrong, but does not stop the command.
     pub warn: Sink<'a>,
-    /// Who is told of what is done, where that is asked for.
+    /// Gets debug messages, if the caller wants them.
     pub debug: Option<Sink<'a>>,
 }
 
@@ -99,7 +72,7 @@ impl Runtime<'_> {
         }
     }
 
-    /// The store, if there is one.
+    /// Opens the store. One that does not exist is an error.
     fn store(&self) -> Result<Store> {
         Ok(Store::open(&self.root, false)?)
     }
@@ -111,19 +84,24 @@ impl Runtime<'_> {
     }
 }
 
-/// What a command gives.
+/// What a command returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a command could not be done, in words: the step, the object, the answer, a remedy.
+/// Why a command failed, as text: the step, the object, the reason, and if there is one a remedy.
 #[derive(Debug)]
 pub struct Error {
-    words: String,
+    message: String,
     not_found: bool,
 }
 
 impl Error {
-    pub(crate) fn new(words: impl Into<String>) -> Self {
-        Self { words: words.into(), not_found: false }
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), not_found: false }
+    }
+
+    /// The container has no init, or not any more.
+    pub(crate) fn not_running() -> Self {
+        Self::new("container not running")
     }
 
     /// `what` failed with `errno`.
@@ -131,9 +109,9 @@ impl Error {
         Self::new(format!("{what}: {}", errno.desc().to_lowercase()))
     }
 
-    /// The same, said to be of `step`.
+    /// The same error with `step` before it.
     pub(crate) fn within(self, step: &str) -> Self {
-        Self { words: format!("{step}: {}", self.words), ..self }
+        Self { message: format!("{step}: {}", self.message), ..self }
     }
 
     /// Whether there is no such container.
@@ -145,7 +123,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words)
+        f.write_str(&self.message)
     }
 }
 
@@ -154,11 +132,11 @@ impl std::error::Error for Error {}
 impl From<state::Error> for Error {
     fn from(error: state::Error) -> Self {
         let not_found = matches!(error, state::Error::NotFound(_));
-        Self { words: error.to_string(), not_found }
+        Self { message: error.to_string(), not_found }
     }
 }
 
-/// The errors of the crates that only have words.
+/// The errors of other crates that are only text.
 macro_rules! from_words {
     ($($kind:ty),*) => {
         $(impl From<$kind> for Error {

@@ -1,0 +1,238 @@
+//! What criu is asked for when it is to dump a container.
+//!
+//! What is the host's is named in the image and not in it: bind mounts, cgroups, joined namespaces,
+//! the pipes and files that are stdin, stdout and stderr.
+
+use crate::checkpoint::image::{Image, open_directory};
+use crate::checkpoint::options::CheckpointOptions;
+use crate::checkpoint::{EXTERNAL_NAMESPACES, FILE};
+use crate::container::Container;
+use crate::create::cgroup::cgroup_view;
+use crate::{Error, Result};
+use ::criu::{Options, Switch};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use procfs::FromBufRead;
+use procfs::process::{MountInfo, MountInfos};
+use rootfs::ExternalMount;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+use sys::Errno;
+use sys::nix::fcntl::{OFlag, open};
+use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+
+/// Checks `--parent-path`, as criu takes a parent that isn't there for none.
+pub(crate) fn check_parent(parent: Option<&Path>, images: &Path) -> Result<()> {
+    let Some(parent) = parent else { return Ok(()) };
+    if parent.is_absolute() {
+        return Err(Error::new("--parent-path: must be relative to --image-path"));
+    }
+    let mut path = images.join(parent);
+    if !images.exists() {
+        // It will be made, and then its `..` is what is above.
+        path = std::path::absolute(images).unwrap_or_else(|_| images.to_owned());
+        for part in parent.components() {
+            match part {
+                Component::ParentDir => drop(path.pop()),
+                part => path.push(part),
+            }
+        }
+    }
+    open_directory(&path, "--parent-path").map(drop)
+}
+
+/// The options of the request to dump.
+pub(crate) fn dump_options(
+    options: &CheckpointOptions,
+    image: &Image,
+    container: &Container,
+    spec: &Spec,
+) -> Result<Options> {
+    let pid = container.init.pid;
+    let record = &container.record;
+    let mut asked = image.options(&options.criu, &record.annotations);
+    asked.process(pid);
+    asked.root(&record.rootfs);
+    for (kind, name, key) in EXTERNAL_NAMESPACES {
+        if joined(spec, kind).is_some() {
+            let number = inode(pid, name)?;
+            asked.external(&format!("{name}[{number}]:{key}"));
+        }
+    }
+    if let Some(directory) = cgroups::freezer_directory(&record.cgroup) {
+        asked.freeze_cgroup(&directory);
+    }
+    if let Some(parent) = &options.parent {
+        asked.parent(parent);
+        asked.switch(Switch::TrackMem);
+    }
+    if let Some((address, port)) = &options.page_server {
+        asked.page_server(address, *port);
+    }
+    if options.pre_dump {
+        return Ok(asked);
+    }
+    let mounts = Mounts::of(pid)?;
+    add_external_mounts(&mut asked, &mounts, container, spec)?;
+    let descriptors = mounts.descriptors(pid)?;
+    for file in descriptors.iter().filter(|one| one.starts_with(FILE)) {
+        asked.external(file);
+    }
+    image.write_descriptors(&descriptors)?;
+    Ok(asked)
+}
+
+/// The path of a namespace of this type that the config joins.
+fn joined(spec: &Spec, kind: LinuxNamespaceType) -> Option<&Path> {
+    let namespaces = spec.linux().as_ref()?.namespaces().as_ref()?;
+    namespaces.iter().find(|one| one.typ() == kind)?.path().as_deref()
+}
+
+fn inode(pid: i32, namespace: &str) -> Result<u64> {
+    let path = format!("/proc/{pid}/ns/{namespace}");
+    let found = fs::metadata(&path);
+    let failed = |error| Error::new(format!("looking at {path}: {}", sys::answer(&error)));
+    Ok(found.map_err(failed)?.ino())
+}
+
+/// Tells criu which mounts come from the host.
+fn add_external_mounts(
+    asked: &mut Options,
+    mounts: &Mounts,
+    container: &Container,
+    spec: &Spec,
+) -> Result<()> {
+    let record = &container.record;
+    let has_users = inode(container.init.pid, "user")? != fs_inode("/proc/self/ns/user")?;
+    let external =
+        rootfs::external_mounts(spec, &record.bundle, &cgroup_view(&record.cgroup), has_users)?;
+    for mount in external {
+        if let Some(found) = mounts.at(&mount.destination)? {
+            if mount.is_bind {
+                found.check_source(&mount)?;
+            }
+            asked.external_mount(&found.point, &found.point);
+        }
+    }
+    let masked = spec.linux().as_ref().and_then(|linux| linux.masked_paths().as_ref());
+    for path in masked.into_iter().flatten() {
+        // A directory is masked by an empty one, which is in the image.
+        if let Some(found) = mounts.at(Path::new(path))?.filter(|found| !found.is_directory()) {
+            asked.external_mount(&found.point, Path::new("/dev/null"));
+        }
+    }
+    Ok(())
+}
+
+fn fs_inode(path: &str) -> Result<u64> {
+    let failed = |error| Error::new(format!("looking at {path}: {}", sys::answer(&error)));
+    Ok(fs::metadata(path).map_err(failed)?.ino())
+}
+
+/// The mounts of a container as they are now.
+struct Mounts {
+    root: OwnedFd,
+    table: MountInfos,
+}
+
+impl Mounts {
+    fn of(pid: i32) -> Result<Self> {
+        let path = format!("/proc/{pid}/mountinfo");
+        // The container can make this file long.
+        let text = fs::File::open(&path)
+            .and_then(|file| spec::read_within(file, 0, spec::LONGEST))
+            .map_err(|error| Error::new(format!("reading {path}: {}", sys::answer(&error))))?;
+        let table = MountInfos::from_buf_read(text.as_slice())
+            .map_err(|error| Error::new(format!("reading {path}: {error}")))?;
+        let root = format!("/proc/{pid}/root");
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let root = open(root.as_str(), flags, Mode::empty())
+            .map_err(|errno| Error::call(format!("opening {root}"), errno))?;
+        Ok(Self { root, table })
+    }
+
+    /// The mount at `path`, through symbolic links. None if nothing is mounted there.
+    fn at(&self, path: &Path) -> Result<Option<Found>> {
+        let failed = |errno| Error::call(format!("looking at {} inside", path.display()), errno);
+        let found = match rootfs::open_in(self.root.as_fd(), path) {
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(None),
+            found => found.map_err(failed)?,
+        };
+        let facts = sys::fs::mount_facts(&found).map_err(failed)?;
+        let stat = fstat(&found).map_err(failed)?;
+        let line = self.line(facts.id).filter(|_| facts.is_root);
+        Ok(line.map(|line| Found {
+            point: line.mount_point.clone(),
+            // The kernel appends this; no path has an empty component otherwise.
+            is_deleted: line.root.ends_with("//deleted"),
+            stat,
+        }))
+    }
+
+    fn line(&self, id: u64) -> Option<&MountInfo> {
+        self.table.0.iter().find(|mount| u64::try_from(mount.mnt_id) == Ok(id))
+    }
+
+    fn point(&self, id: u64) -> Option<PathBuf> {
+        self.line(id).map(|mount| mount.mount_point.clone())
+    }
+
+    /// What stdin, stdout and stderr of `pid` are: a path, `pipe:[INODE]`, or criu's name of a file
+    /// that is on no mount of the container's.
+    fn descriptors(&self, pid: i32) -> Result<[String; 3]> {
+        let mut found = [const { String::new() }; 3];
+        for (number, text) in found.iter_mut().enumerate() {
+            let path = format!("/proc/{pid}/fd/{number}");
+            let failed = |error| Error::new(format!("looking at {path}: {}", sys::answer(&error)));
+            let Ok(link) = fs::read_link(&path) else { continue };
+            *text = link.to_string_lossy().into_owned();
+            if !text.starts_with('/') || text.starts_with("/memfd:") {
+                continue;
+            }
+            let info = format!("/proc/{pid}/fdinfo/{number}");
+            let mount = mount_of(&fs::read_to_string(info).unwrap_or_default());
+            if let Some(mount) = mount.filter(|id| self.point(*id).is_none()) {
+                let inode = fs::metadata(&path).map_err(failed)?.ino();
+                *text = format!("{FILE}{mount:x}:{inode:x}]");
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A mount of a container's.
+struct Found {
+    point: PathBuf,
+    stat: FileStat,
+    /// Whether the mounted file has been removed since.
+    is_deleted: bool,
+}
+
+impl Found {
+    fn is_directory(&self) -> bool {
+        SFlag::from_bits_truncate(self.stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
+    }
+
+    /// Fails unless it is the bind mount `mount` of the config. A container that renames
+    /// directories or creates links can have another mount at that path. A restore would then apply
+    /// the attributes of that other mount, such as being writable, to this source.
+    fn check_source(&self, mount: &ExternalMount) -> Result<()> {
+        let inode = (self.stat.st_dev, self.stat.st_ino);
+        let is_same =
+            fs::metadata(&mount.source).is_ok_and(|found| (found.dev(), found.ino()) == inode);
+        if is_same || self.is_deleted {
+            return Ok(());
+        }
+        let (destination, source) = (mount.destination.display(), mount.source.display());
+        Err(Error::new(format!(
+            "{destination}: what is mounted there is not {source}, as the config has it: the \
+             container has moved it, or there is another {source} by now"
+        )))
+    }
+}
+
+/// The mount's id in what `/proc/PID/fdinfo/FD` has.
+fn mount_of(info: &str) -> Option<u64> {
+    info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
+}

@@ -1,0 +1,176 @@
+//! The image of a checkpoint: its directories, the options that both commands give to criu, and
+//! errors of criu's log.
+
+use crate::checkpoint::options::CriuOptions;
+use crate::{Error, Result};
+use ::criu::{Options, Switch};
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use sys::Errno;
+use sys::nix::fcntl::{OFlag, open, openat};
+use sys::nix::sys::stat::{Mode, fstat};
+use sys::nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+
+/// Files on the host with more options for criu. The first that exists is used.
+const CONFIG_FILES: [&str; 2] = ["/etc/criu/rind.conf", "/etc/criu/runc.conf"];
+/// The annotation that names another such file; empty for none.
+const CONFIG_ANNOTATION: &str = "org.criu.config";
+/// What stdin, stdout and stderr were, in the image: a list of three texts. runc has it too.
+const DESCRIPTORS: &str = "descriptors.json";
+/// How many bytes of a file are read, from its end.
+const MOST: u64 = 1 << 20;
+/// How many of the log's lines an error quotes.
+const QUOTED: usize = 3;
+/// How many characters of a line an error quotes.
+const LONGEST_LINE: usize = 500;
+
+/// The directories of an image, opened.
+#[derive(Debug)]
+pub(crate) struct Image {
+    images: OwnedFd,
+    work: Option<OwnedFd>,
+    log: PathBuf,
+    log_name: &'static str,
+}
+
+impl Image {
+    /// Opens the directories, and creates that of the image if `is_new`. criu's log is the file
+    /// `log_name` of the work directory.
+    pub fn open(options: &CriuOptions, is_new: bool, log_name: &'static str) -> Result<Self> {
+        if !geteuid().is_root() {
+            return Err(Error::new("criu can be used by root only"));
+        }
+        if is_new {
+            create_directory(&options.images, "--image-path")?;
+        }
+        let images = open_directory(&options.images, "--image-path")?;
+        let work = options.work.as_deref();
+        let opened = work.map(|path| {
+            create_directory(path, "--work-path")?;
+            open_directory(path, "--work-path")
+        });
+        let log = std::path::absolute(work.unwrap_or(&options.images).join(log_name));
+        let log =
+            log.map_err(|error| Error::new(format!("--work-path: {}", sys::answer(&error))))?;
+        Ok(Self { images, work: opened.transpose()?, log, log_name })
+    }
+
+    /// The options that are the same for checkpoint and restore.
+    pub fn options(&self, criu: &CriuOptions, annotations: &BTreeMap<String, String>) -> Options {
+        let mut options = Options::new(self.images.as_fd(), self.log_name);
+        if let Some(work) = &self.work {
+            options.work(work.as_fd());
+        }
+        criu.switches.iter().for_each(|switch| options.switch(*switch));
+        options.switch(Switch::NotifyScripts);
+        options.switch(Switch::OrphanPtsMaster);
+        options.cgroup_mode(criu.cgroup_mode);
+        // The engine restores devices, addresses and rules by its hooks, as it has created them.
+        options.empty_network();
+        if !is_in_path("iptables-restore") {
+            options.lock_by_nftables();
+        }
+        match annotations.get(CONFIG_ANNOTATION).map(String::as_str) {
+            Some("") => {}
+            Some(file) => options.config_file(file),
+            None => options.config_file(default_config()),
+        }
+        options
+    }
+
+    /// Writes descriptors.json: what stdin, stdout and stderr are.
+    pub fn write_descriptors(&self, descriptors: &[String; 3]) -> Result<()> {
+        let failed = |why: String| Error::new(format!("writing {DESCRIPTORS}: {why}"));
+        let json = serde_json::to_vec(descriptors).map_err(|error| failed(error.to_string()))?;
+        // The image directory may have one of an earlier checkpoint.
+        match unlinkat(&self.images, DESCRIPTORS, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(failed(errno.desc().to_lowercase())),
+        }
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        openat(&self.images, DESCRIPTORS, flags, Mode::from_bits_truncate(0o600))
+            .and_then(|file| sys::fs::write_once(file, &json))
+            .map_err(|errno| failed(errno.desc().to_lowercase()))
+    }
+
+    /// Reads descriptors.json: what stdin, stdout and stderr were.
+    pub fn read_descriptors(&self) -> Result<Vec<String>> {
+        let failed =
+            |why: String| Error::new(format!("--image-path: reading {DESCRIPTORS}: {why}"));
+        let text = read_file(&self.images, DESCRIPTORS)
+            .map_err(|errno| failed(errno.desc().to_lowercase()))?;
+        serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))
+    }
+
+    /// The error with the last errors of criu's log.
+    pub fn explain(&self, error: &::criu::Error) -> Error {
+        if !error.is_in_log() {
+            return Error::new(error.to_string());
+        }
+        let directory = self.work.as_ref().unwrap_or(&self.images);
+        let text = read_file(directory, self.log_name).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains("Error")).collect();
+        let last = lines.get(lines.len().saturating_sub(QUOTED)..).unwrap_or_default();
+        let log = self.log.display();
+        if last.is_empty() {
+            return Error::new(format!("{error} (see {log})"));
+        }
+        let cut = |line: &&str| line.trim().chars().take(LONGEST_LINE).collect();
+        let quoted: Vec<String> = last.iter().map(cut).collect();
+        Error::new(format!("{} (see {log}): {}", error.summary(), quoted.join("; ")))
+    }
+}
+
+fn default_config() -> &'static str {
+    let [own, other] = CONFIG_FILES;
+    if Path::new(own).exists() { own } else { other }
+}
+
+fn is_in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+}
+
+fn create_directory(path: &Path, flag: &str) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| {
+        let why = match error.kind() {
+            ErrorKind::AlreadyExists => "it is there, and not a directory".to_owned(),
+            _ => sys::answer(&error),
+        };
+        Error::new(format!("{flag}: making {}: {why}", path.display()))
+    })
+}
+
+/// Opens a directory. It is an error if others than root may write to it: criu writes there as root,
+/// through links, and restores any process that it finds there.
+pub(crate) fn open_directory(path: &Path, flag: &str) -> Result<OwnedFd> {
+    let failed = |errno| Error::call(format!("{flag}: opening {}", path.display()), errno);
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let directory = open(path, flags, Mode::empty()).map_err(failed)?;
+    match state::distrust(&fstat(&directory).map_err(failed)?) {
+        None => Ok(directory),
+        Some(reason) => Err(Error::new(format!(
+            "{flag}: {}: {reason}, and what is in it is written and restored as root (chown and \
+             chmod go-w it, or use another directory)",
+            path.display()
+        ))),
+    }
+}
+
+/// Reads the end of a file of such a directory.
+fn read_file(directory: &OwnedFd, name: &str) -> sys::Result<Vec<u8>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let mut file = File::from(openat(directory, name, flags, Mode::empty())?);
+    let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or_default());
+    let size = file.metadata().map_err(errno)?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(MOST))).map_err(errno)?;
+    let mut text = Vec::new();
+    file.take(MOST).read_to_end(&mut text).map_err(errno)?;
+    Ok(text)
+}

@@ -1,0 +1,57 @@
+//! Mounts for criu, each in another mount namespace than the host's.
+
+use crate::{Error, Result};
+use process::mounts::in_other_mounts;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use sys::mount::{ATTR_RDONLY, Attributes, Depth};
+use sys::nix::libc::MS_SLAVE;
+use sys::nix::mount::{MsFlags, mount};
+use sys::nix::sched::{CloneFlags, setns, unshare};
+
+/// Runs `task` in a new mount namespace, in which the root file system `rootfs` is mounted at `root`:
+/// criu needs it to be a mount point, with nothing over it. What `task` starts stays there.
+pub(crate) fn in_own_mounts<T>(
+    rootfs: &Path,
+    root: &Path,
+    task: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let enter = || {
+        let none = Option::<&str>::None;
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        sys::mount::set_propagation(c"/", MS_SLAVE, Depth::Tree)?;
+        mount(Some(rootfs), root, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)
+    };
+    let failed =
+        |errno| Error::call(format!("mounting root.path {} for criu", rootfs.display()), errno);
+    in_other_mounts(|| enter().map_err(failed), task)
+}
+
+/// Makes the root of the restored container read-only, if `read_only_root`, and protects the host's
+/// device nodes in it (`nodes`). criu restores the attributes of neither: not of the root, and of
+/// several bind mounts of one path only of the first. The processes don't run yet. `pid` is init's.
+pub(crate) fn make_read_only(pid: i32, read_only_root: bool, nodes: &[PathBuf]) -> Result<()> {
+    let path = format!("/proc/{pid}/ns/mnt");
+    let mounts = open(&path)?;
+    let enter = || {
+        setns(&mounts, CloneFlags::CLONE_NEWNS)
+            .map_err(|errno| Error::call("joining the restored mount namespace", errno))
+    };
+    in_other_mounts(enter, || {
+        let root = open("/")?;
+        rootfs::protect_nodes(root.as_fd(), nodes.iter().map(PathBuf::as_path))
+            .map_err(|errno| Error::call("making restored nodes of the host's read-only", errno))?;
+        if !read_only_root {
+            return Ok(());
+        }
+        let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
+        sys::mount::mount_setattr(root, Depth::One, &read_only)
+            .map_err(|errno| Error::call("making root.path read-only", errno))
+    })
+}
+
+pub(crate) fn open(path: &str) -> Result<OwnedFd> {
+    let opened = File::open(path).map(OwnedFd::from);
+    opened.map_err(|error| Error::new(format!("opening {path}: {}", sys::answer(&error))))
+}

@@ -1,0 +1,78 @@
+//! `checkpoint`: has criu write a container's processes down, to be restored later or elsewhere.
+//!
+//! A checkpoint that fails leaves the container running.
+
+use crate::checkpoint::dump::{check_parent, dump_options};
+use crate::checkpoint::image::Image;
+use crate::checkpoint::options::CheckpointOptions;
+use crate::checkpoint::{refuse_forgetful, refuse_without_mounts};
+use crate::container::find::find;
+use crate::container::record::CONFIG;
+use crate::container::remove::{kill_init, remove_locked};
+use crate::container::status::Status;
+use crate::{Error, Result, Runtime};
+use ::criu::{Criu, Feature, Input, Notice, Request, Switch};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// `checkpoint ID`: writes a running or paused container down, and deletes it unless it is to go on.
+pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> {
+    let container = find(runtime, &options.id)?;
+    let status = match container.status() {
+        // It may be paused while it waits for `start`, which criu could not have it do again.
+        Status::Paused if container.open_fifo().is_ok() => Status::Created,
+        status => status,
+    };
+    if !matches!(status, Status::Running | Status::Paused) {
+        return Err(Error::new(format!("cannot checkpoint a container in the {status} state")));
+    }
+    container.entry.lock()?;
+    // It may have ended while another command had it.
+    container.init_process().map_err(|_| Error::not_running())?;
+    refuse_without_mounts(container.record.mounted_root)?;
+    let name = Path::new(container.entry.id());
+    let spec = spec::parse(&container.entry.read_file(CONFIG)?, name, &mut Vec::new())?;
+    let status_fd = options.status_fd.map(open_status_fd).transpose()?;
+    check_parent(options.parent.as_deref(), &options.criu.images)?;
+    let version = ::criu::check(&options.criu.program, &features(options))?;
+    runtime.debug(|| format!("criu is version {version}"));
+    refuse_forgetful(version, &spec)?;
+    let image = Image::open(&options.criu, true, "dump.log")?;
+    let asked = dump_options(options, &image, &container, &spec)?;
+    let criu = Criu::start(&options.criu.program, Input::Nothing, &[])?;
+    let request = if options.pre_dump { Request::PreDump } else { Request::Dump };
+    let dumped = criu.carry_out(request, &asked, &mut |notice: Notice| {
+        runtime.debug(|| format!("criu: {}", notice.script));
+        if let Some(file) = status_fd.as_ref().filter(|_| notice.script == "status-ready") {
+            // Whoever waited for it and has gone is no reason to break it off.
+            let _ = sys::fs::write_once(file, b"\0");
+        }
+        Ok(())
+    });
+    if let Err(error) = dumped as std::result::Result<_, ::criu::Error> {
+        if status == Status::Running && cgroups::is_frozen(&container.record.cgroup)? {
+            // criu itself was killed.
+            cgroups::thaw(&container.record.cgroup)?;
+        }
+        return Err(image.explain(&error));
+    }
+    if options.keeps() {
+        return Ok(());
+    }
+    // criu has ended its processes.
+    kill_init(&container)?;
+    remove_locked(runtime, &container)
+}
+
+fn features(options: &CheckpointOptions) -> Vec<Feature> {
+    let wanted = [
+        (options.pre_dump || options.parent.is_some(), Feature::MemTrack),
+        (options.has(Switch::LazyPages), Feature::LazyPages),
+    ];
+    wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, feature)| feature).collect()
+}
+
+fn open_status_fd(number: i32) -> Result<OwnedFd> {
+    let failed = |errno| Error::call(format!("--status-fd {number}"), errno);
+    sys::fs::duplicate(number).map_err(failed)
+}

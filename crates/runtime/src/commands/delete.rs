@@ -1,0 +1,58 @@
+//! `delete`: removes a container, and then runs its poststop hooks.
+
+use crate::container::Container;
+use crate::container::find::{find, open, read};
+use crate::container::remove::{kill_init, remove_locked};
+use crate::container::status::Status;
+use crate::create::leftovers::remove_leftovers;
+use crate::{Error, Result, Runtime};
+
+/// `delete ID`: deletes a stopped or created container; with `force` also one that runs, and an
+/// unknown one is no error.
+pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
+    let mut container = match find(runtime, id) {
+        Err(error) if error.is_not_found() && force => match await_create(runtime, id)? {
+            Some(created) => created,
+            None => return Ok(()),
+        },
+        found => found?,
+    };
+    if force {
+        // Before the lock, so that a command that has it and waits for init comes to its end.
+        kill_init(&container)?;
+    }
+    let locked = container.entry.lock().map_err(Error::from);
+    container = match locked.and_then(|()| open(container.entry)) {
+        // Another command has deleted it meanwhile.
+        Err(error) if error.is_not_found() && force => return Ok(()),
+        opened => opened?,
+    };
+    match container.status_under_lock() {
+        Status::Stopped => {}
+        Status::Created => kill_init(&container)?,
+        _ if force => kill_init(&container)?,
+        status => {
+            return Err(Error::new(format!(
+                "cannot delete container {id} that is not stopped: {status} (use kill, or --force)"
+            )));
+        }
+    }
+    remove_locked(runtime, &container)
+}
+
+/// Waits for a `create` that has not written its record yet. Returns the container, or none if that
+/// `create` has failed or was killed; what a killed one left is removed.
+fn await_create(runtime: &Runtime, id: &str) -> Result<Option<Container>> {
+    let Ok(store) = runtime.store() else { return Ok(None) };
+    let Ok(entry) = store.get(id) else { return Ok(None) };
+    match entry.lock() {
+        Ok(()) => {}
+        Err(state::Error::NotFound(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    match read(&entry) {
+        Ok((record, init)) => Ok(Some(Container { entry, record, init })),
+        Err(error) if error.is_not_found() => remove_leftovers(&entry).map(|()| None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,183 @@
+//! `events`: statistics of a container at an interval, and its OOM kills.
+
+use crate::commands::quantity;
+use crate::container::Container;
+use crate::container::find::find;
+use crate::host::resctrl;
+use crate::{Error, Result, Runtime};
+use cgroups::OomWatch;
+use serde::Serialize;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+use sys::Errno;
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// The time from one report to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval(Duration);
+
+impl FromStr for Interval {
+    type Err = Error;
+
+    /// A duration such as `5s` or `1m30s`, greater than 0.
+    fn from_str(text: &str) -> Result<Self> {
+        match quantity::duration(text) {
+            None => Err(Error::new(format!("{text:?} is no time such as 5s or 100ms"))),
+            Some(Duration::ZERO) => Err(Error::new("duration interval must be greater than 0")),
+            Some(duration) => Ok(Self(duration)),
+        }
+    }
+}
+
+/// A function that takes each event: a line of JSON.
+pub type Lines<'a> = &'a mut dyn FnMut(&str) -> io::Result<()>;
+
+/// `events ID`: passes statistics to `lines` at each `interval`, and OOM kills at once, until init
+/// has ended or `lines` fails with `EPIPE`. Without an interval (`--stats`), statistics once.
+pub fn events(runtime: &Runtime, id: &str, interval: Option<Interval>, lines: Lines) -> Result<()> {
+    let container = find(runtime, id)?;
+    let init = match container.init_process() {
+        Err(Errno::ESRCH) => {
+            return Err(Error::new(format!("container with id {id} is not running")));
+        }
+        found => found.map_err(|errno| Error::call("finding init", errno))?,
+    };
+    if container.record.cgroup.hierarchies().next().is_none() && container.record.rdt.is_none() {
+        return Err(Error::new(
+            "the container has no cgroup, and only that would tell what it uses",
+        ));
+    }
+    let told = match interval {
+        None => lines(&statistics(&container)?),
+        Some(Interval(interval)) => watch(runtime, &container, &init, interval, lines)?,
+    };
+    match told {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::new(format!("writing an event: {}", sys::answer(&error))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reports events until init has ended, or `lines` fails, whose error is the inner result.
+fn watch(
+    runtime: &Runtime,
+    container: &Container,
+    init: &OwnedFd,
+    interval: Duration,
+    lines: Lines,
+) -> Result<io::Result<()>> {
+    let mut oom = OomWatch::new(&container.record.cgroup)?;
+    if oom.is_none() {
+        (runtime.warn)("OOM kills can't be told of: the container has no memory cgroup");
+    }
+    let mut next = Instant::now() + interval;
+    loop {
+        let happened = wait(init, oom.as_ref(), next)?;
+        if happened.oom || happened.end {
+            let struck = oom.as_mut().map(OomWatch::has_struck).transpose()?;
+            match struck.flatten() {
+                Some(true) => {
+                    let told = lines(&line("oom", container, None)?);
+                    if told.is_err() {
+                        return Ok(told);
+                    }
+                }
+                Some(false) => {}
+                None => oom = None,
+            }
+        }
+        if happened.end {
+            return Ok(Ok(()));
+        }
+        if Instant::now() < next {
+            continue;
+        }
+        // It is no error if a container that ends meanwhile has no statistics.
+        let told = match statistics(container) {
+            Err(_) if wait(init, None, Instant::now())?.end => return Ok(Ok(())),
+            statistics => lines(&statistics?),
+        };
+        if told.is_err() {
+            return Ok(told);
+        }
+        // After a report that took longer than the interval, the missed ones are skipped.
+        next = (next + interval).max(Instant::now());
+    }
+}
+
+/// What has ended a wait, if not the time.
+struct Happened {
+    oom: bool,
+    end: bool,
+}
+
+/// Waits for an OOM kill, the end of init, or `until`.
+fn wait(init: &OwnedFd, oom: Option<&OomWatch>, until: Instant) -> Result<Happened> {
+    loop {
+        let mut polled = vec![PollFd::new(init.as_fd(), PollFlags::POLLIN)];
+        polled.extend(oom.map(OomWatch::interest));
+        let left = until.saturating_duration_since(Instant::now());
+        // Rounded up, so as not to spin through the last millisecond.
+        let round = if left.is_zero() { left } else { left + Duration::from_millis(1) };
+        match poll(&mut polled, PollTimeout::try_from(round).unwrap_or(PollTimeout::MAX)) {
+            Ok(0) if !left.is_zero() => {}
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::call("waiting for events", errno)),
+            Ok(_) => {
+                let ready = |at: usize| polled.get(at).and_then(PollFd::any).unwrap_or(false);
+                return Ok(Happened { oom: ready(1), end: ready(0) });
+            }
+        }
+    }
+}
+
+/// An event as `runc events` prints it, which engines parse.
+#[derive(Serialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Data>,
+}
+
+#[derive(Serialize)]
+struct Data {
+    #[serde(flatten)]
+    cgroup: cgroups::Stats,
+    intel_rdt: resctrl::Stats,
+    /// runc has this for devices that it creates, which no config of the specification asks for.
+    network_interfaces: Option<()>,
+}
+
+fn statistics(container: &Container) -> Result<String> {
+    let groups = container.record.rdt.as_ref();
+    let data = Data {
+        cgroup: cgroups::stats(&container.record.cgroup)?,
+        intel_rdt: groups.map(resctrl::Groups::stats).transpose()?.unwrap_or_default(),
+        network_interfaces: None,
+    };
+    line("stats", container, Some(data))
+}
+
+fn line(kind: &str, container: &Container, data: Option<Data>) -> Result<String> {
+    serde_json::to_string(&Event { kind, id: container.entry.id(), data })
+        .map_err(|error| Error::new(format!("printing an event: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_interval_is_longer_than_none() {
+        assert_eq!("100ms".parse::<Interval>().unwrap(), Interval(Duration::from_millis(100)));
+        for text in ["0", "0s", "5", "", "-1s", "x"] {
+            assert!(text.parse::<Interval>().is_err(), "{text}");
+        }
+    }
+}

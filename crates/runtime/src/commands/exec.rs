@@ -1,0 +1,252 @@
+//! `exec`: another process in a container that is there. It takes no lock, as nothing on disk
+//! changes.
+
+mod fifo;
+mod process_source;
+
+pub use self::process_source::{ProcessFlags, ProcessSource};
+
+use self::fifo::Fifo;
+
+use crate::container::Container;
+use crate::container::annotations::Requests;
+use crate::container::find::find;
+use crate::container::record::CONFIG;
+use crate::container::status::Status;
+use crate::foreground::supervise::Supervisor;
+use crate::foreground::terminal;
+use crate::host::listener;
+use crate::host::pid_file::publish_pid;
+use crate::{Error, Result, Runtime};
+use oci_spec::runtime::{Linux, Process, Spec};
+use process::{Child, Cradle, Event, Exec, Given, Target};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use sys::Errno;
+use sys::nix::unistd::geteuid;
+
+/// The options of `exec`.
+#[derive(Clone, Debug, Default)]
+pub struct ExecOptions {
+    /// The container's name.
+    pub id: String,
+    /// The process to execute.
+    pub process: ProcessSource,
+    /// Whether to return as soon as the program runs.
+    pub detach: bool,
+    /// A socket that gets the terminal's master.
+    pub console_socket: Option<PathBuf>,
+    /// A socket that gets a pidfd of the process.
+    pub pidfd_socket: Option<PathBuf>,
+    /// Where the process's pid is written.
+    pub pid_file: Option<PathBuf>,
+    /// A fifo to create, which the process waits at before it executes its program.
+    pub exec_fifo: Option<PathBuf>,
+    /// How many descriptors the program inherits, from 3 on.
+    pub preserve_fds: u32,
+    /// How many of these are sockets to listen on (`sd_listen_fds(3)`), the first ones.
+    pub listen_fds: u32,
+    /// Cgroups below the container's to put the process in, as `[CONTROLLER,...:]PATH`.
+    pub cgroups: Vec<String>,
+    /// Whether the container may be paused; then the process is frozen too.
+    pub ignore_paused: bool,
+}
+
+/// `exec ID`: returns the exit status of the process (128 + N for signal N), or 0 if it is left
+/// running.
+pub fn exec(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
+    exec_in(runtime, options).map_err(|error| error.within("exec failed"))
+}
+
+fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
+    let container = find(runtime, &options.id)?;
+    let executed = exec_found(runtime, options, &container);
+    executed.map_err(|error| {
+        if !container.init.is_running() {
+            // If the container has ended meanwhile, it is chance which step failed first.
+            return Error::not_running();
+        }
+        match cgroups::missing(&container.record.cgroup) {
+            // The same if others have removed its cgroup.
+            Some(cgroup) => Error::new(format!("the container's cgroup {cgroup} is gone")),
+            None => error,
+        }
+    })
+}
+
+fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -> Result<i32> {
+    check_status(container.status(), options.ignore_paused)?;
+    let spec =
+        spec::parse(&container.entry.read_file(CONFIG)?, Path::new("config.json"), &mut vec![])?;
+    let mut warnings = Vec::new();
+    let process = options.process.resolve(&spec, &mut warnings)?;
+    terminal::check(Some(&process), options.console_socket.as_deref(), options.detach)?;
+    // Before the fork, so that no signal for the process is lost.
+    let mut supervisor = (!options.detach).then(|| Supervisor::new(false)).transpose()?;
+    let (console, ours) = terminal::plan(Some(&process), options.console_socket.as_deref())?;
+    let fifo = options.exec_fifo.as_deref().map(Fifo::make).transpose()?;
+    let mut exec =
+        plan_exec(container, options, &spec, &process, fifo.as_ref(), console, &mut warnings)?;
+    runtime.warn_all(&warnings);
+    runtime.debug(|| {
+        let args = process.args().as_deref().unwrap_or_default();
+        format!(
+            "executing {args:?} in {:?}, whose init is process {}",
+            options.id, container.init.pid
+        )
+    });
+    if let Some(affinity) = process.exec_cpu_affinity() {
+        let list = |list: &Option<String>| list.clone().unwrap_or_else(|| "as it is".to_owned());
+        let (initial, last) = (list(affinity.initial()), list(affinity.cpu_affinity_final()));
+        runtime.debug(|| format!("initial CPU affinity: {initial}"));
+        runtime.debug(|| format!("final CPU affinity: {last}"));
+    }
+    let mut child = fork_into_cgroup(container, options, &mut exec)?;
+    let after_fork = supervisor.as_mut().map_or(Ok(()), Supervisor::after_fork);
+    let executed = after_fork.and_then(|()| wait_for_exec(container, options, &exec, &mut child));
+    let pidfd_socket = options.pidfd_socket.as_deref().map(|path| (path, "--pidfd-socket"));
+    executed
+        .and_then(|()| publish_pid(pidfd_socket, options.pid_file.as_deref(), &child))
+        .inspect_err(|_| child.end())?;
+    runtime.debug(|| format!("the process is {}", child.pid));
+    if let Some(fifo) = fifo {
+        fifo.keep();
+    }
+    let Some(supervisor) = supervisor else { return Ok(0) };
+    let ended = supervisor.run((&child).into(), ours.as_ref()).inspect_err(|_| child.end())?;
+    Ok(ended.code())
+}
+
+fn check_status(status: Status, ignore_paused: bool) -> Result<()> {
+    match status {
+        Status::Created | Status::Running => Ok(()),
+        Status::Paused if ignore_paused => Ok(()),
+        Status::Paused => {
+            Err(Error::new("cannot exec in a paused container (use --ignore-paused to override)"))
+        }
+        Status::Stopped => {
+            Err(Error::new("cannot exec in a stopped container: container not running"))
+        }
+        Status::Creating => Err(Error::new("cannot exec in a container that is being created")),
+    }
+}
+
+/// Plans all that can be computed or opened before the fork.
+fn plan_exec(
+    container: &Container,
+    options: &ExecOptions,
+    spec: &Spec,
+    process: &Process,
+    fifo: Option<&Fifo>,
+    console: Option<process::Console>,
+    warnings: &mut Vec<String>,
+) -> Result<Exec> {
+    let none = Linux::default();
+    let linux = spec.linux().as_ref().unwrap_or(&none);
+    // `create` has given the warnings.
+    let requests = Requests::read(&container.record.annotations, &mut vec![])?;
+    let given = Given {
+        by_root: geteuid().is_root(),
+        filter: requests.compile_filter(linux, &mut vec![])?,
+        console,
+        exec_fifo: fifo
+            .map(|fifo| fifo.file.try_clone())
+            .transpose()
+            .map_err(|error| Error::new(format!("--exec-fifo: {}", sys::answer(&error))))?,
+        keyring: container.record.keyring(&options.id),
+        preserve_fds: options.preserve_fds,
+        listen_fds: options.listen_fds,
+        keep_groups: requests.keep_groups,
+    };
+    let place = container.record.cgroup.within(&options.cgroups)?;
+    let target = Target {
+        pid: container.init.pid,
+        pidfd: container.init_process().map_err(|_| Error::not_running())?,
+        entries: cgroups::entry_files(&place)?,
+    };
+    let exec = Exec::new(process, linux, target, given, warnings)?;
+    // If init is still alive, what was found by its pid was init's.
+    if container.init.is_alive() { Ok(exec) } else { Err(Error::not_running()) }
+}
+
+/// Forks the process into the container's cgroup, or the cgroup below it that `--cgroup` names. If
+/// that cgroup has child cgroups and so can't have processes (`EBUSY`), as under a systemd in the
+/// container, into init's. If the user may not fork into it (`EACCES`), as from another session's
+/// cgroup, systemd moves a hop there, which forks the process.
+fn fork_into_cgroup(
+    container: &Container,
+    options: &ExecOptions,
+    exec: &mut Exec,
+) -> Result<Child> {
+    let place = container.record.cgroup.within(&options.cgroups)?;
+    let unified = cgroups::unified_directory(&place)?;
+    let mut denied = match exec.spawn(Cradle::of(unified.as_ref()))? {
+        Ok(child) => return Ok(child),
+        Err(errno) => errno,
+    };
+    let full = || Error::new("the container's cgroup has only other cgroups in it: see --cgroup");
+    if denied == Errno::EBUSY {
+        if !options.cgroups.is_empty() {
+            return Err(full());
+        }
+        let inits = cgroups::unified_directory_of(&place, container.init.pid)?.ok_or_else(full)?;
+        denied = match exec.spawn(Cradle::Cgroup(inits.as_fd()))? {
+            Ok(child) => return Ok(child),
+            Err(Errno::EBUSY) => return Err(full()),
+            Err(errno) => errno,
+        };
+    }
+    let mut attach = |hop| {
+        let attached = match cgroups::attach(&place, hop) {
+            // systemd does not tell EBUSY apart from other errors.
+            Err(error) if options.cgroups.is_empty() => {
+                match cgroups::attach_beside(&place, hop, container.init.pid) {
+                    Ok(true) => Ok(()),
+                    _ => Err(error),
+                }
+            }
+            attached => attached,
+        };
+        attached.map_err(|error| error.to_string())
+    };
+    exec.spawn(Cradle::Hops(&mut attach))?
+        .map_err(|_| Error::call("forking into the container's cgroup", denied))
+}
+
+/// Does what the process asks for until it has executed the program, or waits at the fifo.
+fn wait_for_exec(
+    container: &Container,
+    options: &ExecOptions,
+    exec: &Exec,
+    child: &mut Child,
+) -> Result<()> {
+    let mut is_ready = false;
+    loop {
+        match child.next(exec)? {
+            Event::Born => {}
+            Event::Ready if options.exec_fifo.is_some() => return Ok(()),
+            Event::Ready => is_ready = true,
+            Event::Closed if is_ready => return Ok(()),
+            Event::Closed => {
+                return Err(child.explain_death("the process", || killer(container)).into());
+            }
+            Event::Listener(number) => {
+                let descriptor = child.descriptor(number)?;
+                if let Some(to) = exec.listener() {
+                    let state = container.hook_state("running");
+                    listener::send_listener(to, &descriptor, &state, child.pid)?;
+                }
+                child.proceed()?;
+            }
+            Event::Hooks => return Err(Error::new("talking to the process: it has no hooks")),
+        }
+    }
+}
+
+/// What is known of a SIGKILL that it got: perhaps the OOM killer, if it has killed here before.
+fn killer(container: &Container) -> Option<&'static str> {
+    let kills = cgroups::oom_kills(&container.record.cgroup).filter(|&kills| kills > 0);
+    kills.map(|_| {
+        "possibly OOM-killed, as others in the container were: see linux.resources.memory.limit"
+    })
+}

@@ -1,0 +1,180 @@
+//! `kill`: sends a signal to init, or to every process where those outlive init.
+
+use crate::container::Container;
+use crate::container::find::find;
+use crate::container::status::Status;
+use crate::{Error, Result, Runtime};
+use std::str::FromStr;
+use sys::Errno;
+use sys::nix::libc::{
+    SIGABRT, SIGBUS, SIGCHLD, SIGCONT, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGQUIT, SIGRTMAX,
+    SIGRTMIN, SIGSEGV, SIGSTKFLT, SIGSTOP, SIGSYS, SIGTERM, SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU,
+    SIGURG, SIGWINCH,
+};
+use sys::nix::sys::signal;
+
+/// A signal by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signal(pub i32);
+
+impl FromStr for Signal {
+    type Err = Error;
+
+    /// A number, or a name with or without `SIG`, in any case; `RTMIN+3` and `RTMAX-1` are names too.
+    fn from_str(text: &str) -> Result<Self> {
+        let unknown = || Error::new(format!("unknown signal {text:?}"));
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let number = text.parse().map_err(|_| unknown())?;
+            // 0 sends nothing, and only checks whether a signal could be sent.
+            return if (0..=SIGRTMAX()).contains(&number) {
+                Ok(Self(number))
+            } else {
+                Err(unknown())
+            };
+        }
+        let upper = text.to_uppercase();
+        let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+        let real_time = |from: i32, sign: i32, rest: &str| {
+            let offset: i32 = match rest.get(1..) {
+                None => 0,
+                Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+                    digits.parse().ok()?
+                }
+                Some(_) => return None,
+            };
+            let number = from + sign * offset;
+            (SIGRTMIN()..=SIGRTMAX()).contains(&number).then_some(Self(number))
+        };
+        if let Some(rest) =
+            name.strip_prefix("RTMIN").filter(|r| r.is_empty() || r.starts_with('+'))
+        {
+            return real_time(SIGRTMIN(), 1, rest).ok_or_else(unknown);
+        }
+        if let Some(rest) =
+            name.strip_prefix("RTMAX").filter(|r| r.is_empty() || r.starts_with('-'))
+        {
+            return real_time(SIGRTMAX(), -1, rest).ok_or_else(unknown);
+        }
+        let name = match name {
+            "CLD" => "CHLD",
+            "POLL" => "IO",
+            "IOT" => "ABRT",
+            name => name,
+        };
+        let signal = signal::Signal::from_str(&format!("SIG{name}")).map_err(|_| unknown())?;
+        Ok(Self(signal as i32))
+    }
+}
+
+/// `kill ID SIGNAL`: sends `signal` to init, or with `all` to every process. The container must be
+/// created, running or paused; with `all` it is no error if it is not.
+pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()> {
+    let container = find(runtime, id)?;
+    // In a pid namespace of the container's own the kernel kills all others with init.
+    let every = container.record.shares_pids && (all || signal.0 == SIGKILL);
+    if every && container.record.cgroup.hierarchies().next().is_some() {
+        return signal_every(&container, signal.0, all);
+    }
+    if every {
+        (runtime.warn)("only init gets the signal: without a cgroup the others aren't known");
+    }
+    let sent = match signal.0 {
+        0 | SIGKILL => container.signal_init(signal.0),
+        _ if container.open_fifo().is_ok() => return signal_waiting(&container, signal.0),
+        other => container.signal_init(other),
+    };
+    match sent {
+        Err(Errno::ESRCH) if all => Ok(()),
+        sent => check_sent(sent, signal.0),
+    }
+}
+
+/// Sends a signal to all processes of the container's cgroup. Init may have ended.
+fn signal_every(container: &Container, signal: i32, all: bool) -> Result<()> {
+    let place = &container.record.cgroup;
+    // Before the signal, which may be what stops it. What is left of a stopped one gets it too.
+    let is_over =
+        container.status() == Status::Stopped && !all && cgroups::processes(place)?.is_empty();
+    cgroups::signal_all(place, signal)?;
+    if is_over { Err(Error::not_running()) } else { Ok(()) }
+}
+
+/// What to do with a signal for an init that seems to wait for `start`. In a pid namespace of its
+/// own the kernel would drop it, as it has no handler; it is to be of the effect that it has on one
+/// of runc's, whatever the namespace.
+///
+/// Only with the lock it is certain that no `start` comes between, and the signal is not its
+/// program's.
+fn signal_waiting(container: &Container, signal: i32) -> Result<()> {
+    container.entry.lock()?;
+    let sent = match (container.open_fifo(), Effect::of(signal)) {
+        // The container has been started meanwhile, or init has ended.
+        (Err(_), _) | (_, Effect::AsItIs) => container.signal_init(signal),
+        // A frozen init ends at once or when it is resumed, depending on the kernel.
+        (Ok(_), Effect::Ends) => container
+            .init_process()
+            .and_then(|init| sys::process::pidfd_send_signal(&init, SIGKILL)),
+        (Ok(_), Effect::Nothing) => container.signal_init(0),
+    };
+    check_sent(sent, signal)
+}
+
+/// What a signal does to an init that waits for `start`: the same as to runc's init, a Go program.
+enum Effect {
+    /// It ends, as a Go program does of this signal.
+    Ends,
+    /// It is ignored. The signal is meant for a program that handles it (to reopen a log, say), and
+    /// must not end an init that has not executed the program yet.
+    Nothing,
+    /// The kernel's default action, which ends nothing.
+    AsItIs,
+}
+
+impl Effect {
+    fn of(signal: i32) -> Self {
+        match signal {
+            SIGHUP | SIGINT | SIGQUIT | SIGILL | SIGTRAP | SIGABRT | SIGBUS | SIGFPE | SIGKILL
+            | SIGSEGV | SIGTERM | SIGSTKFLT | SIGSYS => Self::Ends,
+            SIGCHLD | SIGCONT | SIGSTOP | SIGTSTP | SIGTTIN | SIGTTOU | SIGURG | SIGWINCH => {
+                Self::AsItIs
+            }
+            _ => Self::Nothing,
+        }
+    }
+}
+
+fn check_sent(sent: sys::Result<()>, signal: i32) -> Result<()> {
+    match sent {
+        Err(Errno::ESRCH) => Err(Error::not_running()),
+        sent => sent.map_err(|errno| Error::call(format!("sending signal {signal}"), errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn signals_have_numbers_and_names() {
+        for (text, number) in [
+            ("0", 0),
+            ("9", 9),
+            ("KILL", 9),
+            ("SIGKILL", 9),
+            ("sigterm", 15),
+            ("Hup", 1),
+            ("64", 64),
+            ("RTMIN", SIGRTMIN()),
+            ("SIGRTMIN+3", SIGRTMIN() + 3),
+            ("RTMAX-1", SIGRTMAX() - 1),
+            ("CLD", 17),
+            ("winch", 28),
+        ] {
+            assert_eq!(text.parse::<Signal>().unwrap(), Signal(number), "{text}");
+        }
+        for text in ["", "65", "-1", "NONE", "SIG", "0x9", "RTMIN+99", "RTMIN-1", "RTMIN+", "9 "] {
+            assert!(text.parse::<Signal>().is_err(), "{text}");
+        }
+    }
+}

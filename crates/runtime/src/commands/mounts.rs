@@ -1,0 +1,190 @@
+//! `mounts add`, `mounts remove`: changes the mounts of a container that is there.
+
+use crate::checkpoint::mounts::open;
+use crate::container::Container;
+use crate::container::find::find_locked;
+use crate::container::record::CONFIG;
+use crate::container::status::Status;
+use crate::{Error, Result, Runtime};
+use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
+use process::mounts::{foreign_owner, in_locked_mounts, in_other_mounts};
+use rootfs::{Added, Additions, Amended, CgroupView, Context, Known};
+use serde::{Deserialize, Serialize};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use sys::nix::sched::{CloneFlags, setns};
+use sys::nix::unistd::geteuid;
+
+/// The file of the state directory that tells how the mounts differ from the config.
+const AMENDED: &CStr = c"mounts.json";
+const NEW_AMENDED: &CStr = c".mounts.json.new";
+
+/// [`Amended`], as the file has it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    added: Vec<KeptMount>,
+    removed: Vec<usize>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptMount {
+    destination: PathBuf,
+    id: u64,
+}
+
+/// `mounts add ID FILE`: adds the mounts that `text` lists, all or none. `name` is the file's, for
+/// messages.
+pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Result<()> {
+    let (container, spec) = container_to_amend(runtime, id)?;
+    let bundle = &container.record.bundle;
+    let list = read(runtime, text, name, has(&spec, LinuxNamespaceType::User))?;
+    let mounts = mounts_of(&container)?;
+    let owner = owner_of(&mounts, &spec)?;
+    let before = read_amended(&container)?;
+    let known = Known::new(&spec, bundle, before.clone())?;
+    let mut spec = spec;
+    spec.set_mounts(Some(list));
+    let context = Context {
+        cgroup: CgroupView::Controllers(Vec::new()),
+        mount_namespace: true,
+        user_namespace: owner.is_some(),
+        foreign_mounts: false,
+        nested: None,
+        cgroup_namespace: has(&spec, LinuxNamespaceType::Cgroup),
+        no_pivot: false,
+        pid_namespace: None,
+        privileged: geteuid().is_root(),
+        mount_context: c"context",
+    };
+    let mut additions = Additions::plan(&spec, bundle, context)?;
+    runtime.warn_all(&additions.left_out().collect::<Vec<_>>());
+    if let Some(owner) = owner.filter(|_| additions.awaits_sources()) {
+        additions.take_sources(in_locked_mounts(&owner, || additions.clone_sources())?);
+    }
+    let mut after = before.clone();
+    after.added.extend(additions.added()?);
+    // Before there are any, so that none is there that the file does not have.
+    write_amended(&container, &before, &after)?;
+    let added = inside(&mounts, || {
+        let attached = additions.attach(open("/")?, known);
+        attached.map_err(|fault| Error::new(additions.describe(&fault)))
+    });
+    added.inspect_err(|_| {
+        // A failure does no harm: a mount in the list that is not there is ignored.
+        let _ = write_amended(&container, &after, &before);
+    })
+}
+
+/// `mounts remove ID FILE`: unmounts what the config or `mounts add` has put at the destinations of
+/// the mounts that `text` lists, in their order.
+pub fn remove_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Result<()> {
+    let (container, spec) = container_to_amend(runtime, id)?;
+    let list = read(runtime, text, name, has(&spec, LinuxNamespaceType::User))?;
+    let before = read_amended(&container)?;
+    let mut known = Known::new(&spec, &container.record.bundle, before.clone())?;
+    let removed = inside(&mounts_of(&container)?, || {
+        let root = open("/")?;
+        for (index, mount) in list.iter().enumerate() {
+            let destination = mount.destination();
+            known.remove(root.as_fd(), destination).map_err(|why| {
+                Error::new(format!("unmounting mounts[{index}] {}: {why}", destination.display()))
+            })?;
+        }
+        Ok(())
+    });
+    // After an error the mounts before it are gone all the same.
+    let written = write_amended(&container, &before, known.amended());
+    removed.and(written)
+}
+
+fn read_amended(container: &Container) -> Result<Amended> {
+    let text = match container.entry.read_file(AMENDED) {
+        Err(state::Error::NotFound(_)) => return Ok(Amended::default()),
+        text => text?,
+    };
+    let Kept { added, removed } = serde_json::from_slice(&text)
+        .map_err(|error| Error::new(format!("the list of amended mounts is damaged: {error}")))?;
+    let added = added.into_iter().map(|KeptMount { destination, id }| Added { destination, id });
+    Ok(Amended { added: added.collect(), removed })
+}
+
+/// Replaces the file, if the content has changed.
+fn write_amended(container: &Container, before: &Amended, after: &Amended) -> Result<()> {
+    if before == after {
+        return Ok(());
+    }
+    let Amended { added, removed } = after.clone();
+    let added = added.into_iter().map(|Added { destination, id }| KeptMount { destination, id });
+    let kept = Kept { added: added.collect(), removed };
+    let text = serde_json::to_vec(&kept)
+        .map_err(|error| Error::new(format!("listing the amended mounts: {error}")))?;
+    container.entry.write_file(NEW_AMENDED, &text)?;
+    Ok(container.entry.rename(NEW_AMENDED, AMENDED)?)
+}
+
+/// The container with its lock, and its config. A container that is stopped or has no mount
+/// namespace is an error.
+fn container_to_amend(runtime: &Runtime, id: &str) -> Result<(Container, Spec)> {
+    let container = find_locked(runtime, id)?;
+    match container.status_under_lock() {
+        Status::Created | Status::Running | Status::Paused => {}
+        status => {
+            return Err(Error::new(format!("container not running: it is {status}")));
+        }
+    }
+    let text = container.entry.read_file(CONFIG)?;
+    let spec = spec::parse(&text, Path::new("config.json"), &mut Vec::new())?;
+    if !has(&spec, LinuxNamespaceType::Mount) {
+        return Err(Error::new("the container has no mount namespace: its mounts are the host's"));
+    }
+    Ok((container, spec))
+}
+
+fn has(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    let list = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    list.into_iter().flatten().any(|namespace| namespace.typ() == kind)
+}
+
+fn read(runtime: &Runtime, text: &[u8], name: &Path, user_namespace: bool) -> Result<Vec<Mount>> {
+    let mut warnings = Vec::new();
+    let list = spec::parse_mounts(text, name, user_namespace, &mut warnings)?;
+    runtime.warn_all(&warnings);
+    Ok(list)
+}
+
+/// Runs `task` in a container's mount namespace. The container can't see or trace rind there, as
+/// its pid namespace is not entered.
+fn inside(mounts: &OwnedFd, task: impl FnOnce() -> Result<()>) -> Result<()> {
+    let enter = || {
+        setns(mounts, CloneFlags::CLONE_NEWNS)
+            .map_err(|errno| Error::call("joining the container's mount namespace", errno))
+    };
+    in_other_mounts(enter, task)
+}
+
+/// The mount namespace of the container's init.
+fn mounts_of(container: &Container) -> Result<OwnedFd> {
+    let ended = |_| Error::not_running();
+    let init = container.init_process().map_err(ended)?;
+    let mounts = open(&format!("/proc/{}/ns/mnt", container.init.pid))?;
+    // Init is still alive, so it was init that had this pid.
+    sys::process::pidfd_send_signal(&init, 0).map_err(ended)?;
+    Ok(mounts)
+}
+
+/// The user namespace that owns the container's mount namespace, if it is not rind's own.
+fn owner_of(mounts: &OwnedFd, spec: &Spec) -> Result<Option<OwnedFd>> {
+    let owner = foreign_owner(mounts)?;
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    let is_expected = namespaces.into_iter().flatten().any(|one| match one.typ() {
+        LinuxNamespaceType::User => true,
+        LinuxNamespaceType::Mount => one.path().is_some(),
+        _ => false,
+    });
+    if owner.is_some() && !is_expected {
+        // There init has CAP_SYS_ADMIN, and could undo the mount options.
+        return Err(Error::new("the container's init has gone to a mount namespace of its own"));
+    }
+    Ok(owner)
+}

@@ -1,0 +1,68 @@
+//! `pause` and `resume`: freezes the processes of a container, and thaws them.
+
+use crate::container::find::find_locked;
+use crate::container::status::Status;
+use crate::{Error, Result, Runtime};
+use std::os::fd::AsFd;
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use sys::nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// The signals that interrupt a `pause`.
+const INTERRUPTS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+
+/// `pause ID`: freezes a running or created container. Returns when all processes have stopped. If
+/// that fails or a signal interrupts it, they are thawed again.
+pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
+    let container = find_locked(runtime, id)?;
+    match container.status_under_lock() {
+        Status::Running | Status::Created => {}
+        status => return Err(Error::new(format!("container not running or created: {status}"))),
+    }
+    let cgroup = &container.record.cgroup;
+    let interrupt = Interrupt::watch()?;
+    cgroups::freeze(cgroup, Some(interrupt.signals.as_fd()))?;
+    if interrupt.has_come() {
+        cgroups::thaw(cgroup)?;
+        return Err(Error::new("pausing was interrupted, and is undone"));
+    }
+    Ok(())
+}
+
+/// `resume ID`: thaws a paused container.
+pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
+    let container = find_locked(runtime, id)?;
+    match container.status_under_lock() {
+        Status::Paused => Ok(cgroups::thaw(&container.record.cgroup)?),
+        status => Err(Error::new(format!("container not paused: {status}"))),
+    }
+}
+
+/// Blocks [`INTERRUPTS`] as long as this lives, so that a pause can be undone before they take
+/// effect.
+struct Interrupt {
+    signals: SignalFd,
+    mask: SigSet,
+}
+
+impl Interrupt {
+    fn watch() -> Result<Self> {
+        let failed = |errno| Error::call("receiving signals", errno);
+        let all: SigSet = INTERRUPTS.into_iter().collect();
+        let mask = all.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(failed)?;
+        let signals = SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC).map_err(failed)?;
+        Ok(Self { signals, mask })
+    }
+
+    fn has_come(&self) -> bool {
+        let mut polled = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        // It can't fail with a mask that the kernel gave.
+        let _ = self.mask.thread_set_mask();
+    }
+}

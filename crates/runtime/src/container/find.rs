@@ -1,0 +1,36 @@
+//! Finding a container by its id.
+
+use super::Container;
+use super::record::Record;
+use crate::{Result, Runtime};
+use state::{Entry, Identity};
+
+/// The container `id`, without its lock: it may change, or go, at any time.
+pub(crate) fn find(runtime: &Runtime, id: &str) -> Result<Container> {
+    state::check_id(id)?;
+    let store = match runtime.store() {
+        // Where there is no store there is no container either.
+        Err(_) if !runtime.root.exists() => return Err(state::Error::NotFound(id.into()).into()),
+        store => store?,
+    };
+    open(store.get(id)?)
+}
+
+/// The container `id` with its lock: no other command changes it as long as this lives.
+pub(crate) fn find_locked(runtime: &Runtime, id: &str) -> Result<Container> {
+    let Container { entry, .. } = find(runtime, id)?;
+    entry.lock()?;
+    // Whoever had the lock may have changed it.
+    open(entry)
+}
+
+/// Reads what is known of the container in `entry`.
+pub(crate) fn open(entry: Entry) -> Result<Container> {
+    let (record, init) = read(&entry)?;
+    Ok(Container { entry, record, init })
+}
+
+/// The record, and who init is.
+pub(crate) fn read(entry: &Entry) -> Result<(Record, Identity)> {
+    Ok((entry.read()?, entry.init()?))
+}

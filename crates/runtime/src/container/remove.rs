@@ -1,0 +1,128 @@
+//! Tear-down: kills init, destroys the cgroups and the group of resctrl, unmounts what is mounted on
+//! the host, removes the state directory, and runs the poststop hooks.
+//!
+//! Every command that ends a container does it here: `delete`, a foreground `run` or `restore` when
+//! its program has ended, and `create`, `run`, `start` and `restore` when they fail. Nothing here may
+//! hold the lock while hooks run, or touch a state directory that another command has removed: its
+//! name may be another container's by now.
+
+use super::Container;
+use super::hooks::{State, run_best_effort};
+use super::record::{NEW_FIFO, USUAL_FILES};
+use crate::host::resctrl;
+use crate::{Error, Result, Runtime};
+use std::os::fd::{AsFd, OwnedFd};
+use sys::Errno;
+use sys::nix::libc::SIGKILL;
+use sys::nix::mount::{MntFlags, umount2};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// How long a killed init may take to end, in milliseconds. One that is in the middle of a disk's
+/// or a network's work can't be ended sooner by anybody.
+const KILL_TIMEOUT: u16 = 10_000;
+
+/// Sends SIGKILL to init and waits until init has ended. An init that has ended already is no error.
+pub(crate) fn kill_init(container: &Container) -> Result<()> {
+    let pidfd = match container.init_process() {
+        Err(Errno::ESRCH) => return Ok(()),
+        pidfd => pidfd.map_err(|errno| Error::call("finding init", errno))?,
+    };
+    match container.signal_init(SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(errno) => return Err(Error::call("killing init", errno)),
+    }
+    loop {
+        let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut polled, PollTimeout::from(KILL_TIMEOUT)) {
+            Ok(0) => {
+                let why = format!("init has not ended {KILL_TIMEOUT} ms after SIGKILL");
+                return Err(Error::new(why));
+            }
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::call("waiting for init", errno)),
+        }
+    }
+}
+
+/// Kills an init that is rind's own child, and reaps it. It fails only where init has ended already.
+pub(crate) fn kill_and_reap(init: &OwnedFd) {
+    let _ = sys::process::pidfd_send_signal(init, SIGKILL);
+    let _ = sys::process::wait(init);
+}
+
+/// Removes a container whose init has ended. The caller has the lock.
+pub(crate) fn remove_locked(runtime: &Runtime, container: &Container) -> Result<()> {
+    destroy(container)?;
+    run_poststop(runtime, container);
+    Ok(())
+}
+
+/// Takes the lock and removes a container whose init has ended, unless another command has done so.
+fn remove(runtime: &Runtime, container: &Container) -> Result<()> {
+    match container.entry.lock() {
+        Err(state::Error::NotFound(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(()) => remove_locked(runtime, container),
+    }
+}
+
+/// Removes the container of a program that ran in the foreground and has ended. A failure is a
+/// warning, as the caller still needs the program's exit status.
+pub(crate) fn remove_or_warn(runtime: &Runtime, container: &Container) {
+    if let Err(error) = remove(runtime, container) {
+        let id = container.entry.id();
+        (runtime.warn)(&format!("deleting the container: {error} (try again: rind delete {id})"));
+    }
+}
+
+/// Takes back a container that could not be made. Its init, if it had one (`had_init`), has been
+/// reaped. A failure here is a warning, as it would hide the error that is the reason for it.
+pub(crate) fn roll_back(runtime: &Runtime, container: &Container, had_init: bool) {
+    if let Err(state::Error::NotFound(_)) = container.entry.lock() {
+        // A `delete --force` has removed the state, and the name may be another container's by now.
+        return;
+    }
+    // With this file gone, `Entry::remove` needs not list the directory.
+    let _ = container.entry.remove_file(NEW_FIFO);
+    warn_while_undoing(runtime, destroy(container));
+    if had_init {
+        run_poststop(runtime, container);
+    }
+}
+
+/// Takes back a container whose program runs already.
+pub(crate) fn roll_back_started(runtime: &Runtime, container: &Container) {
+    warn_while_undoing(runtime, kill_init(container).and_then(|()| remove(runtime, container)));
+}
+
+fn warn_while_undoing(runtime: &Runtime, undone: Result<()>) {
+    if let Err(error) = undone {
+        (runtime.warn)(&format!("while undoing: {error}"));
+    }
+}
+
+/// Removes all that is left once init has ended: processes that outlive it, the cgroups, the group of
+/// resctrl, the root's mount, the state directory.
+fn destroy(container: &Container) -> Result<()> {
+    cgroups::destroy(&container.record.cgroup)?;
+    container.record.rdt.as_ref().map_or(Ok(()), resctrl::Groups::remove)?;
+    if container.record.mounted_root {
+        // A create that failed early has not mounted it.
+        let _ = umount2(&container.record.rootfs, MntFlags::MNT_DETACH);
+    }
+    Ok(container.entry.remove(&USUAL_FILES)?)
+}
+
+/// Runs the poststop hooks of a container that is gone, without the lock, so that no command waits
+/// for them. Hooks that fail are warned of (runtime-spec, lifecycle, step 13).
+fn run_poststop(runtime: &Runtime, container: &Container) {
+    if container.record.poststop.is_empty() {
+        return;
+    }
+    if let Err(error) = container.entry.unlock() {
+        (runtime.warn)(&error.to_string());
+    }
+    let state = State { pid: 0, ..container.hook_state("stopped") };
+    run_best_effort("poststop", &container.record.poststop, &state, &*runtime.warn);
+}

@@ -1,0 +1,95 @@
+//! What is set up for a container from the host's side, and not by its init.
+
+use crate::container::record::{CONFIG, PLANNED_CGROUPS, Record};
+use crate::create::cgroup::{cgroup_owner, resources};
+use crate::host::{network, resctrl};
+use crate::{Error, Result, Runtime};
+use cgroups::{Place, Systemd};
+use oci_spec::runtime::{Linux, Spec};
+use process::Namespaces;
+use spec::Bundle;
+use state::Entry;
+use std::os::fd::OwnedFd;
+use sys::credentials::Id;
+
+/// What rind sets up for a container from outside: cgroups, network devices, a group of resctrl.
+#[derive(Debug)]
+pub(crate) struct HostSide {
+    /// The systemd that manages the container's unit, if one does.
+    pub systemd: Option<Systemd>,
+    pub devices: Vec<network::Device>,
+    rdt: Option<resctrl::Plan>,
+    /// The user that the cgroup is delegated to, if it is not rind's own.
+    cgroup_owner: Option<Id>,
+}
+
+impl HostSide {
+    /// Reads the config and looks at the host, and changes nothing. What `linux.intelRdt` asks for
+    /// and has no effect is added to `warnings`.
+    pub fn plan(
+        spec: &Spec,
+        id: &str,
+        namespaces: &Namespaces,
+        systemd: Option<Systemd>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self> {
+        let none = Linux::default();
+        let linux = spec.linux().as_ref().unwrap_or(&none);
+        Ok(Self {
+            systemd,
+            devices: network::plan(linux)?,
+            rdt: resctrl::plan(linux, id, warnings)?,
+            cgroup_owner: cgroup_owner(spec, namespaces),
+        })
+    }
+
+    /// Creates the cgroups and the group of resctrl, and writes config.json and state.json. A
+    /// systemd scope is started with the process `first` in it. Returns the files to enter cgroups by
+    /// as far as they are open already.
+    pub fn create_groups(
+        &mut self,
+        entry: &Entry,
+        record: &mut Record,
+        bundle: &Bundle,
+        first: Option<i32>,
+    ) -> Result<Option<Vec<OwnedFd>>> {
+        // First, as `delete --force` finds the cgroups by this copy if rind is killed here.
+        entry.write_file(CONFIG, &bundle.text)?;
+        let mut is_noted = false;
+        let mut note = |planned: &Place| {
+            is_noted = true;
+            let text = serde_json::to_vec(planned).map_err(|error| error.to_string())?;
+            entry.write_file(PLANNED_CGROUPS, &text).map_err(|error| error.to_string())
+        };
+        let (place, resources) = (&mut record.cgroup, resources(&bundle.spec));
+        let entries = match (&mut self.systemd, first) {
+            (Some(systemd), Some(pid)) => {
+                cgroups::make_unit(place, resources, pid, systemd, &mut note)?;
+                None
+            }
+            _ => Some(cgroups::make(place, resources, &mut note)?),
+        };
+        if let Some(owner) = self.cgroup_owner.filter(|_| record.cgroup.is_pure_v2()) {
+            cgroups::delegate(&record.cgroup, owner)?;
+        }
+        record.rdt = self.rdt.as_ref().map(resctrl::Plan::create).transpose()?;
+        entry.write_first(record)?;
+        if is_noted {
+            // state.json has it now.
+            let removed = entry.remove_file(PLANNED_CGROUPS);
+            removed.map_err(|errno| Error::call("removing the plan of cgroups", errno))?;
+        }
+        Ok(entries)
+    }
+
+    /// Applies `linux.resources` and the device rules to the cgroups. With systemd there has to be a
+    /// process in them by now.
+    pub fn apply_limits(&mut self, runtime: &Runtime, place: &Place, spec: &Spec) -> Result<()> {
+        let resources = resources(spec);
+        if let Some(systemd) = &mut self.systemd {
+            cgroups::settle_unit(place, resources, systemd)?;
+        }
+        runtime.warn_all(&cgroups::apply(place, resources)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! `--join`: the namespaces of another container in place of new ones, as a pod has them.
+
+use crate::container::Container;
+use crate::container::find::find;
+use crate::container::status::Status;
+use crate::{Error, Result, Runtime};
+use spec::Bundle;
+
+/// The kinds of namespaces, as the config names them, with their names below `/proc/PID/ns`.
+const KINDS: [(&str, &str); 8] = [
+    ("network", "net"),
+    ("ipc", "ipc"),
+    ("pid", "pid"),
+    ("uts", "uts"),
+    ("user", "user"),
+    ("cgroup", "cgroup"),
+    ("mount", "mnt"),
+    ("time", "time"),
+];
+
+/// The containers whose namespaces are joined.
+pub(crate) struct Joined(Vec<Container>);
+
+/// Puts the paths of namespaces into the config of `bundle`, as `requests` ask for, each
+/// `KIND,...=ID`.
+///
+/// A kind is named as in the config or as in `/proc/PID/ns`. What the config itself says of that
+/// namespace is replaced.
+pub(crate) fn join_namespaces(
+    runtime: &Runtime,
+    requests: &[String],
+    bundle: &mut Bundle,
+) -> Result<Joined> {
+    let mut others = Vec::new();
+    let mut paths = Vec::new();
+    for request in requests {
+        let (kinds, id) = request.split_once('=').ok_or_else(|| {
+            Error::new(format!(
+                "--join: {request:?} is not of the form KIND,...=ID, as net,ipc=web"
+            ))
+        })?;
+        let other = find(runtime, id).map_err(|error| error.within("--join"))?;
+        match other.status() {
+            Status::Created | Status::Running | Status::Paused => {}
+            status => {
+                return Err(Error::new(format!("--join: container {id} is {status}")));
+            }
+        }
+        for kind in kinds.split(',') {
+            let known = KINDS.iter().find(|(name, file)| [*name, *file].contains(&kind));
+            let (name, file) = known.ok_or_else(|| {
+                let names = KINDS.map(|(_, file)| file).join(", ");
+                Error::new(format!("--join: {kind:?} is no namespace; they are {names}"))
+            })?;
+            paths.push((*name, format!("/proc/{}/ns/{file}", other.init.pid)));
+        }
+        others.push(other);
+    }
+    bundle.join(&paths)?;
+    Ok(Joined(others))
+}
+
+impl Joined {
+    /// Checks that the paths were of these containers, and of no later process with the same pid. The
+    /// caller has opened the paths by now.
+    pub fn check(&self) -> Result<()> {
+        match self.0.iter().find(|other| !other.init.is_alive()) {
+            Some(other) => {
+                Err(Error::new(format!("--join: container {} has ended", other.entry.id())))
+            }
+            None => Ok(()),
+        }
+    }
+}

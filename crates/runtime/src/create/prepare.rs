@@ -1,0 +1,121 @@
+//! From the config to a plan: all that can be checked, opened or computed before there is a second
+//! process. Nothing here changes the host, so that an error leaves nothing but the state directory.
+
+use crate::container::annotations::{Requests, hook_output};
+use crate::container::hooks::State;
+use crate::container::record::{NEW_FIFO, Record};
+use crate::create::cgroup::{cgroup_view, locate_cgroup};
+use crate::create::host_side::HostSide;
+use crate::create::options::{CreateOptions, Purpose};
+use crate::create::validate;
+use crate::foreground::terminal;
+use crate::{Error, Result, Runtime};
+use oci_spec::runtime::Linux;
+use process::{Given, Inputs, Namespaces, Plan};
+use rootfs::{Context, Layout};
+use spec::Bundle;
+use state::Entry;
+use std::os::fd::OwnedFd;
+use sys::nix::sched::CloneFlags;
+
+/// A container that is planned, and of which only the state directory is there.
+pub(crate) struct Prepared {
+    pub plan: Plan,
+    pub record: Record,
+    /// The end of the console socket that a foreground `run` reads the master from.
+    pub console: Option<OwnedFd>,
+    pub host_side: HostSide,
+}
+
+impl Prepared {
+    /// Plans the container of `bundle`, whose state directory is `entry`. The first thing that can't
+    /// be done is an error; what is left out is a warning.
+    pub fn new(
+        runtime: &Runtime,
+        options: &CreateOptions,
+        purpose: Purpose,
+        bundle: &Bundle,
+        entry: &Entry,
+    ) -> Result<Self> {
+        let spec = &bundle.spec;
+        let none = Linux::default();
+        let linux = spec.linux().as_ref().unwrap_or(&none);
+        let mut namespaces = Namespaces::plan(linux)?;
+        validate::check_joined(spec, &namespaces)?;
+        let (place, systemd) = locate_cgroup(spec, options)?;
+        let record = Record::new(bundle, &namespaces, place, options.no_new_keyring);
+        let mut warnings = Vec::new();
+        let mut requests = Requests::read(&record.annotations, &mut warnings)?;
+        requests.set_clocks(&mut namespaces)?;
+        let filter = requests.compile_filter(linux, &mut warnings)?;
+        let host_side = HostSide::plan(spec, &options.id, &namespaces, systemd, &mut warnings)?;
+        let forks_last = process::forks_last(&namespaces, rootfs::makes_procfs_of);
+        let context = context(options, &namespaces, &record, &requests, forks_last)?;
+        let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
+        warnings.extend(layout.left_out());
+        let (console, ours) = terminal::plan(spec.process().as_ref(), options.console_socket())?;
+        let given = Given {
+            by_root: record.owner == 0,
+            filter,
+            console,
+            exec_fifo: (purpose == Purpose::Create)
+                .then(|| entry.make_fifo(NEW_FIFO))
+                .transpose()?,
+            keyring: record.keyring(&options.id),
+            preserve_fds: options.preserve_fds,
+            listen_fds: options.listen_fds,
+            keep_groups: requests.keep_groups,
+        };
+        let inputs = Inputs {
+            layout,
+            namespaces,
+            forks_last,
+            hook_state: hook_state(&record, &options.id),
+            hook_output: match spec.hooks() {
+                Some(_) => hook_output(&record.annotations)?,
+                None => process::hooks::Output::default(),
+            },
+        };
+        let plan = Plan::new(spec, inputs, given, &mut warnings)?;
+        runtime.warn_all(&warnings);
+        Ok(Self { plan, record, console: ours, host_side })
+    }
+}
+
+/// What hooks that init runs get on stdin, given the pid and the status of the moment.
+fn hook_state(record: &Record, id: &str) -> process::HookState {
+    let state = record.hook_state(id, 0, "");
+    Box::new(move |pid, status| State { pid, status: status.to_owned(), ..state.clone() }.to_json())
+}
+
+/// What the root file system's layout depends on besides the config.
+fn context(
+    options: &CreateOptions,
+    namespaces: &Namespaces,
+    record: &Record,
+    requests: &Requests,
+    forks_last: bool,
+) -> Result<Context> {
+    let pids = namespaces.joined.iter().filter(|_| forks_last);
+    let mut pids = pids.filter(|one| one.kind == CloneFlags::CLONE_NEWPID);
+    let copied = pids.next().map(|one| one.file.try_clone()).transpose();
+    let mut joined = namespaces.joined.iter();
+    let joins_mounts = namespaces.joined.iter().any(|one| one.kind == CloneFlags::CLONE_NEWNS);
+    let joined_cgroup = joined.find(|one| one.kind == CloneFlags::CLONE_NEWCGROUP);
+    let joins_other =
+        joined_cgroup.map(validate::is_host_namespace).transpose()?.is_some_and(|it| !it);
+    Ok(Context {
+        pid_namespace: copied.map_err(|error| {
+            Error::new(format!("keeping the pid namespace open: {}", sys::answer(&error)))
+        })?,
+        cgroup: cgroup_view(&record.cgroup),
+        mount_namespace: namespaces.has(CloneFlags::CLONE_NEWNS),
+        user_namespace: namespaces.has(CloneFlags::CLONE_NEWUSER),
+        nested: joins_mounts.then(sys::process::in_user_namespace),
+        foreign_mounts: namespaces.owner_of_joined_mounts()?.is_some(),
+        cgroup_namespace: namespaces.new_cgroup || joins_other,
+        no_pivot: options.no_pivot,
+        privileged: record.owner == 0,
+        mount_context: requests.mount_context,
+    })
+}

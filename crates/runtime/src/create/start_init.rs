@@ -1,0 +1,144 @@
+//! From a plan to an init: creates the cgroups, forks init, does from outside what init can't do,
+//! and runs the hooks of the runtime's namespaces.
+//!
+//! The record of where the cgroups are is on disk before there are any, and init's identity as soon
+//! as there is an init, so that `delete --force` can clean up after a create that was killed.
+
+use crate::container::Container;
+use crate::container::hooks::run_create_hooks;
+use crate::container::record::{NEW_FIFO, Record};
+use crate::create::cgroup::cgroup_view;
+use crate::create::host_side::HostSide;
+use crate::host::{listener, network};
+use crate::{Error, Result, Runtime};
+use cgroups::Place;
+use oci_spec::runtime::Spec;
+use process::{Child, Cradle, Event, Plan};
+use spec::Bundle;
+use state::{Entry, Identity};
+use std::os::fd::{AsFd, OwnedFd};
+use sys::Errno;
+
+/// Creates the cgroups, forks init, and serves it until it only waits for `start`, or in a `run` for
+/// nothing any more. After an error `forked` has the init to be killed, if it came to that.
+pub(crate) fn start_init(
+    runtime: &Runtime,
+    plan: &mut Plan,
+    host_side: &mut HostSide,
+    container: &mut Container,
+    forked: &mut Option<Child>,
+    bundle: &Bundle,
+) -> Result<Child> {
+    let Container { entry, record, .. } = &mut *container;
+    runtime.debug(|| format!("making {:?} of {}", entry.id(), record.bundle.display()));
+    let mut entries = None;
+    let init = if record.cgroup.is_systemds() {
+        // The scope needs a process: the hop that forks init.
+        let mut create = |hop| match host_side.create_groups(entry, record, bundle, Some(hop)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        process::spawn(plan, Cradle::Hops(&mut create))?
+    } else {
+        entries = host_side.create_groups(entry, record, bundle, None)?;
+        if record.cgroup.has_moved() {
+            plan.show_cgroups(cgroup_view(&record.cgroup));
+        }
+        let unified = cgroups::unified_directory(&record.cgroup)?;
+        process::spawn(plan, Cradle::of(unified.as_ref()))?
+    };
+    let init = forked.insert(init);
+    runtime.debug(|| format!("init is process {}", init.pid));
+    set_up_host_side(runtime, host_side, record, entries, init, &bundle.spec)
+        .map_err(|error| init.last_words(plan).map_or(error, Error::from))?;
+    if !init.is_hop() {
+        record_init(container, init)?;
+    }
+    serve_init(plan, container, init, &bundle.spec)?;
+    runtime.debug(|| "init is ready".to_owned());
+    forked.take().ok_or_else(|| Error::new("init is gone"))
+}
+
+/// Writes the link `init`, which tells other commands who init is.
+fn record_init(container: &mut Container, init: &Child) -> Result<()> {
+    container.init = match Identity::of(init.pid) {
+        // Init has ended already, and what is on the channel tells why.
+        Err(Errno::ESRCH) => Identity::default(),
+        identity => identity.map_err(|errno| Error::call("looking at init", errno))?,
+    };
+    Ok(container.entry.write_init(container.init)?)
+}
+
+/// Limits the cgroups, and moves init to its group of resctrl and network devices to init, while init
+/// makes the mounts that need none of that. Then init is released.
+fn set_up_host_side(
+    runtime: &Runtime,
+    host_side: &mut HostSide,
+    record: &Record,
+    entries: Option<Vec<OwnedFd>>,
+    init: &Child,
+    spec: &Spec,
+) -> Result<()> {
+    host_side.apply_limits(runtime, &record.cgroup, spec)?;
+    if let Some(groups) = &record.rdt {
+        groups.enter(init.pid)?;
+    }
+    network::move_to_container(&host_side.devices, init.pid)?;
+    let entries = entries.map_or_else(|| cgroups::entry_files(&record.cgroup), Ok)?;
+    init.release(&entries.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
+    sys::fs::close_all(entries).map_err(|errno| Error::call("closing cgroup files", errno))
+}
+
+/// The event loop: does what init asks for, until it is ready.
+fn serve_init(plan: &Plan, container: &mut Container, init: &mut Child, spec: &Spec) -> Result<()> {
+    loop {
+        match init.next(plan)? {
+            Event::Born => record_init(container, init)?,
+            Event::Ready => return Ok(()),
+            Event::Closed => {
+                return Err(init
+                    .explain_death("init", || oom_killed(&container.record.cgroup))
+                    .into());
+            }
+            Event::Hooks => {
+                unlock_for_hooks(&container.entry)?;
+                let ran = run_create_hooks(spec, &container.hook_state("created"), &init.pidfd);
+                ran.map_err(|error| or_death_of_init(error, init, container))?;
+                init.proceed()?;
+            }
+            Event::Listener(number) => {
+                let descriptor = init.descriptor(number)?;
+                if let Some(to) = plan.listener() {
+                    let state = container.hook_state("creating");
+                    listener::send_listener(to, &descriptor, &state, state.pid)?;
+                }
+                init.proceed()?;
+            }
+        }
+    }
+}
+
+/// The error of a hook, and if init has ended also why.
+fn or_death_of_init(error: Error, init: &Child, container: &Container) -> Error {
+    if container.init.is_running() {
+        return error;
+    }
+    let death = init.explain_death("init", || oom_killed(&container.record.cgroup));
+    Error::new(format!("{error}: {death}"))
+}
+
+/// Gives up the lock while hooks run, so that `delete --force` needs not wait for them: it kills
+/// init, which ends them. The file `new.fifo` tells other commands that the container is being
+/// created.
+pub(crate) fn unlock_for_hooks(entry: &Entry) -> Result<()> {
+    if !entry.has(NEW_FIFO) {
+        entry.write_file(NEW_FIFO, b"")?;
+    }
+    Ok(entry.unlock()?)
+}
+
+/// What is known of a SIGKILL that init got: its cgroup is new, so that OOM kills in it are init's.
+fn oom_killed(place: &Place) -> Option<&'static str> {
+    let kills = cgroups::oom_kills(place).filter(|&kills| kills > 0);
+    kills.map(|_| "OOM-killed (memory limit too low?): see linux.resources.memory.limit")
+}

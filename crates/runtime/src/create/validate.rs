@@ -1,0 +1,98 @@
+//! Checks of a config that need the host: that a namespace which is joined is not the host's own.
+//!
+//! A path in `linux.namespaces` can lead to the host's own namespace. The container then has no
+//! namespace of that type, and what the specification refuses without one is refused here too.
+
+use crate::{Error, Result};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
+use process::{Joined, Namespaces};
+use std::os::fd::OwnedFd;
+use sys::nix::sched::CloneFlags;
+use sys::nix::sys::stat::{fstat, stat};
+
+/// Refuses a config that would change the host's own namespace, as it joins that by a path.
+pub(crate) fn check_joined(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
+    for joined in &namespaces.joined {
+        if let Some(what) = set_in(spec, joined.kind)
+            && is_host_namespace(joined)?
+        {
+            return Err(refused(joined.kind, &what, joined.index));
+        }
+    }
+    check_user_namespace(spec, namespaces)
+}
+
+/// The same of user namespaces: `Namespaces::plan` leaves the host's own out of the list.
+fn check_user_namespace(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
+    let linux = spec.linux().as_ref();
+    let list = linux.and_then(|linux| linux.namespaces().as_ref());
+    let listed = list.and_then(|list| {
+        list.iter().position(|namespace| namespace.typ() == LinuxNamespaceType::User)
+    });
+    match (listed, set_in(spec, CloneFlags::CLONE_NEWUSER)) {
+        (Some(index), Some(what)) if !namespaces.has(CloneFlags::CLONE_NEWUSER) => {
+            Err(refused(CloneFlags::CLONE_NEWUSER, &what, index))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refused(kind: CloneFlags, what: &str, index: usize) -> Error {
+    let kind = process::namespace_name(kind);
+    Error::new(format!(
+        "{what}: needs a {kind} namespace of the container's own, but linux.namespaces[{index}] is \
+         the host's own"
+    ))
+}
+
+/// The first property of the config that changes a namespace of this type.
+fn set_in(spec: &Spec, kind: CloneFlags) -> Option<String> {
+    let linux = spec.linux().as_ref()?;
+    let sysctl = |kind| sysctl_of(linux, kind);
+    match kind {
+        // Every mount, and the change of the root, would be the host's.
+        CloneFlags::CLONE_NEWNS => Some("mounts and another root".to_owned()),
+        CloneFlags::CLONE_NEWNET => {
+            let moves = linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty());
+            moves
+                .then(|| "linux.netDevices".to_owned())
+                .or_else(|| sysctl(LinuxNamespaceType::Network))
+        }
+        CloneFlags::CLONE_NEWIPC => sysctl(LinuxNamespaceType::Ipc),
+        CloneFlags::CLONE_NEWUTS => {
+            let names = [("hostname", spec.hostname()), ("domainname", spec.domainname())];
+            let given = |name: &Option<String>| name.as_ref().is_some_and(|it| !it.is_empty());
+            let name = names.into_iter().find(|(_, value)| given(value));
+            name.map(|(name, _)| name.to_owned()).or_else(|| sysctl(LinuxNamespaceType::Uts))
+        }
+        CloneFlags::CLONE_NEWUSER => sysctl(LinuxNamespaceType::User),
+        _ => None,
+    }
+}
+
+fn sysctl_of(linux: &Linux, kind: LinuxNamespaceType) -> Option<String> {
+    let is_in = |name: &&String| spec::sysctl_namespace(name) == Some(kind);
+    let name = linux.sysctl().iter().flat_map(|all| all.keys()).find(is_in)?;
+    Some(format!("linux.sysctl {name}"))
+}
+
+/// Whether a namespace that is joined is the host's own: the one that rind is in.
+pub(crate) fn is_host_namespace(joined: &Joined) -> Result<bool> {
+    let own = match joined.kind {
+        CloneFlags::CLONE_NEWCGROUP => "/proc/self/ns/cgroup",
+        CloneFlags::CLONE_NEWIPC => "/proc/self/ns/ipc",
+        CloneFlags::CLONE_NEWNET => "/proc/self/ns/net",
+        CloneFlags::CLONE_NEWNS => "/proc/self/ns/mnt",
+        CloneFlags::CLONE_NEWPID => "/proc/self/ns/pid",
+        CloneFlags::CLONE_NEWUTS => "/proc/self/ns/uts",
+        _ => return Ok(false),
+    };
+    is_same(&joined.file, own)
+}
+
+/// Whether `file` is the namespace `own`, a file below /proc/self/ns.
+fn is_same(file: &OwnedFd, own: &str) -> Result<bool> {
+    let failed = |errno| Error::call(format!("comparing a namespace with {own}"), errno);
+    let (this, own) = (fstat(file).map_err(failed)?, stat(own).map_err(failed)?);
+    Ok((this.st_dev, this.st_ino) == (own.st_dev, own.st_ino))
+}

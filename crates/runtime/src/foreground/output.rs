@@ -1,0 +1,180 @@
+//! stdout and stderr of a program in the foreground, where rind's own are sockets, as a service's
+//! are: the program gets pipes, and rind forwards what it writes.
+//!
+//! The journal files a line under the service of the process that wrote it, and a process in a
+//! cgroup of its own belongs to none. Nor can a socket be opened again: `echo >/dev/stderr` would
+//! fail. A pipe, a file or a terminal the program inherits as it is.
+
+use std::io::{stderr, stdout};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use sys::Errno;
+use sys::nix::fcntl::{FcntlArg, OFlag, fcntl};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::sys::socket::{MsgFlags, send};
+use sys::nix::sys::stat::{SFlag, fstat};
+use sys::nix::unistd::{dup2_stderr, dup2_stdout, pipe2, read};
+
+/// How many bytes are read at once.
+const CHUNK: usize = 16 << 10;
+
+/// The streams that rind forwards; in most cases none.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    streams: Vec<Stream>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    number: Number,
+    /// Whether descriptor 1 or 2 is the pipe now, for a child to inherit.
+    is_replaced: bool,
+    socket: OwnedFd,
+    /// The pipe's end to read from; none once it is closed at the other end, or nobody takes its
+    /// output.
+    pipe: Option<OwnedFd>,
+    /// What was read and the socket has not taken yet.
+    pending: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Number {
+    Stdout,
+    Stderr,
+}
+
+impl Output {
+    /// Puts pipes in the place of sockets, for the process that is forked next. [`Output::restore`]
+    /// or dropping this puts the sockets back.
+    pub fn replace_sockets() -> sys::Result<Self> {
+        let mut output = Self::default();
+        for number in [Number::Stdout, Number::Stderr] {
+            if number.is_socket()? {
+                output.streams.push(Stream::replace(number)?);
+            }
+        }
+        Ok(output)
+    }
+
+    /// Puts rind's own stdout and stderr back.
+    pub fn restore(&mut self) -> sys::Result<()> {
+        self.streams.iter_mut().try_for_each(Stream::restore)
+    }
+
+    /// What to poll, as many as there are streams.
+    pub fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
+        self.streams.iter().filter_map(Stream::poll_fds)
+    }
+
+    /// Forwards what can be forwarded without waiting.
+    pub fn forward(&mut self) -> sys::Result<()> {
+        self.streams.iter_mut().try_for_each(Stream::forward)
+    }
+
+    /// Forwards all that has been written until now, however long that takes.
+    pub fn drain(&mut self) -> sys::Result<()> {
+        for stream in &mut self.streams {
+            loop {
+                stream.forward()?;
+                if stream.pending.is_empty() {
+                    break;
+                }
+                let mut polled = [PollFd::new(stream.socket.as_fd(), PollFlags::POLLOUT)];
+                match poll(&mut polled, PollTimeout::NONE) {
+                    Ok(_) | Err(Errno::EINTR) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Output {
+    /// rind's own stderr is needed for the error message.
+    fn drop(&mut self) {
+        if self.restore().is_ok() {
+            let _ = self.drain();
+        }
+    }
+}
+
+impl Stream {
+    fn replace(number: Number) -> sys::Result<Self> {
+        let socket = number.duplicate()?;
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+        // Only rind's end: the program waits when the pipe is full.
+        fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        number.replace_by(&writer)?;
+        Ok(Self { number, is_replaced: true, socket, pipe: Some(reader), pending: Vec::new() })
+    }
+
+    fn restore(&mut self) -> sys::Result<()> {
+        if self.is_replaced {
+            self.number.replace_by(&self.socket)?;
+            self.is_replaced = false;
+        }
+        Ok(())
+    }
+
+    fn poll_fds(&self) -> Option<PollFd<'_>> {
+        if self.pending.is_empty() {
+            self.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN))
+        } else {
+            Some(PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT))
+        }
+    }
+
+    /// Forwards until the pipe is empty or the socket full.
+    fn forward(&mut self) -> sys::Result<()> {
+        loop {
+            while !self.pending.is_empty() {
+                let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+                match send(self.socket.as_raw_fd(), &self.pending, flags) {
+                    Ok(count) => drop(self.pending.drain(..count)),
+                    Err(Errno::EAGAIN) => return Ok(()),
+                    Err(Errno::EINTR) => {}
+                    // Nobody reads the socket any more: the program gets EPIPE, as from the socket
+                    // itself.
+                    Err(_) => {
+                        self.pending.clear();
+                        self.pipe = None;
+                    }
+                }
+            }
+            let Some(pipe) = &self.pipe else { return Ok(()) };
+            let mut chunk = [0; CHUNK];
+            match read(pipe, &mut chunk) {
+                Ok(0) => self.pipe = None,
+                Ok(count) => self.pending.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+                Err(Errno::EAGAIN) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
+
+impl Number {
+    fn is_socket(self) -> sys::Result<bool> {
+        let stat = match self {
+            Self::Stdout => fstat(stdout()),
+            Self::Stderr => fstat(stderr()),
+        };
+        Ok(SFlag::from_bits_truncate(stat?.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK)
+    }
+
+    fn duplicate(self) -> sys::Result<OwnedFd> {
+        sys::fs::duplicate(match self {
+            Self::Stdout => 1,
+            Self::Stderr => 2,
+        })
+    }
+
+    /// Makes the descriptor a copy of `file`, without close-on-exec (`dup2(2)`).
+    fn replace_by(self, file: &OwnedFd) -> sys::Result<()> {
+        match self {
+            Self::Stdout => dup2_stdout(file),
+            Self::Stderr => dup2_stderr(file),
+        }
+    }
+}

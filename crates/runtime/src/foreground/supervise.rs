@@ -1,0 +1,188 @@
+//! The event loop for a process in the foreground: passes signals on, relays its terminal and
+//! output, and reaps, until it has ended.
+
+use crate::foreground::console::Relay;
+use crate::foreground::output::Output;
+use crate::host::notify::Listener;
+use crate::{Error, Result, Runtime};
+use process::Child;
+use std::os::fd::{AsFd, OwnedFd};
+use sys::Errno;
+use sys::nix::libc::{SIGCHLD, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::sys::signal::SigSet;
+use sys::nix::sys::signalfd::{SfdFlags, SignalFd};
+use sys::process::Ended;
+use sys::socket;
+
+/// The child that a [`Supervisor`] is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Supervised<'a> {
+    pub pid: i32,
+    pub pidfd: &'a OwnedFd,
+}
+
+impl<'a> From<&'a Child> for Supervised<'a> {
+    fn from(Child { pid, pidfd, .. }: &'a Child) -> Self {
+        Self { pid: *pid, pidfd }
+    }
+}
+
+/// Receives rind's signals from its creation on, to pass them to the child.
+pub(crate) struct Supervisor<'a> {
+    signals: SignalFd,
+    /// Where the container tells that it is ready, and who is warned if that can't be passed on.
+    listener: Option<(Listener, &'a Runtime<'a>)>,
+    output: Output,
+}
+
+impl<'a> Supervisor<'a> {
+    /// Blocks all signals, so that those that come before the child is there are passed on to it. The
+    /// child unblocks them for itself. Where stdout and stderr are sockets, puts pipes in their place
+    /// until [`Supervisor::after_fork`]. With `subreaper`, orphans of the child become rind's.
+    pub fn new(subreaper: bool) -> Result<Self> {
+        let failed = |errno| Error::call("receiving signals", errno);
+        if subreaper {
+            sys::process::set_child_subreaper(true).map_err(failed)?;
+        }
+        sys::process::keep_ended_children().map_err(failed)?;
+        let all = SigSet::all();
+        all.thread_block().map_err(failed)?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(&all, flags).map_err(failed)?;
+        let failed_pipes = |errno| Error::call("making pipes for stdout and stderr", errno);
+        Ok(Self {
+            signals,
+            listener: None,
+            output: Output::replace_sockets().map_err(failed_pipes)?,
+        })
+    }
+
+    /// Gives rind its own stdout and stderr back. The caller has forked the child, which has what it
+    /// is to have.
+    pub fn after_fork(&mut self) -> Result<()> {
+        let restored = self.output.restore();
+        restored.map_err(|errno| Error::call("taking stdout and stderr back", errno))
+    }
+
+    /// Also forwards READY=1 from the container's notify socket.
+    pub fn forwarding_ready(self, runtime: &'a Runtime<'a>, listener: Option<Listener>) -> Self {
+        Self { listener: listener.map(|listener| (listener, runtime)), ..self }
+    }
+
+    /// The event loop: passes signals on, relays the terminal that comes over `console`, and reaps,
+    /// until the child has ended.
+    pub fn run(mut self, child: Supervised, console: Option<&OwnedFd>) -> Result<Ended> {
+        let failed = |errno| Error::call("looking after the container", errno);
+        let mut relay = match console {
+            None => None,
+            Some(socket) => Some(relay(socket)?),
+        };
+        let stdin = std::io::stdin();
+        loop {
+            let mut polled = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            if let Some(relay) = &relay {
+                polled.extend(relay.poll_fds(&stdin));
+            }
+            let listeners_place = polled.len();
+            if let Some((listener, _)) = &self.listener {
+                polled.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
+            }
+            let outputs_place = polled.len();
+            polled.extend(self.output.poll_fds());
+            match poll(&mut polled, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+            let ready = |at: usize| polled.get(at).and_then(PollFd::any).unwrap_or(false);
+            let has_output = (outputs_place..polled.len()).any(ready);
+            let has_told = self.listener.is_some() && ready(listeners_place);
+            let of_relay = |at: usize| at < listeners_place && ready(at);
+            let (has_signals, master_is_ready, stdin_is_ready) =
+                (ready(0), of_relay(1), of_relay(2));
+            if has_told {
+                self.forward_ready().map_err(failed)?;
+            }
+            if has_output {
+                self.output.forward().map_err(failed)?;
+            }
+            if let Some(relay) = relay.as_mut().filter(|_| master_is_ready || stdin_is_ready) {
+                relay.forward(stdin_is_ready).map_err(failed)?;
+            }
+            if !has_signals {
+                continue;
+            }
+            if let Some(ended) = self.handle_signals(child, relay.as_ref()).map_err(failed)? {
+                if let Some(relay) = &relay {
+                    relay.drain().map_err(failed)?;
+                }
+                self.output.drain().map_err(failed)?;
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// Tells the service manager that the container is ready, if it is.
+    fn forward_ready(&mut self) -> sys::Result<()> {
+        let Some((listener, runtime)) = &self.listener else { return Ok(()) };
+        if !listener.is_ready()? {
+            return Ok(());
+        }
+        // Rind lives on, so that the manager can find out who has sent this; no need to wait for it.
+        if let Err(errno) = listener.notify_ready(sys::nix::unistd::getpid().as_raw()) {
+            (runtime.warn)(&listener.failure(errno));
+        }
+        self.listener = None;
+        Ok(())
+    }
+
+    /// Handles all pending signals. Returns how the child has ended, if it has.
+    fn handle_signals(
+        &self,
+        child: Supervised,
+        relay: Option<&Relay>,
+    ) -> sys::Result<Option<Ended>> {
+        let mut child_ended = false;
+        while let Some(signal) = self.signals.read_signal()? {
+            let number = signal.ssi_signo.cast_signed();
+            match number {
+                SIGCHLD => child_ended = true,
+                SIGWINCH if relay.is_some() => {
+                    if let Some(relay) = relay {
+                        relay.resize();
+                    }
+                }
+                // These are about rind itself: its terminal and its pipes.
+                SIGPIPE | SIGURG | SIGTSTP | SIGTTIN | SIGTTOU => {}
+                other => match sys::process::pidfd_send_signal(child.pidfd, other) {
+                    Ok(()) | Err(Errno::ESRCH) => {}
+                    Err(errno) => return Err(errno),
+                },
+            }
+        }
+        if child_ended { reap(child.pid) } else { Ok(None) }
+    }
+}
+
+/// Reaps what has ended: orphans, and the child. Once the child is reaped, the rest is left alone.
+fn reap(child: i32) -> sys::Result<Option<Ended>> {
+    loop {
+        match sys::process::reap_any() {
+            Ok(None) | Err(Errno::ECHILD) => return Ok(None),
+            Ok(Some((pid, how))) if pid == child => return Ok(Some(how)),
+            Ok(Some(_)) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Receives the terminal's master, which init has sent over `socket`.
+fn relay(socket: &OwnedFd) -> Result<Relay> {
+    let failed = |errno| Error::call("taking over the terminal", errno);
+    let (_, descriptors) = socket::receive(socket, &mut [0; 64]).map_err(failed)?;
+    let master = descriptors.into_iter().next().ok_or_else(|| failed(Errno::EPROTO))?;
+    let relay = Relay::new(master).map_err(failed)?;
+    // The size may have changed since the container was planned.
+    relay.resize();
+    Ok(relay)
+}

@@ -1,0 +1,118 @@
+//! `linux.netDevices`: moves network devices of the host to the container.
+//!
+//! A device that changes its network namespace loses its addresses and is set down, so rind adds
+//! the addresses again and sets it up. rind never moves a device back: when the namespace ends, the
+//! kernel returns a physical device to the host and removes a virtual one.
+
+use crate::{Error, Result};
+use oci_spec::runtime::Linux;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use sys::Errno;
+use sys::netlink::{Address, Netlink, Target};
+use sys::nix::libc::{IFA_F_PERMANENT, RT_SCOPE_UNIVERSE};
+use sys::nix::unistd::geteuid;
+
+/// The name of a device while it is moved, if the kernel is to choose the final name: named in the
+/// call that moves it, it would be numbered twice.
+const PASSING: &str = "rind%d";
+
+/// A device that is to be moved.
+#[derive(Debug)]
+pub(crate) struct Device {
+    name: String,
+    /// Its name in the container; the kernel completes one with `%d`.
+    inside: String,
+    index: i32,
+    addresses: Vec<Address>,
+}
+
+/// Finds the devices on the host, and reads their addresses. The config has been checked: names are
+/// valid, and there is a network namespace to move the devices to.
+pub(crate) fn plan(linux: &Linux) -> Result<Vec<Device>> {
+    let Some(config) = linux.net_devices().as_ref().filter(|devices| !devices.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    if !geteuid().is_root() {
+        let why = "linux.netDevices: network devices can be moved by root only (not rootless)";
+        return Err(Error::new(why));
+    }
+    let mut netlink = Netlink::open().map_err(|e| Error::call("linux.netDevices: rtnetlink", e))?;
+    let mut devices = Vec::with_capacity(config.len());
+    for (name, device) in config {
+        let inside = device.name().clone().filter(|inside| !inside.is_empty());
+        devices.push(find(&mut netlink, name, inside.unwrap_or_else(|| name.clone()))?);
+    }
+    // A map has no order.
+    devices.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(devices)
+}
+
+fn find(netlink: &mut Netlink, name: &str, inside: String) -> Result<Device> {
+    let index = netlink.index_of(name).map_err(|errno| failed(name, "looking for it", errno))?;
+    let index = index.ok_or_else(|| {
+        Error::new(format!("linux.netDevices.{name}: there is no network device of this name"))
+    })?;
+    let addresses = netlink.addresses(index);
+    let mut addresses = addresses.map_err(|errno| failed(name, "reading its addresses", errno))?;
+    addresses.retain(|one| one.flags & IFA_F_PERMANENT != 0 && one.scope == RT_SCOPE_UNIVERSE);
+    Ok(Device { name: name.to_owned(), inside, index, addresses })
+}
+
+/// Moves the devices to the network namespace of the process `pid`, the new init.
+pub(crate) fn move_to_container(devices: &[Device], pid: i32) -> Result<()> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let path = format!("/proc/{pid}/ns/net");
+    let namespace = match File::open(&path) {
+        // Init has ended already, and what is on its channel tells why.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(|error| {
+            Error::new(format!("linux.netDevices: opening {path}: {}", sys::answer(&error)))
+        })?,
+    };
+    let namespace = OwnedFd::from(namespace);
+    let sockets = || {
+        let own = OwnedFd::from(File::open("/proc/self/ns/net")?);
+        Ok((Netlink::open()?, Netlink::open_in(&namespace, &own)?))
+    };
+    let (mut host, mut inside) = sockets().map_err(|error: std::io::Error| {
+        let why = sys::answer(&error);
+        Error::new(format!("linux.netDevices: entering the container's network namespace: {why}"))
+    })?;
+    devices.iter().try_for_each(|one| move_one(one, &namespace, &mut host, &mut inside))
+}
+
+fn move_one(
+    device: &Device,
+    namespace: &OwnedFd,
+    host: &mut Netlink,
+    inside: &mut Netlink,
+) -> Result<()> {
+    let name = device.inside.as_str();
+    let during = |step| move |errno| failed(&device.name, step, errno);
+    let picked = name.contains('%');
+    if !picked && inside.index_of(name).map_err(during("looking for its new name"))?.is_some() {
+        let why = format!("the container has a network device {name} already");
+        return Err(Error::new(format!("linux.netDevices.{}: {why}", device.name)));
+    }
+    let mut index = device.index;
+    while inside.has_index(index).map_err(during("looking for a free number"))? {
+        index = index.checked_add(1).ok_or_else(|| during("numbering it")(Errno::ERANGE))?;
+    }
+    let target = Target { namespace, index, name: if picked { PASSING } else { name } };
+    host.move_link(device.index, &target).map_err(during("moving it to the container"))?;
+    if picked {
+        inside.rename(index, name).map_err(during("naming it"))?;
+    }
+    for address in &device.addresses {
+        inside.add_address(index, address).map_err(during("giving it its address again"))?;
+    }
+    inside.set_up(index).map_err(during("setting it up"))
+}
+
+fn failed(name: &str, step: &str, errno: Errno) -> Error {
+    Error::call(format!("linux.netDevices.{name}: {step}"), errno)
+}

@@ -1,0 +1,208 @@
+//! `NOTIFY_SOCKET` (`sd_notify(3)`): tells the service manager that has started rind
+//! (`Type=notify`) when the container's program is ready.
+//!
+//! The container gets a socket of its own, in a directory of the state that is bound to
+//! /run/notify. The command that starts the program (`run`, `start`) listens there itself. It
+//! passes on nothing but `READY=1`, and adds the main pid that it knows itself: the manager trusts
+//! what rind sends as if the service had sent it, so a container must not be able to send anything
+//! else.
+
+use crate::{Error, Result, Runtime};
+use oci_spec::runtime::{MountBuilder, Spec};
+use state::Entry;
+use std::ffi::{CStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use sys::nix::fcntl::OFlag;
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::sys::stat::{Mode, mkdirat, umask};
+use sys::nix::unistd::{UnlinkatFlags, pipe2, unlinkat};
+use sys::{Errno, socket};
+
+/// The directory of the socket, in the state directory.
+const FOLDER: &CStr = c"notify";
+/// The socket there.
+const SOCKET: &CStr = c"notify.sock";
+/// Where the container has that directory, as with runc.
+const INSIDE: &str = "/run/notify";
+/// How long the manager may take to read its messages.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How many messages are read before other events have their turn.
+const MESSAGES_AT_ONCE: usize = 16;
+
+/// The address that the manager listens at: a path, or `@` and an abstract name.
+#[derive(Debug)]
+pub(crate) struct Manager(OsString);
+
+/// The manager of `NOTIFY_SOCKET`; none in most cases. An invalid address is a warning.
+pub(crate) fn manager(runtime: &Runtime) -> Option<Manager> {
+    let name = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty())?;
+    if matches!(name.as_bytes(), [b'/' | b'@', _, ..]) {
+        return Some(Manager(name));
+    }
+    let text = name.display();
+    (runtime.warn)(&format!("NOTIFY_SOCKET: {text} is no absolute path and no @NAME: not used"));
+    None
+}
+
+/// Adds the mount of the socket's directory and the variable `NOTIFY_SOCKET` to `spec`, if there is a
+/// process.
+pub(crate) fn add_mount(runtime: &Runtime, id: &str, spec: &mut Spec) -> Result<()> {
+    let Some(process) = spec.process_mut().as_mut() else { return Ok(()) };
+    let name = SOCKET.to_string_lossy();
+    let variable = format!("NOTIFY_SOCKET={INSIDE}/{name}");
+    process.env_mut().get_or_insert_default().push(variable);
+    let root = std::path::absolute(&runtime.root)
+        .map_err(|error| Error::new(format!("--root: {}", sys::answer(&error))))?;
+    let options = ["bind", "nosuid", "noexec", "nodev", "ro"].map(str::to_owned);
+    let mount = MountBuilder::default()
+        .destination(INSIDE)
+        .typ("bind")
+        .source(root.join(id).join(OsString::from_vec(FOLDER.to_bytes().to_vec())))
+        .options(options)
+        .build()
+        .map_err(|error| Error::new(format!("NOTIFY_SOCKET: {error}")))?;
+    spec.mounts_mut().get_or_insert_default().push(mount);
+    Ok(())
+}
+
+/// Creates the directory that [`add_mount`] mounts.
+pub(crate) fn make_directory(entry: &Entry) -> Result<()> {
+    let old = umask(Mode::empty());
+    let made = mkdirat(entry.directory(), FOLDER, Mode::from_bits_truncate(0o755));
+    umask(old);
+    made.map_err(|errno| Error::call("NOTIFY_SOCKET: making the container's folder", errno))
+}
+
+/// Listens at the container's socket, until the program is ready.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: OwnedFd,
+    folder: OwnedFd,
+    manager: Manager,
+}
+
+impl Listener {
+    /// Binds the container's socket; none if the container was created without `NOTIFY_SOCKET`. The
+    /// program must not run yet.
+    pub fn open(entry: &Entry, manager: Manager) -> Result<Option<Self>> {
+        let failed = |errno| Error::call("NOTIFY_SOCKET: listening to the container", errno);
+        let folder = match entry.open_file(FOLDER, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+            Err(Errno::ENOENT) => return Ok(None),
+            opened => opened.map_err(failed)?,
+        };
+        remove(&folder).map_err(failed)?;
+        // The container's user, whoever that is, may write to it.
+        let old = umask(Mode::empty());
+        let bound = socket::bind_datagram(&folder, SOCKET);
+        umask(old);
+        Ok(Some(Self { socket: bound.map_err(failed)?, folder, manager }))
+    }
+
+    /// Waits until the program has told that it is ready, and tells the manager, or until the process
+    /// of the pidfd `init` has ended.
+    pub fn forward_ready(self, runtime: &Runtime, pid: i32, init: &OwnedFd) -> Result<()> {
+        let failed = |errno| Error::call("NOTIFY_SOCKET: waiting for the container", errno);
+        loop {
+            let polled = [self.socket.as_fd(), init.as_fd()];
+            let mut polled = polled.map(|one| PollFd::new(one, PollFlags::POLLIN));
+            match poll(&mut polled, PollTimeout::NONE) {
+                Ok(_) => {}
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(failed(errno)),
+            }
+            if self.is_ready().map_err(failed)? {
+                match self.notify_ready(pid).and_then(|barrier| wait(&barrier)) {
+                    Ok(()) => {}
+                    Err(errno) => (runtime.warn)(&self.failure(errno)),
+                }
+                return Ok(());
+            }
+            if polled.get(1).and_then(PollFd::any).unwrap_or(false) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether one of the messages that have come says so. Descriptors that come along are closed,
+    /// which is the answer to who waits for that (`sd_notify_barrier(3)`).
+    pub fn is_ready(&self) -> sys::Result<bool> {
+        let mut buffer = [0; 4096];
+        for _ in 0..MESSAGES_AT_ONCE {
+            let length = match socket::receive(&self.socket, &mut buffer) {
+                Ok((length, _)) => length,
+                Err(Errno::EAGAIN) => return Ok(false),
+                Err(errno) => return Err(errno),
+            };
+            let message = buffer.get(..length).unwrap_or_default();
+            if message.split(|byte| *byte == b'\n').any(|line| line == b"READY=1") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Tells the manager that the service is ready and its main process is `pid`. Returns a pipe,
+    /// which the manager closes at the other end when it has read that (`sd_notify_barrier(3)`).
+    pub fn notify_ready(&self, pid: i32) -> sys::Result<OwnedFd> {
+        let Manager(name) = &self.manager;
+        let (is_abstract, name) = match name.as_bytes() {
+            [b'@', name @ ..] => (true, name),
+            name => (false, name),
+        };
+        let manager = socket::connect_datagram_within(name, is_abstract, TIMEOUT)?;
+        socket::send(&manager, b"READY=1\n", &[])?;
+        socket::send(&manager, format!("MAINPID={pid}\n").as_bytes(), &[])?;
+        let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
+        socket::send(&manager, b"BARRIER=1", &[theirs.as_fd()])?;
+        Ok(ours)
+    }
+
+    /// The warning if that has failed: the container runs all the same.
+    pub fn failure(&self, errno: Errno) -> String {
+        let Manager(name) = &self.manager;
+        format!(
+            "NOTIFY_SOCKET: telling {}: {}",
+            Path::new(name).display(),
+            errno.desc().to_lowercase()
+        )
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Listener {
+    /// Nobody listens from now on, so a program that sends more gets an error.
+    fn drop(&mut self) {
+        let _ = remove(&self.folder);
+    }
+}
+
+fn remove(folder: &OwnedFd) -> sys::Result<()> {
+    match unlinkat(folder, SOCKET, UnlinkatFlags::NoRemoveDir) {
+        Err(Errno::ENOENT) => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Waits until the manager has read all messages.
+fn wait(barrier: &OwnedFd) -> sys::Result<()> {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        // No event is asked for: that the other end is closed is always told.
+        match poll(&mut [PollFd::new(barrier.as_fd(), PollFlags::empty())], timeout) {
+            Ok(0) => return Err(Errno::ETIMEDOUT),
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
