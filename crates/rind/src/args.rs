@@ -1,13 +1,14 @@
-//! The command line, read by the tables of [`crate::commands`].
+//! Parses a command line by the tables of a [`Program`]. It must do nothing else: no file is opened
+//! and nothing is printed.
 //!
-//! Flags come as Go's flag package has them, which callers of runc rely on: `--flag value`,
-//! `--flag=value`, with one dash or two, before or after the container's id; a switch may have a
-//! value too (`--flag=false`). No library reads a line so (clap takes `-bundle` for five flags).
+//! Flags have the form that Go's flag package gives them, as callers of runc rely on it: `--flag
+//! value`, `--flag=value`, with one dash or two, before or after the container's id; a switch may
+//! have a value too (`--flag=false`). No library parses this form (clap takes `-bundle` for five
+//! flags).
 
-use crate::commands::{COMMANDS, COUNT, Command, Flag, GLOBAL_FLAGS};
 use crate::help;
+use crate::model::{COUNT, Command, Flag, Parsed, Program};
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -16,42 +17,6 @@ pub enum Arguments {
     Help(String),
     /// A command to run.
     Command(Parsed),
-}
-
-/// A command with its flags and positional arguments.
-#[derive(Debug)]
-pub struct Parsed {
-    /// The command's entry in the table.
-    pub entry: &'static Command,
-    /// What stands for itself, the id first.
-    pub positional: Vec<String>,
-    flags: Vec<(&'static str, String)>,
-    /// What the command's input file has, once it is read.
-    pub input: Option<Vec<u8>>,
-}
-
-impl Parsed {
-    /// The value of a flag; that of the last one where it is repeated.
-    pub fn value(&self, name: &str) -> Option<&str> {
-        let found = self.flags.iter().rev().find(|(flag, _)| *flag == name);
-        found.map(|(_, value)| value.as_str())
-    }
-
-    /// All values of a flag that may be repeated.
-    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        let found = self.flags.iter().filter(move |(flag, _)| *flag == name);
-        found.map(|(_, value)| value.as_str())
-    }
-
-    /// The value of a flag that is a path; an empty one is as if it were not there.
-    pub fn path(&self, name: &str) -> Option<PathBuf> {
-        self.value(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-    }
-
-    /// Whether a switch is on.
-    pub fn is_on(&self, name: &str) -> bool {
-        self.value(name) == Some("true")
-    }
 }
 
 /// What is wrong with a command line.
@@ -70,7 +35,10 @@ impl From<String> for Wrong {
 }
 
 /// Reads a command line, without the program's own name.
-pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Wrong> {
+pub fn read(
+    program: &Program,
+    words: impl IntoIterator<Item = OsString>,
+) -> Result<Arguments, Wrong> {
     let words = words.into_iter().map(|word| {
         word.into_string().map_err(|word| format!("argument {} is not UTF-8", word.display()))
     });
@@ -78,22 +46,22 @@ pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Wron
     let mut words = words.into_iter().peekable();
     let mut flags = Vec::new();
     while let Some(word) = words.next_if(|word| is_flag(word)) {
-        match read_flag(&word, GLOBAL_FLAGS, &mut words, "")? {
+        match read_flag(&word, program.flags, &mut words, "")? {
             Some(flag) => flags.push(flag),
             None if word.trim_start_matches('-').starts_with('v') => {
                 return Ok(Arguments::Help(help::version()));
             }
-            None => return Ok(Arguments::Help(help::overview())),
+            None => return Ok(Arguments::Help(help::overview(program))),
         }
     }
     match words.next().as_deref() {
-        None => Ok(Arguments::Help(help::overview())),
+        None => Ok(Arguments::Help(help::overview(program))),
         Some("help" | "h") => match words.next() {
-            None => Ok(Arguments::Help(help::overview())),
-            Some(name) => Ok(Arguments::Help(help::of(find(&name)?))),
+            None => Ok(Arguments::Help(help::overview(program))),
+            Some(name) => Ok(Arguments::Help(help::of(find(program, &name)?))),
         },
         Some("version") => Ok(Arguments::Help(help::version())),
-        Some(name) => Ok(read_command(find(name)?, flags, &mut words)?),
+        Some(name) => Ok(read_command(find(program, name)?, flags, &mut words)?),
     }
 }
 
@@ -189,9 +157,9 @@ pub fn find_flag(table: &'static [Flag], name: &str) -> Option<&'static Flag> {
 }
 
 /// The command of this name; an error is for the user.
-pub fn find(name: &str) -> Result<&'static Command, Wrong> {
-    COMMANDS.iter().find(|command| command.name == name).ok_or_else(|| {
-        let suggested = suggestion(name, COMMANDS.iter().map(|command| command.name));
+pub fn find(program: &Program, name: &str) -> Result<&'static Command, Wrong> {
+    program.command(name).ok_or_else(|| {
+        let suggested = suggestion(name, program.commands.iter().map(|command| command.name));
         let text = format!("unknown command {name:?}{suggested}; see rind --help");
         Wrong { text, status: 3 }
     })
@@ -237,9 +205,10 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::commands::PROGRAM;
 
     fn parse(line: &str) -> Result<Arguments, Wrong> {
-        read(line.split_whitespace().map(OsString::from))
+        read(&PROGRAM, line.split_whitespace().map(OsString::from))
     }
 
     fn command(line: &str) -> Parsed {

@@ -1,11 +1,13 @@
 //! The commands: their tables, and from parsed arguments to the runtime's functions and back.
 
-use crate::args::{self, Parsed};
+use crate::args;
 use crate::completion;
 use crate::criu;
 use crate::limits;
 use crate::log::{Level, Log};
 use crate::man::{self, Page};
+use crate::model::{COUNT, Command, Failure, Flag, Input, Parsed, Program, fail, flag};
+use crate::output;
 use runtime::{
     CgroupManager, CreateOptions, ExecOptions, ProcessFlags, ProcessSource, RunOptions, Runtime,
     Signal,
@@ -14,83 +16,8 @@ use std::path::{Path, PathBuf};
 use sys::credentials::Id;
 use sys::nix::unistd::geteuid;
 
-/// A flag of the command line.
-#[derive(Debug)]
-pub struct Flag {
-    /// Its name, after one dash or two.
-    pub name: &'static str,
-    /// A letter for it, or nothing.
-    pub short: &'static str,
-    /// What its value is, in capitals; nothing for a switch.
-    pub value: &'static str,
-    /// The values that it can have, where these are few.
-    pub choices: &'static [&'static str],
-    /// What it does.
-    pub about: &'static str,
-}
-
-impl Flag {
-    pub const fn one_of(self, choices: &'static [&'static str]) -> Self {
-        Self { choices, ..self }
-    }
-}
-
-/// A command of the command line.
-#[derive(Debug)]
-pub struct Command {
-    /// Its name.
-    pub name: &'static str,
-    /// Its positional arguments, for the usage line.
-    pub arguments: &'static str,
-    /// How many of them there are, at least and at most.
-    pub positional: (usize, usize),
-    /// After how many of them nothing is taken for a flag of ours any more, if it is so.
-    pub plain_after: Option<usize>,
-    /// What names a file to be read before all else, if it has one.
-    pub input: Option<Input>,
-    /// What it does, in a line.
-    pub about: &'static str,
-    /// What else there is to know.
-    pub details: &'static str,
-    /// Its flags.
-    pub flags: &'static [Flag],
-    /// Whether it puts a process of this program in reach of a container, and so is to run from a
-    /// sealed copy.
-    pub seals: bool,
-    /// The exit status where it could not be done, which callers know from runc.
-    pub failure: i32,
-    /// Does it; gives the exit status.
-    pub run: fn(&Parsed, &Log) -> Result<i32, Failure>,
-}
-
-/// What names a command's input file; `-` is stdin.
-#[derive(Clone, Copy, Debug)]
-pub enum Input {
-    /// A flag.
-    Flag(&'static str),
-    /// A positional argument, by its number from 0.
-    Argument(usize),
-}
-
-/// Why a command could not be done, in words.
-#[derive(Debug)]
-pub struct Failure(pub String);
-
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
-
-/// A flag by its name, letter, value and meaning.
-pub const fn flag(
-    name: &'static str,
-    short: &'static str,
-    value: &'static str,
-    about: &'static str,
-) -> Flag {
-    Flag { name, short, value, choices: &[], about }
-}
+/// The program.
+pub static PROGRAM: Program = Program { flags: GLOBAL_FLAGS, commands: COMMANDS };
 
 /// Flags that come before the command.
 pub const GLOBAL_FLAGS: &[Flag] = &[
@@ -129,8 +56,6 @@ const PIDFD: Flag =
 pub const PID: Flag = flag("pid-file", "", "FILE", "where to write init's pid");
 const PIVOT: Flag = flag("no-pivot", "", "", "don't use pivot_root: for a root on an initramfs");
 const KEYRING: Flag = flag("no-new-keyring", "", "", "keep the caller's session keyring");
-/// What the value of a flag is that counts something.
-pub const COUNT: &str = "N";
 const PRESERVE: Flag = flag(
     "preserve-fds",
     "",
@@ -171,7 +96,7 @@ pub const COMMANDS: &[Command] = &[
         seals: false,
         failure: 1,
         run: |args, log| {
-            runtime::start(&runtime(args, log), id(args))?;
+            runtime::start(&runtime(args, log), args.id())?;
             Ok(0)
         },
     },
@@ -259,7 +184,7 @@ pub const COMMANDS: &[Command] = &[
         flags: &[],
         seals: false,
         failure: 1,
-        run: |args, log| Ok(print(&runtime::state(&runtime(args, log), id(args))?)),
+        run: |args, log| Ok(output::print_line(&runtime::state(&runtime(args, log), args.id())?)),
     },
     Command {
         name: "kill",
@@ -322,7 +247,7 @@ pub const COMMANDS: &[Command] = &[
         seals: false,
         failure: 1,
         run: |args, log| {
-            runtime::pause(&runtime(args, log), id(args))?;
+            runtime::pause(&runtime(args, log), args.id())?;
             Ok(0)
         },
     },
@@ -338,7 +263,7 @@ pub const COMMANDS: &[Command] = &[
         seals: false,
         failure: 1,
         run: |args, log| {
-            runtime::resume(&runtime(args, log), id(args))?;
+            runtime::resume(&runtime(args, log), args.id())?;
             Ok(0)
         },
     },
@@ -456,7 +381,7 @@ pub const COMMANDS: &[Command] = &[
         flags: &[],
         seals: false,
         failure: 1,
-        run: |_, _| Ok(print(&runtime::features(env!("RIND_COMMIT")))),
+        run: |_, _| Ok(output::print_line(&runtime::features(env!("RIND_COMMIT")))),
     },
     Command {
         name: "completion",
@@ -487,18 +412,6 @@ pub const COMMANDS: &[Command] = &[
         run: man,
     },
 ];
-
-pub fn id(args: &Parsed) -> &str {
-    args.positional.first().map_or("", String::as_str)
-}
-
-fn print(text: &str) -> i32 {
-    crate::print(&format!("{}\n", text.trim_end()))
-}
-
-pub fn fail<T>(text: impl Into<String>) -> Result<T, Failure> {
-    Err(Failure(text.into()))
-}
 
 /// What a command needs before anything is opened: a sealed program where a container can reach it,
 /// something open as stdin, stdout and stderr, and the caller's descriptors.
@@ -546,6 +459,36 @@ fn preserved(args: &Parsed) -> Result<u32, Failure> {
         return fail(format!("--preserve-fds: {count:?} is not a number of descriptors"));
     };
     Ok(runtime::listen_descriptors() + u32::from(count))
+}
+
+/// The sink that the global flags ask for; an error is for the user, in words.
+pub fn log(args: &Parsed) -> Result<Log, Failure> {
+    let json = match args.value("log-format") {
+        None | Some("" | "text") => false,
+        Some("json") => true,
+        Some(other) => {
+            return fail(format!("--log-format: {other:?} is neither text nor json"));
+        }
+    };
+    let file = match args.path("log") {
+        None => None,
+        Some(path) => {
+            let opened = runtime::append(&path, 0o666);
+            let failed = |error: std::io::Error| {
+                let remedy = match error.raw_os_error() {
+                    Some(number) if number == sys::Errno::ELOOP as i32 => {
+                        " (a link, in a directory that others may write to, is not followed)"
+                    }
+                    _ => "",
+                };
+                let why = sys::answer(&error);
+                Failure(format!("--log {}: {why}{remedy}", path.display()))
+            };
+            Some(opened.map_err(failed)?)
+        }
+    };
+    let most = if args.is_on("debug") { Level::Debug } else { Level::Warning };
+    Ok(Log::new(file, json, most))
 }
 
 /// What the global flags say.
@@ -619,7 +562,7 @@ fn cgroup_manager(args: &Parsed) -> Result<CgroupManager, Failure> {
 
 pub fn create_options(args: &Parsed) -> Result<CreateOptions, Failure> {
     Ok(CreateOptions {
-        id: id(args).to_owned(),
+        id: args.id().to_owned(),
         bundle: args.path("bundle").unwrap_or_else(|| PathBuf::from(".")),
         config: args.path("config"),
         console_socket: args.path("console-socket"),
@@ -644,7 +587,7 @@ pub fn create_options(args: &Parsed) -> Result<CreateOptions, Failure> {
 
 fn exec(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     let options = ExecOptions {
-        id: id(args).to_owned(),
+        id: args.id().to_owned(),
         process: match (&args.input, args.value("process")) {
             (Some(text), Some(name)) => ProcessSource::Text(text.clone(), PathBuf::from(name)),
             _ => ProcessSource::Flags(Box::new(process_flags(args)?)),
@@ -715,11 +658,11 @@ fn each(
     mut run: impl FnMut(&str) -> Result<(), runtime::Error>,
 ) -> Result<i32, Failure> {
     if !args.is_on("regex") {
-        run(id(args))?;
+        run(args.id())?;
         return Ok(0);
     }
     let mut failures = Vec::new();
-    for id in runtime::matching(runtime, id(args))? {
+    for id in runtime::matching(runtime, args.id())? {
         match run(&id) {
             Err(error) if !error.is_not_found() => failures.push(format!("{id}: {error}")),
             _ => {}
@@ -751,19 +694,19 @@ fn list(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         "json" => runtime::list_json(&runtime)? + "\n",
         other => return fail(format!("--format: {other:?} is neither table nor json")),
     };
-    Ok(crate::print(&text))
+    Ok(output::print(&text))
 }
 
 fn ps(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     let runtime = runtime(args, log);
     let text = match args.value("format").unwrap_or("table") {
         "table" => {
-            runtime::ps_table(&runtime, id(args), args.positional.get(1..).unwrap_or_default())?
+            runtime::ps_table(&runtime, args.id(), args.positional.get(1..).unwrap_or_default())?
         }
-        "json" => runtime::ps_json(&runtime, id(args))? + "\n",
+        "json" => runtime::ps_json(&runtime, args.id())? + "\n",
         other => return fail(format!("--format: {other:?} is neither table nor json")),
     };
-    Ok(crate::print(&text))
+    Ok(output::print(&text))
 }
 
 fn spec(args: &Parsed, _: &Log) -> Result<i32, Failure> {
@@ -786,7 +729,7 @@ fn completion(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         return fail(format!("{shell:?} is none of bash, zsh, fish"));
     };
     if words.is_empty() {
-        return Ok(crate::print(script));
+        return Ok(output::print(script));
     }
     // A shell that completes has no use for the reason why there are none.
     let ids = |root: Option<&str>| {
@@ -794,20 +737,21 @@ fn completion(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         let ids = runtime::list_quiet(&runtime_at(root, log)).unwrap_or_default();
         ids.lines().map(str::to_owned).collect()
     };
-    Ok(crate::print(&completion::offers(shell, words, ids)))
+    Ok(output::print(&completion::offers(&PROGRAM, shell, words, ids)))
 }
 
 fn man(args: &Parsed, _: &Log) -> Result<i32, Failure> {
     let page = match args.positional.first() {
         None => Page(None),
-        Some(name) => Page(Some(args::find(name).map_err(|wrong| Failure(wrong.text))?)),
+        Some(name) => Page(Some(args::find(&PROGRAM, name).map_err(|wrong| Failure(wrong.text))?)),
     };
-    let Some(folder) = args.path("output") else { return Ok(crate::print(&page.text())) };
+    let Some(folder) = args.path("output") else { return Ok(output::print(&page.text(&PROGRAM))) };
     let at = |path: &Path, error| Failure(format!("{}: {}", path.display(), sys::answer(&error)));
     std::fs::create_dir_all(&folder).map_err(|error| at(&folder, error))?;
-    for page in man::all() {
+    for page in man::all(&PROGRAM) {
         let path = folder.join(page.file());
-        runtime::replace(&path, page.text().as_bytes()).map_err(|error| at(&path, error))?;
+        runtime::replace(&path, page.text(&PROGRAM).as_bytes())
+            .map_err(|error| at(&path, error))?;
     }
     Ok(0)
 }

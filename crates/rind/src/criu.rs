@@ -1,10 +1,8 @@
 //! The flags of `checkpoint` and `restore`, and from them to the runtime's functions.
 
-use crate::args::Parsed;
-use crate::commands::{
-    BUNDLE, CONSOLE, Failure, Flag, PID, create_options, fail, flag, id, runtime,
-};
+use crate::commands::{BUNDLE, CONSOLE, PID, create_options, runtime};
 use crate::log::Log;
+use crate::model::{Failure, Flag, Parsed, fail, flag};
 use runtime::{CgroupMode, CheckpointOptions, CriuOptions, RestoreOptions, RunOptions, Switch};
 use std::path::PathBuf;
 
@@ -94,7 +92,7 @@ pub fn checkpoint(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         _ => fail(format!("--status-fd: {text:?} is not a number of a descriptor")),
     });
     let options = CheckpointOptions {
-        id: id(args).to_owned(),
+        id: args.id().to_owned(),
         criu: criu_options(args)?,
         parent: args.path("parent-path"),
         pre_dump: args.is_on("pre-dump"),

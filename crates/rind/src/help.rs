@@ -1,6 +1,7 @@
-//! `--help` and `--version`, made from the same tables that the command line is read by.
+//! Makes the texts of `--help` and `--version`, from the tables that parse the command line. It
+//! must not print them.
 
-use crate::commands::{COMMANDS, Command, Flag, GLOBAL_FLAGS, flag};
+use crate::model::{Command, Flag, Program, flag};
 use std::fmt::Write;
 
 /// What rind is.
@@ -27,15 +28,15 @@ pub fn version() -> String {
 }
 
 /// What `--help` prints.
-pub fn overview() -> String {
+pub fn overview(program: &Program) -> String {
     let mut text = format!("rind - {SUMMARY}\n\nusage: {USAGE}\n\n{INTRODUCTION}\n\ncommands:\n");
-    let width = COMMANDS.iter().map(|command| command.name.len()).max().unwrap_or(0);
-    for command in COMMANDS {
+    let width = program.commands.iter().map(|command| command.name.len()).max().unwrap_or(0);
+    for command in program.commands {
         // Writing to a string can't fail.
         let _ = writeln!(text, "  {:width$}  {}", command.name, command.about);
     }
     text += "\nglobal flags:\n";
-    text += &flags(GLOBAL_FLAGS);
+    text += &flags(program.flags);
     text += &flags(COMMON_FLAGS);
     text
 }

@@ -1,8 +1,8 @@
 //! The commands about what a container may use and has used: `update` and `events`.
 
-use crate::args::Parsed;
-use crate::commands::{Failure, Flag, flag, id, runtime};
+use crate::commands::runtime;
 use crate::log::Log;
+use crate::model::{Failure, Flag, Parsed, flag};
 use runtime::{Interval, UpdateOptions};
 use std::path::Path;
 
@@ -43,7 +43,7 @@ pub fn update(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     let flags: Vec<_> = limits.filter_map(|name| Some((name, given(name)?))).collect();
     let name = given("resources").map(|name| if name == "-" { "stdin" } else { name });
     let options = UpdateOptions {
-        id: id(args),
+        id: args.id(),
         resources: args.input.as_deref().zip(name.map(Path::new)),
         flags: &flags,
         l3_cache_schema: given("l3-cache-schema"),
@@ -60,6 +60,6 @@ pub fn events(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     let interval = (!args.is_on("stats")).then_some(interval);
     let mut stdout = std::io::stdout();
     let mut line = |line: &str| writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-    runtime::events(&runtime(args, log), id(args), interval, &mut line)?;
+    runtime::events(&runtime(args, log), args.id(), interval, &mut line)?;
     Ok(0)
 }

@@ -1,7 +1,6 @@
-//! Where messages go: lines of text or JSON, on stderr or in a file, as callers of runc read them.
+//! Writes messages as lines of text or JSON, on stderr or in a file, as callers of runc read them. It
+//! must let nothing through that steers a terminal: part of a message may come from a container.
 
-use crate::args::Parsed;
-use crate::commands::Failure;
 use serde_json::json;
 use std::fs::File;
 use std::io::Write;
@@ -27,40 +26,15 @@ pub struct Log {
     most: Level,
 }
 
-/// The sink that the global flags ask for; an error is for the user, in words.
-pub fn open(command: &Parsed) -> Result<Log, Failure> {
-    let json = match command.value("log-format") {
-        None | Some("" | "text") => false,
-        Some("json") => true,
-        Some(other) => {
-            return Err(Failure(format!("--log-format: {other:?} is neither text nor json")));
-        }
-    };
-    let file = match command.path("log") {
-        None => None,
-        Some(path) => {
-            let opened = runtime::append(&path, 0o666);
-            let failed = |error: std::io::Error| {
-                let remedy = match error.raw_os_error() {
-                    Some(number) if number == sys::Errno::ELOOP as i32 => {
-                        " (a link, in a directory that others may write to, is not followed)"
-                    }
-                    _ => "",
-                };
-                let why = sys::answer(&error);
-                Failure(format!("--log {}: {why}{remedy}", path.display()))
-            };
-            Some(opened.map_err(failed)?)
-        }
-    };
-    let most = if command.is_on("debug") { Level::Debug } else { Level::Warning };
-    Ok(Log { file, json, most })
-}
-
 impl Log {
+    /// Messages up to `most`, in `file` or on stderr.
+    pub fn new(file: Option<File>, json: bool, most: Level) -> Self {
+        Self { file, json, most }
+    }
+
     /// Text on stderr.
     pub fn to_stderr() -> Self {
-        Self { file: None, json: false, most: Level::Warning }
+        Self::new(None, false, Level::Warning)
     }
 
     /// Whether messages go where the caller at a terminal does not see them.
