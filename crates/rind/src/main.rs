@@ -6,16 +6,14 @@
 mod args;
 mod commands;
 mod completion;
-mod criu;
 mod help;
-mod limits;
 mod log;
 mod man;
 mod model;
 mod output;
 
 use args::Arguments;
-use commands::PROGRAM;
+use commands::{PROGRAM, global, prepare};
 use log::{Level, Log};
 use model::{Failure, Parsed};
 
@@ -49,9 +47,9 @@ fn start() -> i32 {
 
 /// Runs a command, and reports its error, here and nowhere else.
 fn run(command: &mut Parsed) -> i32 {
-    let unprepared = commands::prepare(command).err().map(|error| (error, command.entry.failure));
+    let unprepared = prepare::prepare(command).err().map(|error| (error, command.entry.failure));
     // Without its log nothing has been tried, whatever the command.
-    let log = unprepared.map_or_else(|| commands::log(command).map_err(|error| (error, 1)), Err);
+    let log = unprepared.map_or_else(|| global::log(command).map_err(|error| (error, 1)), Err);
     let log = match log {
         Ok(log) => log,
         Err((Failure(text), status)) => {

@@ -88,6 +88,25 @@ pub struct Command {
 /// Reads the flags into options of `runtime`, and calls it; gives the exit status.
 pub type Run = fn(&Parsed, &Log) -> Result<i32, Failure>;
 
+impl Command {
+    /// A command that takes a container's id and no flags. An entry of the table sets what differs.
+    pub const fn new(name: &'static str, about: &'static str, run: Run) -> Self {
+        Self {
+            name,
+            arguments: "ID",
+            positional: (1, 1),
+            plain_after: None,
+            input: None,
+            about,
+            details: "",
+            flags: &[],
+            seals: false,
+            failure: 1,
+            run,
+        }
+    }
+}
+
 /// What names a command's input file; `-` is stdin.
 #[derive(Clone, Copy, Debug)]
 pub enum Input {
@@ -136,6 +155,11 @@ impl Parsed {
     pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         let found = self.flags.iter().filter(move |(flag, _)| *flag == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// The same, as a list of one's own.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        self.values(name).map(str::to_owned).collect()
     }
 
     /// Whether a switch is on.
