@@ -24,7 +24,7 @@ pub enum Arguments {
 pub struct Wrong {
     /// For the user.
     pub text: String,
-    /// The exit status: for an unknown command another, as callers know it from runc.
+    /// The exit status. An unknown command has one of its own, as callers know it from runc.
     pub status: i32,
 }
 
@@ -132,7 +132,7 @@ fn read_flag(
     Ok(Some((flag.name, value)))
 }
 
-/// Refuses what is no number where only one can be: it is wrong with the line, whatever the command.
+/// Refuses a value that is no number where the flag counts something, whatever the command.
 fn check_number(flag: &Flag, value: &str) -> Result<(), String> {
     if flag.value != COUNT || value.parse::<u16>().is_ok() {
         return Ok(());
@@ -140,12 +140,12 @@ fn check_number(flag: &Flag, value: &str) -> Result<(), String> {
     Err(format!("--{}: {value:?} is not a number from 0 to {}", flag.name, u16::MAX))
 }
 
-/// Whether a word is a flag, and not an argument; `-` alone is one.
+/// Whether a word is a flag and not an argument; `-` alone is an argument.
 pub fn is_flag(word: &str) -> bool {
     word.starts_with('-') && word.len() > 1
 }
 
-/// The name that a flag is given by, and the value in the same word.
+/// The name of a flag as the word has it, and the value in the same word.
 pub fn split_flag(word: &str) -> (&str, Option<&str>) {
     let bare = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).unwrap_or(word);
     bare.split_once('=').map_or((bare, None), |(name, value)| (name, Some(value)))
@@ -173,7 +173,7 @@ fn unknown_flag(word: &str, table: &[Flag], command: &str) -> String {
     format!("flag provided but not defined: {word}{suggestion}; see rind{space}{command} --help")
 }
 
-/// "(did you mean ...?)", for a name that is nearly another.
+/// "(did you mean ...?)", if one of `names` is near.
 fn suggestion<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
     let nearest = names.map(|other| (!other.starts_with(name), distance(name, other), other)).min();
     match nearest {
@@ -184,7 +184,7 @@ fn suggestion<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-/// How many letters have to be put in, taken out or changed to get from one word to the other.
+/// How many letters to insert, remove or change to get from one word to the other.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {

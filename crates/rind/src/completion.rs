@@ -8,22 +8,22 @@ use crate::model::{Command, Flag, Program};
 use std::fmt::Write;
 use sys::nix::sys::signal::Signal;
 
-/// The shells that are known, and what has to be read by each.
+/// The shells that rind knows, and the script that each has to read.
 const SCRIPTS: [(&str, &str); 3] = [
     ("bash", include_str!("completion/rind.bash")),
     ("zsh", include_str!("completion/rind.zsh")),
     ("fish", include_str!("completion/rind.fish")),
 ];
 
-/// The script of a shell, if it is a known one.
+/// The script of a shell, if rind knows the shell.
 pub fn script(shell: &str) -> Option<&'static str> {
     SCRIPTS.iter().find(|(name, _)| *name == shell).map(|(_, script)| *script)
 }
 
-/// What may stand at the last of `words`, those of a command line without the program's name.
+/// Offers what the last of `words` may become, a command line without the program's name.
 ///
-/// Each offer is a line, with what it means after a tab; `:files` or `:folders` stands for the names
-/// of these. `ids` gives those of the containers, by the value of `--root`.
+/// Each offer is a line, with its meaning after a tab; `:files` or `:folders` stands for the names of
+/// these. `ids` gives the ids of all containers, by the value of `--root`.
 pub fn offers(
     program: &'static Program,
     shell: &str,
@@ -49,7 +49,7 @@ pub fn offers(
     })
 }
 
-/// Bash takes `--flag=value` for three words.
+/// Joins the three words that bash makes of `--flag=value`.
 fn joined(words: &[String]) -> Vec<String> {
     let mut joined: Vec<String> = Vec::new();
     let mut to_last = false;
@@ -64,7 +64,7 @@ fn joined(words: &[String]) -> Vec<String> {
     joined
 }
 
-/// What a place is filled with.
+/// What can fill a place.
 enum Offer {
     Nothing,
     Files,
@@ -74,17 +74,17 @@ enum Offer {
     Words(Vec<(String, &'static str)>),
 }
 
-/// Where on the command line a word is.
+/// The place of a word on the command line.
 struct Place<'a> {
     program: &'static Program,
-    /// The word that names the command, which may be none of ours.
+    /// The word that names the command, which need not be one of rind's.
     name: Option<&'a str>,
     command: Option<&'static Command>,
-    /// The flag whose value it is.
+    /// The flag that takes the word as its value.
     flag: Option<&'static Flag>,
-    /// How many positional arguments come before it.
+    /// How many positional arguments come before the word.
     positional: usize,
-    /// Whether flags have come to their end.
+    /// Whether no flag can come any more.
     plain: bool,
     root: Option<&'a str>,
 }
@@ -133,7 +133,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// What `word` here can become, and what of it there is already.
+    /// What `word` can become here, and the part of it that is there already.
     fn offer<'w>(&self, word: &'w str) -> (Offer, &'w str) {
         if let Some(flag) = self.flag {
             return (of_flag(flag), word);
@@ -205,7 +205,7 @@ fn given(words: impl IntoIterator<Item = &'static str>) -> Offer {
     Offer::Words(words.into_iter().map(|word| (word.to_owned(), "")).collect())
 }
 
-/// The names of signals, with `SIG` only for one who begins so.
+/// The names of signals; with `SIG` only where the word begins so.
 fn signals(begun: &str) -> Offer {
     let full = begun.starts_with('S');
     given(Signal::iterator().flat_map(|signal| {

@@ -7,7 +7,7 @@ use std::fmt::Write;
 /// What rind is.
 pub const SUMMARY: &str = "an OCI container runtime: a thin skin around a process";
 
-/// How it is called.
+/// How to call it.
 pub const USAGE: &str = "rind [GLOBAL FLAG...] COMMAND [FLAG...] [ID] [ARG...]";
 
 /// How to begin.
@@ -16,10 +16,10 @@ pub const INTRODUCTION: &str =
     # rind spec                    writes a config.json to begin with
     # rind run --bundle DIR ID     runs it, in the foreground";
 
-/// A flag of every command, and of none.
+/// A flag of every command, and of the line without a command.
 pub const HELP: Flag = flag("help", "h", "", "show this, or the help of a command");
 
-/// Flags that have no effect but to print.
+/// Flags that only print.
 pub const COMMON_FLAGS: &[Flag] = &[HELP, flag("version", "v", "", "show the version")];
 
 /// What `--version` prints.
@@ -57,7 +57,7 @@ pub fn of(command: &Command) -> String {
     text
 }
 
-/// One line that shows how a command is called.
+/// One line that shows how to call a command.
 pub fn usage(command: &Command) -> String {
     let flags = if command.flags.is_empty() { "" } else { " [FLAG...]" };
     let space = if command.arguments.is_empty() { "" } else { " " };

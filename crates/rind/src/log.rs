@@ -6,21 +6,21 @@ use std::fs::File;
 use std::io::Write;
 use std::time::SystemTime;
 
-/// How bad it is.
+/// How bad what a message tells is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// The command could not be done.
+    /// The command failed.
     Error,
-    /// It could, but something is wrong.
+    /// The command goes on, but something is wrong.
     Warning,
-    /// What is being done, for those who want to know.
+    /// A step of the command, for those who want to know.
     Debug,
 }
 
 /// A sink for messages.
 #[derive(Debug)]
 pub struct Log {
-    /// stderr if there is none.
+    /// Where messages go; stderr if there is none.
     file: Option<File>,
     json: bool,
     most: Level,
@@ -37,17 +37,17 @@ impl Log {
         Self::new(None, false, Level::Warning)
     }
 
-    /// Whether messages go where the caller at a terminal does not see them.
+    /// Whether messages go to a file, where a caller at a terminal does not see them.
     pub fn is_file(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Whether messages of this level are written.
+    /// Whether the log writes messages of this level.
     pub fn has(&self, level: Level) -> bool {
         level <= self.most
     }
 
-    /// Writes one message. There is nobody to tell if that fails.
+    /// Writes one message. A failure is ignored, as there is nobody to tell.
     pub fn write(&self, level: Level, text: &str) {
         if !self.has(level) {
             return;
@@ -72,7 +72,7 @@ impl Log {
     }
 }
 
-/// In double quotes, with what would end them or the line escaped, as Go's %q does.
+/// Puts a text in double quotes and escapes what would end them or the line, as Go's %q does.
 fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -90,13 +90,12 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// A message as a terminal can be given it: what would steer the terminal is escaped, as part of it
-/// may come from a container.
+/// Escapes what would steer a terminal.
 pub fn shown(text: &str) -> String {
     escape(text, |c| matches!(c, '\n' | '\t'), |c| c.escape_unicode().to_string())
 }
 
-/// `text` with each character that is not printable replaced, but for those that `stay`.
+/// Replaces each character of `text` that is not printable, unless it `stays`.
 fn escape(text: &str, stays: fn(char) -> bool, replace: fn(char) -> String) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -109,7 +108,7 @@ fn escape(text: &str, stays: fn(char) -> bool, replace: fn(char) -> String) -> S
     escaped
 }
 
-/// Whether it steers a terminal, ends a line, or changes the order in which text is shown.
+/// Whether a character steers a terminal, ends a line, or changes the order of text.
 fn is_unprintable(c: char) -> bool {
     let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || reorders || matches!(c, '\u{2028}' | '\u{2029}')

@@ -17,8 +17,8 @@ use commands::{PROGRAM, global, prepare};
 use log::{Level, Log};
 use model::{Failure, Parsed};
 
-/// Where C starts us. Rust's own `main` would look for its stack in /proc/self/maps first, and have
-/// SIGPIPE ignored, which would reach the container; both for nothing that is used here.
+/// C starts the program here. Rust's own `main` would first look for its stack in /proc/self/maps and
+/// ignore SIGPIPE, which the container would inherit; the program needs neither.
 #[cfg(not(test))]
 #[allow(unsafe_code)]
 // SAFETY: no other item has this name, and the signature is one that C allows for it.
@@ -47,10 +47,10 @@ fn start() -> i32 {
 
 /// Runs a command, and reports its error, here and nowhere else.
 fn run(command: &mut Parsed) -> i32 {
-    let unprepared = prepare::prepare(command).err().map(|error| (error, command.entry.failure));
-    // Without its log nothing has been tried, whatever the command.
-    let log = unprepared.map_or_else(|| global::log(command).map_err(|error| (error, 1)), Err);
-    let log = match log {
+    let failure = command.entry.failure;
+    let prepared = prepare::prepare(command).map_err(|error| (error, failure));
+    // A command that has no log has tried nothing, so its own status of failure does not count.
+    let log = match prepared.and_then(|()| global::log(command).map_err(|error| (error, 1))) {
         Ok(log) => log,
         Err((Failure(text), status)) => {
             Log::to_stderr().write(Level::Error, &text);
@@ -64,7 +64,7 @@ fn run(command: &mut Parsed) -> i32 {
             if log.is_file() {
                 eprintln!("{}", log::shown(&text));
             }
-            command.entry.failure
+            failure
         }
     }
 }

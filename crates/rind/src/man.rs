@@ -48,7 +48,7 @@ fn overview(program: &Program, text: &mut String) {
     *text += &synopsis(USAGE);
     *text += ".SH DESCRIPTION\n";
     for line in INTRODUCTION.lines() {
-        // An example is a line that is set in, with what it does behind it.
+        // An indented line is an example, with what it does after two spaces.
         match line.trim_start().split_once("  ") {
             Some((example, about)) if line.starts_with(' ') => {
                 let (example, about) = (escaped(example), escaped(about.trim_start()));
@@ -81,7 +81,7 @@ fn page(command: &Command, text: &mut String) {
     flags(command.flags, text);
     flags(&[HELP], text);
     add(text, format_args!(".PP\nThose of\n.BR rind (8)\ncome before {}.\n", command.name));
-    // What it is otherwise, the details say.
+    // The details tell of other statuses.
     if command.failure == 1 {
         *text += ".SH EXIT STATUS\n0 if it was done, 1 if not.\n";
     }
@@ -124,7 +124,7 @@ fn capitalised(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// With nothing in it that roff takes for an instruction, and every `-` the one of the keyboard.
+/// Escapes what roff takes for an instruction, and every `-`, so that it stays the keyboard's.
 fn escaped(text: &str) -> String {
     let mut escaped = text.replace('\\', "\\e").replace('-', "\\-");
     for sign in ['.', '\''] {

@@ -101,7 +101,7 @@ pub const RESTORE: Command = Command {
     )
 };
 
-/// The flags that criu gets as they are.
+/// The flags that go to criu as they are.
 const SWITCHES: [(&str, Switch); 9] = [
     ("leave-running", Switch::LeaveRunning),
     ("tcp-established", Switch::TcpEstablished),
@@ -172,7 +172,7 @@ fn criu_options(args: &Parsed) -> Result<CriuOptions, Failure> {
     })
 }
 
-/// The address of a page server; one of IPv6 is in brackets.
+/// The address of a page server; an IPv6 address is in brackets.
 fn address(text: &str) -> Result<(String, u16), Failure> {
     let parts = text.rsplit_once(':').and_then(|(address, port)| {
         let inner = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
