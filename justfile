@@ -29,6 +29,15 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- --deny warnings
 
+# The oldest Rust that Cargo.toml names builds everything (rustup)
+oldest:
+    cargo "+$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)" check --workspace --all-targets \
+        --locked --target-dir "{{ target / "oldest" }}"
+
+# Licences, sources, duplicates and advisories of the dependencies: deny.toml
+deny:
+    cargo deny --locked check
+
 # Each crate's own tests
 unit:
     cargo test --workspace --exclude integration_tests --locked
@@ -56,6 +65,10 @@ vm-all: build vm-engines
 # Docker, containerd, CRI and Podman on rind in a VM, by systemd and cgroupfs: docs/engines
 vm-engines *options: build
     integration_tests/vm/engines "$@" "{{ rind }}"
+
+# Which lines of crates/ the tests reach, in pages: target/coverage (root; names of integration tests)
+coverage *filters:
+    scripts/coverage "{{ target / "coverage" }}" "$@"
 
 # Write the manual pages to target/man
 man: build

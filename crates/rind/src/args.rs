@@ -1,13 +1,14 @@
-//! The command line, read by the tables of [`crate::commands`].
+//! Parses a command line by the tables of a [`Program`]. It must do nothing else: no file is opened
+//! and nothing is printed.
 //!
-//! Flags come as Go's flag package has them, which callers of runc rely on: `--flag value`,
-//! `--flag=value`, with one dash or two, before or after the container's id; a switch may have a
-//! value too (`--flag=false`). No library reads a line so (clap takes `-bundle` for five flags).
+//! Flags have the form that Go's flag package gives them, as callers of runc rely on it: `--flag
+//! value`, `--flag=value`, with one dash or two, before or after the container's id; a switch may
+//! have a value too (`--flag=false`). No library parses this form (clap takes `-bundle` for five
+//! flags).
 
-use crate::commands::{COMMANDS, COUNT, Command, Flag, GLOBAL_FLAGS};
 use crate::help;
+use crate::model::{COUNT, Command, Flag, Parsed, Program};
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -18,48 +19,12 @@ pub enum Arguments {
     Command(Parsed),
 }
 
-/// A command with its flags and positional arguments.
-#[derive(Debug)]
-pub struct Parsed {
-    /// The command's entry in the table.
-    pub entry: &'static Command,
-    /// What stands for itself, the id first.
-    pub positional: Vec<String>,
-    flags: Vec<(&'static str, String)>,
-    /// What the command's input file has, once it is read.
-    pub input: Option<Vec<u8>>,
-}
-
-impl Parsed {
-    /// The value of a flag; that of the last one where it is repeated.
-    pub fn value(&self, name: &str) -> Option<&str> {
-        let found = self.flags.iter().rev().find(|(flag, _)| *flag == name);
-        found.map(|(_, value)| value.as_str())
-    }
-
-    /// All values of a flag that may be repeated.
-    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        let found = self.flags.iter().filter(move |(flag, _)| *flag == name);
-        found.map(|(_, value)| value.as_str())
-    }
-
-    /// The value of a flag that is a path; an empty one is as if it were not there.
-    pub fn path(&self, name: &str) -> Option<PathBuf> {
-        self.value(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-    }
-
-    /// Whether a switch is on.
-    pub fn is_on(&self, name: &str) -> bool {
-        self.value(name) == Some("true")
-    }
-}
-
 /// What is wrong with a command line.
 #[derive(Debug)]
 pub struct Wrong {
     /// For the user.
     pub text: String,
-    /// The exit status: for an unknown command another, as callers know it from runc.
+    /// The exit status. An unknown command has one of its own, as callers know it from runc.
     pub status: i32,
 }
 
@@ -70,7 +35,10 @@ impl From<String> for Wrong {
 }
 
 /// Reads a command line, without the program's own name.
-pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Wrong> {
+pub fn read(
+    program: &Program,
+    words: impl IntoIterator<Item = OsString>,
+) -> Result<Arguments, Wrong> {
     let words = words.into_iter().map(|word| {
         word.into_string().map_err(|word| format!("argument {} is not UTF-8", word.display()))
     });
@@ -78,22 +46,22 @@ pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, Wron
     let mut words = words.into_iter().peekable();
     let mut flags = Vec::new();
     while let Some(word) = words.next_if(|word| is_flag(word)) {
-        match read_flag(&word, GLOBAL_FLAGS, &mut words, "")? {
+        match read_flag(&word, program.flags, &mut words, "")? {
             Some(flag) => flags.push(flag),
             None if word.trim_start_matches('-').starts_with('v') => {
                 return Ok(Arguments::Help(help::version()));
             }
-            None => return Ok(Arguments::Help(help::overview())),
+            None => return Ok(Arguments::Help(help::overview(program))),
         }
     }
     match words.next().as_deref() {
-        None => Ok(Arguments::Help(help::overview())),
+        None => Ok(Arguments::Help(help::overview(program))),
         Some("help" | "h") => match words.next() {
-            None => Ok(Arguments::Help(help::overview())),
-            Some(name) => Ok(Arguments::Help(help::of(find(&name)?))),
+            None => Ok(Arguments::Help(help::overview(program))),
+            Some(name) => Ok(Arguments::Help(help::of(find(program, &name)?))),
         },
         Some("version") => Ok(Arguments::Help(help::version())),
-        Some(name) => Ok(read_command(find(name)?, flags, &mut words)?),
+        Some(name) => Ok(read_command(find(program, name)?, flags, &mut words)?),
     }
 }
 
@@ -164,7 +132,7 @@ fn read_flag(
     Ok(Some((flag.name, value)))
 }
 
-/// Refuses what is no number where only one can be: it is wrong with the line, whatever the command.
+/// Refuses a value that is no number where the flag counts something, whatever the command.
 fn check_number(flag: &Flag, value: &str) -> Result<(), String> {
     if flag.value != COUNT || value.parse::<u16>().is_ok() {
         return Ok(());
@@ -172,12 +140,12 @@ fn check_number(flag: &Flag, value: &str) -> Result<(), String> {
     Err(format!("--{}: {value:?} is not a number from 0 to {}", flag.name, u16::MAX))
 }
 
-/// Whether a word is a flag, and not an argument; `-` alone is one.
+/// Whether a word is a flag and not an argument; `-` alone is an argument.
 pub fn is_flag(word: &str) -> bool {
     word.starts_with('-') && word.len() > 1
 }
 
-/// The name that a flag is given by, and the value in the same word.
+/// The name of a flag as the word has it, and the value in the same word.
 pub fn split_flag(word: &str) -> (&str, Option<&str>) {
     let bare = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).unwrap_or(word);
     bare.split_once('=').map_or((bare, None), |(name, value)| (name, Some(value)))
@@ -189,9 +157,9 @@ pub fn find_flag(table: &'static [Flag], name: &str) -> Option<&'static Flag> {
 }
 
 /// The command of this name; an error is for the user.
-pub fn find(name: &str) -> Result<&'static Command, Wrong> {
-    COMMANDS.iter().find(|command| command.name == name).ok_or_else(|| {
-        let suggested = suggestion(name, COMMANDS.iter().map(|command| command.name));
+pub fn find(program: &Program, name: &str) -> Result<&'static Command, Wrong> {
+    program.command(name).ok_or_else(|| {
+        let suggested = suggestion(name, program.commands.iter().map(|command| command.name));
         let text = format!("unknown command {name:?}{suggested}; see rind --help");
         Wrong { text, status: 3 }
     })
@@ -205,7 +173,7 @@ fn unknown_flag(word: &str, table: &[Flag], command: &str) -> String {
     format!("flag provided but not defined: {word}{suggestion}; see rind{space}{command} --help")
 }
 
-/// "(did you mean ...?)", for a name that is nearly another.
+/// "(did you mean ...?)", if one of `names` is near.
 fn suggestion<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
     let nearest = names.map(|other| (!other.starts_with(name), distance(name, other), other)).min();
     match nearest {
@@ -216,7 +184,7 @@ fn suggestion<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-/// How many letters have to be put in, taken out or changed to get from one word to the other.
+/// How many letters to insert, remove or change to get from one word to the other.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
@@ -237,9 +205,10 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::commands::PROGRAM;
 
     fn parse(line: &str) -> Result<Arguments, Wrong> {
-        read(line.split_whitespace().map(OsString::from))
+        read(&PROGRAM, line.split_whitespace().map(OsString::from))
     }
 
     fn command(line: &str) -> Parsed {

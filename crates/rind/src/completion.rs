@@ -1,32 +1,38 @@
-//! What a shell offers to complete a command line with, by the tables that it is read by. The shells'
-//! own scripts only ask for it: `rind completion SHELL WORD...`.
+//! Finds what a shell offers to complete a command line with, in the tables that parse it. The
+//! shells' own scripts only ask for it: `rind completion SHELL WORD...`. It must refuse nothing, as
+//! what it sees is a line that somebody still writes.
 
 use crate::args::{find_flag, is_flag, split_flag};
-use crate::commands::{COMMANDS, Command, Flag, GLOBAL_FLAGS};
 use crate::help::{COMMON_FLAGS, HELP};
+use crate::model::{Command, Flag, Program};
 use std::fmt::Write;
 use sys::nix::sys::signal::Signal;
 
-/// The shells that are known, and what has to be read by each.
+/// The shells that rind knows, and the script that each has to read.
 const SCRIPTS: [(&str, &str); 3] = [
     ("bash", include_str!("completion/rind.bash")),
     ("zsh", include_str!("completion/rind.zsh")),
     ("fish", include_str!("completion/rind.fish")),
 ];
 
-/// The script of a shell, if it is a known one.
+/// The script of a shell, if rind knows the shell.
 pub fn script(shell: &str) -> Option<&'static str> {
     SCRIPTS.iter().find(|(name, _)| *name == shell).map(|(_, script)| *script)
 }
 
-/// What may stand at the last of `words`, those of a command line without the program's name.
+/// Offers what the last of `words` may become, a command line without the program's name.
 ///
-/// Each offer is a line, with what it means after a tab; `:files` or `:folders` stands for the names
-/// of these. `ids` gives those of the containers, by the value of `--root`.
-pub fn offers(shell: &str, words: &[String], ids: impl Fn(Option<&str>) -> Vec<String>) -> String {
+/// Each offer is a line, with its meaning after a tab; `:files` or `:folders` stands for the names of
+/// these. `ids` gives the ids of all containers, by the value of `--root`.
+pub fn offers(
+    program: &'static Program,
+    shell: &str,
+    words: &[String],
+    ids: impl Fn(Option<&str>) -> Vec<String>,
+) -> String {
     let words = if shell == "bash" { joined(words) } else { words.to_vec() };
     let Some((last, before)) = words.split_last() else { return String::new() };
-    let place = Place::after(before);
+    let place = Place::after(program, before);
     let (offer, begun) = place.offer(last);
     let lines = match offer {
         Offer::Nothing => Vec::new(),
@@ -43,7 +49,7 @@ pub fn offers(shell: &str, words: &[String], ids: impl Fn(Option<&str>) -> Vec<S
     })
 }
 
-/// Bash takes `--flag=value` for three words.
+/// Joins the three words that bash makes of `--flag=value`.
 fn joined(words: &[String]) -> Vec<String> {
     let mut joined: Vec<String> = Vec::new();
     let mut to_last = false;
@@ -58,7 +64,7 @@ fn joined(words: &[String]) -> Vec<String> {
     joined
 }
 
-/// What a place is filled with.
+/// What can fill a place.
 enum Offer {
     Nothing,
     Files,
@@ -68,24 +74,25 @@ enum Offer {
     Words(Vec<(String, &'static str)>),
 }
 
-/// Where on the command line a word is.
-#[derive(Default)]
+/// The place of a word on the command line.
 struct Place<'a> {
-    /// The word that names the command, which may be none of ours.
+    program: &'static Program,
+    /// The word that names the command, which need not be one of rind's.
     name: Option<&'a str>,
     command: Option<&'static Command>,
-    /// The flag whose value it is.
+    /// The flag that takes the word as its value.
     flag: Option<&'static Flag>,
-    /// How many positional arguments come before it.
+    /// How many positional arguments come before the word.
     positional: usize,
-    /// Whether flags have come to their end.
+    /// Whether no flag can come any more.
     plain: bool,
     root: Option<&'a str>,
 }
 
 impl<'a> Place<'a> {
-    fn after(words: &'a [String]) -> Self {
-        let mut place = Self::default();
+    fn after(program: &'static Program, words: &'a [String]) -> Self {
+        let (name, command, flag, root) = (None, None, None, None);
+        let mut place = Self { program, name, command, flag, positional: 0, plain: false, root };
         for word in words {
             place.pass(word);
         }
@@ -105,7 +112,7 @@ impl<'a> Place<'a> {
             }
         } else if self.name.is_none() {
             self.name = Some(word);
-            self.command = COMMANDS.iter().find(|command| command.name == word);
+            self.command = self.program.command(word);
         } else {
             self.positional += 1;
             let plain_after = self.command.and_then(|command| command.plain_after);
@@ -121,12 +128,12 @@ impl<'a> Place<'a> {
 
     fn flags(&self) -> &'static [Flag] {
         match (self.name, self.command) {
-            (None, _) => GLOBAL_FLAGS,
+            (None, _) => self.program.flags,
             (Some(_), command) => command.map_or(&[], |command| command.flags),
         }
     }
 
-    /// What `word` here can become, and what of it there is already.
+    /// What `word` can become here, and the part of it that is there already.
     fn offer<'w>(&self, word: &'w str) -> (Offer, &'w str) {
         if let Some(flag) = self.flag {
             return (of_flag(flag), word);
@@ -148,14 +155,19 @@ impl<'a> Place<'a> {
         Offer::Words(all.map(|flag| (format!("--{}", flag.name), flag.about)).collect())
     }
 
+    fn commands(&self) -> Offer {
+        let commands = self.program.commands.iter();
+        Offer::Words(commands.map(|command| (command.name.to_owned(), command.about)).collect())
+    }
+
     fn argument(&self, begun: &str) -> Offer {
         match (self.name, self.command) {
             (None, _) => {
-                let Offer::Words(mut words) = commands() else { return Offer::Nothing };
+                let Offer::Words(mut words) = self.commands() else { return Offer::Nothing };
                 words.push(("help".to_owned(), HELP.about));
                 Offer::Words(words)
             }
-            (Some("help"), _) if self.positional == 0 => commands(),
+            (Some("help"), _) if self.positional == 0 => self.commands(),
             (Some(_), None) => Offer::Nothing,
             (Some(_), Some(command)) => {
                 let words = command.arguments.split_whitespace();
@@ -165,7 +177,7 @@ impl<'a> Place<'a> {
                     Some("ID") => Offer::Ids,
                     Some("SIGNAL") => signals(begun),
                     Some("SHELL") => given(SCRIPTS.map(|(shell, _)| shell)),
-                    Some("PAGE") => commands(),
+                    Some("PAGE") => self.commands(),
                     _ => Offer::Nothing,
                 }
             }
@@ -173,7 +185,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Whether its id is to be a new one.
+/// Whether its id has to be a new one.
 fn makes_container(command: &Command) -> bool {
     find_flag(command.flags, "bundle").is_some()
 }
@@ -193,12 +205,7 @@ fn given(words: impl IntoIterator<Item = &'static str>) -> Offer {
     Offer::Words(words.into_iter().map(|word| (word.to_owned(), "")).collect())
 }
 
-fn commands() -> Offer {
-    let commands = COMMANDS.iter();
-    Offer::Words(commands.map(|command| (command.name.to_owned(), command.about)).collect())
-}
-
-/// The names of signals, with `SIG` only for one who begins so.
+/// The names of signals; with `SIG` only where the word begins so.
 fn signals(begun: &str) -> Offer {
     let full = begun.starts_with('S');
     given(Signal::iterator().flat_map(|signal| {

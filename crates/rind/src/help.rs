@@ -1,12 +1,13 @@
-//! `--help` and `--version`, made from the same tables that the command line is read by.
+//! Makes the texts of `--help` and `--version`, from the tables that parse the command line. It
+//! must not print them.
 
-use crate::commands::{COMMANDS, Command, Flag, GLOBAL_FLAGS, flag};
+use crate::model::{Command, Flag, Program, flag};
 use std::fmt::Write;
 
 /// What rind is.
 pub const SUMMARY: &str = "an OCI container runtime: a thin skin around a process";
 
-/// How it is called.
+/// How to call it.
 pub const USAGE: &str = "rind [GLOBAL FLAG...] COMMAND [FLAG...] [ID] [ARG...]";
 
 /// How to begin.
@@ -15,10 +16,10 @@ pub const INTRODUCTION: &str =
     # rind spec                    writes a config.json to begin with
     # rind run --bundle DIR ID     runs it, in the foreground";
 
-/// A flag of every command, and of none.
+/// A flag of every command, and of the line without a command.
 pub const HELP: Flag = flag("help", "h", "", "show this, or the help of a command");
 
-/// Flags that have no effect but to print.
+/// Flags that only print.
 pub const COMMON_FLAGS: &[Flag] = &[HELP, flag("version", "v", "", "show the version")];
 
 /// What `--version` prints.
@@ -27,15 +28,15 @@ pub fn version() -> String {
 }
 
 /// What `--help` prints.
-pub fn overview() -> String {
+pub fn overview(program: &Program) -> String {
     let mut text = format!("rind - {SUMMARY}\n\nusage: {USAGE}\n\n{INTRODUCTION}\n\ncommands:\n");
-    let width = COMMANDS.iter().map(|command| command.name.len()).max().unwrap_or(0);
-    for command in COMMANDS {
+    let width = program.commands.iter().map(|command| command.name.len()).max().unwrap_or(0);
+    for command in program.commands {
         // Writing to a string can't fail.
         let _ = writeln!(text, "  {:width$}  {}", command.name, command.about);
     }
     text += "\nglobal flags:\n";
-    text += &flags(GLOBAL_FLAGS);
+    text += &flags(program.flags);
     text += &flags(COMMON_FLAGS);
     text
 }
@@ -56,7 +57,7 @@ pub fn of(command: &Command) -> String {
     text
 }
 
-/// One line that shows how a command is called.
+/// One line that shows how to call a command.
 pub fn usage(command: &Command) -> String {
     let flags = if command.flags.is_empty() { "" } else { " [FLAG...]" };
     let space = if command.arguments.is_empty() { "" } else { " " };

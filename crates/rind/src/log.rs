@@ -1,79 +1,53 @@
-//! Where messages go: lines of text or JSON, on stderr or in a file, as callers of runc read them.
+//! Writes messages as lines of text or JSON, on stderr or in a file, as callers of runc read them. It
+//! must let nothing through that steers a terminal: part of a message may come from a container.
 
-use crate::args::Parsed;
-use crate::commands::Failure;
 use serde_json::json;
 use std::fs::File;
 use std::io::Write;
 use std::time::SystemTime;
 
-/// How bad it is.
+/// How bad what a message tells is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// The command could not be done.
+    /// The command failed.
     Error,
-    /// It could, but something is wrong.
+    /// The command goes on, but something is wrong.
     Warning,
-    /// What is being done, for those who want to know.
+    /// A step of the command, for those who want to know.
     Debug,
 }
 
 /// A sink for messages.
 #[derive(Debug)]
 pub struct Log {
-    /// stderr if there is none.
+    /// Where messages go; stderr if there is none.
     file: Option<File>,
     json: bool,
     most: Level,
 }
 
-/// The sink that the global flags ask for; an error is for the user, in words.
-pub fn open(command: &Parsed) -> Result<Log, Failure> {
-    let json = match command.value("log-format") {
-        None | Some("" | "text") => false,
-        Some("json") => true,
-        Some(other) => {
-            return Err(Failure(format!("--log-format: {other:?} is neither text nor json")));
-        }
-    };
-    let file = match command.path("log") {
-        None => None,
-        Some(path) => {
-            let opened = runtime::append(&path, 0o666);
-            let failed = |error: std::io::Error| {
-                let remedy = match error.raw_os_error() {
-                    Some(number) if number == sys::Errno::ELOOP as i32 => {
-                        " (a link, in a directory that others may write to, is not followed)"
-                    }
-                    _ => "",
-                };
-                let why = sys::answer(&error);
-                Failure(format!("--log {}: {why}{remedy}", path.display()))
-            };
-            Some(opened.map_err(failed)?)
-        }
-    };
-    let most = if command.is_on("debug") { Level::Debug } else { Level::Warning };
-    Ok(Log { file, json, most })
-}
-
 impl Log {
-    /// Text on stderr.
-    pub fn to_stderr() -> Self {
-        Self { file: None, json: false, most: Level::Warning }
+    /// Messages up to `most`, in `file` or on stderr.
+    pub fn new(file: Option<File>, json: bool, most: Level) -> Self {
+        Self { file, json, most }
     }
 
-    /// Whether messages go where the caller at a terminal does not see them.
+    /// Text on stderr.
+    pub fn to_stderr() -> Self {
+        Self::new(None, false, Level::Warning)
+    }
+
+    /// Whether messages go to a file, where a caller at a terminal does not see them.
     pub fn is_file(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Whether messages of this level are written.
+    /// Whether the log writes messages of this level.
     pub fn has(&self, level: Level) -> bool {
         level <= self.most
     }
 
-    /// Writes one message. There is nobody to tell if that fails.
+    /// Writes one message. A failure is ignored, as there is nobody to tell.
     pub fn write(&self, level: Level, text: &str) {
         if !self.has(level) {
             return;
@@ -98,7 +72,7 @@ impl Log {
     }
 }
 
-/// In double quotes, with what would end them or the line escaped, as Go's %q does.
+/// Puts a text in double quotes and escapes what would end them or the line, as Go's %q does.
 fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -116,13 +90,12 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// A message as a terminal can be given it: what would steer the terminal is escaped, as part of it
-/// may come from a container.
+/// Escapes what would steer a terminal.
 pub fn shown(text: &str) -> String {
     escape(text, |c| matches!(c, '\n' | '\t'), |c| c.escape_unicode().to_string())
 }
 
-/// `text` with each character that is not printable replaced, but for those that `stay`.
+/// Replaces each character of `text` that is not printable, unless it `stays`.
 fn escape(text: &str, stays: fn(char) -> bool, replace: fn(char) -> String) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -135,7 +108,7 @@ fn escape(text: &str, stays: fn(char) -> bool, replace: fn(char) -> String) -> S
     escaped
 }
 
-/// Whether it steers a terminal, ends a line, or changes the order in which text is shown.
+/// Whether a character steers a terminal, ends a line, or changes the order of text.
 fn is_unprintable(c: char) -> bool {
     let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || reorders || matches!(c, '\u{2028}' | '\u{2029}')

@@ -1,22 +1,24 @@
-//! The program: its command line, where its messages go, its exit status. No logic of its own.
+//! The program: takes the command line, has a command run, reports its error and gives the exit
+//! status. It must know nothing of containers and of what a command does.
 
 #![cfg_attr(not(test), no_main)]
 
 mod args;
 mod commands;
 mod completion;
-mod criu;
 mod help;
-mod limits;
 mod log;
 mod man;
+mod model;
+mod output;
 
 use args::Arguments;
-use commands::Failure;
+use commands::{PROGRAM, global, prepare};
 use log::{Level, Log};
+use model::{Failure, Parsed};
 
-/// Where C starts us. Rust's own `main` would look for its stack in /proc/self/maps first, and have
-/// SIGPIPE ignored, which would reach the container; both for nothing that is used here.
+/// C starts the program here. Rust's own `main` would first look for its stack in /proc/self/maps and
+/// ignore SIGPIPE, which the container would inherit; the program needs neither.
 #[cfg(not(test))]
 #[allow(unsafe_code)]
 // SAFETY: no other item has this name, and the signature is one that C allows for it.
@@ -33,8 +35,8 @@ fn main() {
 
 /// Does what the command line asks for; gives the exit status.
 fn start() -> i32 {
-    match args::read(std::env::args_os().skip(1)) {
-        Ok(Arguments::Help(text)) => print(&text),
+    match args::read(&PROGRAM, std::env::args_os().skip(1)) {
+        Ok(Arguments::Help(text)) => output::print(&text),
         Ok(Arguments::Command(mut command)) => run(&mut command),
         Err(wrong) => {
             Log::to_stderr().write(Level::Error, &wrong.text);
@@ -44,11 +46,11 @@ fn start() -> i32 {
 }
 
 /// Runs a command, and reports its error, here and nowhere else.
-fn run(command: &mut args::Parsed) -> i32 {
-    let unprepared = commands::prepare(command).err().map(|error| (error, command.entry.failure));
-    // Without its log nothing has been tried, whatever the command.
-    let log = unprepared.map_or_else(|| log::open(command).map_err(|error| (error, 1)), Err);
-    let log = match log {
+fn run(command: &mut Parsed) -> i32 {
+    let failure = command.entry.failure;
+    let prepared = prepare::prepare(command).map_err(|error| (error, failure));
+    // A command that has no log has tried nothing, so its own status of failure does not count.
+    let log = match prepared.and_then(|()| global::log(command).map_err(|error| (error, 1))) {
         Ok(log) => log,
         Err((Failure(text), status)) => {
             Log::to_stderr().write(Level::Error, &text);
@@ -62,15 +64,7 @@ fn run(command: &mut args::Parsed) -> i32 {
             if log.is_file() {
                 eprintln!("{}", log::shown(&text));
             }
-            command.entry.failure
+            failure
         }
     }
-}
-
-/// Prints what was asked for. A reader that has gone away got what it wanted.
-fn print(text: &str) -> i32 {
-    use std::io::Write;
-    let mut stdout = std::io::stdout();
-    let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    i32::from(printed.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe))
 }

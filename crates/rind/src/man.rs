@@ -1,8 +1,8 @@
-//! Manual pages, made from the same tables that the command line is read by: roff, with the macros
-//! of man(7).
+//! Makes manual pages from the tables that parse the command line: roff, with the macros of man(7).
+//! It must not write them.
 
-use crate::commands::{COMMANDS, Command, Flag, GLOBAL_FLAGS};
 use crate::help::{COMMON_FLAGS, HELP, INTRODUCTION, SUMMARY, USAGE, usage};
+use crate::model::{Command, Flag, Program};
 use std::fmt::Write;
 
 /// The page of a command, or rind's own.
@@ -10,8 +10,8 @@ use std::fmt::Write;
 pub struct Page(pub Option<&'static Command>);
 
 /// All pages.
-pub fn all() -> impl Iterator<Item = Page> {
-    std::iter::once(Page(None)).chain(COMMANDS.iter().map(|command| Page(Some(command))))
+pub fn all(program: &Program) -> impl Iterator<Item = Page> {
+    std::iter::once(Page(None)).chain(program.commands.iter().map(|command| Page(Some(command))))
 }
 
 impl Page {
@@ -25,7 +25,7 @@ impl Page {
     }
 
     /// Its text.
-    pub fn text(self) -> String {
+    pub fn text(self, program: &Program) -> String {
         let about = self.0.map_or(SUMMARY, |command| command.about);
         let name = self.name();
         let (version, date) = (env!("CARGO_PKG_VERSION"), env!("RIND_DATE"));
@@ -37,18 +37,18 @@ impl Page {
             escaped(about)
         );
         match self.0 {
-            None => program(&mut text),
+            None => overview(program, &mut text),
             Some(command) => page(command, &mut text),
         }
         text
     }
 }
 
-fn program(text: &mut String) {
+fn overview(program: &Program, text: &mut String) {
     *text += &synopsis(USAGE);
     *text += ".SH DESCRIPTION\n";
     for line in INTRODUCTION.lines() {
-        // An example is a line that is set in, with what it does behind it.
+        // An indented line is an example, with what it does after two spaces.
         match line.trim_start().split_once("  ") {
             Some((example, about)) if line.starts_with(' ') => {
                 let (example, about) = (escaped(example), escaped(about.trim_start()));
@@ -58,17 +58,17 @@ fn program(text: &mut String) {
         }
     }
     *text += ".SH COMMANDS\n";
-    for command in COMMANDS {
+    for command in program.commands {
         let (name, about) = (escaped(command.name), escaped(command.about));
         add(text, format_args!(".TP\n.BR rind\\-{name} (8)\n{about}\n"));
     }
     *text += ".SH OPTIONS\n";
-    flags(GLOBAL_FLAGS, text);
+    flags(program.flags, text);
     flags(COMMON_FLAGS, text);
     *text += ".SH EXIT STATUS\n\
         0 if it was done, 1 if not.\n\
         Commands that wait for a program have its status, as their pages tell.\n";
-    see_also(COMMANDS.iter().map(|command| format!("rind-{}", command.name)), text);
+    see_also(program.commands.iter().map(|command| format!("rind-{}", command.name)), text);
 }
 
 fn page(command: &Command, text: &mut String) {
@@ -81,7 +81,7 @@ fn page(command: &Command, text: &mut String) {
     flags(command.flags, text);
     flags(&[HELP], text);
     add(text, format_args!(".PP\nThose of\n.BR rind (8)\ncome before {}.\n", command.name));
-    // What it is otherwise, the details say.
+    // The details tell of other statuses.
     if command.failure == 1 {
         *text += ".SH EXIT STATUS\n0 if it was done, 1 if not.\n";
     }
@@ -124,7 +124,7 @@ fn capitalised(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// With nothing in it that roff takes for an instruction, and every `-` the one of the keyboard.
+/// Escapes what roff takes for an instruction, and every `-`, so that it stays the keyboard's.
 fn escaped(text: &str) -> String {
     let mut escaped = text.replace('\\', "\\e").replace('-', "\\-");
     for sign in ['.', '\''] {

@@ -1,11 +1,11 @@
-//! The parts of a config that are for Linux: those of other platforms are not even read, as the
-//! spec wants it, which spares a tenth of the code that a container's start goes through.
+//! Reads the parts of a config that are for Linux. It must not read those of other platforms: the
+//! specification wants them ignored, and that spares a tenth of the code of a container's start.
 
 use oci_spec::runtime::{Hooks, Linux, Mount, Process, Root, Spec};
 use serde::Deserialize;
 use std::collections::HashMap;
 
-/// A config.json as it is read.
+/// A config.json as serde reads it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Config {

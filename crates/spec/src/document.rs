@@ -1,37 +1,38 @@
-//! A JSON document: from text to its type, and from a property's path back to its place in the
-//! text.
+//! Loads a JSON document into its type, and finds the place of a property in the text for errors.
 //!
-//! The text of a valid document is parsed once, straight into the type. Only when that fails is it
-//! parsed again into a tree, in which what other runtimes let pass is mended.
+//! The text of a valid document is parsed once, straight into the type. Where that fails the text is
+//! parsed again, into a tree, and normalized there. This module must know none of the rules that a
+//! config has to keep.
 
-use crate::error::{Error, Position, reason};
+use crate::error::{Check, Error, Position, reason};
 use crate::keys;
-use crate::validate::Check;
+use crate::path::{JsonPath, Step, at};
+use crate::scanner::{Scanner, path_of};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::fmt;
 use std::path::Path;
 
-/// A text, and what messages call it.
+/// A text, and the name that messages have for it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Document<'a> {
     pub text: &'a [u8],
     pub name: &'a Path,
 }
 
-/// Mends a tree, and warns of what is left out.
-pub(crate) type Mend = fn(&mut Value, &mut Vec<String>);
+/// Rewrites a tree into what oci-spec takes, and warns of what it leaves out.
+pub(crate) type Normalize = fn(&mut Value, &mut Vec<String>);
 
 impl Document<'_> {
+    /// Loads the document as its type.
     pub fn load<T: DeserializeOwned>(
         &self,
-        mend: Mend,
+        normalize: Normalize,
         warnings: &mut Vec<String>,
     ) -> Result<T, Error> {
         if !keys::any_misspelt(self.text) {
             match serde_json::from_slice(self.text) {
                 Ok(loaded) => return Ok(loaded),
-                // A tree would keep only the last, and who checked the document may have read the
+                // A tree keeps only the last, and whoever checked the document may have read the
                 // first.
                 Err(error) if error.to_string().starts_with("duplicate field") => {
                     return Err(Error::syntax(self.name, &error));
@@ -39,12 +40,12 @@ impl Document<'_> {
                 Err(_) => {}
             }
         }
-        self.load_mended(mend, warnings)
+        self.load_normalized(normalize, warnings)
     }
 
-    fn load_mended<T: DeserializeOwned>(
+    fn load_normalized<T: DeserializeOwned>(
         &self,
-        mend: Mend,
+        normalize: Normalize,
         warnings: &mut Vec<String>,
     ) -> Result<T, Error> {
         let tree = serde_json::from_slice(self.text);
@@ -54,30 +55,31 @@ impl Document<'_> {
             return Err(Error::property(self.name, position, path, "duplicate field".into()));
         }
         keys::respell(&mut tree);
-        mend(&mut tree, warnings);
-        // Back to text: reading the types from trees as well would be a second copy of all their
-        // code, some 350 KB of the program and of its memory.
-        let mended = serde_json::to_vec(&tree).map_err(|error| Error::syntax(self.name, &error))?;
-        serde_json::from_slice(&mended).map_err(|error| {
-            let path = path_of(&error, &mended);
-            // These are the words that callers of other runtimes look for.
+        normalize(&mut tree, warnings);
+        // The tree becomes text again: code that reads the types from trees would be a second copy
+        // of all that reads them from text, some 350 KB of the program and of its memory.
+        let normalized =
+            serde_json::to_vec(&tree).map_err(|error| Error::syntax(self.name, &error))?;
+        serde_json::from_slice(&normalized).map_err(|error| {
+            let path = path_of(&error, &normalized);
+            // Callers of other runtimes look for these words.
             let policy = path.is_within(&at("linux.memoryPolicy"));
             let about = if policy { "invalid memory policy: " } else { "" };
-            self.refuse(path, format!("{about}{}", misfit(&error)))
+            self.error(path, format!("{about}{}", type_error(&error)))
         })
     }
 
-    /// What a check found, as an error with its place in the text.
-    pub fn judge(&self, check: Check) -> Result<(), Error> {
-        check.map_err(|violation| self.refuse(violation.path, violation.reason))
+    /// Reports what a check found, as an error with its place in the text.
+    pub fn report(&self, check: Check) -> Result<(), Error> {
+        check.map_err(|violation| self.error(violation.path, violation.reason))
     }
 
-    fn refuse(&self, path: JsonPath, reason: String) -> Error {
+    fn error(&self, path: JsonPath, reason: String) -> Error {
         let (offset, _) = self.find(&path);
         Error::property(self.name, self.position(offset), path, reason)
     }
 
-    /// Whether the text has the property, and not as null.
+    /// Whether the text has the property, with another value than null.
     pub fn has(&self, path: &JsonPath) -> bool {
         let (offset, is_there) = self.find(path);
         is_there && self.text.get(offset) != Some(&b'n')
@@ -88,8 +90,8 @@ impl Document<'_> {
         Elements { document: *self, path: path.clone(), next: None }
     }
 
-    /// Where the property's value is, or that of the last of its ancestors there is; and whether it
-    /// is the property's own.
+    /// The place of the property's value, or of its nearest ancestor's that is there; and whether the
+    /// property is there itself.
     fn find(&self, path: &JsonPath) -> (usize, bool) {
         let mut scanner = Scanner { text: self.text, at: 0 };
         scanner.skip_space();
@@ -114,18 +116,18 @@ impl Document<'_> {
     }
 }
 
-/// The elements of an array, to be asked about in their order: the text is gone through once. It
-/// isn't looked at before the first question.
+/// The elements of an array. Questions about them come in their order, so that one walk over the text
+/// answers all; the first question starts it.
 pub(crate) struct Elements<'a> {
     document: Document<'a>,
     path: JsonPath,
-    /// The element that the scanner is at, and the scanner.
+    /// The number of an element, and a scanner that is at it.
     next: Option<(usize, Scanner<'a>)>,
 }
 
 impl Elements<'_> {
-    /// Whether element `index`, which is none before one that was asked about, has the member `key`,
-    /// and not as null.
+    /// Whether element `index` has the member `key`, with another value than null. The index must not
+    /// be below one that was asked about before.
     pub fn has(&mut self, index: usize, key: &str) -> bool {
         self.reach(index).is_some_and(|mut scanner| {
             scanner.enter_member(key).is_some() && scanner.peek() != Some(b'n')
@@ -152,273 +154,10 @@ impl Elements<'_> {
     }
 }
 
-/// Why a value does not fit its type.
-fn misfit(error: &serde_json::Error) -> String {
-    // serde has but "expected value" for a value of an enumeration.
+/// Why serde could not read a value as its type.
+fn type_error(error: &serde_json::Error) -> String {
+    // Of an enumeration's value serde only says "expected value".
     if error.is_data() { reason(error) } else { "is not a string".to_owned() }
-}
-
-/// The path of the value in `text`, a single line without spaces, that did not fit its type.
-///
-/// serde's place is the last byte that it had read: the value's own last or, where already the
-/// first byte told that it does not fit, the one before.
-fn path_of(error: &serde_json::Error, text: &[u8]) -> JsonPath {
-    let read = error.column();
-    let is_before = error.is_data()
-        && read.checked_sub(1).is_none_or(|last| {
-            text.get(last).is_some_and(|byte| matches!(byte, b':' | b',' | b'['))
-        });
-    let offset = if is_before { read } else { read.saturating_sub(1) };
-    let mut scanner = Scanner { text, at: 0 };
-    JsonPath(std::iter::from_fn(|| scanner.enter_towards(offset)).collect())
-}
-
-/// Walks over a text that is known to be JSON; `at` is at the first byte of a value.
-struct Scanner<'a> {
-    text: &'a [u8],
-    at: usize,
-}
-
-impl Scanner<'_> {
-    /// Goes to the value of the member `key` of an object. Go's decoder takes keys in any case.
-    fn enter_member(&mut self, key: &str) -> Option<()> {
-        let mut otherwise = None;
-        self.open(b'{')?;
-        while self.peek()? == b'"' {
-            let name = self.key()?;
-            if name == key {
-                return Some(());
-            }
-            if name.eq_ignore_ascii_case(key) {
-                otherwise = Some(self.at);
-            }
-            self.skip_to_next()?;
-        }
-        self.at = otherwise?;
-        Some(())
-    }
-
-    /// Goes to an element of an array.
-    fn enter_element(&mut self, index: usize) -> Option<()> {
-        self.open(b'[')?;
-        for _ in 0..index {
-            if self.peek()? == b']' {
-                return None;
-            }
-            self.skip_to_next()?;
-        }
-        (self.peek()? != b']').then_some(())
-    }
-
-    /// Goes to the member or element that the byte at `offset` is in, unless it is the value's own.
-    fn enter_towards(&mut self, offset: usize) -> Option<Step> {
-        let bracket = self.peek().filter(|byte| matches!(byte, b'{' | b'['))?;
-        self.open(bracket)?;
-        for index in 0.. {
-            let step = match (self.peek()?, bracket) {
-                (b'}' | b']', _) => return None,
-                (_, b'{') => Step::Key(self.key()?),
-                _ => Step::Index(index),
-            };
-            let start = self.at;
-            self.skip_to_next()?;
-            if (start..self.at).contains(&offset) {
-                self.at = start;
-                return Some(step);
-            }
-        }
-        None
-    }
-
-    /// Looks in a whole document for an object that has a key of the specification twice, in
-    /// whatever case: the path and the place of the second one's value.
-    fn find_repeated(&mut self) -> Option<(JsonPath, usize)> {
-        self.skip_space();
-        self.pass_value(false).err()
-    }
-
-    /// Over a value, unless it has a repeated key. The keys of an object of `names` are not the
-    /// specification's, and of those the last counts.
-    fn pass_value(&mut self, names: bool) -> Result<(), (JsonPath, usize)> {
-        let Some(bracket) = self.peek().filter(|byte| matches!(byte, b'{' | b'[')) else {
-            self.skip_value();
-            return Ok(());
-        };
-        self.open(bracket);
-        let mut seen: Vec<&str> = Vec::new();
-        for index in 0.. {
-            let (step, known) = match self.peek() {
-                None | Some(b'}' | b']') => break,
-                Some(_) if bracket == b'[' => (Step::Index(index), None),
-                Some(_) => {
-                    let key = self.key().unwrap_or_default();
-                    let known = keys::spelling(key.as_bytes()).filter(|_| !names);
-                    (Step::Key(key), known)
-                }
-            };
-            if known.is_some_and(|known| seen.contains(&known)) {
-                return Err((JsonPath(vec![step]), self.at));
-            }
-            seen.extend(known);
-            if let Err((mut path, at)) = self.pass_value(known.is_some_and(keys::has_names)) {
-                path.0.insert(0, step);
-                return Err((path, at));
-            }
-            self.pass_comma();
-        }
-        self.at += 1; // the bracket
-        Ok(())
-    }
-
-    /// Over a member's key and colon.
-    fn key(&mut self) -> Option<String> {
-        let start = self.at;
-        self.skip_string()?;
-        let key = serde_json::from_slice(self.text.get(start..self.at)?).ok()?;
-        self.skip_space();
-        self.at += 1; // the colon
-        self.skip_space();
-        Some(key)
-    }
-
-    fn open(&mut self, bracket: u8) -> Option<()> {
-        if self.peek()? != bracket {
-            return None;
-        }
-        self.at += 1;
-        self.skip_space();
-        Some(())
-    }
-
-    /// From a value over the comma to what follows it, or to the closing bracket.
-    fn skip_to_next(&mut self) -> Option<()> {
-        self.skip_value()?;
-        self.pass_comma();
-        self.peek().map(drop)
-    }
-
-    fn pass_comma(&mut self) {
-        self.skip_space();
-        if self.peek() == Some(b',') {
-            self.at += 1;
-            self.skip_space();
-        }
-    }
-
-    fn skip_value(&mut self) -> Option<()> {
-        let mut depth = 0_usize;
-        loop {
-            match self.peek()? {
-                b'"' => self.skip_string()?,
-                b'{' | b'[' => {
-                    depth += 1;
-                    self.at += 1;
-                }
-                b'}' | b']' => {
-                    depth = depth.checked_sub(1)?;
-                    self.at += 1;
-                }
-                b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
-                _ => self.skip_word(),
-            }
-            if depth == 0 {
-                return Some(());
-            }
-        }
-    }
-
-    fn skip_string(&mut self) -> Option<()> {
-        self.at += 1;
-        loop {
-            match self.peek()? {
-                b'"' => break,
-                b'\\' => self.at += 2,
-                _ => self.at += 1,
-            }
-        }
-        self.at += 1;
-        Some(())
-    }
-
-    /// Over a number, true, false or null.
-    fn skip_word(&mut self) {
-        let ends = |byte: u8| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace();
-        while self.peek().is_some_and(|byte| !ends(byte)) {
-            self.at += 1;
-        }
-    }
-
-    fn skip_space(&mut self) {
-        while self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
-            self.at += 1;
-        }
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
-    }
-}
-
-/// Where a property is: `process.rlimits[2].type`. Empty for the document itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct JsonPath(Vec<Step>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
-    Key(String),
-    Index(usize),
-}
-
-/// The path of keys that `dotted` names.
-pub(crate) fn at(dotted: &str) -> JsonPath {
-    JsonPath(dotted.split('.').map(|key| Step::Key(key.to_owned())).collect())
-}
-
-impl JsonPath {
-    pub fn key(mut self, key: &str) -> Self {
-        self.0.push(Step::Key(key.to_owned()));
-        self
-    }
-
-    pub fn index(mut self, index: usize) -> Self {
-        self.0.push(Step::Index(index));
-        self
-    }
-
-    /// The same path, from the document that has this one's as its member `key`.
-    pub fn within(mut self, key: &str) -> Self {
-        self.0.insert(0, Step::Key(key.to_owned()));
-        self
-    }
-
-    /// Whether it is `other`, or a property below.
-    pub fn is_within(&self, other: &Self) -> bool {
-        self.0.starts_with(&other.0)
-    }
-
-    pub fn is_root(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl fmt::Display for JsonPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, step) in self.0.iter().enumerate() {
-            match step {
-                Step::Index(index) => write!(f, "[{index}]")?,
-                Step::Key(key) if key.is_empty() || !key.bytes().all(is_plain) => {
-                    write!(f, "[{key:?}]")?;
-                }
-                Step::Key(key) if number == 0 => f.write_str(key)?,
-                Step::Key(key) => write!(f, ".{key}")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 #[cfg(test)]
@@ -473,7 +212,7 @@ mod tests {
         }
     }
 
-    /// The scanner is only given JSON, but must not go astray in anything.
+    /// The scanner is only given JSON, but it must stay within any text.
     #[test]
     fn text_cut_short_is_no_danger() {
         for end in 0..TEXT.len() {
@@ -484,11 +223,5 @@ mod tests {
                 assert!(document.position(offset).line <= 4);
             }
         }
-    }
-
-    #[test]
-    fn paths_are_written_as_in_the_configs_own_notation() {
-        assert_eq!(at("a.b").index(2).key("c").within("x").to_string(), "x.a.b[2].c");
-        assert_eq!(at("s").key("net.x").key("").to_string(), r#"s["net.x"][""]"#);
     }
 }

@@ -1,6 +1,7 @@
-//! What is wrong with a bundle or a document: the file, the line, the property, the reason.
+//! What is wrong with a bundle or a document: the file, the line, the property, the reason. No rule
+//! is decided here.
 
-use crate::document::JsonPath;
+use crate::path::JsonPath;
 use std::fmt;
 use std::path::Path;
 
@@ -14,13 +15,28 @@ pub struct Error {
     reason: String,
 }
 
-/// A place in a document; both count from 1, and columns are bytes.
+/// A place in a document. Lines and columns count from 1; a column is a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The line.
     pub line: usize,
     /// The byte in the line.
     pub column: usize,
+}
+
+/// A property that breaks a rule.
+#[derive(Debug)]
+pub(crate) struct Violation {
+    pub path: JsonPath,
+    pub reason: String,
+}
+
+/// What a check finds.
+pub(crate) type Check = Result<(), Violation>;
+
+/// The check's answer that the property at `path` breaks a rule.
+pub(crate) fn refuse(path: JsonPath, reason: impl Into<String>) -> Check {
+    Err(Violation { path, reason: reason.into() })
 }
 
 impl Error {
@@ -36,7 +52,7 @@ impl Error {
         Self { object, position: None, property: None, reason }
     }
 
-    /// Text that is not JSON, or not the JSON that can be told apart by properties.
+    /// A text that serde refuses as a whole: it is not JSON, or it has a property twice.
     pub(crate) fn syntax(name: &Path, error: &serde_json::Error) -> Self {
         Self {
             object: name.display().to_string(),
@@ -46,7 +62,7 @@ impl Error {
         }
     }
 
-    /// A property whose value can't be.
+    /// A property that has a value which is not allowed.
     pub(crate) fn property(
         name: &Path,
         position: Position,
@@ -57,20 +73,20 @@ impl Error {
         Self { object, position: Some(position), property: Some(property), reason }
     }
 
-    /// Where in the document, unless it could not even be read.
+    /// The place in the document, unless the document could not be read.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.position
     }
 
-    /// The path of the property, as `process.rlimits[2].type`, where it is about one.
+    /// The path of the property, as `process.rlimits[2].type`, if the error is about a property.
     #[must_use]
     pub fn path(&self) -> Option<String> {
         self.property.as_ref().map(ToString::to_string)
     }
 }
 
-/// What serde has to say, without the place.
+/// serde's message, without the place.
 pub(crate) fn reason(error: &serde_json::Error) -> String {
     let mut text = error.to_string();
     text.truncate(text.rfind(" at line ").unwrap_or(text.len()));

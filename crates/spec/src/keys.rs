@@ -1,5 +1,6 @@
-//! Keys in another case than the specification's, as `CPU` for `cpu`: Go's decoder takes them, and
-//! serde would silently leave a limit out.
+//! Respells keys that have another case than the specification's, as `CPU` for `cpu`. Go's decoder
+//! takes them; serde would silently leave a limit out. Keys that the config chooses must stay as they
+//! are.
 
 use serde_json::{Map, Value};
 
@@ -29,12 +30,12 @@ const KEYS: [&str; 147] = [
     "valueTwo", "weight", "weightDevice", "width",
 ];
 
-/// Objects whose own keys are names that the config chooses, with values that have no keys or are
-/// again of the specification.
+/// Objects whose own keys are names that the config chooses. Their values have no keys, or keys of
+/// the specification.
 const NAMES: [&str; 6] = ["annotations", "netDevices", "rdma", "sysctl", "timeOffsets", "unified"];
 
-/// Whether a key of the text is one of the specification's but for its case. Keys with escapes and
-/// those with a space before the colon are not looked at.
+/// Whether a key of the text differs from one of the specification's only in its case. The search
+/// passes over keys with escapes and those with a space before the colon.
 pub(crate) fn any_misspelt(text: &[u8]) -> bool {
     let mut rest = text;
     while let Some(colon) = rest.iter().position(|byte| *byte == b':') {
@@ -50,8 +51,8 @@ pub(crate) fn any_misspelt(text: &[u8]) -> bool {
     false
 }
 
-/// Gives the keys of `tree` the specification's spelling and drops members that are null, which
-/// for Go is the same as absent.
+/// Gives the keys of `tree` the specification's spelling and drops members that are null, which Go
+/// takes for absent.
 pub(crate) fn respell(tree: &mut Value) {
     match tree {
         Value::Object(members) => respell_members(members),
@@ -84,7 +85,7 @@ pub(crate) fn has_names(key: &str) -> bool {
     NAMES.contains(&key)
 }
 
-/// How the specification spells a key, if it has it.
+/// The specification's spelling of a key, if the specification has the key.
 pub(crate) fn spelling(key: &[u8]) -> Option<&'static str> {
     let mut slot = hash(key);
     loop {
@@ -98,7 +99,7 @@ pub(crate) fn spelling(key: &[u8]) -> Option<&'static str> {
 
 const SLOTS: usize = 512;
 
-/// A hash table of `KEYS`: their indices, or one past the last where there is none.
+/// A hash table of `KEYS`: their indices, or an index past the last for an empty slot.
 static TABLE: [u8; SLOTS] = {
     let mut table = [u8::MAX; SLOTS];
     let mut index = 0;
@@ -116,7 +117,7 @@ static TABLE: [u8; SLOTS] = {
     table
 };
 
-/// The same for every case of `key`: a good hash is not worth its time for so few.
+/// A hash that is the same for every case of `key`. A better one is not worth its time for so few.
 const fn hash(key: &[u8]) -> usize {
     let mut hash = key.len();
     let mut index = 0;

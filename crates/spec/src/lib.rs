@@ -1,15 +1,17 @@
-//! Loads and validates config.json; knows no kernel.
+//! Loads and validates config.json. This crate must know no kernel: it reads the document and nothing
+//! else.
 //!
-//! [`Bundle::open`] is the way in: the config of a bundle as the types of oci-spec, which the
-//! stages after it take as they are. It reads config.json and nothing else. What it lets through
-//! keeps the specification's rules as far as the text alone shows; what it does not is an
-//! [`Error`] with the line and the property.
+//! [`Bundle::open`] gives the config of a bundle as the types of oci-spec, which the stages after it
+//! take as they are. A config that it gives keeps the specification's rules, as far as the text alone
+//! shows that; any other is an [`Error`] with the line and the property.
 
 mod config;
 mod document;
 mod error;
 mod keys;
-mod mend;
+mod normalize;
+mod path;
+mod scanner;
 mod template;
 mod validate;
 
@@ -18,8 +20,9 @@ pub use template::template;
 pub use validate::sysctl_namespace;
 
 use config::Config;
-use document::{Document, at};
+use document::Document;
 use oci_spec::runtime::{LinuxResources, Mount, Process, Spec};
+use path::at;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fs::File;
@@ -34,11 +37,11 @@ pub struct Bundle {
     pub path: PathBuf,
     /// The config.
     pub spec: Spec,
-    /// The absolute path of the root file system; whether it is there is not looked at.
+    /// The absolute path of the root file system, which need not be there.
     pub rootfs: PathBuf,
-    /// config.json as it was read, for the state to keep: later changes have no effect.
+    /// The text of config.json, for the state to keep: later changes of the file have no effect.
     pub text: Vec<u8>,
-    /// What is left out or not as asked for, for the caller to log.
+    /// What rind leaves out or does otherwise than asked for, for the caller to log.
     pub warnings: Vec<String>,
 }
 
@@ -64,15 +67,15 @@ impl Bundle {
             }
         }
         let root = spec.root().as_ref().map(|root| path.join(root.path())).unwrap_or_default();
-        // Without the dots and doubled slashes, as messages and the state show it.
+        // Messages and the state show the path without dots and doubled slashes.
         let rootfs = root.components().collect();
         Ok(Self { path, spec, rootfs, text, warnings })
     }
 }
 
 impl Bundle {
-    /// Has the container join the namespaces at these paths, each with its type, whatever the config
-    /// says of those types. The text becomes that of the changed config.
+    /// Has the container join the namespaces at these paths, each with its type, in place of what the
+    /// config says of these types. The text becomes that of the changed config.
     pub fn join(&mut self, paths: &[(&str, String)]) -> Result<(), Error> {
         let name = Path::new("config.json");
         let mut tree: Value =
@@ -80,7 +83,7 @@ impl Bundle {
         let members = tree.as_object_mut();
         let list = members.and_then(|members| {
             if paths.iter().any(|(kind, _)| *kind == "uts") {
-                // It has its names already.
+                // The namespace has its names already.
                 members.retain(|key, _| !["hostname", "domainname"].contains(&key.as_str()));
             }
             let linux = members.entry("linux").or_insert_with(|| json!({})).as_object_mut()?;
@@ -98,12 +101,12 @@ impl Bundle {
     }
 }
 
-/// The longest document that is read: a thousand times what engines write. One without end is not
-/// to take all memory.
+/// The longest document that rind reads: a thousand times what engines write. A document without end
+/// must not take all memory.
 pub const LONGEST: usize = 64 << 20;
 
-/// Reads a document. What comes out of a pipe or a device can be one, if the caller has named it;
-/// in a bundle it is a mistake, or a trap: opening a fifo may wait for ever.
+/// Reads a document. A caller may name a pipe or a device; in a bundle such a file is a mistake or a
+/// trap, as opening a fifo may wait for ever.
 fn read(path: &Path, is_bundles: bool) -> io::Result<Vec<u8>> {
     let facts = std::fs::metadata(path)?;
     let kind = facts.file_type();
@@ -116,7 +119,7 @@ fn read(path: &Path, is_bundles: bool) -> io::Result<Vec<u8>> {
 /// Reads `file`, which has about `expected` bytes, to its end; more than `longest` is an error.
 pub fn read_within(mut file: impl Read, expected: u64, longest: usize) -> io::Result<Vec<u8>> {
     let expected = usize::try_from(expected).unwrap_or(usize::MAX);
-    // One more, so that the read that finds the end needs no more room.
+    // With one byte more, the read that finds the end needs no more room.
     let mut bytes = vec![0; expected.max(FIRST).min(longest).saturating_add(1)];
     let mut length = 0;
     loop {
@@ -138,86 +141,86 @@ pub fn read_within(mut file: impl Read, expected: u64, longest: usize) -> io::Re
     Ok(bytes)
 }
 
-/// How much room there is for a document of an unknown length, to begin with.
+/// The first room for a document of unknown length.
 const FIRST: usize = 8 << 10;
 
-/// The path of a directory without links: as the kernel names it, which is less work than to follow
+/// The path of a directory without links. The kernel's own name for it is less work than following
 /// each component.
 fn absolute(directory: &Path) -> io::Result<PathBuf> {
     let opened = File::open(directory)?;
     std::fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd()))
 }
 
-/// A config.json that was read before, as the copy in the state is; `name` is for messages.
+/// Parses a config.json that was read before, as the state's copy is; `name` is for messages.
 pub fn parse(text: &[u8], name: &Path, warnings: &mut Vec<String>) -> Result<Spec, Error> {
     let document = Document { text, name };
-    let mut spec = Spec::from(document.load::<Config>(mend::spec, warnings)?);
+    let mut spec = Spec::from(document.load::<Config>(normalize::spec, warnings)?);
     if let Some(linux) = spec.linux_mut() {
         if let Some(resources) = linux.resources_mut() {
             unset_absent_limit(resources, || document.has(&at("linux.resources.pids.limit")));
-            mend::device_access(resources, "linux.resources.", warnings);
+            normalize::device_access(resources, "linux.resources.", warnings);
         }
-        // An empty path is how Go writes that there is none.
+        // Go writes an empty path for none.
         for namespace in linux.namespaces_mut().iter_mut().flatten() {
             if namespace.path().as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
                 namespace.set_path(None);
             }
         }
     }
-    document.judge(validate::spec(&spec, &document))?;
+    document.report(validate::spec(&spec, &document))?;
     Ok(spec)
 }
 
-/// A process.json, as `exec --process` is given it; `name` is for messages.
+/// Parses a process.json of `exec --process`; `name` is for messages.
 pub fn parse_process(
     text: &[u8],
     name: &Path,
     warnings: &mut Vec<String>,
 ) -> Result<Process, Error> {
     let document = Document { text, name };
-    let process = document.load(mend::process, warnings)?;
-    document.judge(validate::process(&process))?;
+    let process = document.load(normalize::process, warnings)?;
+    document.report(validate::process(&process))?;
     Ok(process)
 }
 
-/// Limits, as `update --resources` is given them; `name` is for messages.
+/// Parses the limits of `update --resources`; `name` is for messages.
 pub fn parse_resources(
     text: &[u8],
     name: &Path,
     warnings: &mut Vec<String>,
 ) -> Result<LinuxResources, Error> {
     let document = Document { text, name };
-    let mut resources = document.load(mend::resources, warnings)?;
+    let mut resources = document.load(normalize::resources, warnings)?;
     unset_absent_limit(&mut resources, || document.has(&at("pids.limit")));
-    mend::device_access(&mut resources, "", warnings);
-    document.judge(validate::resources(&resources))?;
+    normalize::device_access(&mut resources, "", warnings);
+    document.report(validate::resources(&resources))?;
     Ok(resources)
 }
 
-/// Mounts, as `mounts add` is given them: the list, or an object that has it as `mounts`; `name` is
-/// for messages. `has_user_namespace` is of the container that they are for.
+/// Parses the mounts of `mounts add`: a list, or an object that has the list as `mounts`. `name` is for
+/// messages, and `has_user_namespace` tells of the container that gets the mounts.
 pub fn parse_mounts(
     text: &[u8],
     name: &Path,
     has_user_namespace: bool,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Mount>, Error> {
-    // In one line, so that the line of an error is that of the file.
+    // The wrapping adds no line, so that errors name the lines of the file.
     let is_list = text.trim_ascii_start().starts_with(b"[");
     let wrapped = if is_list { [b"{\"mounts\":", text, b"}"].concat() } else { text.to_vec() };
     let document = Document { text: &wrapped, name };
     let Section { mounts } = document.load(|_, _| {}, warnings)?;
-    document.judge(validate::mounts(&mounts, has_user_namespace))?;
+    document.report(validate::mounts(&mounts, has_user_namespace))?;
     Ok(mounts)
 }
 
-/// What there is of a config where only mounts matter.
+/// The section of a config that has mounts, and nothing else.
 #[derive(Deserialize)]
 struct Section {
     mounts: Vec<Mount>,
 }
 
-/// `pids` without a limit has become one with the limit 0, and 0 is a limit: it is unset again.
+/// Unsets `pids` where the text has no limit: the type has 0 for that, which is a limit.
 fn unset_absent_limit(resources: &mut LinuxResources, is_given: impl Fn() -> bool) {
     if resources.pids().is_some_and(|pids| pids.limit() == 0) && !is_given() {
         resources.set_pids(None);

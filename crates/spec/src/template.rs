@@ -1,13 +1,13 @@
-//! The config that `spec` writes to start from: what `runc spec` writes, tab for tab.
+//! Makes the config that `rind spec` writes: what `runc spec` writes, tab for tab.
 
 use std::os::unix::fs::MetadataExt;
 
 /// The template; Go's encoder ends it without a newline.
 const TEMPLATE: &str = include_str!("template.json");
 
-/// What an unprivileged user can't have, and what takes its place.
+/// Texts that an unprivileged user can't have, and what takes their place.
 const ROOTLESS: [(&str, &str); 4] = [
-    // No network namespace: without one's own devices it would have no network at all.
+    // A network namespace without devices of the user's own would have no network at all.
     ("\t\t\t{\n\t\t\t\t\"type\": \"network\"\n\t\t\t},\n", ""),
     (
         "\t\t\t{\n\t\t\t\t\"type\": \"mount\"\n\t\t\t}\n",
@@ -16,7 +16,7 @@ const ROOTLESS: [(&str, &str); 4] = [
     ),
     // The group is not mapped.
     (",\n\t\t\t\t\"gid=5\"", ""),
-    // A sysfs is the network namespace's, so only its owner may mount one.
+    // A sysfs shows the network namespace, so only that namespace's owner may mount one.
     (
         "\t\t\t\"type\": \"sysfs\",\n\t\t\t\"source\": \"sysfs\",\n\t\t\t\"options\": [\n",
         "\t\t\t\"type\": \"none\",\n\t\t\t\"source\": \"/sys\",\n\t\t\t\"options\": [\n\
@@ -24,19 +24,19 @@ const ROOTLESS: [(&str, &str); 4] = [
     ),
 ];
 
-/// Where v2 is the only version: without a cgroup namespace a cgroup mount shows the host's root,
-/// whereas one of v1 shows the container's own cgroups.
+/// For a host with cgroup v2 alone: without a cgroup namespace a mount of v2 shows the host's root,
+/// whereas a mount of v1 shows the container's own cgroups.
 const OWN_CGROUPS: (&str, &str) = (
     "\t\t\t\t\"type\": \"mount\"\n\t\t\t}",
     "\t\t\t\t\"type\": \"mount\"\n\t\t\t},\n\t\t\t{\n\t\t\t\t\"type\": \"cgroup\"\n\t\t\t}",
 );
 
-/// A config.json to start from; `rootless`, for the user who asks. `pure_v2` says whether the host
-/// has cgroup v2 alone.
+/// A config.json to begin with; with `rootless`, one for the calling user. `pure_v2` says whether the
+/// host has cgroup v2 alone.
 #[must_use]
 pub fn template(rootless: bool, pure_v2: bool) -> String {
     let text = if rootless {
-        // The owner of a process's directory is its effective user.
+        // The effective user owns the process's directory.
         let own = std::fs::metadata("/proc/self");
         let (uid, gid) = own.map_or((0, 0), |own| (own.uid(), own.gid()));
         rootless_template(uid, gid)

@@ -1,15 +1,20 @@
-//! The specification's own rules, as far as the config alone can show whether they are kept.
+//! Checks the specification's rules, as far as the config alone shows whether it keeps them.
 //!
-//! Nothing is allocated for a valid config. Rules on what only one stage reads are that stage's:
-//! the seccomp profile, cgroup limits, device rules, mount options.
+//! A check must not ask the kernel anything, change the config, or allocate for a valid one. Rules on
+//! what only one later stage reads belong to that stage: the seccomp profile, cgroup limits, device
+//! rules, mount options.
 
 mod linux;
 mod process;
 mod sysctl;
 mod version;
 
-use crate::document::{Document, JsonPath, at};
-use oci_spec::runtime::{Hook, Hooks, LinuxIdMapping, LinuxNamespaceType, Mount, Spec};
+use crate::document::Document;
+use crate::error::{Check, Violation, refuse};
+use crate::path::{JsonPath, at};
+use oci_spec::runtime::{
+    Hook, Hooks, Linux, LinuxIdMapping, LinuxNamespace, LinuxNamespaceType, Mount, Spec,
+};
 use serde::Serialize;
 use std::path::{Component, Path};
 
@@ -17,29 +22,15 @@ pub(crate) use linux::resources;
 pub(crate) use process::check as process;
 pub use sysctl::sysctl_namespace;
 
-/// A property that breaks a rule.
-#[derive(Debug)]
-pub(crate) struct Violation {
-    pub path: JsonPath,
-    pub reason: String,
-}
-
-/// -1 to the kernel, which takes it for "leave it as it is": nobody's number.
+/// -1 to the kernel, which takes it for "leave it as it is". No user or group has this number.
 const NO_ID: u32 = u32::MAX;
 
-/// Refuses the number of a user or group that is none.
+/// Refuses a number that no user or group has.
 fn id(number: u32, whose: &str, path: impl FnOnce() -> JsonPath) -> Check {
     if number == NO_ID { refuse(path(), format!("{number} is no {whose} id")) } else { Ok(()) }
 }
 
-/// What a check finds.
-pub(crate) type Check = Result<(), Violation>;
-
-fn refuse(path: JsonPath, reason: impl Into<String>) -> Check {
-    Err(Violation { path, reason: reason.into() })
-}
-
-/// Checks a config.json; `document` tells what is absent from what is zero.
+/// Checks a config.json. The types have 0 for an absent number; `document` tells the two apart.
 pub(crate) fn spec(spec: &Spec, document: &Document) -> Check {
     version::check(spec.version())?;
     match spec.root() {
@@ -68,7 +59,7 @@ pub(crate) fn spec(spec: &Spec, document: &Document) -> Check {
     }
 }
 
-/// `hostname` and `domainname` are a UTS namespace's: without one they would be the host's.
+/// `hostname` and `domainname` belong to a UTS namespace; without one they would be the host's.
 fn names(spec: &Spec) -> Check {
     for (name, value) in [("hostname", spec.hostname()), ("domainname", spec.domainname())] {
         let given = value.as_deref().is_some_and(|value| !value.is_empty());
@@ -89,7 +80,7 @@ pub(crate) fn mounts(list: &[Mount], has_user_namespace: bool) -> Check {
         if mount.destination().as_os_str().is_empty() {
             refuse(path().key("destination"), "is empty")?;
         }
-        // It would be made above the root, where nothing is looked up.
+        // The mount would be above the root, where no path leads.
         if is_root(mount.destination()) && !is_remount(mount) {
             refuse(path().key("destination"), "is the root itself, which root.path is for")?;
         }
@@ -117,7 +108,7 @@ fn is_remount(mount: &Mount) -> bool {
     mount.options().iter().flatten().any(|option| option == "remount")
 }
 
-/// Whether the path is `/`, however it is written.
+/// Whether the path is `/` in any spelling.
 fn is_root(path: &Path) -> bool {
     let mut depth = 0_usize;
     for component in path.components() {
@@ -130,7 +121,7 @@ fn is_root(path: &Path) -> bool {
     depth == 0
 }
 
-/// Whether there is a mapping; an empty list is none.
+/// Whether there is a mapping; an empty list counts as none.
 fn given(mappings: Option<&Vec<LinuxIdMapping>>) -> bool {
     mappings.is_some_and(|mappings| !mappings.is_empty())
 }
@@ -151,7 +142,7 @@ fn mapping(mappings: Option<&Vec<LinuxIdMapping>>, path: impl Fn() -> JsonPath) 
     Ok(())
 }
 
-#[allow(deprecated)] // prestart is still to be run
+#[allow(deprecated)] // rind still runs prestart hooks
 fn hooks(hooks: &Hooks) -> Check {
     hook_list(hooks.prestart().as_ref(), "prestart")?;
     hook_list(hooks.create_runtime().as_ref(), "createRuntime")?;
@@ -178,7 +169,12 @@ fn hook_list(hooks: Option<&Vec<Hook>>, name: &str) -> Check {
 }
 
 fn has_namespace(spec: &Spec, kind: LinuxNamespaceType) -> bool {
-    spec.linux().as_ref().is_some_and(|config| linux::namespace(config, kind).is_some())
+    spec.linux().as_ref().is_some_and(|config| namespace(config, kind).is_some())
+}
+
+/// The config's entry for a namespace of this kind, which the container makes or joins.
+fn namespace(linux: &Linux, kind: LinuxNamespaceType) -> Option<&LinuxNamespace> {
+    linux.namespaces().iter().flatten().find(|namespace| namespace.typ() == kind)
 }
 
 /// An enumeration's value as the config spells it.

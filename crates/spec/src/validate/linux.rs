@@ -1,7 +1,8 @@
-//! The `linux` section.
+//! Checks the `linux` section.
 
-use super::{Check, Violation, given, id, mapping, refuse, spelt, sysctl};
-use crate::document::{Document, JsonPath, at};
+use super::{Check, Violation, given, id, mapping, namespace, refuse, spelt, sysctl};
+use crate::document::Document;
+use crate::path::{JsonPath, at};
 use oci_spec::runtime::{
     Linux, LinuxDevice, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, LinuxNetDevice,
     LinuxResources, LinuxTimeOffset,
@@ -9,7 +10,7 @@ use oci_spec::runtime::{
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-/// What [`propagation`] may be; with `r`, of everything below as well.
+/// The values of [`propagation`]; one with `r` is for all mounts below as well.
 const PROPAGATIONS: [&str; 8] =
     ["private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"];
 
@@ -36,7 +37,7 @@ pub(super) fn check(linux: &Linux, document: &Document) -> Check {
     }
 }
 
-/// Checks limits; paths are from them. Most rules on limits depend on the kernel's cgroups.
+/// Checks limits; paths start at them. Most rules on limits depend on the kernel's cgroups.
 pub(crate) fn resources(resources: &LinuxResources) -> Check {
     for (index, limit) in resources.hugepage_limits().iter().flatten().enumerate() {
         let size = limit.page_size();
@@ -54,11 +55,6 @@ fn is_page_size(size: &str) -> bool {
         number.bytes().all(|byte| byte.is_ascii_digit())
             && matches!(number.as_bytes(), [b'1'..=b'9', ..])
     })
-}
-
-/// The config's entry for a namespace of a kind, whether it is to be made or joined.
-pub(super) fn namespace(linux: &Linux, kind: LinuxNamespaceType) -> Option<&LinuxNamespace> {
-    linux.namespaces().iter().flatten().find(|namespace| namespace.typ() == kind)
 }
 
 fn namespaces(namespaces: &[LinuxNamespace]) -> Check {
@@ -100,7 +96,7 @@ fn mappings(linux: &Linux) -> Check {
     Ok(())
 }
 
-/// Offsets can be given only to a time namespace that nothing is in yet.
+/// Checks the offsets of clocks, which the kernel takes only for a time namespace without processes.
 fn time_offsets(linux: &Linux, offsets: &HashMap<String, LinuxTimeOffset>) -> Check {
     let namespace = namespace(linux, LinuxNamespaceType::Time);
     let is_new = namespace.is_some_and(|namespace| namespace.path().is_none());
@@ -119,7 +115,8 @@ fn time_offsets(linux: &Linux, offsets: &HashMap<String, LinuxTimeOffset>) -> Ch
     Ok(())
 }
 
-/// Which host devices are moved, and under which names, that the kernel must be able to give.
+/// Checks which network devices of the host move into the container, and that the kernel can give
+/// them their names.
 fn net_devices(linux: &Linux) -> Check {
     let Some(devices) = linux.net_devices().as_ref().filter(|devices| !devices.is_empty()) else {
         return Ok(());
@@ -135,7 +132,7 @@ fn net_devices(linux: &Linux) -> Check {
             refuse(path(), format!("{name:?} can't be the name of a network device"))?;
         }
         let inside = name_inside(name, device);
-        // Of a pattern the kernel makes a name.
+        // The kernel completes a pattern to a name.
         let is_pattern = inside.contains('%');
         if !is_device_name(inside) || is_pattern && !is_name_pattern(inside) {
             let reason = format!("{inside:?} can't be the name of a network device");
@@ -178,7 +175,7 @@ fn devices(devices: &[LinuxDevice], document: &Document) -> Check {
         }
         id(device.uid().unwrap_or(0), "user", || path().key("uid"))?;
         id(device.gid().unwrap_or(0), "group", || path().key("gid"))?;
-        // Those at its path before were all like the first.
+        // All earlier devices at this path are the same as the first.
         let first = *seen.entry(device.path()).or_insert(index);
         if devices.get(first).is_some_and(|other| is_another(device, other)) {
             let reason = format!("{name} is another device by linux.devices[{first}]");
@@ -188,7 +185,7 @@ fn devices(devices: &[LinuxDevice], document: &Document) -> Check {
             continue;
         }
         for (key, number) in [("major", device.major()), ("minor", device.minor())] {
-            // An absent number has become 0, which is one that devices have.
+            // An absent number has become 0, which devices may have too.
             if number == 0 && !elements.has(index, key) {
                 refuse(path().key(key), format!("{name} needs a major and a minor number"))?;
             }
@@ -197,7 +194,7 @@ fn devices(devices: &[LinuxDevice], document: &Document) -> Check {
     Ok(())
 }
 
-/// Whether two devices aren't the same; `u` is another name of `c`.
+/// Whether two devices differ; `u` is another name of `c`.
 fn is_another(one: &LinuxDevice, other: &LinuxDevice) -> bool {
     let what = |device: &LinuxDevice| match device.typ() {
         LinuxDeviceType::P => (LinuxDeviceType::P, 0, 0),
@@ -215,7 +212,8 @@ fn propagation(value: &str) -> Check {
     refuse(at("linux.rootfsPropagation"), reason)
 }
 
-/// Masked and read-only paths are mounts, which need a mount namespace not to be the host's.
+/// Checks masked and read-only paths. They are mounts, and without a mount namespace they would be
+/// the host's.
 fn restricted(linux: &Linux) -> Check {
     let has_mounts = namespace(linux, LinuxNamespaceType::Mount).is_some();
     restricted_list(linux.masked_paths().as_ref(), has_mounts, || at("linux.maskedPaths"))?;

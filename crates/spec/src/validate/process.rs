@@ -1,10 +1,10 @@
-//! `process`, of a config.json or as `exec` is given it.
+//! Checks `process`, of a config.json or of a process.json that `exec` is given.
 
 use super::{Check, id, refuse};
-use crate::document::at;
+use crate::path::at;
 use oci_spec::runtime::{LinuxSchedulerPolicy, PosixRlimit, Process, Scheduler, User};
 
-/// Checks a process; paths are from it.
+/// Checks a process; paths start at it.
 pub(crate) fn check(process: &Process) -> Check {
     if !process.cwd().is_absolute() {
         let reason = match process.cwd().to_str() {
@@ -59,8 +59,8 @@ fn rlimits(rlimits: &[PosixRlimit]) -> Check {
     Ok(())
 }
 
-/// What belongs to another policy the kernel would ignore, and a nice value out of range it would
-/// change: sched(7).
+/// Checks a scheduler. The kernel would ignore what belongs to another policy, and change a nice
+/// value that is out of range: sched(7).
 fn scheduler(config: &Scheduler) -> Check {
     use LinuxSchedulerPolicy::{SchedBatch, SchedDeadline, SchedFifo, SchedOther, SchedRr};
     let policy = *config.policy();

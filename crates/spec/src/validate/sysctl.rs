@@ -1,11 +1,11 @@
-//! `linux.sysctl`: only what the kernel keeps for each namespace, and only for the container's own.
+//! Checks `linux.sysctl`: a setting must be one that the kernel keeps for each namespace, and the
+//! container must have a namespace of that kind.
 
-use super::linux::namespace;
-use super::{Check, refuse};
-use crate::document::at;
+use super::{Check, namespace, refuse};
+use crate::path::at;
 use oci_spec::runtime::{Linux, LinuxNamespaceType};
 
-/// The settings of an IPC namespace; those below fs.mqueue are as well.
+/// The settings of an IPC namespace, beside those below fs.mqueue.
 const IPC: [&str; 8] = [
     "kernel.msgmax",
     "kernel.msgmnb",
@@ -20,11 +20,12 @@ const IPC: [&str; 8] = [
 const HOSTNAME: &str = "kernel.hostname";
 const DOMAINNAME: &str = "kernel.domainname";
 
-/// Whether a namespace in the list is the host's by its path is not for this crate to find out.
+/// Checks the settings. A namespace in the list may still be the host's, by its path; only `runtime`
+/// can find that out.
 pub(super) fn check(linux: &Linux) -> Check {
     for name in linux.sysctl().iter().flatten().map(|(name, _)| name) {
         let refuse = |reason: &str| refuse(at("linux.sysctl").key(name), reason);
-        // Names in either form are compared by their parts, and no part may lead elsewhere.
+        // Names of both forms are compared by their parts, and no part may lead elsewhere.
         if parts(name).any(|part| matches!(part, "" | "." | ".." | "/" | "//")) {
             refuse("is not the name of a setting")?;
         }
@@ -40,7 +41,7 @@ pub(super) fn check(linux: &Linux) -> Check {
     Ok(())
 }
 
-/// Refuses what says a second time what `domainname` says: only one of them could come true.
+/// Refuses a setting that says the same as `domainname`, as only one of the two can have its way.
 pub(super) fn check_domainname(linux: &Linux) -> Check {
     match linux.sysctl().iter().flat_map(|all| all.keys()).find(|name| is(name, DOMAINNAME)) {
         Some(name) => {
@@ -50,13 +51,13 @@ pub(super) fn check_domainname(linux: &Linux) -> Check {
     }
 }
 
-/// The type of namespace that a setting is in, if it is one that a container may have.
+/// The type of namespace that keeps a setting, if a container may have the setting.
 #[must_use]
 pub fn sysctl_namespace(name: &str) -> Option<LinuxNamespaceType> {
     kind(name).map(|(kind, _)| kind)
 }
 
-/// The namespace that a setting is in.
+/// The namespace that keeps a setting, and its name with an article.
 fn kind(name: &str) -> Option<(LinuxNamespaceType, &'static str)> {
     if starts(name, &["net"]) {
         Some((LinuxNamespaceType::Network, "a network"))
@@ -81,8 +82,8 @@ fn is(name: &str, dotted: &str) -> bool {
     parts(name).eq(dotted.split('.'))
 }
 
-/// The parts of a name. The first separator, `.` or `/`, is the one between parts, and the other
-/// is then a dot within one: `net/ipv4/conf/eth0.1/forwarding`, `net.ipv4.conf.eth0/1.forwarding`
+/// The parts of a name. The first separator, `.` or `/`, stands between parts, and the other one
+/// stands for a dot within a part: `net/ipv4/conf/eth0.1/forwarding`, `net.ipv4.conf.eth0/1.forwarding`
 /// (sysctl.d(5)).
 fn parts(name: &str) -> impl Iterator<Item = &str> {
     let separator = name.chars().find(|one| matches!(one, '.' | '/')).unwrap_or('.');

@@ -1,9 +1,10 @@
-//! `ociVersion`: any release of major version 1.
+//! Checks `ociVersion`, which may be any release of major version 1.
 
 use super::{Check, refuse};
-use crate::document::at;
+use crate::path::at;
 
-/// A config of any 1.x is valid for every runtime of 1.x: what it does not know it leaves alone.
+/// Checks a version. Every runtime of 1.x takes a config of any 1.x, and leaves alone what it does not
+/// know.
 pub(super) fn check(version: &str) -> Check {
     if version.is_empty() {
         return refuse(at("ociVersion"), "is missing");
@@ -17,7 +18,7 @@ pub(super) fn check(version: &str) -> Check {
     }
 }
 
-/// The major version of what is a version for semver.org, 2.0.0.
+/// The major version of a text that is a version by semver.org, 2.0.0.
 fn major(version: &str) -> Option<&str> {
     let (version, build) = cut(version, '+');
     let (core, pre_release) = cut(version, '-');

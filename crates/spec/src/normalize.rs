@@ -1,15 +1,15 @@
-//! What the specification or other runtimes take and oci-spec does not: mended in the tree of a
-//! document before it becomes its type.
+//! Rewrites what the specification or other runtimes take, and oci-spec does not, in the tree of a
+//! document before it becomes its type. It must refuse nothing, and leave nothing out silently.
 
 use oci_spec::runtime::{Capability, LinuxResources};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Sections for other platforms; a runtime for Linux does not look at them.
+/// Sections for other platforms, which a runtime for Linux does not look at.
 const FOREIGN: [&str; 5] = ["freebsd", "solaris", "vm", "windows", "zos"];
 
-/// Mends a config.json.
+/// Normalizes a config.json.
 pub(crate) fn spec(tree: &mut Value, warnings: &mut Vec<String>) {
     if let Some(members) = tree.as_object_mut() {
         members.retain(|key, _| !FOREIGN.contains(&key.as_str()));
@@ -22,7 +22,7 @@ pub(crate) fn spec(tree: &mut Value, warnings: &mut Vec<String>) {
     }
 }
 
-/// Mends a process.json.
+/// Normalizes a process.json.
 pub(crate) fn process(tree: &mut Value, warnings: &mut Vec<String>) {
     let Some(members) = tree.as_object_mut() else { return };
     members.entry("user").or_insert_with(|| json!({}));
@@ -39,7 +39,7 @@ pub(crate) fn process(tree: &mut Value, warnings: &mut Vec<String>) {
     }
 }
 
-/// Mends the limits that `update` is given, or those of a config.json.
+/// Normalizes the limits of a config.json, or those that `update` is given.
 pub(crate) fn resources(tree: &mut Value, _: &mut Vec<String>) {
     for rule in elements(tree, "devices") {
         if let Some(members) = rule.as_object_mut()
@@ -49,7 +49,7 @@ pub(crate) fn resources(tree: &mut Value, _: &mut Vec<String>) {
         }
     }
     for limit in elements(tree, "hugepageLimits") {
-        // The kernel counts in pages, up to LONG_MAX bytes: more is the same as no limit.
+        // The kernel counts in pages, up to LONG_MAX bytes. A higher limit limits nothing.
         if let Some(limit) = limit.get_mut("limit")
             && limit.as_u64().is_some_and(|bytes| i64::try_from(bytes).is_err())
         {
@@ -62,7 +62,7 @@ fn elements<'a>(tree: &'a mut Value, key: &str) -> impl Iterator<Item = &'a mut 
     tree.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
-/// A capability that does not exist can't be granted: a warning, says the specification, and go on.
+/// Leaves out capabilities that do not exist, with a warning, as the specification wants it.
 fn drop_unknown_capabilities(sets: &mut Value, warnings: &mut Vec<String>) {
     let mut unknown = BTreeSet::new();
     let sets = sets.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut);
@@ -82,7 +82,7 @@ fn drop_unknown_capabilities(sets: &mut Value, warnings: &mut Vec<String>) {
     }
 }
 
-/// From the specification's spelling to the one that oci-spec derives from its own names.
+/// Changes the specification's spelling to the one that oci-spec derives from its own names.
 fn respell_scheduler_flag(flag: &mut Value) {
     match flag.as_str() {
         Some("SCHED_FLAG_RESET_ON_FORK") => *flag = json!("SCHED_RESET_ON_FORK"),
@@ -91,7 +91,7 @@ fn respell_scheduler_flag(flag: &mut Value) {
     }
 }
 
-/// Takes the spaces out of a list of CPUs; an empty list is the same as none.
+/// Takes the spaces out of a list of CPUs, and an empty list out of its object.
 fn tidy_cpu_list(affinity: &mut Value, key: &str) {
     let Some(members) = affinity.as_object_mut() else { return };
     let Some(list) = members.get(key).and_then(Value::as_str) else { return };
@@ -102,9 +102,9 @@ fn tidy_cpu_list(affinity: &mut Value, key: &str) {
     }
 }
 
-/// Leaves of a device rule's access the letters that count, `r`, `w` and `m`, as runc does. What has
-/// none of them is not as meant: an allowing rule then allows nothing, and a denying one, which would
-/// deny nothing, stays as it is to be refused.
+/// Keeps the letters of a device rule's access that count, `r`, `w` and `m`, as runc does. A rule with
+/// none of them can't mean what it says: one that allows is left out, and one that denies stays as it
+/// is, for a later stage to refuse, as it would deny nothing.
 pub(crate) fn device_access(
     resources: &mut LinuxResources,
     within: &str,

@@ -1,11 +1,11 @@
-//! The flags of `checkpoint` and `restore`, and from them to the runtime's functions.
+//! `checkpoint` and `restore`.
 
-use crate::args::Parsed;
-use crate::commands::{
-    BUNDLE, CONSOLE, Failure, Flag, PID, create_options, fail, flag, id, runtime,
-};
+use super::create::{self, BUNDLE, CONSOLE, PID};
+use super::global::runtime;
+use super::run::{self, KEEP, SUBREAPER};
 use crate::log::Log;
-use runtime::{CgroupMode, CheckpointOptions, CriuOptions, RestoreOptions, RunOptions, Switch};
+use crate::model::{Command, Failure, Flag, Parsed, fail, flag};
+use runtime::{CgroupMode, CheckpointOptions, CriuOptions, RestoreOptions, Switch};
 use std::path::PathBuf;
 
 const IMAGE: Flag = flag("image-path", "", "DIR", "where the image is (default: ./checkpoint)");
@@ -28,51 +28,80 @@ const LOCKS: Flag = flag("file-locks", "", "", "take locks on files along");
 const LAZY: Flag = flag("lazy-pages", "", "", "move memory only when it is used");
 const DEDUP: Flag = flag("auto-dedup", "", "", "free what an image has that isn't needed there");
 
-/// The flags of `checkpoint`.
-pub const CHECKPOINT: &[Flag] = &[
-    IMAGE,
-    WORK,
-    flag("leave-running", "", "", "let the container go on"),
-    flag("pre-dump", "", "", "write down memory only, and let the container go on"),
-    flag("parent-path", "", "DIR", "an earlier image, relative to this one"),
-    TCP,
-    flag("tcp-skip-in-flight", "", "", "leave out TCP connections that aren't established yet"),
-    flag("link-remap", "", "", "give files that were unlinked a name for the time being"),
-    UNIX,
-    SHELL,
-    LOCKS,
-    LAZY,
-    flag("status-fd", "", "N", "with --lazy-pages: descriptor N gets a NUL byte once it's ready"),
-    flag("page-server", "", "ADDRESS:PORT", "where memory is sent, or with --lazy-pages fetched"),
-    MODE,
-    EMPTY,
-    DEDUP,
-];
+/// `checkpoint`.
+pub const CHECKPOINT: Command = Command {
+    details: "The container is deleted then, unless it is to go on. If it fails, the container goes \
+        on, and\ncriu's log is dump.log of the work directory.",
+    flags: &[
+        IMAGE,
+        WORK,
+        flag("leave-running", "", "", "let the container go on"),
+        flag("pre-dump", "", "", "write down memory only, and let the container go on"),
+        flag("parent-path", "", "DIR", "an earlier image, relative to this one"),
+        TCP,
+        flag("tcp-skip-in-flight", "", "", "leave out TCP connections that aren't established yet"),
+        flag("link-remap", "", "", "give files that were unlinked a name for the time being"),
+        UNIX,
+        SHELL,
+        LOCKS,
+        LAZY,
+        flag(
+            "status-fd",
+            "",
+            "N",
+            "with --lazy-pages: descriptor N gets a NUL byte once it's ready",
+        ),
+        flag(
+            "page-server",
+            "",
+            "ADDRESS:PORT",
+            "where memory is sent, or with --lazy-pages fetched",
+        ),
+        MODE,
+        EMPTY,
+        DEDUP,
+    ],
+    ..Command::new(
+        "checkpoint",
+        "write a running container down with criu, to be restored",
+        checkpoint,
+    )
+};
 
-/// The flags of `restore`.
-pub const RESTORE: &[Flag] = &[
-    BUNDLE,
-    IMAGE,
-    WORK,
-    CONSOLE,
-    PID,
-    flag("detach", "d", "", "come back once it is restored"),
-    flag("keep", "", "", "don't delete the container at its end"),
-    flag("no-subreaper", "", "", "don't take care of the container's orphans"),
-    flag("no-pivot", "", "", "an error: criu can't do without pivot_root"),
-    TCP,
-    UNIX,
-    SHELL,
-    LOCKS,
-    LAZY,
-    MODE,
-    EMPTY,
-    DEDUP,
-    flag("lsm-profile", "", "TYPE:NAME", "another security label (selinux:..., apparmor:...)"),
-    flag("lsm-mount-context", "", "CONTEXT", "another SELinux context of mounts"),
-];
+/// `restore`.
+pub const RESTORE: Command = Command {
+    details: "Its processes go on where they were. The bundle must be as it was, but for the sources \
+        of bind\nmounts, cgroups and joined namespaces. The exit status is as for run. criu's log is \
+        restore.log\nof the work directory.",
+    flags: &[
+        BUNDLE,
+        IMAGE,
+        WORK,
+        CONSOLE,
+        PID,
+        flag("detach", "d", "", "come back once it is restored"),
+        KEEP,
+        SUBREAPER,
+        flag("no-pivot", "", "", "an error: criu can't do without pivot_root"),
+        TCP,
+        UNIX,
+        SHELL,
+        LOCKS,
+        LAZY,
+        MODE,
+        EMPTY,
+        DEDUP,
+        flag("lsm-profile", "", "TYPE:NAME", "another security label (selinux:..., apparmor:...)"),
+        flag("lsm-mount-context", "", "CONTEXT", "another SELinux context of mounts"),
+    ],
+    ..Command::new(
+        "restore",
+        "make a container of a checkpoint with criu, and see it to its end",
+        restore,
+    )
+};
 
-/// The flags that criu gets as they are.
+/// The flags that go to criu as they are.
 const SWITCHES: [(&str, Switch); 9] = [
     ("leave-running", Switch::LeaveRunning),
     ("tcp-established", Switch::TcpEstablished),
@@ -85,8 +114,7 @@ const SWITCHES: [(&str, Switch); 9] = [
     ("auto-dedup", Switch::AutoDedup),
 ];
 
-/// `checkpoint ID`
-pub fn checkpoint(args: &Parsed, log: &Log) -> Result<i32, Failure> {
+fn checkpoint(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     let lazy = args.is_on("lazy-pages");
     let status_fd = args.value("status-fd").map(|text| match text.parse::<i32>() {
         Ok(number) if number >= 0 && lazy => Ok(number),
@@ -94,7 +122,7 @@ pub fn checkpoint(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         _ => fail(format!("--status-fd: {text:?} is not a number of a descriptor")),
     });
     let options = CheckpointOptions {
-        id: id(args).to_owned(),
+        id: args.id().to_owned(),
         criu: criu_options(args)?,
         parent: args.path("parent-path"),
         pre_dump: args.is_on("pre-dump"),
@@ -105,19 +133,14 @@ pub fn checkpoint(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     Ok(0)
 }
 
-/// `restore ID`
-pub fn restore(args: &Parsed, log: &Log) -> Result<i32, Failure> {
+fn restore(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     if args.is_on("no-pivot") {
         return fail("--no-pivot: criu can't restore a container without pivot_root");
     }
-    let text = |name: &str| args.value(name).filter(|v| !v.is_empty()).map(str::to_owned);
+    let text = |name: &str| args.text(name).map(str::to_owned);
     let options = RestoreOptions {
-        create: create_options(args)?,
-        run: RunOptions {
-            detach: args.is_on("detach"),
-            keep: args.is_on("keep"),
-            no_subreaper: args.is_on("no-subreaper"),
-        },
+        create: create::options(args)?,
+        run: run::options(args),
         criu: criu_options(args)?,
         lsm_profile: text("lsm-profile"),
         lsm_mount_context: text("lsm-mount-context"),
@@ -149,7 +172,7 @@ fn criu_options(args: &Parsed) -> Result<CriuOptions, Failure> {
     })
 }
 
-/// The address of a page server; one of IPv6 is in brackets.
+/// The address of a page server; an IPv6 address is in brackets.
 fn address(text: &str) -> Result<(String, u16), Failure> {
     let parts = text.rsplit_once(':').and_then(|(address, port)| {
         let inner = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));

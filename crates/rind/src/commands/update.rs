@@ -1,13 +1,22 @@
-//! The commands about what a container may use and has used: `update` and `events`.
+//! `update`.
 
-use crate::args::Parsed;
-use crate::commands::{Failure, Flag, flag, id, runtime};
+use super::global::runtime;
 use crate::log::Log;
-use runtime::{Interval, UpdateOptions};
+use crate::model::{Command, Failure, Flag, Input, Parsed, flag};
+use runtime::UpdateOptions;
 use std::path::Path;
 
-/// The flags of `update`. Those but [`OTHERS`] are limits, which `runtime` knows by these names.
-pub const UPDATE: &[Flag] = &[
+/// `update`.
+pub const UPDATE: Command = Command {
+    input: Some(Input::Flag("resources")),
+    details: "What isn't given stays as it is, and so it does with 0 but for pids, burst and idle. If \
+        anything\nis refused, nothing is changed. With --resources other limits are ignored.",
+    flags: FLAGS,
+    ..Command::new("update", "change the limits of a container", update)
+};
+
+/// The flags. All but [`OTHERS`] are limits, which `runtime` knows by these names.
+const FLAGS: &[Flag] = &[
     flag("resources", "r", "FILE", "read linux.resources from FILE (-: stdin), not from flags"),
     flag("blkio-weight", "", "WEIGHT", "share of block devices' time, 10 to 1000"),
     flag("cpu-period", "", "USEC", "the period of a quota"),
@@ -27,39 +36,20 @@ pub const UPDATE: &[Flag] = &[
     flag("mem-bw-schema", "", "SCHEMA", "resctrl's line for memory bandwidth, such as MB:0=50"),
 ];
 
-/// Those that are no limits of a cgroup.
+/// The flags that are no limits of a cgroup.
 const OTHERS: [&str; 3] = ["resources", "l3-cache-schema", "mem-bw-schema"];
 
-/// The flags of `events`.
-pub const EVENTS: &[Flag] = &[
-    flag("interval", "", "DURATION", "the time between statistics, such as 1m30s (default: 5s)"),
-    flag("stats", "", "", "print statistics once, and end"),
-];
-
-/// `update`.
-pub fn update(args: &Parsed, log: &Log) -> Result<i32, Failure> {
-    let given = |name| args.value(name).filter(|value| !value.is_empty());
-    let limits = UPDATE.iter().map(|flag| flag.name).filter(|name| !OTHERS.contains(name));
-    let flags: Vec<_> = limits.filter_map(|name| Some((name, given(name)?))).collect();
-    let name = given("resources").map(|name| if name == "-" { "stdin" } else { name });
+fn update(args: &Parsed, log: &Log) -> Result<i32, Failure> {
+    let limits = FLAGS.iter().map(|flag| flag.name).filter(|name| !OTHERS.contains(name));
+    let flags: Vec<_> = limits.filter_map(|name| Some((name, args.text(name)?))).collect();
+    let name = args.text("resources").map(|name| if name == "-" { "stdin" } else { name });
     let options = UpdateOptions {
-        id: id(args),
+        id: args.id(),
         resources: args.input.as_deref().zip(name.map(Path::new)),
         flags: &flags,
-        l3_cache_schema: given("l3-cache-schema"),
-        memory_bandwidth_schema: given("mem-bw-schema"),
+        l3_cache_schema: args.text("l3-cache-schema"),
+        memory_bandwidth_schema: args.text("mem-bw-schema"),
     };
     runtime::update(&runtime(args, log), &options)?;
-    Ok(0)
-}
-
-/// `events`.
-pub fn events(args: &Parsed, log: &Log) -> Result<i32, Failure> {
-    use std::io::Write;
-    let interval: Interval = args.value("interval").unwrap_or("5s").parse()?;
-    let interval = (!args.is_on("stats")).then_some(interval);
-    let mut stdout = std::io::stdout();
-    let mut line = |line: &str| writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-    runtime::events(&runtime(args, log), id(args), interval, &mut line)?;
     Ok(0)
 }

@@ -1,0 +1,84 @@
+//! `start`, `pause`, `resume`, `kill` and `delete`: what happens to a container that is there.
+
+use super::global::runtime;
+use crate::log::Log;
+use crate::model::{Command, Failure, Flag, Parsed, fail, flag};
+use runtime::{Runtime, Signal};
+
+/// `start`.
+pub const START: Command =
+    Command::new("start", "run the program of a created container", |args, log| {
+        runtime::start(&runtime(args, log), args.id())?;
+        Ok(0)
+    });
+
+/// `pause`.
+pub const PAUSE: Command = Command {
+    details: "It comes back when all have stopped. If they don't, or it is interrupted, they go on.",
+    ..Command::new("pause", "freeze all processes of a container", |args, log| {
+        runtime::pause(&runtime(args, log), args.id())?;
+        Ok(0)
+    })
+};
+
+/// `resume`.
+pub const RESUME: Command =
+    Command::new("resume", "let the processes of a paused container go on", |args, log| {
+        runtime::resume(&runtime(args, log), args.id())?;
+        Ok(0)
+    });
+
+const REGEX: Flag = flag("regex", "", "", "ID is a regular expression: all containers that match");
+
+/// `kill`.
+pub const KILL: Command = Command {
+    arguments: "ID [SIGNAL]",
+    positional: (1, 2),
+    details: "SIGNAL is a number, or a name with or without SIG (default: TERM); 0 only asks \
+        whether it lives.\nWhere the pid namespace is not the container's own, KILL goes to all of \
+        its processes.",
+    flags: &[flag("all", "a", "", "to all processes; a stopped container is no error then"), REGEX],
+    ..Command::new("kill", "send a signal to a container's init", kill)
+};
+
+fn kill(args: &Parsed, log: &Log) -> Result<i32, Failure> {
+    // An empty signal counts as absent: callers of runc may write it so.
+    let given = args.positional.get(1).filter(|text| !text.is_empty());
+    let signal: Signal = given.map_or("TERM", String::as_str).parse()?;
+    let (runtime, all) = (runtime(args, log), args.is_on("all"));
+    each(args, &runtime, |id| runtime::kill(&runtime, id, signal, all))
+}
+
+/// `delete`.
+pub const DELETE: Command = Command {
+    flags: &[flag("force", "f", "", "kill it first; an unknown id is no error then"), REGEX],
+    ..Command::new(
+        "delete",
+        "remove a container that has stopped, or was never started",
+        |args, log| {
+            let (runtime, force) = (runtime(args, log), args.is_on("force"));
+            each(args, &runtime, |id| runtime::delete(&runtime, id, force))
+        },
+    )
+};
+
+/// Does something to the container that is named, or with `--regex` to each that matches. There, a
+/// container that fails does not keep it from the others, and one error tells all failures.
+fn each(
+    args: &Parsed,
+    runtime: &Runtime,
+    mut run: impl FnMut(&str) -> Result<(), runtime::Error>,
+) -> Result<i32, Failure> {
+    if !args.is_on("regex") {
+        run(args.id())?;
+        return Ok(0);
+    }
+    let mut failures = Vec::new();
+    for id in runtime::matching(runtime, args.id())? {
+        match run(&id) {
+            Err(error) if !error.is_not_found() => failures.push(format!("{id}: {error}")),
+            _ => {}
+        }
+    }
+    if failures.is_empty() { Ok(0) } else { fail(failures.join("; ")) }
+}

@@ -1,0 +1,47 @@
+//! Brings the process into order before a command runs. It must open and write nothing before the
+//! program is sealed, as all of that would happen twice.
+
+use super::create::preserved;
+use crate::model::{Failure, Input, Parsed, fail};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Prepares what a command needs before anything is opened: a sealed program where a container can
+/// reach it, something open as stdin, stdout and stderr, and the caller's descriptors.
+///
+/// The input file may be one of these descriptors, as a shell's `<(...)` is, so it is read before they
+/// are closed.
+pub fn prepare(args: &mut Parsed) -> Result<(), Failure> {
+    let mut preserve = 0;
+    if args.entry.seals {
+        runtime::check_kernel()?;
+        runtime::seal_executable()?;
+    }
+    runtime::open_stdio()?;
+    if args.entry.seals {
+        preserve = preserved(args)?;
+    }
+    let input = args.entry.input.and_then(|input| match input {
+        Input::Flag(name) => args.path(name),
+        Input::Argument(number) => args.positional.get(number).map(PathBuf::from),
+    });
+    if let Some(path) = input {
+        args.input = Some(read_input(&path)?);
+    }
+    if args.value("status-fd").is_some() {
+        return Ok(runtime::set_inherited_fds_cloexec()?);
+    }
+    // Hooks get none of the caller's descriptors.
+    Ok(runtime::close_inherited_fds(preserve)?)
+}
+
+/// Reads `path`, or stdin for `-`.
+fn read_input(path: &Path) -> Result<Vec<u8>, Failure> {
+    let read = if path.as_os_str() == "-" {
+        runtime::read_within(io::stdin(), 0, runtime::LONGEST)
+    } else {
+        File::open(path).and_then(|file| runtime::read_within(file, 0, runtime::LONGEST))
+    };
+    read.or_else(|error| fail(format!("{}: {}", path.display(), sys::answer(&error))))
+}

@@ -1,0 +1,65 @@
+//! `state`, `ps`, `list` and `features`: what there is.
+
+use super::global::runtime;
+use crate::log::Log;
+use crate::model::{Command, Failure, Parsed, fail, flag};
+use crate::output;
+
+/// `state`.
+pub const STATE: Command =
+    Command::new("state", "print what a container is and does, as JSON", |args, log| {
+        Ok(output::print_line(&runtime::state(&runtime(args, log), args.id())?))
+    });
+
+/// `ps`.
+pub const PS: Command = Command {
+    arguments: "ID [PS OPTION...]",
+    positional: (1, usize::MAX),
+    plain_after: Some(1),
+    details: "The options are for ps(1), which makes the table (default: -ef); it must have a column \
+        PID.\nFlags of rind's own come before the id.",
+    flags: &[flag("format", "f", "FORMAT", "table (default) or json, only pids")
+        .one_of(&["table", "json"])],
+    ..Command::new("ps", "list the processes of a container", ps)
+};
+
+fn ps(args: &Parsed, log: &Log) -> Result<i32, Failure> {
+    let (runtime, id) = (runtime(args, log), args.id());
+    let text = match args.value("format").unwrap_or("table") {
+        "table" => runtime::ps_table(&runtime, id, args.positional.get(1..).unwrap_or_default())?,
+        "json" => runtime::ps_json(&runtime, id)? + "\n",
+        other => return fail(format!("--format: {other:?} is neither table nor json")),
+    };
+    Ok(output::print(&text))
+}
+
+/// `list`.
+pub const LIST: Command = Command {
+    arguments: "",
+    positional: (0, 0),
+    flags: &[
+        flag("format", "f", "FORMAT", "table (default) or json").one_of(&["table", "json"]),
+        flag("quiet", "q", "", "only ids"),
+    ],
+    ..Command::new("list", "list all containers", list)
+};
+
+fn list(args: &Parsed, log: &Log) -> Result<i32, Failure> {
+    let runtime = runtime(args, log);
+    let text = match args.value("format").unwrap_or("table") {
+        _ if args.is_on("quiet") => runtime::list_quiet(&runtime)?,
+        "table" => runtime::list_table(&runtime)?,
+        "json" => runtime::list_json(&runtime)? + "\n",
+        other => return fail(format!("--format: {other:?} is neither table nor json")),
+    };
+    Ok(output::print(&text))
+}
+
+/// `features`.
+pub const FEATURES: Command = Command {
+    arguments: "",
+    positional: (0, 0),
+    ..Command::new("features", "print what this build of rind can do, as JSON", |_, _| {
+        Ok(output::print_line(&runtime::features(env!("RIND_COMMIT"))))
+    })
+};
