@@ -46,7 +46,7 @@ impl Error {
     }
 
     fn call(what: &str, errno: Errno) -> Self {
-        Self::new(format!("{what}: {}", errno.desc().to_lowercase()))
+        Self::new(format!("{what}: {}", sys::errno_text(errno)))
     }
 
     /// Whether criu itself has failed, so that there is more about it in its log.
@@ -377,7 +377,7 @@ impl Response {
     fn failure(&self) -> Error {
         let mut words = "criu has failed".to_owned();
         if self.errno != 0 {
-            let errno = Errno::from_raw(self.errno).desc().to_lowercase();
+            let errno = sys::errno_text(Errno::from_raw(self.errno));
             words = format!("{words}: {errno}");
         }
         Error::of_criu(words, &self.words)

@@ -148,7 +148,7 @@ impl Describe for Exec {
                     Errno::EOPNOTSUPP => " (its cgroup is threaded, or below such: see --cgroup)",
                     _ => "",
                 };
-                format!("forking in the container: {}{remedy}", errno.desc().to_lowercase())
+                format!("forking in the container: {}{remedy}", sys::errno_text(errno))
             }
             _ => self.task.describe(fault),
         }

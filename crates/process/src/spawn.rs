@@ -375,7 +375,10 @@ impl Child {
                 let why = killer().unwrap_or("why is not known, as the caller ignores SIGCHLD");
                 format!("{name} ended before it could run the program: {why}")
             }
-            Err(errno) => format!("{name} is gone, and waiting for it failed: {}", errno.desc()),
+            Err(errno) => {
+                let why = sys::errno_text(errno);
+                format!("{name} is gone, and waiting for it failed: {why}")
+            }
         })
     }
 

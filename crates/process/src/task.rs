@@ -193,7 +193,7 @@ impl Task {
 
     /// What went wrong, in words.
     pub fn describe(&self, fault: &Fault) -> String {
-        let answer = fault.errno.desc().to_lowercase();
+        let answer = sys::errno_text(fault.errno);
         match (fault.stage, &self.program) {
             (Stage::ProgramNotInPath | Stage::Program | Stage::Exec, Some(program)) => {
                 program.describe(fault.stage, fault.errno)

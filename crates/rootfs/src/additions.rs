@@ -78,7 +78,7 @@ impl Additions {
     /// What went wrong, in words.
     #[must_use]
     pub fn describe(&self, fault: &Fault) -> String {
-        error_mounting(&self.mounts, fault).unwrap_or_else(|| fault.errno.desc().to_lowercase())
+        error_mounting(&self.mounts, fault).unwrap_or_else(|| sys::errno_text(fault.errno))
     }
 }
 

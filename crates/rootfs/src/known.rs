@@ -139,7 +139,7 @@ impl Known {
     ) -> std::result::Result<(), Error> {
         let meant = self.meant(root, &normal(destination));
         let Meant { mount, by } = meant.map_err(|fault| Error(describe::answer(&fault)))?;
-        self.unmount(&mount).map_err(|errno| Error(errno.desc().to_lowercase()))?;
+        self.unmount(&mount).map_err(|errno| Error(sys::errno_text(errno)))?;
         match by {
             By::Adding(id) => self.amended.added.retain(|added| added.id != id),
             By::Config(index) => {

@@ -159,11 +159,8 @@ impl Listener {
     /// What to say if that failed: the container runs all the same.
     pub fn not_told(&self, errno: Errno) -> String {
         let Manager(name) = &self.manager;
-        format!(
-            "NOTIFY_SOCKET: telling {}: {}",
-            Path::new(name).display(),
-            errno.desc().to_lowercase()
-        )
+        let (name, why) = (Path::new(name).display(), sys::errno_text(errno));
+        format!("NOTIFY_SOCKET: telling {name}: {why}")
     }
 }
 

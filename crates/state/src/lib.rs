@@ -39,6 +39,6 @@ impl std::error::Error for Error {}
 impl Error {
     /// `what` failed with `errno`.
     pub(crate) fn call(what: impl std::fmt::Display, errno: sys::Errno) -> Self {
-        Self::Other(format!("{what}: {}", errno.desc().to_lowercase()))
+        Self::Other(format!("{what}: {}", sys::errno_text(errno)))
     }
 }
