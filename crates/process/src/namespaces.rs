@@ -196,10 +196,9 @@ fn open_namespace(index: usize, kind: CloneFlags, path: &Path) -> Result<Option<
 }
 
 fn is_own_user_namespace(file: &OwnedFd) -> Result<bool, Error> {
-    use sys::nix::sys::stat::{fstat, stat};
-    let error = |errno| Error::call("comparing user namespaces", errno);
-    let (this, own) = (fstat(file).map_err(error)?, stat("/proc/self/ns/user").map_err(error)?);
-    Ok((this.st_dev, this.st_ino) == (own.st_dev, own.st_ino))
+    sys::nix::sys::stat::fstat(file)
+        .and_then(|it| sys::process::is_own_namespace(&it, "/proc/self/ns/user"))
+        .map_err(|errno| Error::call("comparing user namespaces", errno))
 }
 
 /// What to write to `timens_offsets` (`time_namespaces(7)`).

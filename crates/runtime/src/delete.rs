@@ -8,11 +8,9 @@ use crate::{Error, Result, Runtime, kill, rdt};
 use cgroups::Place;
 use oci_spec::runtime::Spec;
 use state::Entry;
-use std::os::fd::AsFd;
 use std::path::Path;
 use sys::Errno;
 use sys::nix::libc::SIGKILL;
-use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How long a killed init may take to end, in milliseconds. One that is in the middle of a disk's
 /// or a network's work can't be ended sooner by anybody.
@@ -79,16 +77,10 @@ pub(crate) fn stop(container: &Container) -> Result<()> {
         Ok(()) | Err(Errno::ESRCH) => {}
         Err(errno) => return Err(Error::call("killing init", errno)),
     }
-    loop {
-        let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut polled, PollTimeout::from(PATIENCE)) {
-            Ok(0) => {
-                return Err(Error::new(format!("init has not ended {PATIENCE} ms after SIGKILL")));
-            }
-            Ok(_) => return Ok(()),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Error::call("waiting for init", errno)),
-        }
+    match sys::process::await_end(&pidfd, PATIENCE.into()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::new(format!("init has not ended {PATIENCE} ms after SIGKILL"))),
+        Err(errno) => Err(Error::call("waiting for init", errno)),
     }
 }
 

@@ -72,7 +72,7 @@ pub fn restore(runtime: &Runtime, options: &RestoreOptions) -> Result<i32> {
     let attended = Attended { pid: container.init.pid, pidfd: &init };
     let ended = supervisor.attend(attended, console.as_ref());
     if ended.is_err() {
-        kill_and_reap(&init);
+        let _ = sys::process::end(&init);
     }
     if !run.keep {
         clean_up(runtime, &container);
@@ -408,7 +408,7 @@ fn set_loopback_up(pid: i32) -> Result<()> {
 /// Takes back what was made: criu has ended what it had restored, or it ends here.
 fn undo(runtime: &Runtime, container: &Container) {
     if let Ok(init) = container.init.pidfd() {
-        kill_and_reap(&init);
+        let _ = sys::process::end(&init);
     }
     if let Err(error) = clear(container) {
         (runtime.warn)(&format!("while undoing: {error}"));
@@ -416,10 +416,4 @@ fn undo(runtime: &Runtime, container: &Container) {
     if container.init.pid != 0 {
         run_poststop(runtime, container);
     }
-}
-
-/// Ends our own child; that it has ended is what is wanted.
-fn kill_and_reap(init: &OwnedFd) {
-    let _ = sys::process::pidfd_send_signal(init, 9);
-    let _ = sys::process::wait(init);
 }

@@ -35,8 +35,7 @@ pub fn run(runtime: &Runtime, create: &CreateOptions, run: RunOptions) -> Result
     let supervisor = supervisor.listening(runtime, made.listener.take());
     let ended = supervisor.attend((&made.init).into(), made.console.as_ref());
     if ended.is_err() {
-        made.init.abandon();
-        let _ = sys::process::wait(&made.init.pidfd);
+        made.init.end();
     }
     if !run.keep {
         clean_up(runtime, &made.container);

@@ -3,7 +3,7 @@
 
 use crate::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::PollTimeout;
 use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
 use std::ffi::{CStr, CString};
@@ -158,11 +158,8 @@ pub fn die_with_us(command: &mut Command) -> io::Result<()> {
             return Err(io::Error::last_os_error());
         }
         // Whoever is our parent by now is another process, whose end is no matter.
-        match poll(&mut [PollFd::new(us.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) {
-            Ok(0) => Ok(()),
-            Ok(_) => Err(io::Error::from_raw_os_error(libc::ESRCH)),
-            Err(errno) => Err(errno.into()),
-        }
+        let ended = crate::process::await_end(&us, PollTimeout::ZERO)?;
+        if ended { Err(Errno::ESRCH.into()) } else { Ok(()) }
     };
     // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: system
     // calls, and an error that is made of its number.

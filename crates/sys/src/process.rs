@@ -1,8 +1,10 @@
 //! Processes: clone3 used as fork, pidfds, waiting, and the process's own switches (prctl).
 
 use crate::{Errno, Result, check, owned};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::stat::{FileStat, stat};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
@@ -176,6 +178,26 @@ pub fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
     Ok(())
 }
 
+/// Kills the child behind `pidfd`, waits for its end and reaps it. One that has ended already is as
+/// good; `ECHILD` if it has been reaped.
+pub fn end(pidfd: impl AsFd) -> Result<Ended> {
+    match pidfd_send_signal(&pidfd, libc::SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => wait(pidfd),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Waits, at most so long, until the process behind `pidfd` has ended; whether it has. It need not
+/// be a child, and is not reaped.
+pub fn await_end(pidfd: impl AsFd, patience: PollTimeout) -> Result<bool> {
+    loop {
+        match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], patience) {
+            Err(Errno::EINTR) => {}
+            ended => return Ok(ended? != 0),
+        }
+    }
+}
+
 /// Sends `signal`, by number, to `pid` (kill(2)).
 pub fn kill(pid: i32, signal: i32) -> Result<()> {
     // SAFETY: the call takes numbers only.
@@ -330,12 +352,18 @@ pub fn namespace_owner(file: impl AsFd) -> Result<OwnedFd> {
     owned(unsafe { libc::ioctl(file.as_fd().as_raw_fd(), NS_GET_USERNS) }.into())
 }
 
+/// Whether `namespace`, as stat(2) tells of one, is this process's own at the path `own`.
+pub fn is_own_namespace(namespace: &FileStat, own: &str) -> Result<bool> {
+    let own = stat(own)?;
+    Ok((namespace.st_dev, namespace.st_ino) == (own.st_dev, own.st_ino))
+}
+
 /// Whether we are in another user namespace than the machine's first, as far as /proc tells.
 #[must_use]
 pub fn in_user_namespace() -> bool {
     /// The first one's number: `PROC_USER_INIT_INO` of the kernel.
     const FIRST: u64 = 0xEFFF_FFFD;
-    nix::sys::stat::stat("/proc/self/ns/user").is_ok_and(|namespace| namespace.st_ino != FIRST)
+    stat("/proc/self/ns/user").is_ok_and(|namespace| namespace.st_ino != FIRST)
 }
 
 /// This process's stdin, stdout and stderr, open or not, for calls that say so themselves.
