@@ -664,12 +664,14 @@ fn exec(args: &Parsed, log: &Log) -> Result<i32, Failure> {
 
 /// What the command line says of a process.
 fn process_flags(args: &Parsed) -> Result<ProcessFlags, Failure> {
+    fn id<Kind: Copy>(name: &str, text: &str) -> Result<Id<Kind>, Failure> {
+        match text.parse::<u32>().map(Id::new) {
+            Ok(Some(id)) => Ok(id),
+            Ok(None) => fail(format!("--{name}: {text} is no user or group id")),
+            Err(_) => fail(format!("--{name}: {text:?} is not a number")),
+        }
+    }
     let texts = |name: &str| args.values(name).map(str::to_owned).collect::<Vec<_>>();
-    let id = |name: &str, text: &str| match text.parse::<u32>().map(Id::new) {
-        Ok(Some(id)) => Ok::<_, Failure>(id),
-        Ok(None) => fail(format!("--{name}: {text} is no user or group id")),
-        Err(_) => fail(format!("--{name}: {text:?} is not a number")),
-    };
     let command = args.positional.get(1..).unwrap_or_default();
     if command.is_empty() {
         return fail(format!(

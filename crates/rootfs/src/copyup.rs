@@ -55,8 +55,9 @@ fn copy_entry(from: BorrowedFd, to: BorrowedFd, name: &CStr) -> sys::Result<()> 
         SFlag::S_IFLNK => symlinkat(readlinkat(from, name)?.as_os_str(), to, name)?,
         _ => mknodat(to, name, kind, mode, stat.st_rdev)?,
     }
-    let [owner, group] = [stat.st_uid, stat.st_gid].map(|id| Id::new(id).ok_or(Errno::EOVERFLOW));
-    credentials::give_at(to, name, owner?, Some(group?))?;
+    let owner = Id::new(stat.st_uid).ok_or(Errno::EOVERFLOW)?;
+    let group = Id::new(stat.st_gid).ok_or(Errno::EOVERFLOW)?;
+    credentials::give_at(to, name, owner, Some(group))?;
     if kind != SFlag::S_IFLNK {
         // After the owner, whose change clears set-user-ID.
         fchmodat(to, name, mode, FchmodatFlags::FollowSymlink)?;

@@ -10,7 +10,7 @@ use crate::target::{Kind, again, stat_type};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
-use sys::credentials::{self, Id};
+use sys::credentials::{self, Gid, Uid};
 use sys::fs::Scratch;
 use sys::mount::{self, ATTR_NOEXEC, ATTR_NOSUID, Depth};
 use sys::nix::fcntl::{AtFlags, OFlag, openat};
@@ -267,7 +267,7 @@ fn make_file(dir: &Scratch, name: &CStr, mode: u32) -> sys::Result<Scratch> {
 /// may not make it either.
 pub(crate) fn make_detached(
     plan: &DevicePlan,
-    (user, group): (Option<Id>, Option<Id>),
+    (user, group): (Option<Uid>, Option<Gid>),
 ) -> sys::Result<Option<OwnedFd>> {
     let made = || {
         let (tmpfs, name) = (simple(c"tmpfs", &[], ATTR_NOSUID | ATTR_NOEXEC)?, c"node");

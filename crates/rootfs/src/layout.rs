@@ -13,7 +13,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-use sys::credentials::Id;
+use sys::credentials::{Gid, Id, Uid};
 use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::{AT_FDCWD, readlink};
 use sys::nix::libc::MS_SLAVE;
@@ -223,8 +223,8 @@ pub(crate) struct DevicePlan {
     pub kind: SFlag,
     pub number: u64,
     pub mode: Mode,
-    pub uid: Id,
-    pub gid: Id,
+    pub uid: Uid,
+    pub gid: Gid,
     /// The node as a detached mount, where only the host's side may make it.
     pub made: Option<OwnedFd>,
 }
@@ -712,7 +712,7 @@ fn plan_devices(
 }
 
 /// What an id of the container is on the host, by the mappings of its user namespace.
-fn host_id(id: Option<u32>, linux: Option<&Linux>, is_group: bool) -> Option<Id> {
+fn host_id<Kind: Copy>(id: Option<u32>, linux: Option<&Linux>, is_group: bool) -> Option<Id<Kind>> {
     let linux = linux?;
     let list = if is_group { linux.gid_mappings() } else { linux.uid_mappings() };
     list.iter().flatten().find_map(|one| {
@@ -735,10 +735,8 @@ fn plan_device(
         LinuxDeviceType::P => SFlag::S_IFIFO,
         LinuxDeviceType::A => return Err(Error(format!("{}: type a is no device", at()))),
     };
-    let id = |key, id: Option<u32>| {
-        let id = id.unwrap_or(0);
-        Id::new(id).ok_or_else(|| Error(format!("{}: {key} {id} is no id", at())))
-    };
+    let (uid, gid) = (device.uid().unwrap_or(0), device.gid().unwrap_or(0));
+    let no_id = |key, id| Error(format!("{}: {key} {id} is no id", at()));
     let number = |value: i64| {
         u64::try_from(value).map_err(|_| Error(format!("{}: major and minor must be given", at())))
     };
@@ -762,8 +760,8 @@ fn plan_device(
             makedev(number(device.major())?, number(device.minor())?)
         },
         mode: Mode::from_bits_truncate(device.file_mode().unwrap_or(0o666) & 0o7777),
-        uid: id("uid", device.uid())?,
-        gid: id("gid", device.gid())?,
+        uid: Id::new(uid).ok_or_else(|| no_id("uid", uid))?,
+        gid: Id::new(gid).ok_or_else(|| no_id("gid", gid))?,
         made: None,
     })
 }

@@ -26,7 +26,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use sys::Errno;
-use sys::credentials::Id;
+use sys::credentials::Uid;
 use sys::nix::mount::{MntFlags, umount2};
 use sys::nix::sched::CloneFlags;
 use sys::nix::unistd::geteuid;
@@ -194,7 +194,7 @@ pub(crate) struct Extras {
     pub devices: Vec<network::Device>,
     rdt: Option<rdt::Plan>,
     /// Whose the cgroup is to be, if not ours.
-    cgroup_owner: Option<Id>,
+    cgroup_owner: Option<Uid>,
 }
 
 impl Extras {
@@ -576,7 +576,7 @@ fn cgroups_path(spec: &Spec) -> Option<&Path> {
 
 /// Whom the cgroup is to be given to: the container's user, if it is in a cgroup namespace of its
 /// own and has a cgroup mount that it may write to (runtime-spec, cgroup ownership).
-fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<Id> {
+fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<Uid> {
     let may_write = |mount: &Mount| {
         matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"))
             && mount.destination() == Path::new("/sys/fs/cgroup")
@@ -595,7 +595,7 @@ fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<Id> {
     };
     // Another user could not give it away, and has it already.
     let ours = geteuid();
-    Id::new(owner).filter(|_| ours.is_root() && owner != ours.as_raw())
+    Uid::new(owner).filter(|_| ours.is_root() && owner != ours.as_raw())
 }
 
 /// The filter of a container's process, if the profile does more than to allow everything.
@@ -690,7 +690,7 @@ mod tests {
         edit(&mut config);
         let spec: Spec = serde_json::from_str(&config.to_string()).unwrap();
         let namespaces = Namespaces::plan(spec.linux().as_ref().unwrap()).unwrap();
-        cgroup_owner(&spec, &namespaces).map(Id::number)
+        cgroup_owner(&spec, &namespaces).map(Uid::number)
     }
 
     #[test]

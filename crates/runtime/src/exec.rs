@@ -16,7 +16,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use sys::Errno;
-use sys::credentials::Id;
+use sys::credentials::{Gid, Uid};
 use sys::nix::fcntl::{OFlag, open, openat};
 use sys::nix::sys::stat::{Mode, SFlag, fstat};
 use sys::nix::unistd::{UnlinkatFlags, geteuid, mkfifoat, unlinkat};
@@ -75,9 +75,9 @@ pub struct ProcessFlags {
     /// Whether it has a terminal.
     pub terminal: bool,
     /// Its user, and group.
-    pub user: Option<(Id, Option<Id>)>,
+    pub user: Option<(Uid, Option<Gid>)>,
     /// More groups.
-    pub additional_gids: Vec<Id>,
+    pub additional_gids: Vec<Gid>,
     /// More capabilities, by name.
     pub capabilities: Vec<String>,
     /// Its `AppArmor` profile.
@@ -223,7 +223,7 @@ fn changed(spec: &Spec, flags: &ProcessFlags, warnings: &mut Vec<String>) -> Res
     let user = process.user_mut();
     if let Some((uid, gid)) = flags.user {
         user.set_uid(uid.number());
-        user.set_gid(gid.map_or(user.gid(), Id::number));
+        user.set_gid(gid.map_or(user.gid(), Gid::number));
     }
     let more = flags.additional_gids.iter().map(|gid| gid.number());
     let groups = user.additional_gids().iter().flatten().copied().chain(more).collect();
