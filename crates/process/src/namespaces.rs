@@ -181,7 +181,7 @@ fn open_namespace(index: usize, kind: CloneFlags, path: &Path) -> Result<Option<
     let file = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(|errno| Error::call(format!("opening {}", at()), errno))?;
     let found = match sys::process::namespace_type(&file) {
-        Ok(found) => CloneFlags::from_bits_retain(found),
+        Ok(found) => found,
         Err(Errno::ENOTTY) => return Err(Error(format!("{}: not a namespace", at()))),
         Err(errno) => return Err(Error::call(at(), errno)),
     };

@@ -12,9 +12,9 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::Errno;
 use sys::fs::Scratch;
-use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
+use sys::mount::Propagation::{Private, Shared, Slave};
+use sys::mount::{self, ATTR_RDONLY, Attr, Attributes, Depth};
 use sys::nix::fcntl::{AT_FDCWD, OFlag, ResolveFlag};
-use sys::nix::libc::{MS_PRIVATE, MS_SHARED, MS_SLAVE};
 use sys::nix::sys::stat::Mode;
 
 /// A root that is made: what later stages work on.
@@ -53,7 +53,7 @@ impl Built {
 
     /// Keeps what was made of `plan`, if anything is still to be done with it.
     pub(crate) fn keep(&mut self, plan: &MountPlan, mount: Scratch) {
-        let is_read_only = plan.options.attributes.set & ATTR_RDONLY != 0;
+        let is_read_only = plan.options.attributes.set.contains(ATTR_RDONLY);
         let read_only_later = plan.defers_read_only();
         let is_writable_proc = plan.is_new(c"proc") && !is_read_only;
         if is_writable_proc {
@@ -120,7 +120,7 @@ impl Built {
         let proc = if let Some(proc) = self.own_proc() {
             proc
         } else {
-            own = crate::make::simple(c"proc", &[], 0)?;
+            own = crate::make::simple(c"proc", &[], Attr::empty())?;
             &own
         };
         let resolve = ResolveFlag::RESOLVE_BENEATH
@@ -153,7 +153,7 @@ impl Layout {
     ) -> std::result::Result<Built, E> {
         let mut early = self.clone_early()?.into_iter().peekable();
         if self.context.mount_namespace {
-            mount::set_propagation(c"/", MS_SLAVE, Depth::Tree).during(Step::Isolate)?;
+            mount::set_propagation(c"/", Slave, Depth::Tree).during(Step::Isolate)?;
         }
         let root = self.attach_root()?;
         let mut built = Built::at(root);
@@ -200,7 +200,7 @@ impl Layout {
         if self.read_only_root {
             mount::mount_setattr(&built.root, Depth::One, &read_only).during(Step::ReadonlyRoot)?;
         }
-        if let Some((propagation, depth)) = self.propagation.filter(|(kind, _)| *kind != MS_SLAVE) {
+        if let Some((propagation, depth)) = self.propagation.filter(|(kind, _)| *kind != Slave) {
             let attributes = Attributes { propagation, ..Attributes::default() };
             mount::mount_setattr(&built.root, depth, &attributes).during(Step::RootPropagation)?;
         }
@@ -228,11 +228,11 @@ impl Layout {
     /// can only be if they are cloned while the namespace still is the host's.
     fn clone_early(&self) -> Result<Vec<(usize, Scratch)>> {
         let mut early = Vec::new();
-        if self.propagation.is_none_or(|(kind, _)| kind != MS_SHARED) {
+        if self.propagation.is_none_or(|(kind, _)| kind != Shared) {
             return Ok(early);
         }
         let shared =
-            |options: &Options| options.propagation.iter().any(|(kind, _)| *kind == MS_SHARED);
+            |options: &Options| options.propagation.iter().any(|(kind, _)| *kind == Shared);
         for plan in self.mounts.iter().filter(|plan| shared(&plan.options)) {
             if plan.copied_link.is_some() {
                 continue;
@@ -267,12 +267,12 @@ impl Layout {
 
     /// Only a slave, which is also the default, goes on with what the host does below the rootfs.
     fn clone_root(&self, path: &CStr) -> sys::Result<OwnedFd> {
-        let keeps = self.context.mount_namespace
-            && self.propagation.is_none_or(|(kind, _)| kind == MS_SLAVE);
+        let keeps =
+            self.context.mount_namespace && self.propagation.is_none_or(|(kind, _)| kind == Slave);
         if keeps {
             return mount::open_tree(AT_FDCWD, path, Depth::Tree, false);
         }
-        let private = Attributes { propagation: MS_PRIVATE, ..Attributes::default() };
+        let private = Attributes { propagation: Private, ..Attributes::default() };
         mount::open_tree_with(AT_FDCWD, path, Depth::Tree, &private)
     }
 }

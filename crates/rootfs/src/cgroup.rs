@@ -7,7 +7,9 @@ use std::ffi::CString;
 use std::os::fd::BorrowedFd;
 use sys::Errno;
 use sys::fs::Scratch;
-use sys::mount::{self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attributes, Depth};
+use sys::mount::{
+    self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attr, Attributes, Depth,
+};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{Mode, mkdirat};
 use sys::nix::unistd::symlinkat;
@@ -78,7 +80,7 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
             symlinkat(view.name.as_c_str(), &tmpfs, link.as_c_str()).during(Step::Cgroup)?;
         }
     }
-    if read_only != 0 {
+    if !read_only.is_empty() {
         let attributes = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
         mount::mount_setattr(&tmpfs, Depth::One, &attributes).during(Step::Cgroup)?;
     }
@@ -93,7 +95,7 @@ fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<Scrat
         made => return made.during(Step::Cgroup),
     }
     // Not the container's to write where it is not its own namespace: what is above would be too.
-    let read_only = if in_namespace { 0 } else { ATTR_RDONLY };
+    let read_only = if in_namespace { Attr::empty() } else { ATTR_RDONLY };
     let attributes = options.on_clone(options.attributes.set | read_only);
     match mount::open_tree_with(AT_FDCWD, own, Depth::One, &attributes) {
         // A user may not be allowed to make a cgroup; then there is none to be seen.

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 use sys::credentials::{self, Gid, Uid};
 use sys::fs::Scratch;
-use sys::mount::{self, ATTR_NOEXEC, ATTR_NOSUID, Depth};
+use sys::mount::{self, ATTR_NOEXEC, ATTR_NOSUID, Attr, Depth};
 use sys::nix::fcntl::{AtFlags, OFlag, openat};
 use sys::nix::sys::stat::{
     FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, lstat, major, makedev, minor,
@@ -217,7 +217,7 @@ fn set_mode(dir: &Scratch, name: &CStr, device: Device, mode: Mode) -> sys::Resu
     match sys::fs::set_mode(&node, mode) {
         // Through a procfs that is ours: that at /proc may be a container's whose mounts are joined.
         Err(Errno::ENOSYS) => {
-            let proc = simple(c"proc", &[], 0)?;
+            let proc = simple(c"proc", &[], Attr::empty())?;
             let path = sys::fs::proc_fd_path(&node);
             let path = path.trim_start_matches("/proc/");
             fchmodat(&proc, path, mode, FchmodatFlags::FollowSymlink)

@@ -44,7 +44,7 @@ impl Live {
         } else {
             self.known.meant(root, &place)?.mount
         };
-        let makes_writable = plan.options.recursive.clear & ATTR_RDONLY != 0;
+        let makes_writable = plan.options.recursive.clear.contains(ATTR_RDONLY);
         if makes_writable && self.known.has_read_only_below(&mount).during(Step::Remount)? {
             let why = "what is mounted below it is read-only, which may be why: rw is of it alone";
             let fault = Fault::new(Step::Remount, Errno::EPERM);

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use sys::Errno;
 use sys::fs::Scratch;
-use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
+use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attr, Attributes, Depth};
 use sys::nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use sys::nix::mount::{MntFlags, MsFlags, umount2};
 use sys::nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
@@ -57,7 +57,7 @@ fn cgroup(context: &Context, plan: &MountPlan, built: &mut Built) -> Result<Scra
 pub(crate) fn simple(
     name: &CStr,
     parameters: &[(&CStr, &CStr)],
-    attributes: u64,
+    attributes: Attr,
 ) -> sys::Result<Scratch> {
     let fs = Scratch::from(mount::fsopen(name)?);
     for (key, value) in parameters {
@@ -203,7 +203,7 @@ fn remount(plan: &MountPlan, built: &mut Built) -> Result<()> {
         Some(live) => live.mount(plan, built.root())?,
         None => built.find(&plan.place).during(Step::MountPoint)?,
     };
-    if plan.options.attributes.clear & ATTR_RDONLY != 0 {
+    if plan.options.attributes.clear.contains(ATTR_RDONLY) {
         // The later entry counts, though the earlier one's turn would come last.
         built.forget_read_only(&plan.place, &target);
     }
@@ -284,8 +284,8 @@ fn taken_over(tree: &OwnedFd, mode: Option<Mode>) -> Result<Scratch> {
 }
 
 /// The attributes to be made with.
-fn first_attributes(plan: &MountPlan) -> u64 {
-    let read_only = if plan.defers_read_only() { ATTR_RDONLY } else { 0 };
+fn first_attributes(plan: &MountPlan) -> Attr {
+    let read_only = if plan.defers_read_only() { ATTR_RDONLY } else { Attr::empty() };
     plan.options.attributes.set & !read_only
 }
 
@@ -353,7 +353,7 @@ fn logged(fs: BorrowedFd, step: Step, errno: Errno) -> Fault {
 /// It takes paths only. They are from the working directory, which is of no use to anybody here: what
 /// a path below /proc leads to, may be for a container to say whose mount namespace is joined.
 fn classic(plan: &MountPlan, name: &CStr, mode: Option<Mode>, target: &Scratch) -> Result<Scratch> {
-    let place = simple(c"tmpfs", &[], 0).during(Step::Make)?;
+    let place = simple(c"tmpfs", &[], Attr::empty()).during(Step::Make)?;
     attach(place.as_fd(), target)?;
     fchdir(&place).during(Step::Make)?;
     let made = classic_below(plan, name, mode, &place);

@@ -12,13 +12,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use sys::Errno;
 use sys::fs::Scratch;
-use sys::mount::{self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attributes, Depth};
+use sys::mount::{
+    self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attr, Attributes, Depth,
+};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{SFlag, major, minor};
 
 /// How a file of the host's is bound that is not for the container to change: through a read-only
 /// mount its mode, owner and times can't be. A device can still be opened for writing.
-pub(crate) const HARMLESS: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NOEXEC;
+pub(crate) const HARMLESS: Attr = ATTR_RDONLY.union(ATTR_NOSUID).union(ATTR_NOEXEC);
 
 /// A clone of the host's node at `path` that its mode, owner and times can't be changed by. A link
 /// is cloned as what it is.

@@ -8,14 +8,51 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use libc::{
-    MOUNT_ATTR__ATIME as ATTR_ATIME_MASK, MOUNT_ATTR_IDMAP as ATTR_IDMAP,
-    MOUNT_ATTR_NOATIME as ATTR_NOATIME, MOUNT_ATTR_NODEV as ATTR_NODEV,
-    MOUNT_ATTR_NODIRATIME as ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC as ATTR_NOEXEC,
-    MOUNT_ATTR_NOSUID as ATTR_NOSUID, MOUNT_ATTR_NOSYMFOLLOW as ATTR_NOSYMFOLLOW,
-    MOUNT_ATTR_RDONLY as ATTR_RDONLY, MOUNT_ATTR_RELATIME as ATTR_RELATIME,
-    MOUNT_ATTR_STRICTATIME as ATTR_STRICTATIME,
-};
+bitflags::bitflags! {
+    /// Attributes of a mount, the `ATTR_*` of this module.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Attr: u64 {
+        const _ = !0;
+    }
+}
+
+macro_rules! attributes {
+    ($($name:ident = $kernels:ident,)*) => {
+        $(#[doc = concat!("`", stringify!($kernels), "` (`mount_setattr(2)`).")]
+        pub const $name: Attr = Attr::from_bits_retain(libc::$kernels);)*
+    };
+}
+attributes! {
+    ATTR_ATIME_MASK = MOUNT_ATTR__ATIME,
+    ATTR_IDMAP = MOUNT_ATTR_IDMAP,
+    ATTR_NOATIME = MOUNT_ATTR_NOATIME,
+    ATTR_NODEV = MOUNT_ATTR_NODEV,
+    ATTR_NODIRATIME = MOUNT_ATTR_NODIRATIME,
+    ATTR_NOEXEC = MOUNT_ATTR_NOEXEC,
+    ATTR_NOSUID = MOUNT_ATTR_NOSUID,
+    ATTR_NOSYMFOLLOW = MOUNT_ATTR_NOSYMFOLLOW,
+    ATTR_RDONLY = MOUNT_ATTR_RDONLY,
+    ATTR_RELATIME = MOUNT_ATTR_RELATIME,
+    ATTR_STRICTATIME = MOUNT_ATTR_STRICTATIME,
+}
+
+/// Where mounts in a mount also appear (`mount_namespaces(7)`).
+#[repr(u64)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Propagation {
+    /// As before.
+    #[default]
+    Kept = 0,
+    /// `MS_PRIVATE`.
+    Private = libc::MS_PRIVATE,
+    /// `MS_SHARED`.
+    Shared = libc::MS_SHARED,
+    /// `MS_SLAVE`.
+    Slave = libc::MS_SLAVE,
+    /// `MS_UNBINDABLE`.
+    Unbindable = libc::MS_UNBINDABLE,
+}
 
 const OPEN_TREE_CLONE: libc::c_int = 1;
 const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 0x04;
@@ -209,12 +246,11 @@ pub fn fspick(mount: impl AsFd) -> Result<OwnedFd> {
     owned(unsafe { libc::syscall(libc::SYS_fspick, fd, c"".as_ptr(), flags) })
 }
 
-/// Makes a detached mount of a created file system, with `MOUNT_ATTR_*` attributes.
-pub fn fsmount(fs: impl AsFd, attributes: u64) -> Result<OwnedFd> {
+/// Makes a detached mount of a created file system, with `attributes`.
+pub fn fsmount(fs: impl AsFd, attributes: Attr) -> Result<OwnedFd> {
+    let (fd, attributes) = (fs.as_fd().as_raw_fd(), attributes.bits());
     // SAFETY: the call takes numbers only.
-    owned(unsafe {
-        libc::syscall(libc::SYS_fsmount, fs.as_fd().as_raw_fd(), FSMOUNT_CLOEXEC, attributes)
-    })
+    owned(unsafe { libc::syscall(libc::SYS_fsmount, fd, FSMOUNT_CLOEXEC, attributes) })
 }
 
 /// What the kernel wrote about the last failure of a file system context, if anything.
@@ -230,12 +266,12 @@ pub fn fs_log(fs: impl AsFd) -> Option<Vec<u8>> {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
-    /// `MOUNT_ATTR_*` to set.
-    pub set: u64,
-    /// `MOUNT_ATTR_*` to clear, before `set` is applied.
-    pub clear: u64,
-    /// The propagation type (`MS_SHARED`, `MS_SLAVE`, `MS_PRIVATE`, `MS_UNBINDABLE`), or 0.
-    pub propagation: u64,
+    /// To set.
+    pub set: Attr,
+    /// To clear, before `set` is applied.
+    pub clear: Attr,
+    /// The propagation type.
+    pub propagation: Propagation,
     /// The user namespace descriptor of an idmapped mount, where `set` has `ATTR_IDMAP`.
     pub userns_fd: u64,
 }
@@ -259,11 +295,9 @@ pub fn mount_setattr(mount: impl AsFd, depth: Depth, attributes: &Attributes) ->
 }
 
 /// Changes the propagation of the mount tree that `path` is the root of (mount(2) with `MS_REC`).
-pub fn set_propagation(path: &CStr, propagation: u64, depth: Depth) -> Result<()> {
+pub fn set_propagation(path: &CStr, propagation: Propagation, depth: Depth) -> Result<()> {
     let none = Option::<&CStr>::None;
-    let mut flags = nix::mount::MsFlags::from_bits_retain(
-        libc::c_ulong::try_from(propagation).map_err(|_| Errno::EINVAL)?,
-    );
+    let mut flags = nix::mount::MsFlags::from_bits_retain(propagation as libc::c_ulong);
     if depth == Depth::Tree {
         flags |= nix::mount::MsFlags::MS_REC;
     }

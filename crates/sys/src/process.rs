@@ -334,14 +334,14 @@ pub fn set_personality(domain: u64) -> Result<()> {
     Ok(())
 }
 
-/// The type of the namespace that `file` is (`ioctl_nsfs(2)`, `NS_GET_NSTYPE`), a `CLONE_NEW*`
-/// flag; `ENOTTY` if it is no namespace.
-pub fn namespace_type(file: impl AsFd) -> Result<i32> {
+/// The type of the namespace that `file` is (`ioctl_nsfs(2)`, `NS_GET_NSTYPE`), one
+/// of `CLONE_NEW*`; `ENOTTY` if it is no namespace.
+pub fn namespace_type(file: impl AsFd) -> Result<CloneFlags> {
     const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
     // SAFETY: the request takes no argument.
     let returned = unsafe { libc::ioctl(file.as_fd().as_raw_fd(), NS_GET_NSTYPE) };
     check(returned.into())?;
-    Ok(returned)
+    Ok(CloneFlags::from_bits_retain(returned))
 }
 
 /// The user namespace that owns the namespace `file` (`ioctl_nsfs(2)`, `NS_GET_USERNS`); `EPERM` if
