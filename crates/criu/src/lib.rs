@@ -195,8 +195,7 @@ impl Criu {
             command.stderr(kept.map_err(|_| failed(Errno::EMFILE))?);
         }
         for descriptor in inherited.iter().chain([&theirs]) {
-            let number = descriptor.as_raw_fd();
-            sys::fs::keep_over_exec(number, number).map_err(failed)?;
+            sys::fs::keep_over_exec(descriptor).map_err(failed)?;
         }
         let child =
             sys::exec::spawn(&mut command).map_err(|error| cannot_start(program, &error))?;

@@ -3,7 +3,6 @@
 use crate::{Error, Result};
 use std::os::fd::IntoRawFd;
 use sys::Errno;
-use sys::fs::CloseRange;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::sys::stat::{Mode, SFlag, fstat, major, minor};
 
@@ -50,8 +49,7 @@ fn open_null(number: i32) -> sys::Result<()> {
 
 /// Makes sure that no other program gets any of the caller's descriptors, of which one is for us.
 pub fn hide_descriptors() -> Result<()> {
-    sys::fs::close_from(FIRST, CloseRange::OnExec)
-        .map_err(|errno| Error::call("hiding the caller's descriptors", errno))
+    sys::fs::hide_from(FIRST).map_err(|errno| Error::call("hiding the caller's descriptors", errno))
 }
 
 /// Makes sure that the `count` descriptors to be preserved are there, and that no other program
@@ -66,8 +64,8 @@ pub fn claim_descriptors(count: u32) -> Result<()> {
     }
     let failed = |errno| Error::call("closing the caller's descriptors", errno);
     if count > 0 {
-        sys::fs::close_from(FIRST, CloseRange::OnExec).map_err(failed)?;
+        sys::fs::hide_from(FIRST).map_err(failed)?;
     }
     let first = i32::try_from(count).unwrap_or(i32::MAX).saturating_add(FIRST);
-    sys::fs::close_from(first, CloseRange::Close).map_err(failed)
+    sys::fs::close_inherited(first).map_err(failed)
 }

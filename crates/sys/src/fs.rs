@@ -1,7 +1,7 @@
 //! File calls that nix lacks: openat2 with a root to stay in, statx's mount facts, `close_range`.
 
 use crate::{Errno, Result, check, owned};
-use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, SealFlag};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, OpenHow, ResolveFlag, SealFlag};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
@@ -82,7 +82,7 @@ pub fn is_unique_mount_id(id: u64) -> bool {
     id >= 1 << 31
 }
 
-/// A descriptor for a moment, in a process that soon closes all it has by one call ([`close_from`]):
+/// A descriptor for a moment, in a process that soon closes all it has by one call ([`strip`]):
 /// it is not closed by itself, which is a system call each, unless there are many already.
 #[derive(Debug)]
 pub struct Scratch(ManuallyDrop<OwnedFd>);
@@ -174,43 +174,48 @@ pub fn duplicate(number: RawFd) -> Result<OwnedFd> {
     owned(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) }.into())
 }
 
-/// Has the descriptors from `first` to `last`, both included, survive an execve.
-pub fn keep_over_exec(first: RawFd, last: RawFd) -> Result<()> {
-    for number in first..=last {
-        // SAFETY: the call takes numbers only. Whoever owns the descriptor still does.
+/// Has `file` survive an execve.
+pub fn keep_over_exec(file: impl AsFd) -> Result<()> {
+    nix::fcntl::fcntl(file, FcntlArg::F_SETFD(FdFlag::empty())).map(drop)
+}
+
+/// Marks every descriptor from `first` on close-on-exec, whoever owns it.
+pub fn hide_from(first: RawFd) -> Result<()> {
+    close_range(first, RawFd::MAX, libc::CLOSE_RANGE_CLOEXEC)
+}
+
+/// Closes every descriptor from `first` on. One of the two functions that close what others may own:
+/// it is for the start of the program, which has opened nothing yet, so that all are the caller's.
+pub fn close_inherited(first: RawFd) -> Result<()> {
+    close_range(first, RawFd::MAX, 0)
+}
+
+/// Has stdin, stdout, stderr and the `preserved` descriptors after them survive an execve, and closes
+/// all others but `kept`. The other function that closes what others may own: it is for a forked
+/// process that from here on uses and drops no descriptor but these, and ends by execve or `_exit`.
+pub fn strip(preserved: u32, kept: &[BorrowedFd]) -> Result<()> {
+    let mut next = preserved.saturating_add(3).cast_signed();
+    for number in 3..next {
+        // SAFETY: the call takes numbers only. The program's caller has opened the descriptor for
+        // the container, and nothing here owns it.
         check(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }.into())?;
     }
-    Ok(())
+    let mut kept: Vec<RawFd> = kept.iter().map(AsRawFd::as_raw_fd).collect();
+    kept.sort_unstable();
+    for number in kept {
+        if number > next {
+            close_range(next, number - 1, 0)?;
+        }
+        next = next.max(number + 1);
+    }
+    close_range(next, RawFd::MAX, 0)
 }
 
-/// What `close_range` does with the descriptors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseRange {
-    /// Close them now.
-    Close,
-    /// Mark them close-on-exec.
-    OnExec,
-}
-
-/// Closes every descriptor from `first` on, or marks it close-on-exec (`close_range(2)`).
-///
-/// Closing is for the moment before execve, when nothing owns a descriptor any more.
-pub fn close_from(first: RawFd, how: CloseRange) -> Result<()> {
-    let flags = match how {
-        CloseRange::Close => 0,
-        CloseRange::OnExec => libc::CLOSE_RANGE_CLOEXEC,
-    };
-    // SAFETY: the call takes numbers only. Owners of closed descriptors are the caller's to mind.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) })?;
-    Ok(())
-}
-
-/// Closes the descriptors from `first` to `last`, both included (`close_range(2)`).
-///
-/// Nothing may own any of them any more.
-pub fn close_run(first: RawFd, last: RawFd) -> Result<()> {
-    // SAFETY: the call takes numbers only. Owners of closed descriptors are the caller's to mind.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
+/// Closes or marks the descriptors from `first` to `last`, both included (`close_range(2)`).
+fn close_range(first: RawFd, last: RawFd, flags: libc::c_uint) -> Result<()> {
+    // SAFETY: the call takes numbers only, and no memory depends on a descriptor. That nobody comes
+    // to use what is closed is for the functions above to see to.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) })?;
     Ok(())
 }
 
@@ -220,7 +225,7 @@ pub fn close_all(descriptors: Vec<OwnedFd>) -> Result<()> {
     numbers.sort_unstable();
     for run in numbers.chunk_by(|a, b| a + 1 == *b) {
         if let (Some(first), Some(last)) = (run.first(), run.last()) {
-            close_run(*first, *last)?;
+            close_range(*first, *last, 0)?;
         }
     }
     Ok(())

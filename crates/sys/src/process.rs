@@ -228,7 +228,7 @@ impl Ended {
 /// Has children that end be kept until they are waited for, also where our caller ignores SIGCHLD,
 /// which is inherited: then the kernel reaps them, and nobody learns how they ended.
 pub fn keep_ended_children() -> Result<()> {
-    // SAFETY: no handler is installed, and none was.
+    // SAFETY: the default action runs no code of ours.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop)
 }
 
@@ -369,7 +369,8 @@ pub fn in_user_namespace() -> bool {
 /// This process's stdin, stdout and stderr, open or not, for calls that say so themselves.
 #[must_use]
 pub fn stdio() -> [BorrowedFd<'static>; 3] {
-    // SAFETY: nothing here owns or closes these descriptors; one that is closed gives EBADF.
+    // SAFETY: the start of the program opens all three, and nothing owns or closes them; only their
+    // numbers reach the kernel, so that one which is closed all the same gives EBADF.
     [0, 1, 2].map(|fd| unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
