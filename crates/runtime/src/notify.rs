@@ -16,6 +16,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use sys::nix::fcntl::OFlag;
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::sys::socket::SockType;
 use sys::nix::sys::stat::{Mode, mkdirat, umask};
 use sys::nix::unistd::{UnlinkatFlags, pipe2, unlinkat};
 use sys::{Errno, socket};
@@ -148,7 +149,7 @@ impl Listener {
             [b'@', name @ ..] => (true, name),
             name => (false, name),
         };
-        let manager = socket::connect_datagram_within(name, is_abstract, PATIENCE)?;
+        let manager = socket::connect_within(SockType::Datagram, name, is_abstract, PATIENCE)?;
         socket::send(&manager, b"READY=1\n", &[])?;
         socket::send(&manager, format!("MAINPID={pid}\n").as_bytes(), &[])?;
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;

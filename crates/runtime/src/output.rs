@@ -37,8 +37,8 @@ struct Stream {
 
 #[derive(Clone, Copy, Debug)]
 enum Number {
-    Stdout,
-    Stderr,
+    Stdout = 1,
+    Stderr = 2,
 }
 
 impl Output {
@@ -99,7 +99,7 @@ impl Drop for Output {
 
 impl Stream {
     fn lend(number: Number) -> sys::Result<Self> {
-        let socket = number.duplicate()?;
+        let socket = sys::fs::duplicate(number as i32)?;
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
         // Only our end: the program is to wait when the pipe is full.
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
@@ -159,13 +159,6 @@ impl Number {
             Self::Stderr => fstat(stderr()),
         };
         Ok(SFlag::from_bits_truncate(stat?.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK)
-    }
-
-    fn duplicate(self) -> sys::Result<OwnedFd> {
-        sys::fs::duplicate(match self {
-            Self::Stdout => 1,
-            Self::Stderr => 2,
-        })
     }
 
     /// Has it be the same as `file`, for programs that are executed too.

@@ -87,16 +87,15 @@ impl Depth {
 ///
 /// An empty `path` means `dir` itself. A symlink at the end is followed unless `nofollow`.
 pub fn open_tree(dir: impl AsFd, path: &CStr, depth: Depth, nofollow: bool) -> Result<OwnedFd> {
-    let mut flags = OPEN_TREE_CLONE | libc::O_CLOEXEC | depth.flag();
-    if path.is_empty() {
-        flags |= libc::AT_EMPTY_PATH;
-    }
-    if nofollow {
-        flags |= libc::AT_SYMLINK_NOFOLLOW;
-    }
-    let fd = dir.as_fd().as_raw_fd();
+    let (fd, flags) = (dir.as_fd().as_raw_fd(), clone_flags(path, depth, nofollow));
     // SAFETY: `path` is a C string that outlives the call.
     owned(unsafe { libc::syscall(libc::SYS_open_tree, fd, path.as_ptr(), flags) })
+}
+
+fn clone_flags(path: &CStr, depth: Depth, nofollow: bool) -> libc::c_int {
+    let this = if path.is_empty() { libc::AT_EMPTY_PATH } else { 0 };
+    let link = if nofollow { libc::AT_SYMLINK_NOFOLLOW } else { 0 };
+    OPEN_TREE_CLONE | libc::O_CLOEXEC | depth.flag() | this | link
 }
 
 /// [`open_tree`], with `attributes` changed on the clone before anyone can see it.
@@ -132,13 +131,7 @@ fn open_tree_changed(
     /// The same number on every architecture.
     const SYS_OPEN_TREE_ATTR: libc::c_long = 467;
     static MISSING: AtomicBool = AtomicBool::new(false);
-    let mut flags = OPEN_TREE_CLONE | libc::O_CLOEXEC | depth.flag();
-    if path.is_empty() {
-        flags |= libc::AT_EMPTY_PATH;
-    }
-    if nofollow {
-        flags |= libc::AT_SYMLINK_NOFOLLOW;
-    }
+    let flags = clone_flags(path, depth, nofollow);
     if !MISSING.load(Ordering::Relaxed) {
         let (fd, size) = (dir.as_fd().as_raw_fd(), size_of::<Attributes>());
         let attributes = ptr::from_ref(attributes);
@@ -200,41 +193,38 @@ fn fsconfig(
     command: libc::c_uint,
     key: Option<&CStr>,
     value: Option<&CStr>,
+    aux: libc::c_int,
 ) -> Result<()> {
     let key = key.map_or(ptr::null(), CStr::as_ptr);
     let value = value.map_or(ptr::null(), CStr::as_ptr);
     // SAFETY: `key` and `value` are null or C strings that outlive the call.
-    check(unsafe { libc::syscall(libc::SYS_fsconfig, fs.as_raw_fd(), command, key, value, 0) })?;
+    check(unsafe { libc::syscall(libc::SYS_fsconfig, fs.as_raw_fd(), command, key, value, aux) })?;
     Ok(())
 }
 
 /// Sets the parameter `key` of a file system context to `value`.
 pub fn fsconfig_string(fs: impl AsFd, key: &CStr, value: &CStr) -> Result<()> {
-    fsconfig(fs.as_fd(), FSCONFIG_SET_STRING, Some(key), Some(value))
+    fsconfig(fs.as_fd(), FSCONFIG_SET_STRING, Some(key), Some(value), 0)
 }
 
 /// Sets the parameter `key` of a file system context, which takes no value.
 pub fn fsconfig_flag(fs: impl AsFd, key: &CStr) -> Result<()> {
-    fsconfig(fs.as_fd(), FSCONFIG_SET_FLAG, Some(key), None)
+    fsconfig(fs.as_fd(), FSCONFIG_SET_FLAG, Some(key), None, 0)
 }
 
 /// Sets the parameter `key` of a file system context to what `value` is a descriptor of.
 pub fn fsconfig_descriptor(fs: impl AsFd, key: &CStr, value: impl AsFd) -> Result<()> {
-    let (fs, value) = (fs.as_fd().as_raw_fd(), value.as_fd().as_raw_fd());
-    let (command, none) = (FSCONFIG_SET_FD, ptr::null::<libc::c_char>());
-    // SAFETY: `key` is a C string that outlives the call; a descriptor comes without a value.
-    check(unsafe { libc::syscall(libc::SYS_fsconfig, fs, command, key.as_ptr(), none, value) })?;
-    Ok(())
+    fsconfig(fs.as_fd(), FSCONFIG_SET_FD, Some(key), None, value.as_fd().as_raw_fd())
 }
 
 /// Makes the superblock that a context describes.
 pub fn fsconfig_create(fs: impl AsFd) -> Result<()> {
-    fsconfig(fs.as_fd(), FSCONFIG_CMD_CREATE, None, None)
+    fsconfig(fs.as_fd(), FSCONFIG_CMD_CREATE, None, None, 0)
 }
 
 /// Applies changed parameters to the superblock of a context from [`fspick`].
 pub fn fsconfig_reconfigure(fs: impl AsFd) -> Result<()> {
-    fsconfig(fs.as_fd(), FSCONFIG_CMD_RECONFIGURE, None, None)
+    fsconfig(fs.as_fd(), FSCONFIG_CMD_RECONFIGURE, None, None, 0)
 }
 
 /// Opens a context to reconfigure the file system that `mount` is the root of.
@@ -279,18 +269,10 @@ pub struct Attributes {
 /// Changes attributes of `mount`, or of the whole tree below it.
 pub fn mount_setattr(mount: impl AsFd, depth: Depth, attributes: &Attributes) -> Result<()> {
     let (fd, flags) = (mount.as_fd().as_raw_fd(), libc::AT_EMPTY_PATH | depth.flag());
-    let size = size_of::<Attributes>();
-    // SAFETY: `attributes` has the kernel's layout and `size` is its size.
-    check(unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            fd,
-            c"".as_ptr(),
-            flags,
-            ptr::from_ref(attributes),
-            size,
-        )
-    })?;
+    let (path, attributes, size) =
+        (c"".as_ptr(), ptr::from_ref(attributes), size_of::<Attributes>());
+    // SAFETY: the path is a C string, `attributes` has the kernel's layout and `size` is its size.
+    check(unsafe { libc::syscall(libc::SYS_mount_setattr, fd, path, flags, attributes, size) })?;
     Ok(())
 }
 

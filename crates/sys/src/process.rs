@@ -17,6 +17,14 @@ unsafe extern "C" {
     static __libc_single_threaded: libc::c_char;
 }
 
+/// `EDEADLK` if the process has, or has had, another thread.
+fn refuse_threads() -> Result<()> {
+    // SAFETY: glibc defines this byte. The thread that makes another one writes it first, and until
+    // then there is only this thread.
+    let alone = unsafe { ptr::read_volatile(&raw const __libc_single_threaded) };
+    if alone == 0 { Err(Errno::EDEADLK) } else { Ok(()) }
+}
+
 /// Which side of a [`fork`] one is on.
 #[derive(Debug)]
 pub enum Fork {
@@ -39,11 +47,7 @@ pub enum Fork {
 /// `EDEADLK` if the process has, or has had, another thread: the child would have a copy of locks
 /// that nobody will release.
 pub fn fork(flags: CloneFlags, into_cgroup: Option<BorrowedFd>) -> Result<Fork> {
-    // SAFETY: glibc defines this byte; only thread creation writes it, and that is a write by this
-    // very thread or one that it made.
-    if unsafe { ptr::read_volatile(&raw const __libc_single_threaded) } == 0 {
-        return Err(Errno::EDEADLK);
-    }
+    refuse_threads()?;
     let mut pidfd: libc::c_int = -1;
     let mut wanted = u64::from((flags.bits() | libc::CLONE_PIDFD).cast_unsigned());
     if into_cgroup.is_some() {
@@ -89,11 +93,7 @@ pub const SIBLING: u64 =
 ///
 /// `EDEADLK` if the process has, or has had, another thread.
 pub fn go_on_in_sibling() -> Result<i32> {
-    // SAFETY: glibc defines this byte; only thread creation writes it, and that is a write by this
-    // very thread or one that it made.
-    if unsafe { ptr::read_volatile(&raw const __libc_single_threaded) } == 0 {
-        return Err(Errno::EDEADLK);
-    }
+    refuse_threads()?;
     let mut pid: libc::c_int = 0;
     // SAFETY: `pid` outlives the call. Both processes have this memory and this stack, but the old
     // one does not use them any more.
