@@ -21,7 +21,7 @@ use seccomp::Filter;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::exec::Signals;
-use sys::fs::Scratch;
+use sys::fs::LeakyFd;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::libc::c_ulong;
 use sys::nix::sched::{CloneFlags, setns};
@@ -235,7 +235,7 @@ fn join(exec: &Exec) -> Result<(), Fault> {
 fn become_task(exec: &mut Exec, umask: Mode) -> Result<(), Fault> {
     settle::join_keyring(&exec.task)?;
     let root = open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-    let root = root.map(Scratch::from).during(Stage::EnterRoot)?;
+    let root = root.map(LeakyFd::from).during(Stage::EnterRoot)?;
     if let Some(console) = &exec.task.given.console {
         let slave = console::make(console, root.as_fd(), &exec.task.identity)?;
         console::take(&slave)?;

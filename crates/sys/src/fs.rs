@@ -82,30 +82,31 @@ pub fn is_unique_mount_id(id: u64) -> bool {
     id >= 1 << 31
 }
 
-/// A descriptor for a moment, in a process that soon closes all it has by one call ([`strip`]):
-/// it is not closed by itself, which is a system call each, unless there are many already.
+/// A descriptor that dropping leaves open if its number is below 256: it is for a process that soon
+/// closes all it has by one call ([`strip`]), and closing each is a system call. So at most 253 are
+/// left open beside stdin, stdout and stderr, which is well below the usual limit of 1024.
 #[derive(Debug)]
-pub struct Scratch(ManuallyDrop<OwnedFd>);
+pub struct LeakyFd(ManuallyDrop<OwnedFd>);
 
-/// Descriptors below this number are left open. A process may have 1024 as a rule.
-const SCRATCH: RawFd = 256;
+/// The first number of which a descriptor is closed.
+const FIRST_CLOSED: RawFd = 256;
 
-impl From<OwnedFd> for Scratch {
+impl From<OwnedFd> for LeakyFd {
     fn from(descriptor: OwnedFd) -> Self {
         Self(ManuallyDrop::new(descriptor))
     }
 }
 
-impl AsFd for Scratch {
+impl AsFd for LeakyFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-impl Drop for Scratch {
+impl Drop for LeakyFd {
     fn drop(&mut self) {
-        if self.0.as_raw_fd() >= SCRATCH {
-            // SAFETY: the field is not used again, as this is the end of what it is in.
+        if self.0.as_raw_fd() >= FIRST_CLOSED {
+            // SAFETY: nothing uses the field after this, as `self` is being dropped.
             unsafe { ManuallyDrop::drop(&mut self.0) };
         }
     }
@@ -285,10 +286,10 @@ pub fn write_once(file: impl AsFd, bytes: &[u8]) -> Result<()> {
 }
 
 /// Writes `bytes` by one write(2) to the file at `path`, which must be there; in a child, see
-/// [`Scratch`].
+/// [`LeakyFd`].
 pub fn write_file(path: &CStr, bytes: &[u8]) -> Result<()> {
     let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-    write_once(Scratch::from(nix::fcntl::open(path, flags, Mode::empty())?), bytes)
+    write_once(LeakyFd::from(nix::fcntl::open(path, flags, Mode::empty())?), bytes)
 }
 
 /// The path under /proc that stands for an open descriptor, for calls that take only paths.
