@@ -7,7 +7,7 @@ use crate::{controllers, file, freezer, limits, processes};
 use oci_spec::runtime::LinuxResources;
 use std::os::fd::OwnedFd;
 use sys::Errno;
-use sys::credentials::{self, Id};
+use sys::credentials::{self, Uid};
 use sys::nix::fcntl::{AT_FDCWD, OFlag};
 use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::{AccessFlags, access, mkdir};
@@ -152,7 +152,7 @@ pub fn unified_directory_of(place: &Place, pid: i32) -> Result<Option<OwnedFd>> 
 
 /// Gives the container's v2 cgroup to the host's user `owner`, for a container that has a cgroup
 /// namespace and a writable cgroup mount (runtime-spec, cgroup ownership). v1 can't be delegated.
-pub fn delegate(place: &Place, owner: Id) -> Result<()> {
+pub fn delegate(place: &Place, owner: Uid) -> Result<()> {
     let Some(cgroup) = place.hierarchies().find(|one| one.is_unified()) else { return Ok(()) };
     let files = file::try_read_value("/sys/kernel/cgroup/delegate");
     let files = files.unwrap_or_else(|_| DELEGATED.to_owned());
@@ -414,7 +414,7 @@ mod tests {
             fs::write(cgroup.join(name), "").unwrap();
         }
         let of = |path: &std::path::Path| fs::metadata(path).unwrap().uid();
-        let owner = Id::new(7).unwrap();
+        let owner = Uid::new(7).unwrap();
         delegate(&Place::of(&mount, "box", &[(&["memory"], true)]), owner).unwrap();
         assert_eq!(of(&cgroup), 0, "v1 can't be");
         delegate(&Place::of(&mount, "box", &[(&[], true)]), owner).unwrap();

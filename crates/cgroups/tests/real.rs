@@ -226,7 +226,7 @@ fn limits_of_v2_are_in_the_kernels_files() {
     assert_eq!(stats["pids"], json!({ "current": 1, "limit": 55 }));
     assert_eq!(stats["memory"]["usage"]["limit"], 512 << 20);
     assert!(stats["cpu"]["usage"]["total"].as_u64() > Some(0));
-    cgroups::delegate(&container.place, sys::credentials::Id::new(65534).unwrap()).unwrap();
+    cgroups::delegate(&container.place, sys::credentials::Uid::new(65534).unwrap()).unwrap();
     cgroups::destroy(&container.place).unwrap();
     assert_eq!(ended_by(child), Some(SIGKILL));
     assert_eq!(named(&container.name), [] as [&Path; 0]);

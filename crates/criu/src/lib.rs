@@ -1,8 +1,9 @@
-//! criu(8) by its RPC: a process `criu swrk` of our own, to which one request is sent over a socket.
+//! criu(8) by its RPC: we start a process `criu swrk`, and send it one request over a socket.
 //!
-//! What criu is to do is in [`Options`]; [`check`] asks whether there is one that can, and
-//! [`Criu::carry_out`] has it done, and hands on what criu tells meanwhile. The messages are those of
-//! criu's rpc.proto, whose numbers are here and in `options.rs`. This crate knows no container.
+//! [`Options`] say what criu is to do, [`check`] whether a fit criu is there; [`Criu::carry_out`] sends
+//! the request, and passes criu's notices on. The messages are those of criu's rpc.proto, whose numbers
+//! are here and in `options.rs`. The crate must never know a container, nor believe what criu sends:
+//! it reads messages up to a bound, and refuses what it can't parse.
 
 mod options;
 mod wire;
@@ -18,20 +19,19 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use sys::{Errno, socket};
 use wire::{Value, Writer, fields};
 
-/// Larger than any of criu's messages, which tell of one thing each.
+/// Larger than any message of criu's, as each tells one thing.
 const LONGEST_MESSAGE: usize = 16 * 1024;
 
-/// How much of what it writes to stderr is kept. Nobody waits for more: once it's asked for
-/// something, it has its log.
+/// How much of criu's stderr we keep. With a request, criu writes to its log instead.
 const KEPT_ERRORS: u32 = 64 * 1024;
 
-/// Why criu could not do it, in words.
+/// Why criu failed, or could not be asked, in words.
 #[derive(Debug)]
 pub struct Error {
     words: String,
-    /// What criu has said of it.
+    /// What criu itself said.
     told: Option<String>,
-    /// Whether criu itself has failed, and its log says why.
+    /// Whether criu itself failed, so that its log says why.
     is_in_log: bool,
 }
 
@@ -46,16 +46,16 @@ impl Error {
     }
 
     fn call(what: &str, errno: Errno) -> Self {
-        Self::new(format!("{what}: {}", errno.desc().to_lowercase()))
+        Self::new(format!("{what}: {}", sys::errno_text(errno)))
     }
 
-    /// Whether criu itself has failed, so that there is more about it in its log.
+    /// Whether criu itself failed, so that its log says more.
     #[must_use]
     pub fn is_in_log(&self) -> bool {
         self.is_in_log
     }
 
-    /// The error without what criu has said of it, which is less than what its log has.
+    /// The error without criu's own words, of which its log has more.
     #[must_use]
     pub fn summary(&self) -> &str {
         &self.words
@@ -74,11 +74,11 @@ impl std::error::Error for Error {}
 /// The numbers of `criu_req_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// To write the processes down, and end them unless [`Switch::LeaveRunning`] is on.
+    /// Write the processes to images, and end them unless [`Switch::LeaveRunning`] is on.
     Dump = 1,
-    /// To make the processes that were written down.
+    /// Make the processes from their images.
     Restore = 2,
-    /// To write down their memory only, and let them go on.
+    /// Write only their memory to images, and let them run on.
     PreDump = 4,
 }
 
@@ -86,12 +86,12 @@ const NOTIFY: u64 = 6;
 const FEATURE_CHECK: u64 = 9;
 const VERSION: u64 = 10;
 
-/// What criu may lack, or the kernel.
+/// A feature that criu or the kernel may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
-    /// Which memory has changed since (`CONFIG_MEM_SOFT_DIRTY`).
+    /// Telling which memory has changed since the last dump (`CONFIG_MEM_SOFT_DIRTY`).
     MemTrack = 1,
-    /// Fetching memory when it is used (userfaultfd).
+    /// Fetching memory when a process uses it (userfaultfd).
     LazyPages = 2,
 }
 
@@ -119,7 +119,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// Whether what it restores has `no_new_privs` if it had it when it was written down.
+    /// Whether a restored process has `no_new_privs` if it had it at the dump.
     #[must_use]
     pub fn keeps_no_new_privs(self) -> bool {
         self >= Self { major: 3, minor: 19 }
@@ -132,7 +132,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// The oldest that has all that is asked of it here: external pid namespaces, the notification
+/// The oldest version with everything that this crate asks for: external pid namespaces, the notice
 /// `status-ready`, the freezer of cgroup v2, security labels.
 const OLDEST: Version = Version { major: 3, minor: 16 };
 
@@ -151,27 +151,27 @@ pub fn check(program: &Path, features: &[Feature]) -> Result<Version, Error> {
     }
 }
 
-/// What a criu has as stdin, stdout and stderr.
+/// What criu gets as stdin, stdout and stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Nothing; what it writes to stderr is kept for the error should it die.
+    /// /dev/null; we keep what it writes to stderr for the error, in case it dies.
     Nothing,
-    /// Ours, for the restored processes to have.
+    /// Ours, which the restored processes then have too.
     Ours,
 }
 
-/// What criu tells, and waits to be answered.
+/// A notice of criu's, which waits for an answer.
 #[derive(Debug)]
 pub struct Notice {
-    /// What it is about to do, or has done (criu.org, Action scripts).
+    /// What criu is about to do, or has done (criu.org, Action scripts).
     pub script: String,
-    /// The restored process, where there is one.
+    /// The restored process, if there is one.
     pub pid: Option<i32>,
-    /// What it hands over: of `orphan-pts-master` the terminal's master.
+    /// The descriptor that comes with the notice: the terminal's master, for `orphan-pts-master`.
     pub descriptor: Option<OwnedFd>,
 }
 
-/// A criu that waits for a request. It ends when this goes.
+/// A criu process that waits for a request. Dropping this ends it.
 #[derive(Debug)]
 pub struct Criu {
     child: Child,
@@ -195,8 +195,7 @@ impl Criu {
             command.stderr(kept.map_err(|_| failed(Errno::EMFILE))?);
         }
         for descriptor in inherited.iter().chain([&theirs]) {
-            let number = descriptor.as_raw_fd();
-            sys::fs::keep_over_exec(number, number).map_err(failed)?;
+            sys::fs::keep_over_exec(descriptor).map_err(failed)?;
         }
         let child =
             sys::exec::spawn(&mut command).map_err(|error| cannot_start(program, &error))?;
@@ -377,7 +376,7 @@ impl Response {
     fn failure(&self) -> Error {
         let mut words = "criu has failed".to_owned();
         if self.errno != 0 {
-            let errno = Errno::from_raw(self.errno).desc().to_lowercase();
+            let errno = sys::errno_text(Errno::from_raw(self.errno));
             words = format!("{words}: {errno}");
         }
         Error::of_criu(words, &self.words)

@@ -3,7 +3,7 @@
 use crate::fault::{During, Fault, Stage};
 use crate::task::{Console, Identity};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use sys::credentials::{self, Id};
+use sys::credentials::{self, Uid};
 use sys::nix::fcntl::{OFlag, ResolveFlag};
 use sys::nix::sys::stat::{Mode, SFlag, fstat, major, minor};
 use sys::nix::sys::statfs::{FsType, fstatfs};
@@ -28,7 +28,7 @@ pub(crate) fn make(
     if let Some(size) = console.size {
         terminal::set_size(&slave, size).during(Stage::Terminal)?;
     }
-    if owner.uid != Id::ROOT {
+    if owner.uid != Uid::ROOT {
         // The group stays devpts's own, so that its mode goes on meaning what it was mounted with.
         match credentials::give(&slave, owner.uid, None) {
             Ok(()) | Err(Errno::EPERM | Errno::EINVAL) => {}

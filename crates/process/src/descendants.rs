@@ -50,9 +50,7 @@ impl Drop for Descendants {
 /// numbers. That of a child not yet reaped is nobody else's.
 fn end(pid: i32) -> bool {
     let Ok(pidfd) = process::pidfd_open(pid) else { return false };
-    process::is_child(pid)
-        && process::pidfd_send_signal(&pidfd, 9).is_ok()
-        && process::wait(&pidfd).is_ok()
+    process::is_child(pid) && process::end(&pidfd).is_ok()
 }
 
 /// Our children. None are found on a kernel without this file (`CONFIG_PROC_CHILDREN`).

@@ -21,7 +21,7 @@ use seccomp::Filter;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::exec::Signals;
-use sys::fs::Scratch;
+use sys::fs::LeakyFd;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::libc::c_ulong;
 use sys::nix::sched::{CloneFlags, setns};
@@ -148,7 +148,7 @@ impl Describe for Exec {
                     Errno::EOPNOTSUPP => " (its cgroup is threaded, or below such: see --cgroup)",
                     _ => "",
                 };
-                format!("forking in the container: {}{remedy}", errno.desc().to_lowercase())
+                format!("forking in the container: {}{remedy}", sys::errno_text(errno))
             }
             _ => self.task.describe(fault),
         }
@@ -235,7 +235,7 @@ fn join(exec: &Exec) -> Result<(), Fault> {
 fn become_task(exec: &mut Exec, umask: Mode) -> Result<(), Fault> {
     settle::join_keyring(&exec.task)?;
     let root = open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-    let root = root.map(Scratch::from).during(Stage::EnterRoot)?;
+    let root = root.map(LeakyFd::from).during(Stage::EnterRoot)?;
     if let Some(console) = &exec.task.given.console {
         let slave = console::make(console, root.as_fd(), &exec.task.identity)?;
         console::take(&slave)?;
@@ -261,11 +261,10 @@ impl Affinity {
 
 /// Whether the process is in the user namespace that we are in, which setns refuses to join.
 fn shares_user_namespace(pid: i32) -> Result<bool, Error> {
-    let look = |path: &str| {
-        let found = stat(path).map_err(|errno| Error::call(format!("looking at {path}"), errno))?;
-        Ok::<_, Error>((found.st_dev, found.st_ino))
-    };
-    Ok(look(&format!("/proc/{pid}/ns/user"))? == look("/proc/self/ns/user")?)
+    let path = format!("/proc/{pid}/ns/user");
+    stat(path.as_str())
+        .and_then(|its| process::is_own_namespace(&its, "/proc/self/ns/user"))
+        .map_err(|errno| Error::call(format!("looking at {path}"), errno))
 }
 
 fn root_of(pid: i32) -> Result<OwnedFd, Error> {

@@ -13,7 +13,7 @@ use rootfs::Built;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::credentials::Id;
-use sys::fs::Scratch;
+use sys::fs::LeakyFd;
 use sys::nix::sched::{CloneFlags, unshare};
 use sys::nix::sys::stat::{Mode, umask};
 use sys::nix::unistd::{fchdir, getpid, sethostname};
@@ -154,7 +154,7 @@ fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Buil
 /// Waits until the parent has made the cgroups, and enters them.
 fn enter_cgroup(plan: &Plan, channel: BorrowedFd) -> Result<(), Fault> {
     let go = expect(channel, Kind::Go)?;
-    settle::enter_cgroups(go.descriptors.into_iter().map(Scratch::from))?;
+    settle::enter_cgroups(go.descriptors.into_iter().map(LeakyFd::from))?;
     if plan.inputs.namespaces.new_cgroup {
         unshare(CloneFlags::CLONE_NEWCGROUP).during(Stage::CgroupNamespace)?;
     }

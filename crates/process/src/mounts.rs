@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::sched::{CloneFlags, setns, unshare};
-use sys::nix::sys::stat::{Mode, fstat, stat};
+use sys::nix::sys::stat::{Mode, fstat};
 use sys::nix::unistd::{chroot, fchdir};
 use sys::process::{self, Fork};
 
@@ -59,10 +59,9 @@ pub fn foreign_owner(mounts: &OwnedFd) -> Result<Option<OwnedFd>, Error> {
         Err(Errno::EPERM) => Ok(None),
         Err(errno) => Err(failed(errno)),
         Ok(owner) => {
-            let (owners, ours) =
-                (fstat(&owner).map_err(failed)?, stat("/proc/self/ns/user").map_err(failed)?);
-            let is_ours = (owners.st_dev, owners.st_ino) == (ours.st_dev, ours.st_ino);
-            Ok((!is_ours).then_some(owner))
+            let is_ours =
+                fstat(&owner).and_then(|it| process::is_own_namespace(&it, "/proc/self/ns/user"));
+            Ok((!is_ours.map_err(failed)?).then_some(owner))
         }
     }
 }
@@ -91,9 +90,7 @@ pub fn in_locked_mounts<T>(
                 None => Err(Errno::ECHILD),
             });
             let done = made.map_err(failed).and_then(|sent| in_mounts_of_child(sent, task));
-            // It can only have ended already.
-            let _ = process::pidfd_send_signal(&pidfd, 9);
-            process::wait(&pidfd).map_err(failed)?;
+            process::end(&pidfd).map_err(failed)?;
             done
         }
     }

@@ -181,7 +181,7 @@ fn open_namespace(index: usize, kind: CloneFlags, path: &Path) -> Result<Option<
     let file = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(|errno| Error::call(format!("opening {}", at()), errno))?;
     let found = match sys::process::namespace_type(&file) {
-        Ok(found) => CloneFlags::from_bits_retain(found),
+        Ok(found) => found,
         Err(Errno::ENOTTY) => return Err(Error(format!("{}: not a namespace", at()))),
         Err(errno) => return Err(Error::call(at(), errno)),
     };
@@ -196,10 +196,9 @@ fn open_namespace(index: usize, kind: CloneFlags, path: &Path) -> Result<Option<
 }
 
 fn is_own_user_namespace(file: &OwnedFd) -> Result<bool, Error> {
-    use sys::nix::sys::stat::{fstat, stat};
-    let error = |errno| Error::call("comparing user namespaces", errno);
-    let (this, own) = (fstat(file).map_err(error)?, stat("/proc/self/ns/user").map_err(error)?);
-    Ok((this.st_dev, this.st_ino) == (own.st_dev, own.st_ino))
+    sys::nix::sys::stat::fstat(file)
+        .and_then(|it| sys::process::is_own_namespace(&it, "/proc/self/ns/user"))
+        .map_err(|errno| Error::call("comparing user namespaces", errno))
 }
 
 /// What to write to `timens_offsets` (`time_namespaces(7)`).

@@ -140,7 +140,7 @@ impl Plan {
 
 impl Describe for Plan {
     fn describe(&self, fault: &Fault) -> String {
-        let answer = fault.errno.desc().to_lowercase();
+        let answer = sys::errno_text(fault.errno);
         let detail = String::from_utf8_lossy(&fault.detail);
         let index = fault.index;
         match fault.stage {

@@ -124,7 +124,7 @@ impl Program {
     pub fn describe(&self, stage: Stage, errno: Errno) -> String {
         let zero =
             self.arguments.strings().first().map(|z| z.to_string_lossy()).unwrap_or_default();
-        let answer = errno.desc().to_lowercase();
+        let answer = sys::errno_text(errno);
         match (stage, errno) {
             (Stage::ProgramNotInPath, _) => {
                 format!("exec: \"{zero}\": executable file not found in $PATH")

@@ -10,7 +10,6 @@ use crate::task::Task;
 use crate::{console, identity, program};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use sys::fs::CloseRange;
 use sys::nix::sys::resource::{getrlimit, setrlimit};
 use sys::nix::sys::signal::{SigSet, Signal};
 use sys::nix::sys::stat::{Mode, umask};
@@ -252,9 +251,8 @@ pub(crate) fn find_last(task: &mut Task) -> Result<(), Fault> {
 /// Lets go of all that is the host's: descriptors, also what belongs to the parent alone, such as
 /// its lock on the state, and the caller's environment.
 fn strip(task: &Task, channel: BorrowedFd) -> Result<(), Fault> {
-    let first = task.given.preserve_fds.saturating_add(3).cast_signed();
-    sys::fs::keep_over_exec(3, first - 1).during(Stage::Descriptors)?;
-    close_others(first, channel, task.given.exec_fifo.as_ref()).during(Stage::Descriptors)?;
+    let fifo = task.given.exec_fifo.as_ref().map_or(channel, AsFd::as_fd);
+    sys::fs::strip(task.given.preserve_fds, &[channel, fifo]).during(Stage::Descriptors)?;
     sys::exec::wipe_environment();
     Ok(())
 }
@@ -319,21 +317,6 @@ fn install_filter(task: &Task, channel: BorrowedFd) -> Result<(), Fault> {
     // Closing it takes a call that the filter may forbid; it is close-on-exec.
     std::mem::forget(listener);
     Ok(())
-}
-
-/// Closes every descriptor from `first` on but the two that are still needed: an init that waits
-/// has nothing of the host's open. Whoever owned the others does not come to use them again.
-fn close_others(first: i32, channel: BorrowedFd, fifo: Option<&OwnedFd>) -> sys::Result<()> {
-    let fifo = fifo.map_or(channel.as_raw_fd(), AsRawFd::as_raw_fd);
-    let channel = channel.as_raw_fd();
-    let mut next = first;
-    for kept in [channel.min(fifo), channel.max(fifo)] {
-        if kept > next {
-            sys::fs::close_run(next, kept - 1)?;
-        }
-        next = next.max(kept + 1);
-    }
-    sys::fs::close_from(next, CloseRange::Close)
 }
 
 /// Reads the byte that `start` writes. We hold the fifo for writing too, so it never ends.

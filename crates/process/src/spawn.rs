@@ -13,6 +13,7 @@ use crate::{Error, Plan, mappings, sources};
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::exec::Signals;
+use sys::nix::libc::SIGKILL;
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::nix::sched::{CloneFlags, setns, unshare};
 use sys::nix::sys::resource::{getrlimit, setrlimit};
@@ -375,7 +376,10 @@ impl Child {
                 let why = killer().unwrap_or("why is not known, as the caller ignores SIGCHLD");
                 format!("{name} ended before it could run the program: {why}")
             }
-            Err(errno) => format!("{name} is gone, and waiting for it failed: {}", errno.desc()),
+            Err(errno) => {
+                let why = sys::errno_text(errno);
+                format!("{name} is gone, and waiting for it failed: {why}")
+            }
         })
     }
 
@@ -383,7 +387,7 @@ impl Child {
     pub fn abandon(&self) {
         // The only failure is that it has ended already, which is what is wanted.
         for pidfd in self.pidfds() {
-            let _ = process::pidfd_send_signal(pidfd, 9);
+            let _ = process::pidfd_send_signal(pidfd, SIGKILL);
         }
     }
 
@@ -392,7 +396,7 @@ impl Child {
         self.abandon();
         for pidfd in self.pidfds() {
             // It may have been reaped already.
-            let _ = process::wait(pidfd);
+            let _ = process::end(pidfd);
         }
     }
 
@@ -490,8 +494,7 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         // It can only have ended already.
-        let _ = process::pidfd_send_signal(&self.pidfd, 9);
-        let _ = process::wait(&self.pidfd);
+        let _ = process::end(&self.pidfd);
     }
 }
 

@@ -14,7 +14,7 @@ use oci_spec::runtime::{
 use seccomp::Filter;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
-use sys::credentials::Id;
+use sys::credentials::{Gid, Id, Uid};
 use sys::exec::Signals;
 use sys::nix::libc;
 use sys::nix::sys::resource::Resource;
@@ -93,10 +93,10 @@ pub(crate) struct Task {
 /// Whom the process runs as.
 #[derive(Debug, Default)]
 pub(crate) struct Identity {
-    pub uid: Id,
-    pub gid: Id,
+    pub uid: Uid,
+    pub gid: Gid,
     /// Its supplementary groups; without them those that it has are kept.
-    pub groups: Option<Vec<Id>>,
+    pub groups: Option<Vec<Gid>>,
     pub umask: Option<Mode>,
 }
 
@@ -193,7 +193,7 @@ impl Task {
 
     /// What went wrong, in words.
     pub fn describe(&self, fault: &Fault) -> String {
-        let answer = fault.errno.desc().to_lowercase();
+        let answer = sys::errno_text(fault.errno);
         match (fault.stage, &self.program) {
             (Stage::ProgramNotInPath | Stage::Program | Stage::Exec, Some(program)) => {
                 program.describe(fault.stage, fault.errno)
@@ -295,7 +295,7 @@ impl Identity {
         let user = process.user();
         let group = |at: &str, gid| id(gid, at, "group");
         let more = user.additional_gids().iter().flatten().enumerate();
-        let groups: Result<Vec<Id>, Error> =
+        let groups: Result<Vec<Gid>, Error> =
             more.map(|(index, gid)| group(&format!("additionalGids[{index}]"), *gid)).collect();
         let groups = groups?;
         Ok(Self {
@@ -308,7 +308,7 @@ impl Identity {
 }
 
 /// The number of a user or a group, which is at `at` in `process.user`.
-fn id(number: u32, at: &str, whose: &str) -> Result<Id, Error> {
+fn id<Kind: Copy>(number: u32, at: &str, whose: &str) -> Result<Id<Kind>, Error> {
     Id::new(number).ok_or_else(|| Error(format!("process.user.{at}: {number} is no {whose} id")))
 }
 

@@ -11,16 +11,16 @@ use crate::{devices, masks, pivot, sysctl, target};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::Errno;
-use sys::fs::Scratch;
-use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
+use sys::fs::LeakyFd;
+use sys::mount::Propagation::{Private, Shared, Slave};
+use sys::mount::{self, ATTR_RDONLY, Attr, Attributes, Depth};
 use sys::nix::fcntl::{AT_FDCWD, OFlag, ResolveFlag};
-use sys::nix::libc::{MS_PRIVATE, MS_SHARED, MS_SLAVE};
 use sys::nix::sys::stat::Mode;
 
 /// A root that is made: what later stages work on.
 #[derive(Debug)]
 pub struct Built {
-    pub(crate) root: Scratch,
+    pub(crate) root: LeakyFd,
     /// Where the container is there already, what is known of its mounts.
     pub(crate) live: Option<Live>,
     /// Some of the mounts that were made, in their order.
@@ -29,31 +29,31 @@ pub struct Built {
     /// Not of one that is read-only.
     proc: Option<usize>,
     /// The host's null device, to mask files with.
-    pub(crate) null: Option<Scratch>,
+    pub(crate) null: Option<LeakyFd>,
 }
 
 /// A mount that was made.
 #[derive(Debug)]
 struct Kept {
     base: Base,
-    mount: Scratch,
+    mount: LeakyFd,
     /// Whether it becomes read-only once all is made in it.
     read_only_later: bool,
 }
 
 impl Built {
-    fn at(root: Scratch) -> Self {
+    fn at(root: LeakyFd) -> Self {
         Self { root, live: None, kept: Vec::new(), proc: None, null: None }
     }
 
     /// One to make more mounts in: `root` is the root directory of a container that is there.
-    pub(crate) fn live(root: Scratch, live: Live) -> Self {
+    pub(crate) fn live(root: LeakyFd, live: Live) -> Self {
         Self { live: Some(live), ..Self::at(root) }
     }
 
     /// Keeps what was made of `plan`, if anything is still to be done with it.
-    pub(crate) fn keep(&mut self, plan: &MountPlan, mount: Scratch) {
-        let is_read_only = plan.options.attributes.set & ATTR_RDONLY != 0;
+    pub(crate) fn keep(&mut self, plan: &MountPlan, mount: LeakyFd) {
+        let is_read_only = plan.options.attributes.set.contains(ATTR_RDONLY);
         let read_only_later = plan.defers_read_only();
         let is_writable_proc = plan.is_new(c"proc") && !is_read_only;
         if is_writable_proc {
@@ -65,18 +65,18 @@ impl Built {
     }
 
     /// Keeps what covers entry `index` of `linux.readonlyPaths`.
-    pub(crate) fn keep_cover(&mut self, index: usize, mount: Scratch) {
+    pub(crate) fn keep_cover(&mut self, index: usize, mount: LeakyFd) {
         self.kept.push(Kept { base: Base::Cover(index), mount, read_only_later: false });
     }
 
     /// A mount that was made, if it was kept.
-    pub(crate) fn kept(&self, base: Base) -> Option<&Scratch> {
+    pub(crate) fn kept(&self, base: Base) -> Option<&LeakyFd> {
         let at = self.kept.binary_search_by_key(&base, |kept| kept.base).ok()?;
         self.kept.get(at).map(|kept| &kept.mount)
     }
 
     /// Leaves the mount at `place`, which is `found`, as it is.
-    pub(crate) fn forget_read_only(&mut self, place: &Place, found: &Scratch) {
+    pub(crate) fn forget_read_only(&mut self, place: &Place, found: &LeakyFd) {
         if let Some((base, way)) = &place.within
             && way.is_empty()
         {
@@ -87,7 +87,7 @@ impl Built {
             return;
         }
         // A link may lead to any.
-        let id = |mount: &Scratch| sys::fs::mount_facts(mount).ok().map(|facts| facts.id);
+        let id = |mount: &LeakyFd| sys::fs::mount_facts(mount).ok().map(|facts| facts.id);
         let remounted = id(found);
         for kept in self.kept.iter_mut().filter(|kept| kept.read_only_later) {
             kept.read_only_later = id(&kept.mount) != remounted;
@@ -115,18 +115,18 @@ impl Built {
     ///
     /// It is looked up in a procfs that was made here, and never across a mount: what the image or
     /// another container has put over /proc or into it can't redirect the write.
-    pub fn open_proc(&self, path: &str) -> sys::Result<Scratch> {
+    pub fn open_proc(&self, path: &str) -> sys::Result<LeakyFd> {
         let own;
         let proc = if let Some(proc) = self.own_proc() {
             proc
         } else {
-            own = crate::make::simple(c"proc", &[], 0)?;
+            own = crate::make::simple(c"proc", &[], Attr::empty())?;
             &own
         };
         let resolve = ResolveFlag::RESOLVE_BENEATH
             | ResolveFlag::RESOLVE_NO_XDEV
             | ResolveFlag::RESOLVE_NO_SYMLINKS;
-        sys::fs::openat2(proc, path, OFlag::O_WRONLY, Mode::empty(), resolve).map(Scratch::from)
+        sys::fs::openat2(proc, path, OFlag::O_WRONLY, Mode::empty(), resolve).map(LeakyFd::from)
     }
 
     /// Whether `path` is below `proc`, the container's /proc.
@@ -139,7 +139,7 @@ impl Built {
         }
     }
 
-    fn own_proc(&self) -> Option<&Scratch> {
+    fn own_proc(&self) -> Option<&LeakyFd> {
         self.kept.get(self.proc?).map(|kept| &kept.mount)
     }
 }
@@ -153,7 +153,7 @@ impl Layout {
     ) -> std::result::Result<Built, E> {
         let mut early = self.clone_early()?.into_iter().peekable();
         if self.context.mount_namespace {
-            mount::set_propagation(c"/", MS_SLAVE, Depth::Tree).during(Step::Isolate)?;
+            mount::set_propagation(c"/", Slave, Depth::Tree).during(Step::Isolate)?;
         }
         let root = self.attach_root()?;
         let mut built = Built::at(root);
@@ -200,7 +200,7 @@ impl Layout {
         if self.read_only_root {
             mount::mount_setattr(&built.root, Depth::One, &read_only).during(Step::ReadonlyRoot)?;
         }
-        if let Some((propagation, depth)) = self.propagation.filter(|(kind, _)| *kind != MS_SLAVE) {
+        if let Some((propagation, depth)) = self.propagation.filter(|(kind, _)| *kind != Slave) {
             let attributes = Attributes { propagation, ..Attributes::default() };
             mount::mount_setattr(&built.root, depth, &attributes).during(Step::RootPropagation)?;
         }
@@ -226,13 +226,13 @@ impl Layout {
 
     /// Where the root is shared, so are bind mounts that ask for it: with the host, whose peers they
     /// can only be if they are cloned while the namespace still is the host's.
-    fn clone_early(&self) -> Result<Vec<(usize, Scratch)>> {
+    fn clone_early(&self) -> Result<Vec<(usize, LeakyFd)>> {
         let mut early = Vec::new();
-        if self.propagation.is_none_or(|(kind, _)| kind != MS_SHARED) {
+        if self.propagation.is_none_or(|(kind, _)| kind != Shared) {
             return Ok(early);
         }
         let shared =
-            |options: &Options| options.propagation.iter().any(|(kind, _)| *kind == MS_SHARED);
+            |options: &Options| options.propagation.iter().any(|(kind, _)| *kind == Shared);
         for plan in self.mounts.iter().filter(|plan| shared(&plan.options)) {
             if plan.copied_link.is_some() {
                 continue;
@@ -248,13 +248,13 @@ impl Layout {
 
     /// Clones the mount of the rootfs with all below and attaches it where it came from, so that
     /// the root is a mount of its own.
-    fn attach_root(&self) -> Result<Scratch> {
+    fn attach_root(&self) -> Result<LeakyFd> {
         let tree = match &self.root {
             Source::Tree(tree) => tree.try_clone().map_err(|_| Errno::EMFILE),
             Source::Path(path) => self.clone_root(path),
             Source::Made { .. } | Source::Locked(_) => Err(Errno::EBADF),
         };
-        let tree = Scratch::from(tree.during(Step::CloneRoot)?);
+        let tree = LeakyFd::from(tree.during(Step::CloneRoot)?);
         match mount::move_mount_follow(&tree, AT_FDCWD, &self.root_path) {
             // A path that this user namespace may not walk: anywhere else does as well.
             Err(Errno::EACCES) if self.context.mount_namespace => {
@@ -267,12 +267,12 @@ impl Layout {
 
     /// Only a slave, which is also the default, goes on with what the host does below the rootfs.
     fn clone_root(&self, path: &CStr) -> sys::Result<OwnedFd> {
-        let keeps = self.context.mount_namespace
-            && self.propagation.is_none_or(|(kind, _)| kind == MS_SLAVE);
+        let keeps =
+            self.context.mount_namespace && self.propagation.is_none_or(|(kind, _)| kind == Slave);
         if keeps {
             return mount::open_tree(AT_FDCWD, path, Depth::Tree, false);
         }
-        let private = Attributes { propagation: MS_PRIVATE, ..Attributes::default() };
+        let private = Attributes { propagation: Private, ..Attributes::default() };
         mount::open_tree_with(AT_FDCWD, path, Depth::Tree, &private)
     }
 }

@@ -6,8 +6,10 @@ use crate::step::{During, Fault, Result, Step};
 use std::ffi::CString;
 use std::os::fd::BorrowedFd;
 use sys::Errno;
-use sys::fs::Scratch;
-use sys::mount::{self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attributes, Depth};
+use sys::fs::LeakyFd;
+use sys::mount::{
+    self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attr, Attributes, Depth,
+};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{Mode, mkdirat};
 use sys::nix::unistd::symlinkat;
@@ -38,9 +40,9 @@ pub struct ControllerView {
 /// What was made of a view.
 pub(crate) enum Made {
     /// A detached mount.
-    Detached(Scratch),
+    Detached(LeakyFd),
     /// A tree that is attached already, as it can't be built otherwise.
-    Attached(Scratch),
+    Attached(LeakyFd),
 }
 
 /// Makes what `view` shows; `target` is where it goes.
@@ -58,7 +60,7 @@ pub(crate) fn make_view(
 }
 
 /// A small tmpfs with a directory a hierarchy.
-fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -> Result<Scratch> {
+fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -> Result<LeakyFd> {
     let read_only = options.attributes.set & ATTR_RDONLY;
     let attributes = options.attributes.set & !ATTR_RDONLY;
     let parameters = [(c"mode", c"755")];
@@ -69,7 +71,7 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
         let clone = match mount::open_tree_with(AT_FDCWD, &view.source, Depth::One, &own) {
             // A user may not be allowed to make a cgroup in each hierarchy; then there is none.
             Err(Errno::ENOENT) => continue,
-            clone => clone.map(Scratch::from).during(Step::Cgroup)?,
+            clone => clone.map(LeakyFd::from).during(Step::Cgroup)?,
         };
         mkdirat(&tmpfs, view.name.as_c_str(), Mode::from_bits_truncate(0o755))
             .during(Step::Cgroup)?;
@@ -78,7 +80,7 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
             symlinkat(view.name.as_c_str(), &tmpfs, link.as_c_str()).during(Step::Cgroup)?;
         }
     }
-    if read_only != 0 {
+    if !read_only.is_empty() {
         let attributes = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
         mount::mount_setattr(&tmpfs, Depth::One, &attributes).during(Step::Cgroup)?;
     }
@@ -87,13 +89,13 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
 
 /// A cgroup2 mount; where the kernel refuses one, as in a user namespace without a cgroup
 /// namespace, the container's own cgroup alone; an empty folder, if that was not to be had.
-fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<Scratch> {
+fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<LeakyFd> {
     match make::simple(c"cgroup2", &[], options.attributes.set) {
         Err(Errno::EPERM | Errno::EBUSY) => {}
         made => return made.during(Step::Cgroup),
     }
     // Not the container's to write where it is not its own namespace: what is above would be too.
-    let read_only = if in_namespace { 0 } else { ATTR_RDONLY };
+    let read_only = if in_namespace { Attr::empty() } else { ATTR_RDONLY };
     let attributes = options.on_clone(options.attributes.set | read_only);
     match mount::open_tree_with(AT_FDCWD, own, Depth::One, &attributes) {
         // A user may not be allowed to make a cgroup; then there is none to be seen.
@@ -101,7 +103,7 @@ fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<Scrat
             let parameters = [(c"mode", c"555")];
             make::simple(c"tmpfs", &parameters, options.attributes.set | ATTR_RDONLY)
         }
-        clone => clone.map(Scratch::from),
+        clone => clone.map(LeakyFd::from),
     }
     .during(Step::Cgroup)
 }

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use sys::Errno;
 use sys::credentials::{self, Id};
-use sys::fs::Scratch;
+use sys::fs::LeakyFd;
 use sys::mount::{self, ATTR_NODEV, Attributes, Depth};
 use sys::nix::dir::Dir;
 use sys::nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
@@ -22,7 +22,7 @@ use sys::nix::unistd::symlinkat;
 /// of a file that is about to be read.
 pub(crate) fn fill(from: impl AsFd, to: impl AsFd) -> sys::Result<()> {
     let no_devices = Attributes { set: ATTR_NODEV, ..Attributes::default() };
-    let clone = mount::open_tree_with(from, c"", Depth::Tree, &no_devices).map(Scratch::from)?;
+    let clone = mount::open_tree_with(from, c"", Depth::Tree, &no_devices).map(LeakyFd::from)?;
     copy(clone, to)
 }
 
@@ -55,8 +55,9 @@ fn copy_entry(from: BorrowedFd, to: BorrowedFd, name: &CStr) -> sys::Result<()> 
         SFlag::S_IFLNK => symlinkat(readlinkat(from, name)?.as_os_str(), to, name)?,
         _ => mknodat(to, name, kind, mode, stat.st_rdev)?,
     }
-    let [owner, group] = [stat.st_uid, stat.st_gid].map(|id| Id::new(id).ok_or(Errno::EOVERFLOW));
-    credentials::give_at(to, name, owner?, Some(group?))?;
+    let owner = Id::new(stat.st_uid).ok_or(Errno::EOVERFLOW)?;
+    let group = Id::new(stat.st_gid).ok_or(Errno::EOVERFLOW)?;
+    credentials::give_at(to, name, owner, Some(group))?;
     if kind != SFlag::S_IFLNK {
         // After the owner, whose change clears set-user-ID.
         fchmodat(to, name, mode, FchmodatFlags::FollowSymlink)?;

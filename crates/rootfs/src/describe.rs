@@ -90,7 +90,7 @@ pub(crate) fn mount_failure(plan: &MountPlan, fault: &Fault) -> Option<String> {
 
 /// The kernel's answer, and what else is known.
 pub(crate) fn answer(fault: &Fault) -> String {
-    let answer = fault.errno.desc().to_lowercase();
+    let answer = sys::errno_text(fault.errno);
     match fault.detail.as_deref().map(String::from_utf8_lossy) {
         Some(detail) => format!("{answer} ({detail})"),
         None => answer,

@@ -10,9 +10,9 @@ use crate::target::{Kind, again, stat_type};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
-use sys::credentials::{self, Id};
-use sys::fs::Scratch;
-use sys::mount::{self, ATTR_NOEXEC, ATTR_NOSUID, Depth};
+use sys::credentials::{self, Gid, Uid};
+use sys::fs::LeakyFd;
+use sys::mount::{self, ATTR_NOEXEC, ATTR_NOSUID, Attr, Depth};
 use sys::nix::fcntl::{AtFlags, OFlag, openat};
 use sys::nix::sys::stat::{
     FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, lstat, major, makedev, minor,
@@ -83,7 +83,7 @@ impl Device {
     }
 }
 
-fn make_links(dev: &Scratch, layout: &Layout, built: &Built) -> Result<()> {
+fn make_links(dev: &LeakyFd, layout: &Layout, built: &Built) -> Result<()> {
     for (index, &(name, to, needed)) in DEV_LINKS.iter().enumerate() {
         let at = |errno| Fault::new(Step::DevLink, errno).at(index);
         if built.has_in_proc(&layout.proc, needed) {
@@ -113,7 +113,7 @@ fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<
             // A file that such a container has left, and none of the host's to put on it.
             Err(Errno::ENOENT) if is_empty(&parent, name) => {
                 make_detached(plan, (Some(plan.uid), Some(plan.gid)))?
-                    .map(Scratch::from)
+                    .map(LeakyFd::from)
                     .ok_or(Errno::ENOENT)
             }
             cloned => cloned,
@@ -142,7 +142,7 @@ fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<
 /// Whether a node that could not be given to its owner is to stay as it is: one of the host's that
 /// was bound for an earlier entry, as one of the default devices, or that the image has and a user
 /// namespace has no say about.
-fn stays(dir: &Scratch, name: &CStr, device: Device, layout: &Layout, errno: Errno) -> bool {
+fn stays(dir: &LeakyFd, name: &CStr, device: Device, layout: &Layout, errno: Errno) -> bool {
     let is_bound = || -> sys::Result<bool> {
         let node = open_last(dir, name)?;
         Ok(device.is(&fstat(&node)?) && sys::fs::mount_facts(&node)?.is_root)
@@ -164,12 +164,12 @@ enum Made {
 /// a clone of which `hosts` gives. So it is on a file that is there, as such a container leaves one
 /// in its root for the next.
 fn make_node(
-    dir: &Scratch,
+    dir: &LeakyFd,
     name: &CStr,
     device: Device,
     mode: Mode,
     layout: &Layout,
-    hosts: impl FnOnce() -> sys::Result<Scratch>,
+    hosts: impl FnOnce() -> sys::Result<LeakyFd>,
 ) -> sys::Result<Made> {
     match mknodat(dir, name, device.kind, mode, device.number) {
         Ok(()) => Ok(Made::New),
@@ -198,18 +198,18 @@ fn make_node(
     }
 }
 
-fn is_empty(dir: &Scratch, name: &CStr) -> bool {
+fn is_empty(dir: &LeakyFd, name: &CStr) -> bool {
     fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.st_size == 0)
 }
 
 /// Opens what is at `name`, a link as what it is (`O_PATH`).
-fn open_last(dir: &Scratch, name: &CStr) -> sys::Result<Scratch> {
+fn open_last(dir: &LeakyFd, name: &CStr) -> sys::Result<LeakyFd> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    openat(dir, name, flags, Mode::empty()).map(Scratch::from)
+    openat(dir, name, flags, Mode::empty()).map(LeakyFd::from)
 }
 
 /// Sets the mode of a node that was there: of it, not of what somebody puts in its place.
-fn set_mode(dir: &Scratch, name: &CStr, device: Device, mode: Mode) -> sys::Result<()> {
+fn set_mode(dir: &LeakyFd, name: &CStr, device: Device, mode: Mode) -> sys::Result<()> {
     let node = open_last(dir, name)?;
     if !device.is(&fstat(&node)?) {
         return Err(Errno::EEXIST);
@@ -217,7 +217,7 @@ fn set_mode(dir: &Scratch, name: &CStr, device: Device, mode: Mode) -> sys::Resu
     match sys::fs::set_mode(&node, mode) {
         // Through a procfs that is ours: that at /proc may be a container's whose mounts are joined.
         Err(Errno::ENOSYS) => {
-            let proc = simple(c"proc", &[], 0)?;
+            let proc = simple(c"proc", &[], Attr::empty())?;
             let path = sys::fs::proc_fd_path(&node);
             let path = path.trim_start_matches("/proc/");
             fchmodat(&proc, path, mode, FchmodatFlags::FollowSymlink)
@@ -229,9 +229,9 @@ fn set_mode(dir: &Scratch, name: &CStr, device: Device, mode: Mode) -> sys::Resu
 /// Binds a node of the host's, of which a container that the host's root is mapped in must change
 /// neither mode nor owner nor times.
 fn bind_host_node(
-    point: &Scratch,
+    point: &LeakyFd,
     device: Device,
-    hosts: impl FnOnce() -> sys::Result<Scratch>,
+    hosts: impl FnOnce() -> sys::Result<LeakyFd>,
 ) -> sys::Result<Made> {
     let clone = hosts()?;
     if !device.is(&fstat(&clone)?) {
@@ -257,9 +257,9 @@ pub(crate) fn bind_console(dev: &Place, built: &Built, slave: impl AsFd) -> sys:
 }
 
 /// An empty file to mount on, not open for writing, as its mount may become read-only.
-fn make_file(dir: &Scratch, name: &CStr, mode: u32) -> sys::Result<Scratch> {
+fn make_file(dir: &LeakyFd, name: &CStr, mode: u32) -> sys::Result<LeakyFd> {
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    openat(dir, name, flags, Mode::from_bits_truncate(mode)).map(Scratch::from)
+    openat(dir, name, flags, Mode::from_bits_truncate(mode)).map(LeakyFd::from)
 }
 
 /// Makes a node for a container that may not and whose host has none at that path, as a detached
@@ -267,7 +267,7 @@ fn make_file(dir: &Scratch, name: &CStr, mode: u32) -> sys::Result<Scratch> {
 /// may not make it either.
 pub(crate) fn make_detached(
     plan: &DevicePlan,
-    (user, group): (Option<Id>, Option<Id>),
+    (user, group): (Option<Uid>, Option<Gid>),
 ) -> sys::Result<Option<OwnedFd>> {
     let made = || {
         let (tmpfs, name) = (simple(c"tmpfs", &[], ATTR_NOSUID | ATTR_NOEXEC)?, c"node");

@@ -13,10 +13,9 @@ use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-use sys::credentials::Id;
-use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
+use sys::credentials::{Gid, Id, Uid};
+use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth, Propagation};
 use sys::nix::fcntl::{AT_FDCWD, readlink};
-use sys::nix::libc::MS_SLAVE;
 use sys::nix::sys::stat::{Mode, SFlag, makedev, stat};
 
 /// Files below /proc that may be bound over: what a container may be told of the machine
@@ -109,7 +108,7 @@ pub struct Layout {
     pub(crate) readonly_paths: Vec<RestrictedPath>,
     pub(crate) masked_paths: Vec<RestrictedPath>,
     pub(crate) read_only_root: bool,
-    pub(crate) propagation: Option<(u64, Depth)>,
+    pub(crate) propagation: Option<(Propagation, Depth)>,
 }
 
 /// Where a mount comes from.
@@ -188,7 +187,7 @@ impl MountPlan {
     pub fn defers_read_only(&self) -> bool {
         let is_new = matches!(self.what, What::FileSystem { .. });
         let is_filled = self.is_new(c"tmpfs") || self.covers_dev;
-        self.options.attributes.set & ATTR_RDONLY != 0 && is_new && is_filled
+        self.options.attributes.set.contains(ATTR_RDONLY) && is_new && is_filled
     }
 }
 
@@ -223,8 +222,8 @@ pub(crate) struct DevicePlan {
     pub kind: SFlag,
     pub number: u64,
     pub mode: Mode,
-    pub uid: Id,
-    pub gid: Id,
+    pub uid: Uid,
+    pub gid: Gid,
     /// The node as a detached mount, where only the host's side may make it.
     pub made: Option<OwnedFd>,
 }
@@ -297,7 +296,7 @@ impl Layout {
     pub fn makes_null(&self) -> bool {
         let mut devs = self.mounts.iter().filter(|plan| plan.covers_dev);
         let is_new = |plan: &MountPlan| {
-            plan.is_new(c"tmpfs") && plan.options.attributes.set & ATTR_NODEV == 0
+            plan.is_new(c"tmpfs") && !plan.options.attributes.set.contains(ATTR_NODEV)
         };
         self.sets_up_dev && devs.next_back().is_some_and(is_new)
     }
@@ -330,7 +329,7 @@ pub(crate) fn left_out(mounts: &[MountPlan]) -> impl Iterator<Item = String> {
     })
 }
 
-fn propagation(linux: Option<&Linux>) -> Result<Option<(u64, Depth)>, Error> {
+fn propagation(linux: Option<&Linux>) -> Result<Option<(Propagation, Depth)>, Error> {
     let Some(name) = linux.and_then(|linux| linux.rootfs_propagation().as_deref()) else {
         return Ok(None);
     };
@@ -572,7 +571,7 @@ fn plan_mount(given: &Given, destinations: &Destinations) -> Result<MountPlan, E
         if let Some(label) = label {
             options.add_label(kind, context.mount_context, label)?;
         }
-        if is_on_disk && options.attributes.set & ATTR_RDONLY != 0 {
+        if is_on_disk && options.attributes.set.contains(ATTR_RDONLY) {
             // Making it available must not write to it either.
             options.parameters.push((c"ro".to_owned(), None));
         }
@@ -673,7 +672,7 @@ fn bind_source(
 /// A clone made on the host's side: cut off from what the container mounts, as a new mount
 /// namespace would have it.
 fn parents_tree(path: &CStr, depth: Depth, nofollow: bool) -> sys::Result<OwnedFd> {
-    let slave = Attributes { propagation: MS_SLAVE, ..Attributes::default() };
+    let slave = Attributes { propagation: Propagation::Slave, ..Attributes::default() };
     if nofollow {
         return mount::open_tree_with_nofollow(AT_FDCWD, path, depth, &slave);
     }
@@ -681,8 +680,8 @@ fn parents_tree(path: &CStr, depth: Depth, nofollow: bool) -> sys::Result<OwnedF
 }
 
 /// As [`Layout::clone_root`], on the host's side.
-fn locked_root(path: &CStr, propagation: Option<(u64, Depth)>) -> Result<Locked, Error> {
-    let keeps = propagation.is_none_or(|(kind, _)| kind == MS_SLAVE);
+fn locked_root(path: &CStr, propagation: Option<(Propagation, Depth)>) -> Result<Locked, Error> {
+    let keeps = propagation.is_none_or(|(kind, _)| kind == Propagation::Slave);
     Ok(Locked::new("root.path", path, Depth::Tree, false)?.private(!keeps))
 }
 
@@ -712,7 +711,7 @@ fn plan_devices(
 }
 
 /// What an id of the container is on the host, by the mappings of its user namespace.
-fn host_id(id: Option<u32>, linux: Option<&Linux>, is_group: bool) -> Option<Id> {
+fn host_id<Kind: Copy>(id: Option<u32>, linux: Option<&Linux>, is_group: bool) -> Option<Id<Kind>> {
     let linux = linux?;
     let list = if is_group { linux.gid_mappings() } else { linux.uid_mappings() };
     list.iter().flatten().find_map(|one| {
@@ -735,10 +734,8 @@ fn plan_device(
         LinuxDeviceType::P => SFlag::S_IFIFO,
         LinuxDeviceType::A => return Err(Error(format!("{}: type a is no device", at()))),
     };
-    let id = |key, id: Option<u32>| {
-        let id = id.unwrap_or(0);
-        Id::new(id).ok_or_else(|| Error(format!("{}: {key} {id} is no id", at())))
-    };
+    let (uid, gid) = (device.uid().unwrap_or(0), device.gid().unwrap_or(0));
+    let no_id = |key, id| Error(format!("{}: {key} {id} is no id", at()));
     let number = |value: i64| {
         u64::try_from(value).map_err(|_| Error(format!("{}: major and minor must be given", at())))
     };
@@ -762,8 +759,8 @@ fn plan_device(
             makedev(number(device.major())?, number(device.minor())?)
         },
         mode: Mode::from_bits_truncate(device.file_mode().unwrap_or(0o666) & 0o7777),
-        uid: id("uid", device.uid())?,
-        gid: id("gid", device.gid())?,
+        uid: Id::new(uid).ok_or_else(|| no_id("uid", uid))?,
+        gid: Id::new(gid).ok_or_else(|| no_id("gid", gid))?,
         made: None,
     })
 }

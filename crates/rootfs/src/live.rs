@@ -11,7 +11,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use sys::Errno;
-use sys::fs::Scratch;
+use sys::fs::LeakyFd;
 use sys::mount::ATTR_RDONLY;
 
 /// What is known of the container's mounts, and what has been made in it.
@@ -37,14 +37,14 @@ impl Live {
     }
 
     /// The mount that is to be remounted.
-    pub fn mount(&self, plan: &MountPlan, root: BorrowedFd) -> Result<Scratch> {
+    pub fn mount(&self, plan: &MountPlan, root: BorrowedFd) -> Result<LeakyFd> {
         let place = place(plan);
         let mount = if place == Path::new("/") {
             find_without_links(root, c".").during(Step::MountPoint)?
         } else {
             self.known.meant(root, &place)?.mount
         };
-        let makes_writable = plan.options.recursive.clear & ATTR_RDONLY != 0;
+        let makes_writable = plan.options.recursive.clear.contains(ATTR_RDONLY);
         if makes_writable && self.known.has_read_only_below(&mount).during(Step::Remount)? {
             let why = "what is mounted below it is read-only, which may be why: rw is of it alone";
             let fault = Fault::new(Step::Remount, Errno::EPERM);

@@ -11,8 +11,8 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use sys::Errno;
-use sys::fs::Scratch;
-use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
+use sys::fs::LeakyFd;
+use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attr, Attributes, Depth};
 use sys::nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use sys::nix::mount::{MntFlags, MsFlags, umount2};
 use sys::nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
@@ -24,7 +24,7 @@ use sys::nix::unistd::{fchdir, symlinkat};
 pub(crate) fn make_mount(
     context: &Context,
     plan: &MountPlan,
-    early: Option<Scratch>,
+    early: Option<LeakyFd>,
     built: &mut Built,
 ) -> Result<()> {
     if let Some(link) = &plan.copied_link {
@@ -44,7 +44,7 @@ pub(crate) fn make_mount(
     Ok(())
 }
 
-fn cgroup(context: &Context, plan: &MountPlan, built: &mut Built) -> Result<Scratch> {
+fn cgroup(context: &Context, plan: &MountPlan, built: &mut Built) -> Result<LeakyFd> {
     let target = mount_point(plan, || Ok(Kind::Directory), built)?.file;
     let in_namespace = context.cgroup_namespace;
     match make_view(&context.cgroup, in_namespace, &plan.options, target.as_fd())? {
@@ -57,14 +57,14 @@ fn cgroup(context: &Context, plan: &MountPlan, built: &mut Built) -> Result<Scra
 pub(crate) fn simple(
     name: &CStr,
     parameters: &[(&CStr, &CStr)],
-    attributes: u64,
-) -> sys::Result<Scratch> {
-    let fs = Scratch::from(mount::fsopen(name)?);
+    attributes: Attr,
+) -> sys::Result<LeakyFd> {
+    let fs = LeakyFd::from(mount::fsopen(name)?);
     for (key, value) in parameters {
         mount::fsconfig_string(&fs, key, value)?;
     }
     mount::fsconfig_create(&fs)?;
-    mount::fsmount(&fs, attributes).map(Scratch::from)
+    mount::fsmount(&fs, attributes).map(LeakyFd::from)
 }
 
 /// Clones the source of a bind mount, with a change of all of it in the same call; a link itself
@@ -74,33 +74,33 @@ pub(crate) fn clone_source(
     depth: Depth,
     change: Option<&Attributes>,
     nofollow: bool,
-) -> Result<Scratch> {
+) -> Result<LeakyFd> {
     match change {
         Some(change) if nofollow => mount::open_tree_with_nofollow(AT_FDCWD, path, depth, change),
         Some(change) => mount::open_tree_with(AT_FDCWD, path, depth, change),
         None => mount::open_tree(AT_FDCWD, path, depth, nofollow),
     }
-    .map(Scratch::from)
+    .map(LeakyFd::from)
     .during(Step::Source)
 }
 
 /// Clones what an earlier entry has mounted, or what is in that. In the container's own mounts, where
 /// a locked one stays locked.
-fn clone_made(there: &Scratch, depth: Depth, mapped: Option<&(OwnedFd, Depth)>) -> Result<Scratch> {
+fn clone_made(there: &LeakyFd, depth: Depth, mapped: Option<&(OwnedFd, Depth)>) -> Result<LeakyFd> {
     let tree = mount::open_tree(there, c"", depth, false).during(Step::Source)?;
     if let Some((namespace, depth)) = mapped {
         mount::mount_setattr(&tree, *depth, &idmap::by(namespace)).during(Step::Attributes)?;
     }
-    Ok(Scratch::from(tree))
+    Ok(LeakyFd::from(tree))
 }
 
 fn bind(
     plan: &MountPlan,
     source: &Source,
     depth: Depth,
-    early: Option<Scratch>,
+    early: Option<LeakyFd>,
     built: &mut Built,
-) -> Result<Option<Scratch>> {
+) -> Result<Option<LeakyFd>> {
     let cloned;
     let mut changed = false;
     let tree = match (early, source) {
@@ -157,14 +157,14 @@ fn copy_link(plan: &MountPlan, link: &CopiedLink, built: &Built) -> Result<()> {
 }
 
 /// Applies what concerns the whole tree and the propagation, and attaches the mount.
-fn finish_mount(plan: &MountPlan, mount: BorrowedFd, target: &Scratch) -> Result<()> {
+fn finish_mount(plan: &MountPlan, mount: BorrowedFd, target: &LeakyFd) -> Result<()> {
     finish_attributes(plan, mount)?;
     attach(mount, target)
 }
 
 /// Attaches a mount. Where only one of the two is a directory, this says so as mount(2) does:
 /// callers read it.
-fn attach(mount: BorrowedFd, target: &Scratch) -> Result<()> {
+fn attach(mount: BorrowedFd, target: &LeakyFd) -> Result<()> {
     let is_directory = |file: BorrowedFd| Ok::<_, Errno>(stat_type(file)?.0 == SFlag::S_IFDIR);
     mount::move_mount(mount, target, c"")
         .map_err(|errno| match (is_directory(mount), is_directory(target.as_fd())) {
@@ -203,12 +203,12 @@ fn remount(plan: &MountPlan, built: &mut Built) -> Result<()> {
         Some(live) => live.mount(plan, built.root())?,
         None => built.find(&plan.place).during(Step::MountPoint)?,
     };
-    if plan.options.attributes.clear & ATTR_RDONLY != 0 {
+    if plan.options.attributes.clear.contains(ATTR_RDONLY) {
         // The later entry counts, though the earlier one's turn would come last.
         built.forget_read_only(&plan.place, &target);
     }
     if plan.options.bind.is_none() && !plan.options.parameters.is_empty() {
-        let fs = Scratch::from(mount::fspick(&target).during(Step::Remount)?);
+        let fs = LeakyFd::from(mount::fspick(&target).during(Step::Remount)?);
         configure(fs.as_fd(), &plan.options.parameters)?;
         mount::fsconfig_reconfigure(&fs)
             .map_err(|errno| logged(fs.as_fd(), Step::Remount, errno))?;
@@ -223,7 +223,7 @@ fn file_system(
     name: &CStr,
     by_host: Option<&OwnedFd>,
     built: &mut Built,
-) -> Result<Scratch> {
+) -> Result<LeakyFd> {
     if plan.covers_proc && name != c"proc" {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));
     }
@@ -248,7 +248,7 @@ fn file_system(
             // host's root's can be changed by a container that this user is mapped in.
             let change = plan.options.on_clone(first_attributes(plan) | HARMLESS | ATTR_NODEV);
             mount::open_tree_with(AT_FDCWD, c"/sys", Depth::Tree, &change)
-                .map(Scratch::from)
+                .map(LeakyFd::from)
                 .during(Step::Source)?
         }
         made => made?,
@@ -274,18 +274,18 @@ pub(crate) fn detached(plan: &MountPlan, name: &CStr) -> Result<OwnedFd> {
 }
 
 /// What [`detached`] has made, with the mode of its mount point.
-fn taken_over(tree: &OwnedFd, mode: Option<Mode>) -> Result<Scratch> {
+fn taken_over(tree: &OwnedFd, mode: Option<Mode>) -> Result<LeakyFd> {
     if let Some(mode) = mode {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let root = openat(tree, c".", flags, Mode::empty()).map(Scratch::from);
+        let root = openat(tree, c".", flags, Mode::empty()).map(LeakyFd::from);
         root.and_then(|root| fchmod(&root, mode)).during(Step::Mode)?;
     }
-    tree.try_clone().map(Scratch::from).map_err(|_| Fault::new(Step::Make, Errno::EMFILE))
+    tree.try_clone().map(LeakyFd::from).map_err(|_| Fault::new(Step::Make, Errno::EMFILE))
 }
 
 /// The attributes to be made with.
-fn first_attributes(plan: &MountPlan) -> u64 {
-    let read_only = if plan.defers_read_only() { ATTR_RDONLY } else { 0 };
+fn first_attributes(plan: &MountPlan) -> Attr {
+    let read_only = if plan.defers_read_only() { ATTR_RDONLY } else { Attr::empty() };
     plan.options.attributes.set & !read_only
 }
 
@@ -309,13 +309,13 @@ fn new_file_system(
     name: &CStr,
     mode: Option<Mode>,
     pid_namespace: Option<&OwnedFd>,
-) -> Result<Scratch> {
-    let fs = Scratch::from(mount::fsopen(name).during(Step::FileSystem)?);
+) -> Result<LeakyFd> {
+    let fs = LeakyFd::from(mount::fsopen(name).during(Step::FileSystem)?);
     if let Some(namespace) = pid_namespace.filter(|_| name == c"proc") {
         mount::fsconfig_descriptor(&fs, c"pidns", namespace).during(Step::Make)?;
     }
     create(fs.as_fd(), plan, mode)?;
-    mount::fsmount(&fs, first_attributes(plan)).map(Scratch::from).during(Step::Make)
+    mount::fsmount(&fs, first_attributes(plan)).map(LeakyFd::from).during(Step::Make)
 }
 
 fn create(fs: BorrowedFd, plan: &MountPlan, mode: Option<Mode>) -> Result<()> {
@@ -352,8 +352,8 @@ fn logged(fs: BorrowedFd, step: Step, errno: Errno) -> Fault {
 ///
 /// It takes paths only. They are from the working directory, which is of no use to anybody here: what
 /// a path below /proc leads to, may be for a container to say whose mount namespace is joined.
-fn classic(plan: &MountPlan, name: &CStr, mode: Option<Mode>, target: &Scratch) -> Result<Scratch> {
-    let place = simple(c"tmpfs", &[], 0).during(Step::Make)?;
+fn classic(plan: &MountPlan, name: &CStr, mode: Option<Mode>, target: &LeakyFd) -> Result<LeakyFd> {
+    let place = simple(c"tmpfs", &[], Attr::empty()).during(Step::Make)?;
     attach(place.as_fd(), target)?;
     fchdir(&place).during(Step::Make)?;
     let made = classic_below(plan, name, mode, &place);
@@ -365,8 +365,8 @@ fn classic_below(
     plan: &MountPlan,
     name: &CStr,
     mode: Option<Mode>,
-    place: &Scratch,
-) -> Result<Scratch> {
+    place: &LeakyFd,
+) -> Result<LeakyFd> {
     let data = plan.options.data(mode.map(octal).as_deref());
     let data = CString::new(data).map_err(|_| Fault::new(Step::Make, Errno::EINVAL))?;
     let flags = sys::nix::libc::c_ulong::try_from(plan.options.classic).unwrap_or(0);
@@ -377,7 +377,7 @@ fn classic_below(
         .during(Step::Make)?;
     let attributes = plan.options.on_clone(first_attributes(plan));
     mount::open_tree_with(place, c"new", Depth::One, &attributes)
-        .map(Scratch::from)
+        .map(LeakyFd::from)
         .during(Step::Attributes)
 }
 

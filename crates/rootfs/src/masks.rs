@@ -11,24 +11,26 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use sys::Errno;
-use sys::fs::Scratch;
-use sys::mount::{self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attributes, Depth};
+use sys::fs::LeakyFd;
+use sys::mount::{
+    self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attr, Attributes, Depth,
+};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{SFlag, major, minor};
 
 /// How a file of the host's is bound that is not for the container to change: through a read-only
 /// mount its mode, owner and times can't be. A device can still be opened for writing.
-pub(crate) const HARMLESS: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NOEXEC;
+pub(crate) const HARMLESS: Attr = ATTR_RDONLY.union(ATTR_NOSUID).union(ATTR_NOEXEC);
 
 /// A clone of the host's node at `path` that its mode, owner and times can't be changed by. A link
 /// is cloned as what it is.
-pub(crate) fn clone_node(path: &CStr) -> sys::Result<Scratch> {
+pub(crate) fn clone_node(path: &CStr) -> sys::Result<LeakyFd> {
     let harmless = Attributes { set: HARMLESS, ..Attributes::default() };
-    mount::open_tree_with_nofollow(AT_FDCWD, path, Depth::One, &harmless).map(Scratch::from)
+    mount::open_tree_with_nofollow(AT_FDCWD, path, Depth::One, &harmless).map(LeakyFd::from)
 }
 
 /// A clone of the host's null device, which the container has no part in; checked to be one.
-pub fn clone_null() -> sys::Result<Scratch> {
+pub fn clone_null() -> sys::Result<LeakyFd> {
     let null = clone_node(c"/dev/null")?;
     let (kind, stat) = stat_type(&null)?;
     let is_null = kind == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
@@ -71,18 +73,18 @@ pub(crate) fn make_read_only(layout: &Layout, built: &mut Built) -> Result<()> {
             mount::mount_setattr(&target, Depth::One, &read_only).map_err(fault)?;
             continue;
         }
-        let cover = || -> sys::Result<Scratch> {
+        let cover = || -> sys::Result<LeakyFd> {
             let alone =
                 path.alone.then(|| mount::open_tree_with(&target, c"", Depth::One, &read_only));
             let clone = match alone {
                 // What is mounted below it stays visible, and as it is. There can be something even
                 // so: in place of a new /sys that the kernel denies, there is the host's.
                 None | Some(Err(Errno::EINVAL)) => {
-                    let tree = Scratch::from(mount::open_tree(&target, c"", Depth::Tree, false)?);
+                    let tree = LeakyFd::from(mount::open_tree(&target, c"", Depth::Tree, false)?);
                     mount::mount_setattr(&tree, Depth::One, &read_only)?;
                     tree
                 }
-                Some(clone) => Scratch::from(clone?),
+                Some(clone) => LeakyFd::from(clone?),
             };
             mount::move_mount(&clone, &target, c"").map(|()| clone)
         };
@@ -97,7 +99,7 @@ pub(crate) fn make_read_only(layout: &Layout, built: &mut Built) -> Result<()> {
 /// Covers each of `linux.maskedPaths`: a directory with an empty one, anything else with the null
 /// device.
 pub(crate) fn mask(layout: &Layout, built: &Built) -> Result<()> {
-    let mut empty: Option<Scratch> = None;
+    let mut empty: Option<LeakyFd> = None;
     let mut null_is_used = false;
     for (index, path) in layout.masked_paths.iter().enumerate() {
         let fault = |errno| Fault::new(Step::MaskedPath, errno).at(index);
@@ -129,11 +131,11 @@ pub(crate) fn mask(layout: &Layout, built: &Built) -> Result<()> {
     Ok(())
 }
 
-fn clone(mount: impl AsFd) -> sys::Result<Scratch> {
-    mount::open_tree(mount, c"", Depth::One, false).map(Scratch::from)
+fn clone(mount: impl AsFd) -> sys::Result<LeakyFd> {
+    mount::open_tree(mount, c"", Depth::One, false).map(LeakyFd::from)
 }
 
-fn empty_directory() -> sys::Result<Scratch> {
+fn empty_directory() -> sys::Result<LeakyFd> {
     // The one inode is the directory's own.
     let limits = [(c"nr_blocks", c"1"), (c"nr_inodes", c"1")];
     make::simple(c"tmpfs", &limits, HARMLESS | ATTR_NODEV)

@@ -5,9 +5,9 @@ use crate::layout::What;
 use std::ffi::{CStr, CString};
 use sys::mount::{
     ATTR_ATIME_MASK, ATTR_NOATIME, ATTR_NODEV, ATTR_NODIRATIME, ATTR_NOEXEC, ATTR_NOSUID,
-    ATTR_NOSYMFOLLOW, ATTR_RDONLY, ATTR_RELATIME, ATTR_STRICTATIME, Attributes, Depth,
+    ATTR_NOSYMFOLLOW, ATTR_RDONLY, ATTR_RELATIME, ATTR_STRICTATIME, Attr, Attributes, Depth,
+    Propagation::{self, Private, Shared, Slave, Unbindable},
 };
-use sys::nix::libc::{MS_PRIVATE, MS_SHARED, MS_SLAVE, MS_UNBINDABLE};
 
 /// What one option does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,16 +15,16 @@ enum Effect {
     /// Nothing that is not so anyway.
     Default,
     /// Is for who reads fstab, but sets `MOUNT_ATTR_*` too.
-    Imply(u64),
+    Imply(Attr),
     /// Sets or clears `MOUNT_ATTR_*` of the mount.
-    Set(u64),
-    Clear(u64),
+    Set(Attr),
+    Clear(Attr),
     /// One of the access time attributes, which exclude each other.
-    Atime(u64),
+    Atime(Attr),
     /// Takes back that one, if it was asked for before.
-    NotAtime(u64),
+    NotAtime(Attr),
     /// The propagation type, of the mount or of all below it too.
-    Propagate(u64, Depth),
+    Propagate(Propagation, Depth),
     Bind(Depth),
     Remount,
     Idmap(Depth),
@@ -100,37 +100,37 @@ const TABLE: [(&str, Effect); 56] = [
     ("nostrictatime", NotAtime(ATTR_STRICTATIME)),
     ("nosuid", Set(ATTR_NOSUID)),
     ("nosymfollow", Set(ATTR_NOSYMFOLLOW)),
-    ("private", Propagate(MS_PRIVATE, Depth::One)),
+    ("private", Propagate(Private, Depth::One)),
     ("rbind", Bind(Depth::Tree)),
     ("relatime", Atime(ATTR_RELATIME)),
     ("remount", Remount),
     ("ridmap", Idmap(Depth::Tree)),
     ("ro", Set(ATTR_RDONLY)),
-    ("rprivate", Propagate(MS_PRIVATE, Depth::Tree)),
-    ("rshared", Propagate(MS_SHARED, Depth::Tree)),
-    ("rslave", Propagate(MS_SLAVE, Depth::Tree)),
-    ("runbindable", Propagate(MS_UNBINDABLE, Depth::Tree)),
+    ("rprivate", Propagate(Private, Depth::Tree)),
+    ("rshared", Propagate(Shared, Depth::Tree)),
+    ("rslave", Propagate(Slave, Depth::Tree)),
+    ("runbindable", Propagate(Unbindable, Depth::Tree)),
     ("rw", Clear(ATTR_RDONLY)),
-    ("shared", Propagate(MS_SHARED, Depth::One)),
+    ("shared", Propagate(Shared, Depth::One)),
     ("silent", Classic(MS_SILENT, true)),
-    ("slave", Propagate(MS_SLAVE, Depth::One)),
+    ("slave", Propagate(Slave, Depth::One)),
     ("src-nofollow", Effect::Links(Links::SOURCE)),
     ("strictatime", Atime(ATTR_STRICTATIME)),
     ("suid", Clear(ATTR_NOSUID)),
     ("symfollow", Clear(ATTR_NOSYMFOLLOW)),
     ("sync", Superblock("sync")),
     ("tmpcopyup", CopyUp),
-    ("unbindable", Propagate(MS_UNBINDABLE, Depth::One)),
+    ("unbindable", Propagate(Unbindable, Depth::One)),
     // The remaining ones only for `mount(8)`'s sake: they say how fstab is read.
     ("_netdev", Nothing),
     ("auto", Nothing),
-    ("group", Imply(ATTR_NOSUID | ATTR_NODEV)),
+    ("group", Imply(ATTR_NOSUID.union(ATTR_NODEV))),
     ("noauto", Nothing),
     ("nofail", Nothing),
     ("nouser", Nothing),
-    ("owner", Imply(ATTR_NOSUID | ATTR_NODEV)),
-    ("user", Imply(ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC)),
-    ("users", Imply(ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC)),
+    ("owner", Imply(ATTR_NOSUID.union(ATTR_NODEV))),
+    ("user", Imply(ATTR_NOSUID.union(ATTR_NODEV).union(ATTR_NOEXEC))),
+    ("users", Imply(ATTR_NOSUID.union(ATTR_NODEV).union(ATTR_NOEXEC))),
 ];
 
 /// Beginnings of options that are comments to the kernel (`mount(8)`).
@@ -220,7 +220,7 @@ pub(crate) struct Options {
     /// Attributes of it and all below.
     pub recursive: Attributes,
     /// Propagation types, in their order.
-    pub propagation: Vec<(u64, Depth)>,
+    pub propagation: Vec<(Propagation, Depth)>,
     /// For fsconfig(2): a name, and a value for those that have one.
     pub parameters: Vec<(CString, Option<CString>)>,
     /// The first option that is not in the table, and so only the file system can know; but for those
@@ -272,7 +272,7 @@ impl Options {
         if let Some(effect @ (Set(_) | Clear(_) | Atime(_) | NotAtime(_))) = recursive {
             if let NotAtime(value) = effect
                 && value != ATTR_RELATIME
-                && self.recursive.clear & ATTR_ATIME_MASK == 0
+                && !self.recursive.clear.intersects(ATTR_ATIME_MASK)
             {
                 // mount_setattr(2) can take off what is there.
                 change(&mut self.recursive, Atime(ATTR_RELATIME));
@@ -376,7 +376,7 @@ impl Options {
 
     /// What gives a clone of another mount the attributes `set`, of which those of access times stand
     /// in place of its own.
-    pub fn on_clone(&self, set: u64) -> Attributes {
+    pub fn on_clone(&self, set: Attr) -> Attributes {
         let clear = self.attributes.clear & ATTR_ATIME_MASK;
         Attributes { set, clear, ..Attributes::default() }
     }
@@ -433,7 +433,7 @@ fn change(attributes: &mut Attributes, effect: Effect) {
         }
         // What nobody asked for, mount(2) has no flag to take back: the source's stays.
         NotAtime(value)
-            if attributes.clear & ATTR_ATIME_MASK != 0
+            if attributes.clear.intersects(ATTR_ATIME_MASK)
                 && attributes.set & ATTR_ATIME_MASK == value =>
         {
             attributes.set &= !ATTR_ATIME_MASK;
@@ -444,7 +444,7 @@ fn change(attributes: &mut Attributes, effect: Effect) {
 }
 
 /// The propagation type that a value of `linux.rootfsPropagation` names.
-pub(crate) fn propagation(name: &str) -> Option<(u64, Depth)> {
+pub(crate) fn propagation(name: &str) -> Option<(Propagation, Depth)> {
     TABLE.iter().find_map(|(listed, effect)| match effect {
         Propagate(kind, depth) if *listed == name => Some((*kind, *depth)),
         _ => None,
@@ -475,25 +475,28 @@ mod tests {
 
     #[test]
     fn access_time_is_one_of_several_values() {
+        let none = Attr::empty();
         let options = parse(&["noatime", "strictatime"]);
         assert_eq!(options.attributes.set, ATTR_STRICTATIME);
         assert_eq!(options.attributes.clear, ATTR_ATIME_MASK);
         for (list, set, clear) in [
-            (&["noatime", "atime"][..], 0, 0),
-            (&["relatime", "norelatime"], 0, 0),
-            (&["strictatime", "nostrictatime"], 0, 0),
+            (&["noatime", "atime"][..], none, none),
+            (&["relatime", "norelatime"], none, none),
+            (&["strictatime", "nostrictatime"], none, none),
             (&["strictatime", "norelatime"], ATTR_STRICTATIME, ATTR_ATIME_MASK),
             (&["noatime", "nostrictatime"], ATTR_NOATIME, ATTR_ATIME_MASK),
-            (&["norelatime"], 0, 0),
-            (&["atime"], 0, 0),
-            (&["nodiratime", "diratime"], 0, 0),
+            (&["norelatime"], none, none),
+            (&["atime"], none, none),
+            (&["nodiratime", "diratime"], none, none),
         ] {
             let Attributes { set: found, clear: cleared, .. } = parse(list).attributes;
             assert_eq!((found, cleared), (set, clear), "{list:?}");
         }
-        for (option, clear) in
-            [("ratime", ATTR_ATIME_MASK), ("rnostrictatime", ATTR_ATIME_MASK), ("rnorelatime", 0)]
-        {
+        for (option, clear) in [
+            ("ratime", ATTR_ATIME_MASK),
+            ("rnostrictatime", ATTR_ATIME_MASK),
+            ("rnorelatime", none),
+        ] {
             assert_eq!(parse(&[option]).recursive.clear, clear, "{option}");
         }
     }

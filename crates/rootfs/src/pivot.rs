@@ -54,7 +54,12 @@ fn host_proc_and_sysfs(layout: &Layout) -> sys::Result<Vec<PathBuf>> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
     let table = if layout.context.nested.is_some() {
         // What is at /proc in a mount namespace that is joined, is for somebody else to say.
-        openat(simple(c"proc", &[], 0)?, "self/mountinfo", flags, Mode::empty())?
+        openat(
+            simple(c"proc", &[], sys::mount::Attr::empty())?,
+            "self/mountinfo",
+            flags,
+            Mode::empty(),
+        )?
     } else {
         open("/proc/self/mountinfo", flags, Mode::empty())?
     };

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use sys::Errno;
-use sys::fs::Scratch;
+use sys::fs::LeakyFd;
 
 /// A path of the config, and the mount that it is in.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ pub(crate) fn as_path(path: &CStr) -> &Path {
 
 impl Built {
     /// Opens what is at `place` (`O_PATH`).
-    pub(crate) fn find(&self, place: &Place) -> sys::Result<Scratch> {
+    pub(crate) fn find(&self, place: &Place) -> sys::Result<LeakyFd> {
         match self.around(place)? {
             Some((mount, way)) => match target::find_beneath(mount, way) {
                 // A link leads out of the mount: from the root again.
@@ -133,7 +133,7 @@ impl Built {
     }
 
     /// The mount that is at `place`, if one is.
-    pub(crate) fn mount_at(&self, place: &Place) -> Option<&Scratch> {
+    pub(crate) fn mount_at(&self, place: &Place) -> Option<&LeakyFd> {
         place
             .within
             .as_ref()
@@ -143,13 +143,13 @@ impl Built {
 
     /// [`Built::find`] of a directory of that very path: `ELOOP` or `ENOTDIR` for a link or anything
     /// else.
-    pub(crate) fn find_directory(&self, place: &Place) -> sys::Result<Scratch> {
+    pub(crate) fn find_directory(&self, place: &Place) -> sys::Result<LeakyFd> {
         let (base, path) = self.base(place)?;
         target::find_directory(base, path)
     }
 
     /// [`Built::find`], but `ELOOP` if there is a link anywhere in the path.
-    pub(crate) fn find_without_links(&self, place: &Place) -> sys::Result<Scratch> {
+    pub(crate) fn find_without_links(&self, place: &Place) -> sys::Result<LeakyFd> {
         let (base, path) = self.base(place)?;
         target::find_without_links(base, path)
     }
@@ -167,7 +167,7 @@ impl Built {
     }
 
     /// [`Built::find`], but a link that is there is opened as what it is.
-    pub(crate) fn find_last(&self, place: &Place) -> sys::Result<Scratch> {
+    pub(crate) fn find_last(&self, place: &Place) -> sys::Result<LeakyFd> {
         match self.around(place)? {
             Some((mount, way)) => match target::find_last_beneath(mount, way) {
                 Err(Errno::EXDEV) => target::find_last(self.root(), &place.path),

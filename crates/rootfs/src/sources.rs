@@ -12,9 +12,8 @@ use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use sys::Errno;
-use sys::mount::{self, Attributes, Depth};
+use sys::mount::{self, Attributes, Depth, Propagation};
 use sys::nix::fcntl::{AT_FDCWD, OFlag, ResolveFlag, open};
-use sys::nix::libc::{MS_PRIVATE, MS_SLAVE};
 use sys::nix::sys::stat::{FileStat, Mode, fstat, stat};
 
 /// What is to be cloned there, and how.
@@ -54,7 +53,7 @@ impl Locked {
     }
 
     fn cloned(&self) -> Result<OwnedFd, Error> {
-        let private = Attributes { propagation: MS_PRIVATE, ..Attributes::default() };
+        let private = Attributes { propagation: Propagation::Private, ..Attributes::default() };
         let tree = if self.private {
             mount::open_tree_with(AT_FDCWD, &self.path, self.depth, &private)
         } else {
@@ -106,7 +105,7 @@ fn lasting(path: &CStr, nofollow: bool) -> sys::Result<CString> {
 /// Makes all mounts of a copy slaves, as init will have them anyway: one that can't be bound
 /// (`MS_UNBINDABLE`) could neither be cloned nor, being locked, be left out.
 pub fn isolate_copy() -> sys::Result<()> {
-    mount::set_propagation(c"/", MS_SLAVE, Depth::Tree)
+    mount::set_propagation(c"/", Propagation::Slave, Depth::Tree)
 }
 
 /// Clones the sources of all these, in their order; each comes with what it is of, for errors.

@@ -10,22 +10,22 @@ use oci_spec::runtime::Arch;
 #[derive(Debug)]
 pub(crate) struct Abi {
     pub(crate) arch: Arch,
-    /// As the spec writes it.
+    /// The name that the spec has for it.
     pub(crate) name: &'static str,
-    /// `AUDIT_ARCH_*`, what the kernel tells a filter. `x86_64` and x32 share theirs.
+    /// The `AUDIT_ARCH_*` that the kernel tells a filter. `x86_64` and x32 share one.
     pub(crate) audit: u32,
     /// Number and name (its index in [`NAMES`](crate::syscalls::NAMES)) of each call, in ascending order of the numbers.
     pub(crate) calls: &'static [(u32, u16)],
-    /// What the kernel adds to the numbers.
+    /// The bits that the kernel sets in each number.
     pub(crate) first: u32,
-    /// Whether arguments have 64 bits; of others, only the low half counts.
+    /// Whether arguments have 64 bits. If not, only their low halves count.
     pub(crate) wide: bool,
     pub(crate) big_endian: bool,
 }
 
 /// Set in the number of every x32 call.
 pub(crate) const X32_BIT: u32 = 1 << 30;
-/// Where 32-bit ARM's private calls begin; they are old, however great their numbers.
+/// The first of 32-bit ARM's private calls. They are old, though their numbers are great.
 pub(crate) const ARM_PRIVATE: u32 = 0xf_0000;
 
 /// Of `linux/audit.h`: the machine's ELF number is in the low bits.
@@ -46,7 +46,7 @@ const fn abi(arch: Arch, name: &'static str, audit: u32, calls: &'static [(u32, 
     Abi { arch, name, audit, calls, first, wide, big_endian: audit & LITTLE == 0 }
 }
 
-/// Every ABI that there is a table of.
+/// Every ABI that has a table.
 pub(crate) static ABIS: [Abi; 18] = [
     abi(Arch::ScmpArchX86, "SCMP_ARCH_X86", 3 | LITTLE, &X86),
     abi(Arch::ScmpArchX86_64, "SCMP_ARCH_X86_64", 0x3e | LITTLE | WIDE, &X86_64),
@@ -79,13 +79,13 @@ pub(crate) const ARCHITECTURES: [&str; ABIS.len()] = {
     names
 };
 
-/// The ABI of `arch`, which may be `SCMP_ARCH_NATIVE`; none where there is no table of it.
+/// The ABI of `arch`, which may be `SCMP_ARCH_NATIVE`; `None` for one that has no table.
 pub(crate) fn find(arch: Arch) -> Option<&'static Abi> {
     let arch = if arch == Arch::ScmpArchNative { NATIVE } else { arch };
     ABIS.iter().find(|abi| abi.arch == arch)
 }
 
-/// What this program is built for.
+/// The ABI that this program is built for.
 pub(crate) const NATIVE: Arch =
     match (std::env::consts::ARCH.as_bytes(), cfg!(target_endian = "little")) {
         (b"x86", _) => Arch::ScmpArchX86,

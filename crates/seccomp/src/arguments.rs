@@ -1,6 +1,5 @@
-//! Comparisons of arguments as BPF: seccompiler's, with what it does not know of added.
-//!
-//! It knows little-endian machines only, and one action for all of a filter's rules.
+//! Comparisons of arguments as BPF. seccompiler writes them; this adds what it lacks, as it knows only
+//! little-endian machines, and only one action for all rules of a filter.
 
 use crate::abi::Abi;
 use crate::code::{LOAD, give};
@@ -12,7 +11,7 @@ use seccompiler::{
 
 /// The first field of `struct seccomp_data` that is an argument.
 const ARGUMENTS: u32 = 16;
-/// From one half of an argument to the other.
+/// The distance from one half of an argument to the other.
 const OTHER_HALF: u32 = 4;
 /// seccompiler begins each rule with two jumps: one into it, one around it that nothing leads to.
 const PROLOGUE: usize = 2;
@@ -27,7 +26,7 @@ pub(crate) fn compile(
     for rule in rules {
         let conditions = rule.conditions.iter().map(|condition| translate(abi, condition));
         let matching = SeccompRule::new(conditions.collect::<Result<_, _>>()?)?;
-        // Where a condition fails, the rule's jumps lead beyond one more instruction: the action.
+        // If a condition fails, the rule's jumps skip one more instruction: the action.
         program.extend(BpfProgram::from(matching).into_iter().skip(PROLOGUE));
         program.push(give(rule.action));
     }
@@ -52,7 +51,7 @@ fn translate(abi: &Abi, condition: &Condition) -> Result<SeccompCondition, Backe
     };
     let masked = condition.operator == Operator::ScmpCmpMaskedEq;
     let value = if masked { condition.masked } else { condition.value };
-    // What a mask takes away need not be looked at.
+    // A half that the mask clears needs no comparison.
     let low = condition.low || !abi.wide || (masked && u32::try_from(condition.value).is_ok());
     let length = if low { SeccompCmpArgLen::Dword } else { SeccompCmpArgLen::Qword };
     SeccompCondition::new(condition.argument, length, operator, value)

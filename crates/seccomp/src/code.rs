@@ -1,8 +1,9 @@
-//! Writing a classic BPF program back to front, so that every jump's distance is known.
+//! Writing a classic BPF program back to front, so that the distance of every jump is known.
 //!
-//! Such a program only jumps forward, and a conditional jump no further than 255 instructions. What
-//! is jumped to is written first; where it is too far by the time it is jumped to, it is repeated
-//! nearby if it is a return, and else reached by an unconditional jump, whose distance has 32 bits.
+//! Such a program only jumps forward, and a conditional jump skips at most 255 instructions. So this
+//! writes the target of a jump first. If the target is too far away when the jump is written, a return
+//! is repeated nearby, and anything else is reached by an unconditional jump, whose distance has 32
+//! bits. Nothing here may decide what a filter answers.
 
 use seccompiler::sock_filter as Instruction;
 
@@ -17,23 +18,24 @@ pub(crate) const EQUAL: u16 = 0x15;
 /// If the accumulator is at least a constant (`BPF_JMP | BPF_JGE | BPF_K`).
 pub(crate) const AT_LEAST: u16 = 0x35;
 
-/// Where the number of the call is in `struct seccomp_data`.
+/// The offset of the number of the call in `struct seccomp_data`.
 pub(crate) const NUMBER: u32 = 0;
-/// Where the architecture is.
+/// The offset of the architecture.
 pub(crate) const ARCHITECTURE: u32 = 4;
 
-/// How far a conditional jump goes: one less than it can, as its other branch may need a helper.
+/// The longest conditional jump that we write: one less than the kernel takes, as the other branch may
+/// need a helper.
 const REACH: usize = 254;
 
-/// A program so far: what is last is first.
+/// The end of a program, as far as it is written; the last instruction comes first.
 #[derive(Debug, Default)]
 pub(crate) struct Code {
     reversed: Vec<Instruction>,
-    /// For each value that is returned, where that was written last.
+    /// For each returned value, where its return was written last.
     returns: Vec<(u32, Label)>,
 }
 
-/// An instruction that can be jumped to: how many there were when it had been written.
+/// The target of a jump: the count of instructions after it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Label(usize);
 
@@ -67,7 +69,7 @@ impl Code {
         }
     }
 
-    /// A piece that jumps nowhere but within itself.
+    /// Adds a piece that only jumps within itself.
     pub(crate) fn piece(&mut self, piece: &[Instruction]) -> Label {
         self.reversed.extend(piece.iter().rev().cloned());
         Label(self.reversed.len())

@@ -3,9 +3,10 @@
 //! The program finds the ABI by the architecture that the kernel tells, then searches the number of
 //! the call in a binary tree over intervals of numbers with the same outcome, and looks at arguments
 //! where a rule does. Names have their numbers from tables made at build time; a name that is in none
-//! is skipped, since profiles are written for all kernels and machines.
+//! is skipped, since profiles are written for all kernels and machines. The crate must never allow a
+//! call that the profile denies, whatever else it gets wrong.
 //!
-//! The spec leaves much open. What is decided here is what runc and libseccomp make of a profile:
+//! The spec leaves much open. This crate decides as runc and libseccomp do:
 //!
 //! * **Architectures.** The machine's own is always among them. A call of any other kills its thread;
 //!   so does an x32 call where only `SCMP_ARCH_X86_64` is listed, but for number -1, with which a
@@ -48,7 +49,7 @@ use std::fmt;
 use std::path::PathBuf;
 use sys::seccomp::{self as kernel, Instruction};
 
-/// A filter, ready to be installed.
+/// A compiled filter.
 #[derive(Debug)]
 pub struct Filter {
     program: Vec<Instruction>,
@@ -57,17 +58,17 @@ pub struct Filter {
     needed: bool,
 }
 
-/// Who is sent the descriptor that the kernel notifies of calls with `SCMP_ACT_NOTIFY`.
+/// Who gets the descriptor by which the kernel notifies of calls with `SCMP_ACT_NOTIFY`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// `listenerPath`, a Unix socket.
     pub path: PathBuf,
-    /// `listenerMetadata`, which is sent along.
+    /// `listenerMetadata`, which goes with the descriptor.
     pub metadata: String,
 }
 
 impl Filter {
-    /// Compiles a profile; what is left out that might be missed is told in `warnings`.
+    /// Compiles a profile; adds to `warnings` what it leaves out and somebody might miss.
     pub fn compile(config: &LinuxSeccomp, warnings: &mut Vec<String>) -> Result<Self, Error> {
         let profile = Profile::read(config)?;
         let listener = listener(config)?;
@@ -80,14 +81,14 @@ impl Filter {
 
     /// Whether there is a call that the profile does not simply allow.
     ///
-    /// If not, the program would only keep other architectures out, which such a profile is not
-    /// there for, and cost time at each call.
+    /// If not, the filter would only keep other architectures out, which such a profile does not mean,
+    /// and would cost time at each call.
     #[must_use]
     pub fn is_needed(&self) -> bool {
         self.needed
     }
 
-    /// Whether it simply allows a call of this machine's own ABI: the number is libc's `SYS_*`.
+    /// Whether the filter simply allows a call of this machine's own ABI, by libc's number `SYS_*`.
     #[must_use]
     pub fn allows(&self, number: sys::nix::libc::c_long, arguments: [u64; 6]) -> bool {
         u32::try_from(number).is_ok_and(|number| run::allows(&self.program, number, arguments))
@@ -99,7 +100,7 @@ impl Filter {
         &self.program
     }
 
-    /// What to install it with: `SECCOMP_FILTER_FLAG_*`.
+    /// The `SECCOMP_FILTER_FLAG_*` to install it with.
     ///
     /// Among them is `NEW_LISTENER` if there is a [`listener`](Self::listener).
     #[must_use]
@@ -107,7 +108,7 @@ impl Filter {
         self.flags
     }
 
-    /// Whom to send the listener, if the program notifies of any call.
+    /// Who gets the listener, if the program notifies of any call.
     #[must_use]
     pub fn listener(&self) -> Option<&Listener> {
         self.listener.as_ref()
@@ -138,10 +139,10 @@ pub const OPERATORS: &[&str] = &[
     "SCMP_CMP_MASKED_EQ",
 ];
 
-/// The architectures whose calls are known.
+/// The architectures whose calls this crate knows.
 pub const ARCHITECTURES: &[&str] = &abi::ARCHITECTURES;
 
-/// The flags that are known, whether or not the kernel has them.
+/// The flags that this crate knows, whether or not the kernel has them.
 pub const KNOWN_FLAGS: &[&str] = &[
     "SECCOMP_FILTER_FLAG_TSYNC",
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
@@ -152,7 +153,7 @@ pub const KNOWN_FLAGS: &[&str] = &[
 /// The flags that have an effect.
 pub const SUPPORTED_FLAGS: &[&str] = KNOWN_FLAGS;
 
-/// A profile that is refused: what is wrong, and where.
+/// Why a profile is refused: what is wrong, and where.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Error(String);
 
@@ -171,7 +172,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The ABIs to decide for, the machine's own first, as it will be asked for most.
+/// The ABIs to decide for. The machine's own comes first, as most calls are of it.
 fn architectures(config: &LinuxSeccomp) -> Result<Vec<&'static Abi>, Error> {
     let mut abis: Vec<&Abi> = Vec::new();
     let listed = config.architectures().iter().flatten().copied();
@@ -187,9 +188,9 @@ fn architectures(config: &LinuxSeccomp) -> Result<Vec<&'static Abi>, Error> {
     Ok(abis)
 }
 
-/// What becomes of calls of architectures that are not listed: libseccomp's default.
+/// The answer to calls of architectures that the profile does not list: libseccomp's default.
 const OTHER_ARCHITECTURE: u32 = kernel::SECCOMP_RET_KILL_THREAD;
-/// What the kernel takes at most (`BPF_MAXINSNS`).
+/// The most instructions that the kernel takes (`BPF_MAXINSNS`).
 const MAX_INSTRUCTIONS: usize = 4096;
 
 fn program(profile: &Profile, abis: &[&Abi]) -> Result<Vec<Instruction>, Error> {
@@ -228,7 +229,7 @@ fn program(profile: &Profile, abis: &[&Abi]) -> Result<Vec<Instruction>, Error> 
     Ok(program.map(native).collect())
 }
 
-/// What becomes of each number under one of the kernel's architectures, which ABIs may share.
+/// The outcome of each number under one of the kernel's architectures, which ABIs may share.
 fn intervals(
     audit: u32,
     abis: &[&Abi],

@@ -1,4 +1,4 @@
-//! `linux.seccomp`, checked, and turned from rules with names into names with rules.
+//! Checks `linux.seccomp`, and turns its rules with names into names with rules.
 
 use crate::Error;
 use crate::syscalls::NAMES;
@@ -12,7 +12,7 @@ use sys::seccomp as kernel;
 /// What the profile says of each call.
 #[derive(Debug)]
 pub(crate) struct Profile {
-    /// What is returned to the kernel where no rule matches: `SECCOMP_RET_*`, with its data.
+    /// The answer to the kernel if no rule matches: `SECCOMP_RET_*`, with its data.
     pub(crate) default: u32,
     /// By the indexes of [`NAMES`].
     pub(crate) calls: Vec<Call>,
@@ -22,7 +22,7 @@ pub(crate) struct Profile {
 /// What the profile says of one call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Call {
-    /// Whether a rule names it, be it one that changes nothing.
+    /// Whether a rule names it, even one that changes nothing.
     pub(crate) named: bool,
     /// Indexes of the rules with comparisons, in their order.
     pub(crate) rules: Vec<usize>,
@@ -87,7 +87,7 @@ impl Profile {
             check_name(name, rule.action()).map_err(|reason| {
                 Error::new(format_args!("syscalls[{index}].names[{place}]"), reason)
             })?;
-            // A profile is for all kernels and machines: an unknown name is one of another's calls.
+            // A profile is for all kernels and machines: another one has the call of an unknown name.
             let Some(known) = find(name, last) else { continue };
             last = known;
             let call = &mut self.calls[known];
@@ -98,7 +98,7 @@ impl Profile {
             if comparisons.is_empty() {
                 call.always.get_or_insert(action);
             } else if call.rules.last().is_none_or(|last| *last < first) {
-                // Named twice in a rule is named once.
+                // A rule may name a call twice.
                 call.rules.extend(first..self.rules.len());
             }
         }
@@ -106,7 +106,7 @@ impl Profile {
     }
 }
 
-/// Refuses a profile with a name that is in no table, as one has that was written for newer kernels.
+/// Refuses a profile with a name that is in no table: it may be written for newer kernels.
 pub fn check_known(config: &LinuxSeccomp) -> Result<(), Error> {
     for (index, rule) in config.syscalls().iter().flatten().enumerate() {
         if let Some(place) = rule.names().iter().position(|name| find(name, 0).is_none()) {
@@ -127,7 +127,7 @@ fn find(name: &str, near: usize) -> Option<usize> {
 fn check_name(name: &str, action: Action) -> Result<(), &'static str> {
     match name {
         "" => Err("is empty"),
-        // Whoever is to answer the notification may never get to hear of it.
+        // The process that should answer might never get the notification.
         "write" if action == Action::ScmpActNotify => {
             Err("SCMP_ACT_NOTIFY cannot be used for the write syscall")
         }

@@ -1,4 +1,5 @@
-//! Running a program as the kernel would, to know beforehand what becomes of a call.
+//! Runs a program as the kernel would, to know its answer to a call before it is installed. A program
+//! that this does not understand must never count as one that allows.
 
 use crate::abi::{Abi, NATIVE, find};
 use crate::code::{AT_LEAST, EQUAL, LOAD, RETURN};
@@ -17,7 +18,7 @@ pub(crate) fn allows(program: &[Instruction], number: u32, arguments: [u64; 6]) 
     told == Some(SECCOMP_RET_ALLOW)
 }
 
-/// What the kernel is told of a call; `None` if there is an instruction that this crate doesn't write.
+/// The answer to the kernel for a call; `None` if this meets an instruction that the crate never writes.
 pub(crate) fn run(
     program: &[Instruction],
     abi: &Abi,
@@ -27,7 +28,7 @@ pub(crate) fn run(
     let word = |field: u32| match field / 4 {
         0 => Some(number),
         1 => Some(abi.audit),
-        // Where the call was made from, which no profile asks.
+        // The address of the call, which no profile asks for.
         2 | 3 => Some(0),
         index => {
             let index = usize::try_from(index).ok()?.checked_sub(4)?;

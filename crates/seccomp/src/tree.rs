@@ -1,4 +1,4 @@
-//! The decision over a call's number: intervals with the same outcome, and a binary search in them.
+//! Decides by the number of a call: a binary search in intervals of numbers with the same outcome.
 
 use crate::abi::{ARM_PRIVATE, Abi};
 use crate::arguments;
@@ -16,12 +16,12 @@ use sys::seccomp::{
 /// `SCMP_ACT_ERRNO` with `ENOSYS`: what a kernel without the call answers.
 const NO_SUCH_CALL: u32 = SECCOMP_RET_ERRNO | Errno::ENOSYS as u32;
 
-/// What becomes of a call.
+/// The outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// This is returned to the kernel.
+    /// The program returns this to the kernel.
     Return(u32),
-    /// The arguments decide, by the piece of this index.
+    /// The piece of this index decides by the arguments.
     Arguments(usize),
 }
 
@@ -34,12 +34,12 @@ pub(crate) struct Pieces(Vec<(BpfProgram, Option<Label>)>);
 pub(crate) struct Intervals(Vec<(u32, Outcome)>);
 
 impl Intervals {
-    /// All numbers have this outcome, until others are put in.
+    /// Starts with this outcome for all numbers.
     pub(crate) fn new(outcome: Outcome) -> Self {
         Self(vec![(0, outcome)])
     }
 
-    /// All from `first` on, which is at least what was put in last, have this outcome.
+    /// Sets this outcome for all numbers from `first` on, which is no less than at the call before.
     pub(crate) fn put(&mut self, first: u32, outcome: Outcome) {
         if self.0.last().is_some_and(|last| last.0 == first) {
             self.0.pop();
@@ -116,7 +116,7 @@ impl Pieces {
     }
 }
 
-/// Puts in what the profile says of an ABI's calls, from its first number on.
+/// Adds what the profile says of an ABI's calls, from its first number on.
 pub(crate) fn put_calls(
     intervals: &mut Intervals,
     abi: &Abi,

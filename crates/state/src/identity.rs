@@ -1,4 +1,5 @@
-//! Which process is meant: a pid alone may be another's by now.
+//! Processes by pid and start time. The kernel gives a pid again once its process has ended, so that
+//! nothing may be done to a process by its pid alone.
 
 use procfs::FromRead;
 use procfs::process::Stat;
@@ -15,7 +16,7 @@ const FORKED_NO_EXEC: u32 = 0x40;
 /// `PF_EXITING` of the same.
 const EXITING: u32 = 0x4;
 
-/// A process by its pid and the time at which it started, which together are never used again.
+/// A process by its pid and its start time: the kernel never gives the same two again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The pid in the runtime's pid namespace.
@@ -25,13 +26,13 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Of the process that has `pid` now; `ESRCH` if none has.
+    /// The identity of the process that has `pid` now; `ESRCH` if no process has it.
     pub fn of(pid: i32) -> sys::Result<Self> {
         let stat = stat(pid)?;
         Ok(Self { pid, start_time: stat.starttime })
     }
 
-    /// Whether the process is there and has not ended; a zombie has.
+    /// Whether the process exists and has not ended. A zombie has ended.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         stat(self.pid).is_ok_and(|stat| {
@@ -39,8 +40,8 @@ impl Identity {
         })
     }
 
-    /// Whether the process is alive and has not begun to end, as it does before it leaves its cgroups
-    /// and namespaces.
+    /// Whether the process is alive and has not begun to end. A process begins to end before it leaves
+    /// its cgroups and namespaces.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.is_alive() && stat(self.pid).is_ok_and(|stat| stat.flags & EXITING == 0)
@@ -54,14 +55,13 @@ impl Identity {
 
     /// A descriptor for the process; `ESRCH` if it is gone.
     ///
-    /// The start time is looked at once the descriptor is had, so it is of the process that the
-    /// descriptor stands for.
+    /// This reads the start time after it opens the descriptor, so that both are of one process.
     pub fn pidfd(&self) -> sys::Result<OwnedFd> {
         if self.pid <= 0 {
             return Err(Errno::ESRCH);
         }
         let pidfd = match pidfd_open(self.pid) {
-            // What the number still stands for is a session or a group that it has left behind.
+            // The process has ended, and a session or a process group still has its number.
             Err(Errno::ENOENT | Errno::EINVAL) => return Err(Errno::ESRCH),
             opened => opened?,
         };
@@ -72,7 +72,7 @@ impl Identity {
 fn stat(pid: i32) -> sys::Result<Stat> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
     let file = open(format!("/proc/{pid}/stat").as_str(), flags, Mode::empty());
-    // The whole of it fits, and comes in one piece.
+    // The kernel gives the whole text, which is shorter than this, by one read.
     let mut buffer = [0; 1024];
     let file = file.map_err(|errno| if errno == Errno::ENOENT { Errno::ESRCH } else { errno })?;
     let length = read(file, &mut buffer)?;
@@ -113,7 +113,7 @@ mod tests {
     fn an_execve_is_known_of() {
         let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
         let identity = Identity::of(i32::try_from(child.id()).unwrap()).unwrap();
-        // spawn comes back once it has.
+        // spawn returns after the execve.
         assert!(identity.has_executed());
         child.kill().unwrap();
         child.wait().unwrap();

@@ -1,8 +1,9 @@
-//! The store: one directory a container, locked by those that change it, its files replaced whole.
+//! The store: one directory for each container, for what commands leave to later commands.
 //!
-//! What a record holds is the caller's affair. A lock is flock(2) on the container's directory, so
-//! it goes with the process that holds it, however that ends. Readers take none: a record is
-//! replaced by rename(2), and is always a whole one.
+//! A command that changes a container locks its directory by flock(2); the kernel drops the lock when
+//! the process ends, however it ends. Readers take no lock: rename(2) replaces a record, so that they
+//! always find a whole one. The crate must never interpret a record (its content is the caller's),
+//! store a status (the kernel knows it), or read from a directory that others may write to.
 
 mod identity;
 mod store;
@@ -39,6 +40,6 @@ impl std::error::Error for Error {}
 impl Error {
     /// `what` failed with `errno`.
     pub(crate) fn call(what: impl std::fmt::Display, errno: sys::Errno) -> Self {
-        Self::Other(format!("{what}: {}", errno.desc().to_lowercase()))
+        Self::Other(format!("{what}: {}", sys::errno_text(errno)))
     }
 }

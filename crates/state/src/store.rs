@@ -1,4 +1,5 @@
-//! Directories and files: `ROOT/ID/` with `state.json` and what else a container needs.
+//! Directories and files: `ROOT/ID/` with `state.json` and the other files of a container. Nothing here
+//! follows a link in the last part of a path, or uses a directory that others may write to.
 
 use crate::{Error, Identity, trust};
 use serde::Serialize;
@@ -19,13 +20,13 @@ const RECORD: &CStr = c"state.json";
 const NEW_RECORD: &CStr = c".state.json.new";
 const INIT: &CStr = c"init";
 
-/// The files of this crate, which most containers have.
+/// The files that this crate writes itself; most containers have them.
 pub const USUAL: [&CStr; 2] = [RECORD, INIT];
 
-/// What a file may be called that an entry holds; all go with it.
+/// The name of a file in a container's directory. [`Entry::remove`] removes all of them.
 type Name = CStr;
 
-/// The directory that containers' directories are in.
+/// The directory that holds the containers' directories.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
@@ -36,7 +37,7 @@ pub struct Store {
 #[derive(Debug)]
 pub struct Entry {
     id: String,
-    /// The lock is on it, and is held until this goes.
+    /// Carries the lock, which ends when this is dropped.
     directory: OwnedFd,
     store: Arc<OwnedFd>,
 }
@@ -56,7 +57,7 @@ pub fn check_id(id: &str) -> Result<(), Error> {
     Err(Error::Other(format!("{reason}: {id:?}")))
 }
 
-/// Refuses a directory that others than root and we may have written to.
+/// Refuses a directory that somebody other than root and us may have written to, for `reason`.
 fn check_owner(reason: Option<String>, name: impl Fn() -> String) -> Result<(), Error> {
     let Some(reason) = reason else { return Ok(()) };
     Err(Error::Other(format!(
@@ -67,10 +68,10 @@ fn check_owner(reason: Option<String>, name: impl Fn() -> String) -> Result<(), 
 }
 
 impl Store {
-    /// Opens the store at `path`, making it if `make` and it is missing.
+    /// Opens the store at `path`; with `make`, makes it if it is missing.
     ///
-    /// It must be root's or ours alone (or sticky: then each container's directory must), as what is
-    /// in it decides which hooks run and which processes are killed.
+    /// Only root and we may be able to write to it, as its content decides which hooks run and which
+    /// processes are killed. In a sticky directory, this holds for each container's directory instead.
     pub fn open(path: &Path, make: bool) -> Result<Self, Error> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = match open(path, flags, Mode::empty()) {
@@ -96,8 +97,8 @@ impl Store {
         &self.path
     }
 
-    /// Makes the directory of a new container, and locks it. `first` is the first file that whoever
-    /// has done so writes.
+    /// Makes the directory of a new container, and locks it. `first` is the first file that the caller
+    /// then writes.
     pub fn create(&self, id: &str, first: &Name) -> Result<Entry, Error> {
         check_id(id)?;
         loop {
@@ -105,13 +106,14 @@ impl Store {
                 Err(Errno::EEXIST) => return Err(Error::Exists(id.to_owned())),
                 made => made.map_err(|e| Error::call(format!("making the state of {id:?}"), e))?,
             }
-            // Until it's locked, a forced deletion may remove it, and another command make the next
-            // one of this name. Whoever locks one that has nothing in it is who makes the container.
+            // Before we lock it, a forced deletion may remove it, and another command may make the
+            // next one of this name. The command that locks an empty one makes the container.
             match self.get(id).and_then(|entry| entry.lock().map(|()| entry)) {
                 Ok(entry) if entry.has(first) => return Err(Error::Exists(id.to_owned())),
                 Err(Error::NotFound(_)) => {}
                 Err(error) => {
-                    // Should it be the next one by now, in which is nothing either, that is made anew.
+                    // If this removes another command's new directory, which is empty too, that
+                    // command makes it again.
                     let _ = unlinkat(&*self.directory, id, UnlinkatFlags::RemoveDir);
                     return Err(error);
                 }
@@ -120,7 +122,7 @@ impl Store {
         }
     }
 
-    /// The directory of a container that is there.
+    /// Opens the directory of an existing container.
     pub fn get(&self, id: &str) -> Result<Entry, Error> {
         check_id(id)?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -159,16 +161,16 @@ impl Entry {
         &self.id
     }
 
-    /// Waits until no other command changes this container, and keeps others from it as long as
-    /// this lives.
+    /// Waits until no other command changes this container, and keeps others from changing it until
+    /// this entry is dropped.
     pub fn lock(&self) -> Result<(), Error> {
         let failed = |errno| Error::call(format!("locking the state of {:?}", self.id), errno);
         sys::fs::lock(&self.directory).map_err(failed)?;
-        // Whoever held it may have deleted the container meanwhile.
+        // The command that held the lock may have deleted the container.
         self.look()
     }
 
-    /// An error if it has been deleted, or may be the work of others.
+    /// Gives an error if the directory has been deleted, or others may have written to it.
     fn look(&self) -> Result<(), Error> {
         let stat = fstat(&self.directory)
             .map_err(|e| Error::call(format!("looking at the state of {:?}", self.id), e))?;
@@ -184,26 +186,26 @@ impl Entry {
             .map_err(|errno| Error::call(format!("unlocking the state of {:?}", self.id), errno))
     }
 
-    /// Whether some command changes this container at the moment.
+    /// Whether a command is changing this container now.
     #[must_use]
     pub fn is_locked(&self) -> bool {
-        // A descriptor of its own: one that is copied shares the lock.
+        // This opens the directory again, as a copy of the descriptor would share the lock.
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         openat(&self.directory, c".", flags, Mode::empty()).is_ok_and(sys::fs::is_locked)
     }
 
-    /// Whether there is such a file of the container's directory.
+    /// Whether the container's directory has a file called `name`.
     #[must_use]
     pub fn has(&self, name: &Name) -> bool {
         faccessat(&self.directory, name, AccessFlags::F_OK, AtFlags::empty()).is_ok()
     }
 
-    /// Reads the record; that there is none yet is as if there were no container.
+    /// Reads the record. A container without a record counts as none.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let bytes = self.read_file(RECORD)?;
         self.look()?;
         match serde_json::from_slice(&bytes) {
-            // It is being written for the first time, or its writer was killed before it could.
+            // A command is writing the first record, or was killed before it had written it.
             Err(_) if bytes.is_empty() || self.is_locked() => Err(Error::NotFound(self.id.clone())),
             parsed => parsed.map_err(|error| {
                 Error::Other(format!("the state of {:?} is damaged: {error}", self.id))
@@ -218,7 +220,7 @@ impl Entry {
             .map_err(|errno| Error::call(format!("renaming the state of {:?}", self.id), errno))
     }
 
-    /// Writes the first record, of which nobody can have read an older one.
+    /// Writes the first record. It needs no rename, as there is no older one that others could read.
     pub fn write_first<T: Serialize>(&self, record: &T) -> Result<(), Error> {
         self.write_file(RECORD, &serialized(record)?)
     }
@@ -247,7 +249,7 @@ impl Entry {
         })
     }
 
-    /// Makes a fifo, and opens it for reading and writing, so that opening it waits for nobody.
+    /// Makes a fifo, and opens it for reading and writing, which does not wait for another process.
     pub fn make_fifo(&self, name: &Name) -> Result<OwnedFd, Error> {
         mkfifoat(&self.directory, name, Mode::from_bits_truncate(0o600))
             .and_then(|()| self.open_file(name, OFlag::O_RDWR))
@@ -266,9 +268,9 @@ impl Entry {
             .map_err(|e| self.failed("renaming", from, e))
     }
 
-    /// Removes the container's directory with all that is in it. That it is gone is no error.
+    /// Removes the container's directory and everything in it. A missing directory is no error.
     ///
-    /// `usual` are the files that are most likely there; others are looked for only if there are any.
+    /// This tries the names in `usual` first, and lists the directory only if others are left.
     pub fn remove(&self, usual: &[&Name]) -> Result<(), Error> {
         let failed = |errno| Error::call(format!("removing the state of {:?}", self.id), errno);
         usual.iter().try_for_each(|name| self.remove_file(name)).map_err(failed)?;
@@ -281,7 +283,7 @@ impl Entry {
         self.remove_directory().map_err(failed)
     }
 
-    /// Removes one file; that it is not there is no error.
+    /// Removes one file. A missing file is no error.
     pub fn remove_file(&self, name: &Name) -> sys::Result<()> {
         match unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir) {
             Err(Errno::ENOENT) => Ok(()),
@@ -289,13 +291,13 @@ impl Entry {
         }
     }
 
-    /// Removes a file, or a directory with all that is in it, whoever has put it there.
+    /// Removes a file, or a directory with everything in it, whoever made it.
     fn remove_any(&self, name: &Name) -> sys::Result<()> {
         match self.remove_file(name) {
             Err(Errno::EISDIR) => {}
             removed => return removed,
         }
-        // That follows no link below what it is given.
+        // remove_dir_all follows no link below its path.
         let path = format!("/proc/self/fd/{}/{}", self.directory.as_raw_fd(), shown(name));
         match std::fs::remove_dir_all(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -312,16 +314,16 @@ impl Entry {
         }
     }
 
-    /// Writes down which process is the container's init. This can be done once.
+    /// Records which process is the container's init. A second call fails.
     ///
-    /// It is a symbolic link, whose target is the text: made by one call, and always whole.
+    /// The record is the target of a symbolic link, as one call makes a link whole.
     pub fn write_init(&self, init: Identity) -> Result<(), Error> {
         let text = format!("{} {}", init.pid, init.start_time);
         symlinkat(text.as_str(), &self.directory, INIT)
             .map_err(|errno| self.failed("writing", INIT, errno))
     }
 
-    /// The process that is the container's init; of pid 0 where there has been none yet.
+    /// The container's init; its pid is 0 if the container has had none yet.
     pub fn init(&self) -> Result<Identity, Error> {
         let text = match readlinkat(&self.directory, INIT) {
             Err(Errno::ENOENT) => return Ok(Identity::default()),

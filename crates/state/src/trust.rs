@@ -1,22 +1,22 @@
-//! Whose work the content of a directory can be.
+//! Who can have made what is in a directory. This judges by owner and mode, and never opens anything.
 
 use sys::nix::sys::stat::FileStat;
 use sys::nix::unistd::geteuid;
 
-/// Who may write to it beside its owner, the sticky bit or not.
+/// The mode bits by which others than the owner may write, whatever the sticky bit says.
 const OTHERS: u32 = 0o022;
 
 const STICKY: u32 = 0o1000;
 
-/// Why what is in this directory may be the work of somebody other than root and us; nothing if it
-/// can't be.
+/// The reason why somebody other than root and us may have made what is in this directory, if there
+/// is one.
 #[must_use]
 pub fn distrust(directory: &FileStat) -> Option<String> {
     of_mode(directory, directory.st_mode & 0o7777)
 }
 
-/// [`distrust`], but for a directory in which others may make what they like and can't touch what is
-/// ours, as /tmp: whose each of its entries is has to be looked at.
+/// [`distrust`] for a directory like /tmp, where the sticky bit keeps others from our entries, though
+/// they may make their own. The caller must then look at the owner of each entry.
 #[must_use]
 pub fn distrust_shared(directory: &FileStat) -> Option<String> {
     let mode = directory.st_mode & 0o7777;

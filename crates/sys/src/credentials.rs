@@ -4,25 +4,38 @@
 use crate::{Result, check};
 use nix::NixPath;
 use nix::fcntl::AtFlags;
-use nix::unistd::{Gid, Uid, fchown, fchownat};
+use nix::unistd::{fchown, fchownat};
+use std::marker::PhantomData;
 use std::os::fd::AsFd;
 use std::ptr;
 
-/// The number of a user or a group. It is never 4294967295, which is -1: the calls that set an owner
-/// or an identity take that for "leave it as it is", and what should have become another user's
-/// would stay root's.
+/// The number of a user or a group, as `Kind` says. It is never 4294967295, which is -1: the calls
+/// that set an owner or an identity take that for "leave it as it is", and what should have become
+/// another user's would stay root's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
-pub struct Id(u32);
+pub struct Id<Kind>(u32, PhantomData<Kind>);
 
-impl Id {
+/// A user's number.
+pub type Uid = Id<User>;
+/// A group's number.
+pub type Gid = Id<Group>;
+
+/// The kind of a [`Uid`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct User;
+/// The kind of a [`Gid`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Group;
+
+impl<Kind: Copy> Id<Kind> {
     /// Root's.
-    pub const ROOT: Self = Self(0);
+    pub const ROOT: Self = Self(0, PhantomData);
 
     /// `number`, if it is one that users and groups can have.
     #[must_use]
     pub const fn new(number: u32) -> Option<Self> {
-        if number == u32::MAX { None } else { Some(Self(number)) }
+        if number == u32::MAX { None } else { Some(Self(number, PhantomData)) }
     }
 
     /// The bare number.
@@ -32,7 +45,7 @@ impl Id {
     }
 }
 
-impl std::fmt::Display for Id {
+impl<Kind> std::fmt::Display for Id<Kind> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
     }
@@ -40,8 +53,8 @@ impl std::fmt::Display for Id {
 
 /// Gives `file` to a user, and perhaps to a group (fchown(2)).
 #[expect(clippy::disallowed_methods, reason = "here it has the type")]
-pub fn give(file: impl AsFd, user: Id, group: Option<Id>) -> Result<()> {
-    fchown(file, Some(Uid::from_raw(user.0)), group.map(|group| Gid::from_raw(group.0)))
+pub fn give(file: impl AsFd, user: Uid, group: Option<Gid>) -> Result<()> {
+    fchown(file, Some(user.0.into()), group.map(|group| group.0.into()))
 }
 
 /// Gives what is at `path` below `dir`, a link itself if it is one, to a user, and perhaps to a group
@@ -50,10 +63,10 @@ pub fn give(file: impl AsFd, user: Id, group: Option<Id>) -> Result<()> {
 pub fn give_at<P: NixPath + ?Sized>(
     dir: impl AsFd,
     path: &P,
-    user: Id,
-    group: Option<Id>,
+    user: Uid,
+    group: Option<Gid>,
 ) -> Result<()> {
-    let (user, group) = (Uid::from_raw(user.0), group.map(|group| Gid::from_raw(group.0)));
+    let (user, group) = (user.0.into(), group.map(|group| group.0.into()));
     fchownat(dir, path, Some(user), group, AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
@@ -147,23 +160,23 @@ pub fn set_keep_capabilities(keep: bool) -> Result<()> {
 }
 
 /// Sets the three user ids of this process (setresuid(2), raw: the process has one thread).
-pub fn set_user(user: Id) -> Result<()> {
-    let Id(uid) = user;
+pub fn set_user(user: Uid) -> Result<()> {
+    let uid = user.number();
     // SAFETY: the call takes numbers only.
     check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) })?;
     Ok(())
 }
 
 /// Sets the three group ids of this process (setresgid(2), raw: the process has one thread).
-pub fn set_group(group: Id) -> Result<()> {
-    let Id(gid) = group;
+pub fn set_group(group: Gid) -> Result<()> {
+    let gid = group.number();
     // SAFETY: the call takes numbers only.
     check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
     Ok(())
 }
 
 /// Sets the supplementary groups of this process (setgroups(2), raw: the process has one thread).
-pub fn set_groups(groups: &[Id]) -> Result<()> {
+pub fn set_groups(groups: &[Gid]) -> Result<()> {
     // SAFETY: the pointer and length are of one slice of what is no more than numbers, which outlives
     // the call.
     check(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
@@ -172,12 +185,12 @@ pub fn set_groups(groups: &[Id]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::Id;
+    use super::Uid;
 
     #[test]
     fn minus_one_is_nobodys_number() {
-        assert_eq!(Id::new(u32::MAX), None);
-        assert_eq!(Id::new(u32::MAX - 1).map(Id::number), Some(u32::MAX - 1));
-        assert_eq!(Id::new(0), Some(Id::ROOT));
+        assert_eq!(Uid::new(u32::MAX), None);
+        assert_eq!(Uid::new(u32::MAX - 1).map(Uid::number), Some(u32::MAX - 1));
+        assert_eq!(Uid::new(0), Some(Uid::ROOT));
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::PollTimeout;
 use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
 use std::ffi::{CStr, CString};
@@ -49,7 +49,8 @@ impl Vector {
 /// Replaces this process's program by the file at `path` (execve(2)); returns only on failure.
 #[must_use]
 pub fn execve(path: &CStr, arguments: &Vector, environment: &Vector) -> Errno {
-    // SAFETY: both vectors are null-terminated arrays of C strings that outlive the call.
+    // SAFETY: the path is a C string and both vectors are null-terminated arrays of such; all outlive
+    // the call.
     unsafe {
         libc::execve(path.as_ptr(), arguments.pointers.as_ptr(), environment.pointers.as_ptr())
     };
@@ -60,7 +61,8 @@ pub fn execve(path: &CStr, arguments: &Vector, environment: &Vector) -> Errno {
 pub fn execveat(file: impl AsFd, arguments: &Vector, environment: &Vector) -> Errno {
     let (fd, path) = (file.as_fd().as_raw_fd(), c"".as_ptr());
     let (argv, envp) = (arguments.pointers.as_ptr(), environment.pointers.as_ptr());
-    // SAFETY: both vectors are null-terminated arrays of C strings that outlive the call.
+    // SAFETY: the path is a C string and both vectors are null-terminated arrays of such; all outlive
+    // the call.
     unsafe { libc::syscall(libc::SYS_execveat, fd, path, argv, envp, libc::AT_EMPTY_PATH) };
     Errno::last()
 }
@@ -71,17 +73,19 @@ pub fn wipe_environment() {
     unsafe extern "C" {
         static environ: *const *mut libc::c_char;
     }
-    // SAFETY: libc's variable, which nobody changes meanwhile: there is one thread.
+    // SAFETY: this is libc's variable, and there is one thread: nobody changes it meanwhile.
     let mut entry = unsafe { environ };
     while !entry.is_null() {
-        // SAFETY: it is null or an array of pointers that ends with a null pointer (environ(7)).
+        // SAFETY: `entry` is in an array of pointers that ends with a null one, and not behind that
+        // (environ(7)).
         let string = unsafe { *entry };
         if string.is_null() {
             return;
         }
-        // SAFETY: each of them is to a C string.
+        // SAFETY: each pointer of the array but the last is to a C string.
         let length = unsafe { libc::strlen(string) };
-        // SAFETY: where the kernel or libc has put them is this process's own to change.
+        // SAFETY: the kernel or libc has put the string where this process may write, and nothing
+        // refers to it: Rust's std::env copies what it gives.
         unsafe { ptr::write_bytes(string, 0, length) };
         entry = entry.wrapping_add(1);
     }
@@ -130,7 +134,8 @@ pub fn default_signals(signals: Signals) {
     let default = [0_u64; 4];
     for signal in (1..=Signals::BITS).filter(|signal| signals >> (signal - 1) & 1 == 1) {
         // SIGKILL and SIGSTOP can't be set, and are what they are.
-        // SAFETY: the pointer is to as much as the kernel reads, and a null one is allowed.
+        // SAFETY: `default` is as large as the kernel's structure on any architecture, and outlives
+        // the call; the pointer to the old one may be null.
         unsafe {
             let old = ptr::null_mut::<u64>();
             libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, size_of::<u64>());
@@ -158,11 +163,8 @@ pub fn die_with_us(command: &mut Command) -> io::Result<()> {
             return Err(io::Error::last_os_error());
         }
         // Whoever is our parent by now is another process, whose end is no matter.
-        match poll(&mut [PollFd::new(us.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) {
-            Ok(0) => Ok(()),
-            Ok(_) => Err(io::Error::from_raw_os_error(libc::ESRCH)),
-            Err(errno) => Err(errno.into()),
-        }
+        let ended = crate::process::await_end(&us, PollTimeout::ZERO)?;
+        if ended { Err(Errno::ESRCH.into()) } else { Ok(()) }
     };
     // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: system
     // calls, and an error that is made of its number.

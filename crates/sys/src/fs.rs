@@ -1,7 +1,7 @@
 //! File calls that nix lacks: openat2 with a root to stay in, statx's mount facts, `close_range`.
 
 use crate::{Errno, Result, check, owned};
-use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, SealFlag};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, OpenHow, ResolveFlag, SealFlag};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
@@ -82,30 +82,31 @@ pub fn is_unique_mount_id(id: u64) -> bool {
     id >= 1 << 31
 }
 
-/// A descriptor for a moment, in a process that soon closes all it has by one call ([`close_from`]):
-/// it is not closed by itself, which is a system call each, unless there are many already.
+/// A descriptor that dropping leaves open if its number is below 256: it is for a process that soon
+/// closes all it has by one call ([`strip`]), and closing each is a system call. So at most 253 are
+/// left open beside stdin, stdout and stderr, which is well below the usual limit of 1024.
 #[derive(Debug)]
-pub struct Scratch(ManuallyDrop<OwnedFd>);
+pub struct LeakyFd(ManuallyDrop<OwnedFd>);
 
-/// Descriptors below this number are left open. A process may have 1024 as a rule.
-const SCRATCH: RawFd = 256;
+/// The first number of which a descriptor is closed.
+const FIRST_CLOSED: RawFd = 256;
 
-impl From<OwnedFd> for Scratch {
+impl From<OwnedFd> for LeakyFd {
     fn from(descriptor: OwnedFd) -> Self {
         Self(ManuallyDrop::new(descriptor))
     }
 }
 
-impl AsFd for Scratch {
+impl AsFd for LeakyFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-impl Drop for Scratch {
+impl Drop for LeakyFd {
     fn drop(&mut self) {
-        if self.0.as_raw_fd() >= SCRATCH {
-            // SAFETY: the field is not used again, as this is the end of what it is in.
+        if self.0.as_raw_fd() >= FIRST_CLOSED {
+            // SAFETY: nothing uses the field after this, as `self` is being dropped.
             unsafe { ManuallyDrop::drop(&mut self.0) };
         }
     }
@@ -174,43 +175,48 @@ pub fn duplicate(number: RawFd) -> Result<OwnedFd> {
     owned(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) }.into())
 }
 
-/// Has the descriptors from `first` to `last`, both included, survive an execve.
-pub fn keep_over_exec(first: RawFd, last: RawFd) -> Result<()> {
-    for number in first..=last {
-        // SAFETY: the call takes numbers only. Whoever owns the descriptor still does.
+/// Has `file` survive an execve.
+pub fn keep_over_exec(file: impl AsFd) -> Result<()> {
+    nix::fcntl::fcntl(file, FcntlArg::F_SETFD(FdFlag::empty())).map(drop)
+}
+
+/// Marks every descriptor from `first` on close-on-exec, whoever owns it.
+pub fn hide_from(first: RawFd) -> Result<()> {
+    close_range(first, RawFd::MAX, libc::CLOSE_RANGE_CLOEXEC)
+}
+
+/// Closes every descriptor from `first` on. One of the two functions that close what others may own:
+/// it is for the start of the program, which has opened nothing yet, so that all are the caller's.
+pub fn close_inherited(first: RawFd) -> Result<()> {
+    close_range(first, RawFd::MAX, 0)
+}
+
+/// Has stdin, stdout, stderr and the `preserved` descriptors after them survive an execve, and closes
+/// all others but `kept`. The other function that closes what others may own: it is for a forked
+/// process that from here on uses and drops no descriptor but these, and ends by execve or `_exit`.
+pub fn strip(preserved: u32, kept: &[BorrowedFd]) -> Result<()> {
+    let mut next = preserved.saturating_add(3).cast_signed();
+    for number in 3..next {
+        // SAFETY: the call takes numbers only. The program's caller has opened the descriptor for
+        // the container, and nothing here owns it.
         check(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }.into())?;
     }
-    Ok(())
+    let mut kept: Vec<RawFd> = kept.iter().map(AsRawFd::as_raw_fd).collect();
+    kept.sort_unstable();
+    for number in kept {
+        if number > next {
+            close_range(next, number - 1, 0)?;
+        }
+        next = next.max(number + 1);
+    }
+    close_range(next, RawFd::MAX, 0)
 }
 
-/// What `close_range` does with the descriptors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseRange {
-    /// Close them now.
-    Close,
-    /// Mark them close-on-exec.
-    OnExec,
-}
-
-/// Closes every descriptor from `first` on, or marks it close-on-exec (`close_range(2)`).
-///
-/// Closing is for the moment before execve, when nothing owns a descriptor any more.
-pub fn close_from(first: RawFd, how: CloseRange) -> Result<()> {
-    let flags = match how {
-        CloseRange::Close => 0,
-        CloseRange::OnExec => libc::CLOSE_RANGE_CLOEXEC,
-    };
-    // SAFETY: the call takes numbers only. Owners of closed descriptors are the caller's to mind.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) })?;
-    Ok(())
-}
-
-/// Closes the descriptors from `first` to `last`, both included (`close_range(2)`).
-///
-/// Nothing may own any of them any more.
-pub fn close_run(first: RawFd, last: RawFd) -> Result<()> {
-    // SAFETY: the call takes numbers only. Owners of closed descriptors are the caller's to mind.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
+/// Closes or marks the descriptors from `first` to `last`, both included (`close_range(2)`).
+fn close_range(first: RawFd, last: RawFd, flags: libc::c_uint) -> Result<()> {
+    // SAFETY: the call takes numbers only, and no memory depends on a descriptor. That nobody comes
+    // to use what is closed is for the functions above to see to.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) })?;
     Ok(())
 }
 
@@ -220,7 +226,7 @@ pub fn close_all(descriptors: Vec<OwnedFd>) -> Result<()> {
     numbers.sort_unstable();
     for run in numbers.chunk_by(|a, b| a + 1 == *b) {
         if let (Some(first), Some(last)) = (run.first(), run.last()) {
-            close_run(*first, *last)?;
+            close_range(*first, *last, 0)?;
         }
     }
     Ok(())
@@ -280,10 +286,10 @@ pub fn write_once(file: impl AsFd, bytes: &[u8]) -> Result<()> {
 }
 
 /// Writes `bytes` by one write(2) to the file at `path`, which must be there; in a child, see
-/// [`Scratch`].
+/// [`LeakyFd`].
 pub fn write_file(path: &CStr, bytes: &[u8]) -> Result<()> {
     let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-    write_once(Scratch::from(nix::fcntl::open(path, flags, Mode::empty())?), bytes)
+    write_once(LeakyFd::from(nix::fcntl::open(path, flags, Mode::empty())?), bytes)
 }
 
 /// The path under /proc that stands for an open descriptor, for calls that take only paths.

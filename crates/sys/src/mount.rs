@@ -8,14 +8,51 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use libc::{
-    MOUNT_ATTR__ATIME as ATTR_ATIME_MASK, MOUNT_ATTR_IDMAP as ATTR_IDMAP,
-    MOUNT_ATTR_NOATIME as ATTR_NOATIME, MOUNT_ATTR_NODEV as ATTR_NODEV,
-    MOUNT_ATTR_NODIRATIME as ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC as ATTR_NOEXEC,
-    MOUNT_ATTR_NOSUID as ATTR_NOSUID, MOUNT_ATTR_NOSYMFOLLOW as ATTR_NOSYMFOLLOW,
-    MOUNT_ATTR_RDONLY as ATTR_RDONLY, MOUNT_ATTR_RELATIME as ATTR_RELATIME,
-    MOUNT_ATTR_STRICTATIME as ATTR_STRICTATIME,
-};
+bitflags::bitflags! {
+    /// Attributes of a mount, the `ATTR_*` of this module.
+    #[repr(transparent)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Attr: u64 {
+        const _ = !0;
+    }
+}
+
+macro_rules! attributes {
+    ($($name:ident = $kernels:ident,)*) => {
+        $(#[doc = concat!("`", stringify!($kernels), "` (`mount_setattr(2)`).")]
+        pub const $name: Attr = Attr::from_bits_retain(libc::$kernels);)*
+    };
+}
+attributes! {
+    ATTR_ATIME_MASK = MOUNT_ATTR__ATIME,
+    ATTR_IDMAP = MOUNT_ATTR_IDMAP,
+    ATTR_NOATIME = MOUNT_ATTR_NOATIME,
+    ATTR_NODEV = MOUNT_ATTR_NODEV,
+    ATTR_NODIRATIME = MOUNT_ATTR_NODIRATIME,
+    ATTR_NOEXEC = MOUNT_ATTR_NOEXEC,
+    ATTR_NOSUID = MOUNT_ATTR_NOSUID,
+    ATTR_NOSYMFOLLOW = MOUNT_ATTR_NOSYMFOLLOW,
+    ATTR_RDONLY = MOUNT_ATTR_RDONLY,
+    ATTR_RELATIME = MOUNT_ATTR_RELATIME,
+    ATTR_STRICTATIME = MOUNT_ATTR_STRICTATIME,
+}
+
+/// Where mounts in a mount also appear (`mount_namespaces(7)`).
+#[repr(u64)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Propagation {
+    /// As before.
+    #[default]
+    Kept = 0,
+    /// `MS_PRIVATE`.
+    Private = libc::MS_PRIVATE,
+    /// `MS_SHARED`.
+    Shared = libc::MS_SHARED,
+    /// `MS_SLAVE`.
+    Slave = libc::MS_SLAVE,
+    /// `MS_UNBINDABLE`.
+    Unbindable = libc::MS_UNBINDABLE,
+}
 
 const OPEN_TREE_CLONE: libc::c_int = 1;
 const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 0x04;
@@ -50,16 +87,15 @@ impl Depth {
 ///
 /// An empty `path` means `dir` itself. A symlink at the end is followed unless `nofollow`.
 pub fn open_tree(dir: impl AsFd, path: &CStr, depth: Depth, nofollow: bool) -> Result<OwnedFd> {
-    let mut flags = OPEN_TREE_CLONE | libc::O_CLOEXEC | depth.flag();
-    if path.is_empty() {
-        flags |= libc::AT_EMPTY_PATH;
-    }
-    if nofollow {
-        flags |= libc::AT_SYMLINK_NOFOLLOW;
-    }
-    let fd = dir.as_fd().as_raw_fd();
+    let (fd, flags) = (dir.as_fd().as_raw_fd(), clone_flags(path, depth, nofollow));
     // SAFETY: `path` is a C string that outlives the call.
     owned(unsafe { libc::syscall(libc::SYS_open_tree, fd, path.as_ptr(), flags) })
+}
+
+fn clone_flags(path: &CStr, depth: Depth, nofollow: bool) -> libc::c_int {
+    let this = if path.is_empty() { libc::AT_EMPTY_PATH } else { 0 };
+    let link = if nofollow { libc::AT_SYMLINK_NOFOLLOW } else { 0 };
+    OPEN_TREE_CLONE | libc::O_CLOEXEC | depth.flag() | this | link
 }
 
 /// [`open_tree`], with `attributes` changed on the clone before anyone can see it.
@@ -95,13 +131,7 @@ fn open_tree_changed(
     /// The same number on every architecture.
     const SYS_OPEN_TREE_ATTR: libc::c_long = 467;
     static MISSING: AtomicBool = AtomicBool::new(false);
-    let mut flags = OPEN_TREE_CLONE | libc::O_CLOEXEC | depth.flag();
-    if path.is_empty() {
-        flags |= libc::AT_EMPTY_PATH;
-    }
-    if nofollow {
-        flags |= libc::AT_SYMLINK_NOFOLLOW;
-    }
+    let flags = clone_flags(path, depth, nofollow);
     if !MISSING.load(Ordering::Relaxed) {
         let (fd, size) = (dir.as_fd().as_raw_fd(), size_of::<Attributes>());
         let attributes = ptr::from_ref(attributes);
@@ -163,41 +193,38 @@ fn fsconfig(
     command: libc::c_uint,
     key: Option<&CStr>,
     value: Option<&CStr>,
+    aux: libc::c_int,
 ) -> Result<()> {
     let key = key.map_or(ptr::null(), CStr::as_ptr);
     let value = value.map_or(ptr::null(), CStr::as_ptr);
     // SAFETY: `key` and `value` are null or C strings that outlive the call.
-    check(unsafe { libc::syscall(libc::SYS_fsconfig, fs.as_raw_fd(), command, key, value, 0) })?;
+    check(unsafe { libc::syscall(libc::SYS_fsconfig, fs.as_raw_fd(), command, key, value, aux) })?;
     Ok(())
 }
 
 /// Sets the parameter `key` of a file system context to `value`.
 pub fn fsconfig_string(fs: impl AsFd, key: &CStr, value: &CStr) -> Result<()> {
-    fsconfig(fs.as_fd(), FSCONFIG_SET_STRING, Some(key), Some(value))
+    fsconfig(fs.as_fd(), FSCONFIG_SET_STRING, Some(key), Some(value), 0)
 }
 
 /// Sets the parameter `key` of a file system context, which takes no value.
 pub fn fsconfig_flag(fs: impl AsFd, key: &CStr) -> Result<()> {
-    fsconfig(fs.as_fd(), FSCONFIG_SET_FLAG, Some(key), None)
+    fsconfig(fs.as_fd(), FSCONFIG_SET_FLAG, Some(key), None, 0)
 }
 
 /// Sets the parameter `key` of a file system context to what `value` is a descriptor of.
 pub fn fsconfig_descriptor(fs: impl AsFd, key: &CStr, value: impl AsFd) -> Result<()> {
-    let (fs, value) = (fs.as_fd().as_raw_fd(), value.as_fd().as_raw_fd());
-    let (command, none) = (FSCONFIG_SET_FD, ptr::null::<libc::c_char>());
-    // SAFETY: `key` is a C string that outlives the call; a descriptor comes without a value.
-    check(unsafe { libc::syscall(libc::SYS_fsconfig, fs, command, key.as_ptr(), none, value) })?;
-    Ok(())
+    fsconfig(fs.as_fd(), FSCONFIG_SET_FD, Some(key), None, value.as_fd().as_raw_fd())
 }
 
 /// Makes the superblock that a context describes.
 pub fn fsconfig_create(fs: impl AsFd) -> Result<()> {
-    fsconfig(fs.as_fd(), FSCONFIG_CMD_CREATE, None, None)
+    fsconfig(fs.as_fd(), FSCONFIG_CMD_CREATE, None, None, 0)
 }
 
 /// Applies changed parameters to the superblock of a context from [`fspick`].
 pub fn fsconfig_reconfigure(fs: impl AsFd) -> Result<()> {
-    fsconfig(fs.as_fd(), FSCONFIG_CMD_RECONFIGURE, None, None)
+    fsconfig(fs.as_fd(), FSCONFIG_CMD_RECONFIGURE, None, None, 0)
 }
 
 /// Opens a context to reconfigure the file system that `mount` is the root of.
@@ -209,12 +236,11 @@ pub fn fspick(mount: impl AsFd) -> Result<OwnedFd> {
     owned(unsafe { libc::syscall(libc::SYS_fspick, fd, c"".as_ptr(), flags) })
 }
 
-/// Makes a detached mount of a created file system, with `MOUNT_ATTR_*` attributes.
-pub fn fsmount(fs: impl AsFd, attributes: u64) -> Result<OwnedFd> {
+/// Makes a detached mount of a created file system, with `attributes`.
+pub fn fsmount(fs: impl AsFd, attributes: Attr) -> Result<OwnedFd> {
+    let (fd, attributes) = (fs.as_fd().as_raw_fd(), attributes.bits());
     // SAFETY: the call takes numbers only.
-    owned(unsafe {
-        libc::syscall(libc::SYS_fsmount, fs.as_fd().as_raw_fd(), FSMOUNT_CLOEXEC, attributes)
-    })
+    owned(unsafe { libc::syscall(libc::SYS_fsmount, fd, FSMOUNT_CLOEXEC, attributes) })
 }
 
 /// What the kernel wrote about the last failure of a file system context, if anything.
@@ -230,12 +256,12 @@ pub fn fs_log(fs: impl AsFd) -> Option<Vec<u8>> {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
-    /// `MOUNT_ATTR_*` to set.
-    pub set: u64,
-    /// `MOUNT_ATTR_*` to clear, before `set` is applied.
-    pub clear: u64,
-    /// The propagation type (`MS_SHARED`, `MS_SLAVE`, `MS_PRIVATE`, `MS_UNBINDABLE`), or 0.
-    pub propagation: u64,
+    /// To set.
+    pub set: Attr,
+    /// To clear, before `set` is applied.
+    pub clear: Attr,
+    /// The propagation type.
+    pub propagation: Propagation,
     /// The user namespace descriptor of an idmapped mount, where `set` has `ATTR_IDMAP`.
     pub userns_fd: u64,
 }
@@ -243,27 +269,17 @@ pub struct Attributes {
 /// Changes attributes of `mount`, or of the whole tree below it.
 pub fn mount_setattr(mount: impl AsFd, depth: Depth, attributes: &Attributes) -> Result<()> {
     let (fd, flags) = (mount.as_fd().as_raw_fd(), libc::AT_EMPTY_PATH | depth.flag());
-    let size = size_of::<Attributes>();
-    // SAFETY: `attributes` has the kernel's layout and `size` is its size.
-    check(unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            fd,
-            c"".as_ptr(),
-            flags,
-            ptr::from_ref(attributes),
-            size,
-        )
-    })?;
+    let (path, attributes, size) =
+        (c"".as_ptr(), ptr::from_ref(attributes), size_of::<Attributes>());
+    // SAFETY: the path is a C string, `attributes` has the kernel's layout and `size` is its size.
+    check(unsafe { libc::syscall(libc::SYS_mount_setattr, fd, path, flags, attributes, size) })?;
     Ok(())
 }
 
 /// Changes the propagation of the mount tree that `path` is the root of (mount(2) with `MS_REC`).
-pub fn set_propagation(path: &CStr, propagation: u64, depth: Depth) -> Result<()> {
+pub fn set_propagation(path: &CStr, propagation: Propagation, depth: Depth) -> Result<()> {
     let none = Option::<&CStr>::None;
-    let mut flags = nix::mount::MsFlags::from_bits_retain(
-        libc::c_ulong::try_from(propagation).map_err(|_| Errno::EINVAL)?,
-    );
+    let mut flags = nix::mount::MsFlags::from_bits_retain(propagation as libc::c_ulong);
     if depth == Depth::Tree {
         flags |= nix::mount::MsFlags::MS_REC;
     }

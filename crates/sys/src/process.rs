@@ -1,8 +1,10 @@
 //! Processes: clone3 used as fork, pidfds, waiting, and the process's own switches (prctl).
 
 use crate::{Errno, Result, check, owned};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::stat::{FileStat, stat};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
@@ -13,6 +15,14 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 unsafe extern "C" {
     /// glibc's own knowledge of whether the process has ever had a second thread.
     static __libc_single_threaded: libc::c_char;
+}
+
+/// `EDEADLK` if the process has, or has had, another thread.
+fn refuse_threads() -> Result<()> {
+    // SAFETY: glibc defines this byte. The thread that makes another one writes it first, and until
+    // then there is only this thread.
+    let alone = unsafe { ptr::read_volatile(&raw const __libc_single_threaded) };
+    if alone == 0 { Err(Errno::EDEADLK) } else { Ok(()) }
 }
 
 /// Which side of a [`fork`] one is on.
@@ -37,11 +47,7 @@ pub enum Fork {
 /// `EDEADLK` if the process has, or has had, another thread: the child would have a copy of locks
 /// that nobody will release.
 pub fn fork(flags: CloneFlags, into_cgroup: Option<BorrowedFd>) -> Result<Fork> {
-    // SAFETY: glibc defines this byte; only thread creation writes it, and that is a write by this
-    // very thread or one that it made.
-    if unsafe { ptr::read_volatile(&raw const __libc_single_threaded) } == 0 {
-        return Err(Errno::EDEADLK);
-    }
+    refuse_threads()?;
     let mut pidfd: libc::c_int = -1;
     let mut wanted = u64::from((flags.bits() | libc::CLONE_PIDFD).cast_unsigned());
     if into_cgroup.is_some() {
@@ -87,11 +93,7 @@ pub const SIBLING: u64 =
 ///
 /// `EDEADLK` if the process has, or has had, another thread.
 pub fn go_on_in_sibling() -> Result<i32> {
-    // SAFETY: glibc defines this byte; only thread creation writes it, and that is a write by this
-    // very thread or one that it made.
-    if unsafe { ptr::read_volatile(&raw const __libc_single_threaded) } == 0 {
-        return Err(Errno::EDEADLK);
-    }
+    refuse_threads()?;
     let mut pid: libc::c_int = 0;
     // SAFETY: `pid` outlives the call. Both processes have this memory and this stack, but the old
     // one does not use them any more.
@@ -176,6 +178,26 @@ pub fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<()> {
     Ok(())
 }
 
+/// Kills the child behind `pidfd`, waits for its end and reaps it. One that has ended already is as
+/// good; `ECHILD` if it has been reaped.
+pub fn end(pidfd: impl AsFd) -> Result<Ended> {
+    match pidfd_send_signal(&pidfd, libc::SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => wait(pidfd),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Waits, at most so long, until the process behind `pidfd` has ended; whether it has. It need not
+/// be a child, and is not reaped.
+pub fn await_end(pidfd: impl AsFd, patience: PollTimeout) -> Result<bool> {
+    loop {
+        match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], patience) {
+            Err(Errno::EINTR) => {}
+            ended => return Ok(ended? != 0),
+        }
+    }
+}
+
 /// Sends `signal`, by number, to `pid` (kill(2)).
 pub fn kill(pid: i32, signal: i32) -> Result<()> {
     // SAFETY: the call takes numbers only.
@@ -206,7 +228,7 @@ impl Ended {
 /// Has children that end be kept until they are waited for, also where our caller ignores SIGCHLD,
 /// which is inherited: then the kernel reaps them, and nobody learns how they ended.
 pub fn keep_ended_children() -> Result<()> {
-    // SAFETY: no handler is installed, and none was.
+    // SAFETY: the default action runs no code of ours.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop)
 }
 
@@ -312,14 +334,14 @@ pub fn set_personality(domain: u64) -> Result<()> {
     Ok(())
 }
 
-/// The type of the namespace that `file` is (`ioctl_nsfs(2)`, `NS_GET_NSTYPE`), a `CLONE_NEW*`
-/// flag; `ENOTTY` if it is no namespace.
-pub fn namespace_type(file: impl AsFd) -> Result<i32> {
+/// The type of the namespace that `file` is (`ioctl_nsfs(2)`, `NS_GET_NSTYPE`), one
+/// of `CLONE_NEW*`; `ENOTTY` if it is no namespace.
+pub fn namespace_type(file: impl AsFd) -> Result<CloneFlags> {
     const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
     // SAFETY: the request takes no argument.
     let returned = unsafe { libc::ioctl(file.as_fd().as_raw_fd(), NS_GET_NSTYPE) };
     check(returned.into())?;
-    Ok(returned)
+    Ok(CloneFlags::from_bits_retain(returned))
 }
 
 /// The user namespace that owns the namespace `file` (`ioctl_nsfs(2)`, `NS_GET_USERNS`); `EPERM` if
@@ -330,18 +352,25 @@ pub fn namespace_owner(file: impl AsFd) -> Result<OwnedFd> {
     owned(unsafe { libc::ioctl(file.as_fd().as_raw_fd(), NS_GET_USERNS) }.into())
 }
 
+/// Whether `namespace`, as stat(2) tells of one, is this process's own at the path `own`.
+pub fn is_own_namespace(namespace: &FileStat, own: &str) -> Result<bool> {
+    let own = stat(own)?;
+    Ok((namespace.st_dev, namespace.st_ino) == (own.st_dev, own.st_ino))
+}
+
 /// Whether we are in another user namespace than the machine's first, as far as /proc tells.
 #[must_use]
 pub fn in_user_namespace() -> bool {
     /// The first one's number: `PROC_USER_INIT_INO` of the kernel.
     const FIRST: u64 = 0xEFFF_FFFD;
-    nix::sys::stat::stat("/proc/self/ns/user").is_ok_and(|namespace| namespace.st_ino != FIRST)
+    stat("/proc/self/ns/user").is_ok_and(|namespace| namespace.st_ino != FIRST)
 }
 
 /// This process's stdin, stdout and stderr, open or not, for calls that say so themselves.
 #[must_use]
 pub fn stdio() -> [BorrowedFd<'static>; 3] {
-    // SAFETY: nothing here owns or closes these descriptors; one that is closed gives EBADF.
+    // SAFETY: the start of the program opens all three, and nothing owns or closes them; only their
+    // numbers reach the kernel, so that one which is closed all the same gives EBADF.
     [0, 1, 2].map(|fd| unsafe { BorrowedFd::borrow_raw(fd) })
 }
 

@@ -1,7 +1,7 @@
 //! Installing a seccomp filter: seccomp(2), without setting `no_new_privs`.
 
-use crate::{Errno, Result, check};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use crate::{Errno, Result, check, owned};
+use std::os::fd::OwnedFd;
 
 /// One BPF instruction, as the kernel takes it.
 pub use libc::sock_filter as Instruction;
@@ -25,14 +25,11 @@ pub fn set_filter(program: &[Instruction], flags: u64) -> Result<Option<OwnedFd>
     let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
     let mode = libc::SECCOMP_SET_MODE_FILTER;
     // SAFETY: `program` describes a slice that outlives the call; the kernel only reads it.
-    let returned =
-        check(unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) })?;
+    let returned = unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) };
     if flags & SECCOMP_FILTER_FLAG_NEW_LISTENER == 0 {
-        return Ok(None);
+        return check(returned).map(|_| None);
     }
-    let raw = RawFd::try_from(returned).map_err(|_| Errno::EBADF)?;
-    // SAFETY: with NEW_LISTENER the kernel has just returned this descriptor.
-    Ok(Some(unsafe { OwnedFd::from_raw_fd(raw) }))
+    owned(returned).map(Some)
 }
 
 /// Whether the kernel knows all of these `SECCOMP_FILTER_FLAG_*`, and takes them together.

@@ -29,27 +29,6 @@ pub fn connect_stream(path: &Path) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Connects to a stream socket: at a path, or of a name that is `abstract` (unix(7)).
-///
-/// That waits at most `patience`, in whole seconds and at least one; after that it's `EAGAIN`.
-pub fn connect_stream_within(
-    name: &[u8],
-    is_abstract: bool,
-    patience: Duration,
-) -> Result<OwnedFd> {
-    connect_within(SockType::Stream, name, is_abstract, patience)
-}
-
-/// Connects to a datagram socket, at a path or of a name that is `abstract`. Sending over it waits
-/// at most `patience`, in whole seconds and at least one; after that it's `EAGAIN`.
-pub fn connect_datagram_within(
-    name: &[u8],
-    is_abstract: bool,
-    patience: Duration,
-) -> Result<OwnedFd> {
-    connect_within(SockType::Datagram, name, is_abstract, patience)
-}
-
 /// Makes a datagram socket that others send to, in a directory; reading from it waits for nothing.
 pub fn bind_datagram(directory: impl AsFd, name: &CStr) -> Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
@@ -61,7 +40,11 @@ pub fn bind_datagram(directory: impl AsFd, name: &CStr) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-fn connect_within(
+/// Connects to a socket of this kind: at a path, or of a name that is `abstract` (unix(7)).
+///
+/// That, and sending over it, waits at most `patience`, in whole seconds and at least one; after that
+/// it's `EAGAIN`.
+pub fn connect_within(
     kind: SockType,
     name: &[u8],
     is_abstract: bool,

@@ -6,7 +6,7 @@ use crate::{Bus, Error, Result, Value};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use sys::nix::sys::socket::{MsgFlags, recv, send};
+use sys::nix::sys::socket::{MsgFlags, SockType, recv, send};
 use sys::{Errno, socket};
 
 /// The beginning: the kernel says who we are, so that we needn't (what we'd say would be wrong in a
@@ -67,7 +67,12 @@ impl Connection {
         let patience = Duration::from_secs(seconds.max(1));
         let mut first = None;
         for address in addresses(bus) {
-            match socket::connect_stream_within(&address.path, address.is_abstract, patience) {
+            match socket::connect_within(
+                SockType::Stream,
+                &address.path,
+                address.is_abstract,
+                patience,
+            ) {
                 Ok(socket) => return Ok(Self::new(socket, &address)),
                 Err(errno) => {
                     first.get_or_insert((address, errno));

@@ -31,7 +31,7 @@ impl Error {
 
     /// The kernel answered `step` with `errno`.
     pub(crate) fn kernel(step: impl fmt::Display, errno: Errno) -> Self {
-        let words = format!("{step}: {}", errno.desc().to_lowercase());
+        let words = format!("{step}: {}", sys::errno_text(errno));
         Self { errno: Some(errno), ..Self::new(words) }
     }
 

@@ -226,7 +226,7 @@ fn links_of_the_container_are_not_followed() {
         let text = format!("({link} is a link: in a container that is there the real path");
         refused(mounts(&container, "add", &json!([mount_at(path, &source)])), &text);
         refused(mounts(&container, "add", &remount(path, &["ro"])), &text);
-        let text = format!("unmounting mounts[0] {path}: too many symbolic links");
+        let text = format!("unmounting mounts[0] {path}: too many levels of symbolic links");
         refused(mounts(&container, "remove", &at(path)), &text);
     }
     assert!(fs::read_dir(&outside).unwrap().next().is_none());

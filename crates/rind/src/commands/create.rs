@@ -55,7 +55,7 @@ pub fn options(args: &Parsed) -> Result<CreateOptions, Failure> {
         no_pivot: args.is_on("no-pivot"),
         no_new_keyring: args.is_on("no-new-keyring"),
         preserve_fds: preserved(args)?,
-        listen_fds: runtime::listen_descriptors(),
+        listen_fds: runtime::listen_fds(),
         join: args.texts("join"),
         manager: global::cgroup_manager(args)?,
         rootless: global::rootless(args)?,
@@ -68,5 +68,5 @@ pub fn preserved(args: &Parsed) -> Result<u32, Failure> {
     let Ok(count) = count.parse::<u16>() else {
         return fail(format!("--preserve-fds: {count:?} is not a number of descriptors"));
     };
-    Ok(runtime::listen_descriptors() + u32::from(count))
+    Ok(runtime::listen_fds() + u32::from(count))
 }

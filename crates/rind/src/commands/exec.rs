@@ -63,7 +63,7 @@ fn exec(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         pid_file: args.path("pid-file"),
         exec_fifo: args.path("exec-fifo"),
         preserve_fds: preserved(args)?,
-        listen_fds: runtime::listen_descriptors(),
+        listen_fds: runtime::listen_fds(),
         cgroups: args.texts("cgroup"),
         ignore_paused: args.is_on("ignore-paused"),
     };

@@ -5,8 +5,7 @@ use process::mounts::in_other_mounts;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use sys::mount::{ATTR_RDONLY, Attributes, Depth};
-use sys::nix::libc::MS_SLAVE;
+use sys::mount::{ATTR_RDONLY, Attributes, Depth, Propagation};
 use sys::nix::mount::{MsFlags, mount};
 use sys::nix::sched::{CloneFlags, setns, unshare};
 
@@ -20,7 +19,7 @@ pub(crate) fn in_own_mounts<T>(
     let enter = || {
         let none = Option::<&str>::None;
         unshare(CloneFlags::CLONE_NEWNS)?;
-        sys::mount::set_propagation(c"/", MS_SLAVE, Depth::Tree)?;
+        sys::mount::set_propagation(c"/", Propagation::Slave, Depth::Tree)?;
         mount(Some(rootfs), root, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)
     };
     let failed =

@@ -6,9 +6,8 @@
 use crate::{Error, Result};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
 use process::{Joined, Namespaces};
-use std::os::fd::OwnedFd;
 use sys::nix::sched::CloneFlags;
-use sys::nix::sys::stat::{fstat, stat};
+use sys::nix::sys::stat::fstat;
 
 /// Refuses a config that would change the host's own namespace, as it joins that by a path.
 pub(crate) fn check_joined(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
@@ -87,12 +86,7 @@ pub(crate) fn is_host_namespace(joined: &Joined) -> Result<bool> {
         CloneFlags::CLONE_NEWUTS => "/proc/self/ns/uts",
         _ => return Ok(false),
     };
-    is_same(&joined.file, own)
-}
-
-/// Whether `file` is the namespace `own`, a file below /proc/self/ns.
-fn is_same(file: &OwnedFd, own: &str) -> Result<bool> {
-    let failed = |errno| Error::call(format!("comparing a namespace with {own}"), errno);
-    let (this, own) = (fstat(file).map_err(failed)?, stat(own).map_err(failed)?);
-    Ok((this.st_dev, this.st_ino) == (own.st_dev, own.st_ino))
+    fstat(&joined.file)
+        .and_then(|it| sys::process::is_own_namespace(&it, own))
+        .map_err(|errno| Error::call(format!("comparing a namespace with {own}"), errno))
 }

@@ -38,8 +38,8 @@ struct Stream {
 
 #[derive(Clone, Copy, Debug)]
 enum Number {
-    Stdout,
-    Stderr,
+    Stdout = 1,
+    Stderr = 2,
 }
 
 impl Output {

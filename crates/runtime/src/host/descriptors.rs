@@ -4,7 +4,6 @@
 use crate::{Error, Result};
 use std::os::fd::IntoRawFd;
 use sys::Errno;
-use sys::fs::CloseRange;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::sys::stat::{Mode, SFlag, fstat, major, minor};
 
@@ -51,7 +50,7 @@ fn open_null(number: i32) -> sys::Result<()> {
 
 /// Sets close-on-exec on all inherited descriptors, for a command that is itself passed one.
 pub fn set_inherited_fds_cloexec() -> Result<()> {
-    sys::fs::close_from(FIRST, CloseRange::OnExec)
+    sys::fs::hide_from(FIRST)
         .map_err(|errno| Error::call("hiding the caller's descriptors", errno))
 }
 
@@ -68,8 +67,8 @@ pub fn close_inherited_fds(count: u32) -> Result<()> {
     }
     let failed = |errno| Error::call("closing the caller's descriptors", errno);
     if count > 0 {
-        sys::fs::close_from(FIRST, CloseRange::OnExec).map_err(failed)?;
+        sys::fs::hide_from(FIRST).map_err(failed)?;
     }
     let first = i32::try_from(count).unwrap_or(i32::MAX).saturating_add(FIRST);
-    sys::fs::close_from(first, CloseRange::Close).map_err(failed)
+    sys::fs::close_inherited(first).map_err(failed)
 }

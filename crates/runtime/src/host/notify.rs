@@ -17,6 +17,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use sys::nix::fcntl::OFlag;
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::sys::socket::SockType;
 use sys::nix::sys::stat::{Mode, mkdirat, umask};
 use sys::nix::unistd::{UnlinkatFlags, pipe2, unlinkat};
 use sys::{Errno, socket};
@@ -152,7 +153,7 @@ impl Listener {
             [b'@', name @ ..] => (true, name),
             name => (false, name),
         };
-        let manager = socket::connect_datagram_within(name, is_abstract, TIMEOUT)?;
+        let manager = socket::connect_within(SockType::Datagram, name, is_abstract, TIMEOUT)?;
         socket::send(&manager, b"READY=1\n", &[])?;
         socket::send(&manager, format!("MAINPID={pid}\n").as_bytes(), &[])?;
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
@@ -163,11 +164,8 @@ impl Listener {
     /// The warning if that has failed: the container runs all the same.
     pub fn failure(&self, errno: Errno) -> String {
         let Manager(name) = &self.manager;
-        format!(
-            "NOTIFY_SOCKET: telling {}: {}",
-            Path::new(name).display(),
-            errno.desc().to_lowercase()
-        )
+        let (name, why) = (Path::new(name).display(), sys::errno_text(errno));
+        format!("NOTIFY_SOCKET: telling {name}: {why}")
     }
 }
 
