@@ -60,7 +60,7 @@ fn open_ptmx(root: BorrowedFd) -> sys::Result<OwnedFd> {
     // A look first, without opening: opening a device of the image's choice may act.
     let found = sys::fs::openat2(root, path, OFlag::O_PATH, Mode::empty(), resolve)?;
     let stat = fstat(&found)?;
-    let is_device = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR
+    let is_device = sys::fs::file_type(&stat) == SFlag::S_IFCHR
         && (major(stat.st_rdev), minor(stat.st_rdev)) == (5, 2);
     if !is_device || fstatfs(&found)?.filesystem_type() != DEVPTS_SUPER_MAGIC {
         return Err(Errno::ENODEV);

@@ -261,11 +261,11 @@ impl Affinity {
 
 /// Whether the process is in the user namespace that we are in, which setns refuses to join.
 fn shares_user_namespace(pid: i32) -> Result<bool, Error> {
-    let look = |path: &str| {
-        let found = stat(path).map_err(|errno| Error::call(format!("looking at {path}"), errno))?;
-        Ok::<_, Error>((found.st_dev, found.st_ino))
-    };
-    Ok(look(&format!("/proc/{pid}/ns/user"))? == look("/proc/self/ns/user")?)
+    let path = format!("/proc/{pid}/ns/user");
+    let failed = |path: &str, errno| Error::call(format!("looking at {path}"), errno);
+    let found = stat(path.as_str()).map_err(|errno| failed(&path, errno))?;
+    let own = namespaces::OWN_USER_NAMESPACE;
+    namespaces::is_own_user_namespace(&found).map_err(|errno| failed(own, errno))
 }
 
 fn root_of(pid: i32) -> Result<OwnedFd, Error> {

@@ -6,7 +6,7 @@ use crate::fault::{During, Fault, Stage};
 use crate::task::{Identity, Task};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use sys::credentials::{self, Capabilities, CapabilitySet, Id};
-use sys::fs::Scratch;
+use sys::fs::{Scratch, file_type};
 use sys::nix::fcntl::{FcntlArg, OFlag, ResolveFlag, fcntl, open};
 use sys::nix::libc;
 use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat, major, minor};
@@ -197,7 +197,7 @@ pub(crate) fn own_stdio(task: &Task) -> Result<(), Fault> {
     let known = task.stdio.map_or_else(look_at_stdio, Ok)?;
     for (file, stat) in process::stdio().into_iter().zip(known) {
         let Some(stat) = stat else { continue };
-        let is_to_give = match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        let is_to_give = match file_type(&stat) {
             SFlag::S_IFCHR => !is_null(&stat) && sys::terminal::size(file).is_ok(),
             SFlag::S_IFBLK | SFlag::S_IFDIR => false,
             _ => true,
@@ -210,8 +210,7 @@ pub(crate) fn own_stdio(task: &Task) -> Result<(), Fault> {
 }
 
 fn is_null(stat: &FileStat) -> bool {
-    let character = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR;
-    character && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3)
+    file_type(stat) == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3)
 }
 
 /// Installs the filter, the last thing before the program but for waiting.

@@ -33,7 +33,7 @@ mod task;
 pub use exec::{Exec, Target};
 pub use fault::{Fault, Stage};
 pub use identity::guard_own_stdio as guard_stdio;
-pub use namespaces::{IdMap, Joined, Namespaces, name as namespace_name};
+pub use namespaces::{IdMap, Joined, Namespaces, foreign_owner, name as namespace_name};
 pub use plan::{HookState, Inputs, Plan, forks_last};
 /// What goes wrong on the host's side is in words here too.
 pub use rootfs::Error;

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::sched::{CloneFlags, setns, unshare};
-use sys::nix::sys::stat::{Mode, fstat, stat};
+use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::{chroot, fchdir};
 use sys::process::{self, Fork};
 
@@ -49,22 +49,6 @@ pub(crate) fn in_mounts_of_child<T>(
         chroot(".")
     };
     in_other_mounts(|| enter().map_err(failed), task)
-}
-
-/// The user namespace that a mount namespace belongs to, if that is one below ours.
-pub fn foreign_owner(mounts: &OwnedFd) -> Result<Option<OwnedFd>, Error> {
-    let failed = |errno| Error::call("looking at the owner of a mount namespace", errno);
-    match process::namespace_owner(mounts) {
-        // One above: it can do with our mounts what it likes.
-        Err(Errno::EPERM) => Ok(None),
-        Err(errno) => Err(failed(errno)),
-        Ok(owner) => {
-            let (owners, ours) =
-                (fstat(&owner).map_err(failed)?, stat("/proc/self/ns/user").map_err(failed)?);
-            let is_ours = (owners.st_dev, owners.st_ino) == (ours.st_dev, ours.st_ino);
-            Ok((!is_ours).then_some(owner))
-        }
-    }
 }
 
 /// Does `task` in a copy of our mount namespace that belongs to the user namespace `owner`, so that

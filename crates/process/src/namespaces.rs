@@ -1,7 +1,6 @@
 //! `linux.namespaces`: which are made, which are joined, and the id mappings of a new one.
 
 use crate::Error;
-use crate::mounts::foreign_owner;
 use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, LinuxTimeOffset};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -10,10 +9,13 @@ use std::path::Path;
 use sys::Errno;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::sched::CloneFlags;
-use sys::nix::sys::stat::Mode;
+use sys::nix::sys::stat::{FileStat, Mode, fstat, stat};
 
 /// nix's flags lack the time namespace, which clone(2) could not have: it overlaps the signal.
 pub(crate) const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
+
+/// The user namespace that a process is in, as its procfs shows it.
+pub(crate) const OWN_USER_NAMESPACE: &str = "/proc/self/ns/user";
 
 /// The namespaces of a container.
 #[derive(Debug)]
@@ -189,17 +191,30 @@ fn open_namespace(index: usize, kind: CloneFlags, path: &Path) -> Result<Option<
         let (wanted, found) = (name(kind), name(found));
         return Err(Error(format!("{}: namespace type is {found}, not {wanted}", at())));
     }
-    if kind == CloneFlags::CLONE_NEWUSER && is_own_user_namespace(&file)? {
-        return Ok(None);
-    }
-    Ok(Some(file))
+    let is_own = || fstat(&file).and_then(|found| is_own_user_namespace(&found));
+    let is_own = kind == CloneFlags::CLONE_NEWUSER
+        && is_own().map_err(|errno| Error::call("comparing user namespaces", errno))?;
+    Ok((!is_own).then_some(file))
 }
 
-fn is_own_user_namespace(file: &OwnedFd) -> Result<bool, Error> {
-    use sys::nix::sys::stat::{fstat, stat};
-    let error = |errno| Error::call("comparing user namespaces", errno);
-    let (this, own) = (fstat(file).map_err(error)?, stat("/proc/self/ns/user").map_err(error)?);
-    Ok((this.st_dev, this.st_ino) == (own.st_dev, own.st_ino))
+/// Whether `found`, a user namespace, is the one that this process is in.
+pub(crate) fn is_own_user_namespace(found: &FileStat) -> sys::Result<bool> {
+    let own = stat(OWN_USER_NAMESPACE)?;
+    Ok((found.st_dev, found.st_ino) == (own.st_dev, own.st_ino))
+}
+
+/// The user namespace that a mount namespace belongs to, if that is one below ours.
+pub fn foreign_owner(mounts: &OwnedFd) -> Result<Option<OwnedFd>, Error> {
+    let owner = match sys::process::namespace_owner(mounts) {
+        // One above: it can do with our mounts what it likes.
+        Err(Errno::EPERM) => return Ok(None),
+        owner => owner,
+    };
+    let foreign = owner.and_then(|owner| {
+        let is_ours = is_own_user_namespace(&fstat(&owner)?)?;
+        Ok((!is_ours).then_some(owner))
+    });
+    foreign.map_err(|errno| Error::call("looking at the owner of a mount namespace", errno))
 }
 
 /// What to write to `timens_offsets` (`time_namespaces(7)`).

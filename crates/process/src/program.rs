@@ -9,6 +9,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use sys::Errno;
 use sys::exec::Vector;
+use sys::fs::file_type;
 use sys::nix::fcntl::{AT_FDCWD, AtFlags, OFlag, ResolveFlag};
 use sys::nix::sys::stat::{Mode, SFlag, fstatat};
 use sys::nix::unistd::getpid;
@@ -169,7 +170,7 @@ fn in_path(name: &str, path: Option<&str>) -> Vec<String> {
 
 fn executable(path: &CStr) -> sys::Result<()> {
     let stat = fstatat(AT_FDCWD, path, AtFlags::empty())?;
-    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR {
+    if file_type(&stat) == SFlag::S_IFDIR {
         return Err(Errno::EISDIR);
     }
     sys::fs::is_executable(AT_FDCWD, path)
@@ -184,7 +185,7 @@ fn home(root: BorrowedFd, uid: u32) -> Option<Vec<u8>> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = sys::fs::openat2(root, c"etc/passwd", flags, Mode::empty(), resolve).ok()?;
     let stat = sys::nix::sys::stat::fstat(&file).ok()?;
-    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+    if file_type(&stat) != SFlag::S_IFREG {
         return None;
     }
     sys::passwd::home(&file, uid).ok()?.filter(|home| !home.is_empty())

@@ -6,12 +6,12 @@ use crate::make::simple;
 use crate::masks::clone_node;
 use crate::place::Place;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Kind, again, stat_type};
+use crate::target::{Kind, again};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 use sys::credentials::{self, Id};
-use sys::fs::Scratch;
+use sys::fs::{Scratch, file_type};
 use sys::mount::{self, ATTR_NOEXEC, ATTR_NOSUID, Depth};
 use sys::nix::fcntl::{AtFlags, OFlag, openat};
 use sys::nix::sys::stat::{
@@ -78,7 +78,7 @@ struct Device {
 impl Device {
     /// Whether `stat` is of this device; a fifo has no numbers.
     fn is(self, stat: &FileStat) -> bool {
-        let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+        let kind = file_type(stat);
         kind == self.kind && (kind == SFlag::S_IFIFO || stat.st_rdev == self.number)
     }
 }
@@ -175,8 +175,7 @@ fn make_node(
         Ok(()) => Ok(Made::New),
         Err(Errno::EEXIST) => {
             let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-            let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
-            match kind {
+            match file_type(&stat) {
                 _ if device.is(&stat) => Ok(Made::Found),
                 SFlag::S_IFREG if device.kind != SFlag::S_IFIFO => {
                     let bound = bind_host_node(&open_last(dir, name)?, device, hosts);
@@ -249,7 +248,7 @@ pub(crate) fn bind_console(dev: &Place, built: &Built, slave: impl AsFd) -> sys:
         opened => opened?,
     };
     // A link of the image's is opened as what it is.
-    if stat_type(&point)?.0 == SFlag::S_IFLNK {
+    if file_type(&fstat(&point)?) == SFlag::S_IFLNK {
         return Err(Errno::ELOOP);
     }
     let clone = mount::open_tree(slave, c"", Depth::One, false)?;

@@ -14,6 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use sys::credentials::Id;
+use sys::fs::file_type;
 use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::{AT_FDCWD, readlink};
 use sys::nix::libc::MS_SLAVE;
@@ -628,8 +629,7 @@ fn make_here(plan: &mut MountPlan, mount: &Mount, linux: Option<&Linux>) -> Resu
 }
 
 fn is_block_device(path: &Path) -> bool {
-    let is_block = |mode| SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFBLK;
-    path.is_absolute() && stat(path).is_ok_and(|found| is_block(found.st_mode))
+    path.is_absolute() && stat(path).is_ok_and(|found| file_type(&found) == SFlag::S_IFBLK)
 }
 
 /// The source of a bind mount, cloned on the host's side where the child may not do so or map its

@@ -5,13 +5,13 @@ use crate::cgroup::{Made, make_view};
 use crate::layout::{Context, CopiedLink, MountPlan, Source, What};
 use crate::masks::HARMLESS;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Found, Kind, again, stat_type};
+use crate::target::{Found, Kind, again};
 use crate::{copyup, idmap};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use sys::Errno;
-use sys::fs::Scratch;
+use sys::fs::{Scratch, file_type};
 use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use sys::nix::mount::{MntFlags, MsFlags, umount2};
@@ -129,8 +129,8 @@ fn bind(
     }
     // Only where something is to be made does it matter what.
     let kind = || {
-        let (kind, _) = stat_type(tree)?;
-        Ok(if kind == SFlag::S_IFDIR { Kind::Directory } else { Kind::File })
+        let is_directory = file_type(&fstat(tree)?) == SFlag::S_IFDIR;
+        Ok(if is_directory { Kind::Directory } else { Kind::File })
     };
     let target = mount_point(plan, kind, built)?.file;
     if changed {
@@ -165,7 +165,8 @@ fn finish_mount(plan: &MountPlan, mount: BorrowedFd, target: &Scratch) -> Result
 /// Attaches a mount. Where only one of the two is a directory, this says so as mount(2) does:
 /// callers read it.
 fn attach(mount: BorrowedFd, target: &Scratch) -> Result<()> {
-    let is_directory = |file: BorrowedFd| Ok::<_, Errno>(stat_type(file)?.0 == SFlag::S_IFDIR);
+    let is_directory =
+        |file: BorrowedFd| Ok::<_, Errno>(file_type(&fstat(file)?) == SFlag::S_IFDIR);
     mount::move_mount(mount, target, c"")
         .map_err(|errno| match (is_directory(mount), is_directory(target.as_fd())) {
             (Ok(one), Ok(other)) if errno == Errno::EINVAL && one != other => Errno::ENOTDIR,

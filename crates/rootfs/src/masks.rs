@@ -6,15 +6,15 @@ use crate::build::Built;
 use crate::layout::Layout;
 use crate::make;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{find, stat_type};
+use crate::target::find;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use sys::Errno;
-use sys::fs::Scratch;
+use sys::fs::{Scratch, file_type};
 use sys::mount::{self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
-use sys::nix::sys::stat::{SFlag, major, minor};
+use sys::nix::sys::stat::{SFlag, fstat, major, minor};
 
 /// How a file of the host's is bound that is not for the container to change: through a read-only
 /// mount its mode, owner and times can't be. A device can still be opened for writing.
@@ -30,8 +30,9 @@ pub(crate) fn clone_node(path: &CStr) -> sys::Result<Scratch> {
 /// A clone of the host's null device, which the container has no part in; checked to be one.
 pub fn clone_null() -> sys::Result<Scratch> {
     let null = clone_node(c"/dev/null")?;
-    let (kind, stat) = stat_type(&null)?;
-    let is_null = kind == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
+    let stat = fstat(&null)?;
+    let is_null =
+        file_type(&stat) == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
     if is_null { Ok(null) } else { Err(Errno::ENODEV) }
 }
 
@@ -48,8 +49,7 @@ pub fn protect_nodes<'a>(
             Err(Errno::ENOENT) => continue,
             found => found?,
         };
-        let (kind, _) = stat_type(&node)?;
-        let is_device = kind == SFlag::S_IFCHR || kind == SFlag::S_IFBLK;
+        let is_device = matches!(file_type(&fstat(&node)?), SFlag::S_IFCHR | SFlag::S_IFBLK);
         if is_device && sys::fs::mount_facts(&node)?.is_root {
             mount::mount_setattr(&node, Depth::One, &harmless)?;
         }
@@ -105,7 +105,7 @@ pub(crate) fn mask(layout: &Layout, built: &Built) -> Result<()> {
             Err(Errno::ENOENT) if !path.is_there => continue,
             found => found.map_err(fault)?,
         };
-        let (kind, _) = stat_type(&target).map_err(fault)?;
+        let kind = file_type(&fstat(&target).map_err(fault)?);
         // The first target of a kind gets the mount itself, the others clones of it: a clone can
         // be made only of what is attached already.
         let cover = match (kind == SFlag::S_IFDIR, &empty, &built.null) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sys::Errno;
 use sys::fs::{Scratch, openat2};
 use sys::nix::fcntl::{AtFlags, OFlag, ResolveFlag, openat, readlinkat};
-use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
+use sys::nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use sys::nix::unistd::{UnlinkatFlags, unlinkat};
 
 /// How many dangling links in a row are followed, as many as the kernel follows of others.
@@ -163,12 +163,6 @@ pub(crate) fn find_last_beneath(mount: BorrowedFd, path: &CStr) -> sys::Result<S
 /// `.` and `..` after what is missing are of the path alone: nothing is made for `missing/..`.
 pub(crate) fn make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<Found> {
     make_missing(root, path, kind, LINKS)
-}
-
-/// The type and numbers of what an `O_PATH` descriptor stands for.
-pub(crate) fn stat_type(file: impl AsFd) -> sys::Result<(SFlag, FileStat)> {
-    let stat = fstat(file)?;
-    Ok((SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT, stat))
 }
 
 /// `root` is the root of absolute paths and links, and what is below /proc leads nowhere else.
