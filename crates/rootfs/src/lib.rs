@@ -36,7 +36,7 @@ pub use external::{ExternalMount, external_mounts, make_mount_points, open_in, w
 pub use known::{Added, Amended, Known};
 pub use layout::{Context, Layout, makes_procfs_of};
 pub use masks::{clone_null, protect_nodes};
-pub use options::{MOUNT_OPTIONS, is_propagation};
+pub use options::{is_propagation, mount_options};
 pub use sources::isolate_copy;
 pub use step::{Fault, Step};
 pub use target::make_directories;

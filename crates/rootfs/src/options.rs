@@ -14,8 +14,8 @@ use sys::nix::libc::{MS_PRIVATE, MS_SHARED, MS_SLAVE, MS_UNBINDABLE};
 enum Effect {
     /// Nothing that is not so anyway.
     Default,
-    /// Is for who reads fstab, but sets `MOUNT_ATTR_*` too.
-    Imply(u64),
+    /// Is for whoever reads fstab, but sets these `MOUNT_ATTR_*` too.
+    Fstab(u64),
     /// Sets or clears `MOUNT_ATTR_*` of the mount.
     Set(u64),
     Clear(u64),
@@ -38,9 +38,16 @@ enum Effect {
 }
 
 use Effect::{
-    Atime, Bind, Classic, Clear, CopyUp, Default as Nothing, Idmap, Imply, NotAtime, Propagate,
+    Atime, Bind, Classic, Clear, CopyUp, Default as Nothing, Fstab, Idmap, NotAtime, Propagate,
     Remount, Set, Superblock,
 };
+
+impl Effect {
+    /// Whether the option can be asked for of all mounts below too, with an `r` before its name.
+    fn has_recursive_form(self) -> bool {
+        matches!(self, Set(_) | Clear(_) | Atime(_) | NotAtime(_))
+    }
+}
 
 /// What is done about a symbolic link that is the source of a bind mount, or where it goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,8 +78,8 @@ const LONGEST_VALUE: usize = 255;
 const MS_SILENT: u64 = 1 << 15;
 const MS_I_VERSION: u64 = 1 << 23;
 
-/// Every option that is not a file system's own, but for the recursive forms of those of [`Set`],
-/// [`Clear`], [`Atime`] and [`NotAtime`], whose names have an `r` before them.
+/// Every option that is not a file system's own, but for the recursive forms
+/// ([`Effect::has_recursive_form`]). A new option is a row here, and no more.
 const TABLE: [(&str, Effect); 56] = [
     ("async", Superblock("async")),
     ("atime", NotAtime(ATTR_NOATIME)),
@@ -122,88 +129,32 @@ const TABLE: [(&str, Effect); 56] = [
     ("tmpcopyup", CopyUp),
     ("unbindable", Propagate(MS_UNBINDABLE, Depth::One)),
     // The remaining ones only for `mount(8)`'s sake: they say how fstab is read.
-    ("_netdev", Nothing),
-    ("auto", Nothing),
-    ("group", Imply(ATTR_NOSUID | ATTR_NODEV)),
-    ("noauto", Nothing),
-    ("nofail", Nothing),
-    ("nouser", Nothing),
-    ("owner", Imply(ATTR_NOSUID | ATTR_NODEV)),
-    ("user", Imply(ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC)),
-    ("users", Imply(ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC)),
+    ("_netdev", Fstab(0)),
+    ("auto", Fstab(0)),
+    ("group", Fstab(ATTR_NOSUID | ATTR_NODEV)),
+    ("noauto", Fstab(0)),
+    ("nofail", Fstab(0)),
+    ("nouser", Fstab(0)),
+    ("owner", Fstab(ATTR_NOSUID | ATTR_NODEV)),
+    ("user", Fstab(ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC)),
+    ("users", Fstab(ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC)),
 ];
 
 /// Beginnings of options that are comments to the kernel (`mount(8)`).
 const COMMENTS: [&str; 3] = ["x-", "X-", "comment="];
 
-/// The names of all options that a config may have, for `features`, sorted.
-pub const MOUNT_OPTIONS: [&str; 65] = [
-    "async",
-    "atime",
-    "bind",
-    "copy-symlink",
-    "defaults",
-    "dest-nofollow",
-    "dev",
-    "diratime",
-    "dirsync",
-    "exec",
-    "idmap",
-    "iversion",
-    "lazytime",
-    "loud",
-    "mand",
-    "noatime",
-    "nodev",
-    "nodiratime",
-    "noexec",
-    "noiversion",
-    "nolazytime",
-    "nomand",
-    "norelatime",
-    "nostrictatime",
-    "nosuid",
-    "nosymfollow",
-    "private",
-    "ratime",
-    "rbind",
-    "rdev",
-    "rdiratime",
-    "relatime",
-    "remount",
-    "rexec",
-    "ridmap",
-    "rnoatime",
-    "rnodev",
-    "rnodiratime",
-    "rnoexec",
-    "rnorelatime",
-    "rnostrictatime",
-    "rnosuid",
-    "rnosymfollow",
-    "ro",
-    "rprivate",
-    "rrelatime",
-    "rro",
-    "rrw",
-    "rshared",
-    "rslave",
-    "rstrictatime",
-    "rsuid",
-    "rsymfollow",
-    "runbindable",
-    "rw",
-    "shared",
-    "silent",
-    "slave",
-    "src-nofollow",
-    "strictatime",
-    "suid",
-    "symfollow",
-    "sync",
-    "tmpcopyup",
-    "unbindable",
-];
+/// The names of all options that a config may have, for `features`, sorted: those of [`TABLE`] but
+/// for what is fstab's, and their recursive forms.
+#[must_use]
+pub fn mount_options() -> Vec<String> {
+    let known = TABLE.iter().filter(|(_, effect)| !matches!(effect, Fstab(_)));
+    let recursive = known.clone().filter(|(_, effect)| effect.has_recursive_form());
+    let recursive = recursive.map(|(name, _)| format!("r{name}"));
+    let mut names: Vec<String> =
+        known.map(|(name, _)| (*name).to_owned()).chain(recursive).collect();
+    names.sort_unstable();
+    names
+}
 
 /// What the options of one mount come to.
 #[derive(Debug, Default)]
@@ -269,7 +220,7 @@ impl Options {
             return Ok(());
         }
         let recursive = option.strip_prefix('r').and_then(find);
-        if let Some(effect @ (Set(_) | Clear(_) | Atime(_) | NotAtime(_))) = recursive {
+        if let Some(effect) = recursive.filter(|effect| effect.has_recursive_form()) {
             if let NotAtime(value) = effect
                 && value != ATTR_RELATIME
                 && self.recursive.clear & ATTR_ATIME_MASK == 0
@@ -304,7 +255,7 @@ impl Options {
             // As with those of access times, mount(2) can't take off what is there.
             Clear(ATTR_NODIRATIME) => self.attributes.set &= !ATTR_NODIRATIME,
             Set(_) | Clear(_) | Atime(_) | NotAtime(_) => change(&mut self.attributes, effect),
-            Imply(bits) => change(&mut self.attributes, Set(bits)),
+            Fstab(bits) => change(&mut self.attributes, Set(bits)),
             Propagate(kind, depth) => self.propagation.push((kind, depth)),
             // One that asks for all below it is not taken back by one that does not say so.
             Bind(depth) if self.bind == Some(Depth::Tree) && depth == Depth::One => {}
@@ -606,8 +557,9 @@ mod tests {
 
     #[test]
     fn the_list_for_features_is_what_is_taken() {
-        assert!(MOUNT_OPTIONS.is_sorted());
-        for option in MOUNT_OPTIONS {
+        let all = mount_options();
+        assert!(all.is_sorted());
+        for option in &all {
             let parameters = parse(&[option]).parameters;
             let is_flag = |name: &CString| {
                 TABLE.iter().any(|(_, effect)| {
@@ -616,9 +568,8 @@ mod tests {
             };
             assert!(parameters.iter().all(|(name, _)| is_flag(name)), "{option}");
         }
-        for (option, _) in TABLE.iter().filter(|(_, effect)| !matches!(effect, Nothing | Imply(_)))
-        {
-            assert!(MOUNT_OPTIONS.contains(option), "{option}");
-        }
+        let has = |name: &str| all.iter().any(|option| option == name);
+        assert!(has("defaults") && has("ro") && has("rro") && has("rbind"));
+        assert!(!has("nofail") && !has("user") && !has("rsync") && !has("rrbind"));
     }
 }

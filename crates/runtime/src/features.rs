@@ -24,7 +24,7 @@ pub fn features(commit: &str) -> String {
             "prestart", "createRuntime", "createContainer", "startContainer", "poststart",
             "poststop",
         ],
-        "mountOptions": rootfs::MOUNT_OPTIONS.as_slice(),
+        "mountOptions": rootfs::mount_options(),
         "linux": linux(),
         "annotations": {
             // Callers know it from runc, which lets others use it; its version and commit are its own.
