@@ -5,12 +5,15 @@
 //! container's.
 
 use crate::Error;
-use crate::build::Built;
+use crate::built::Built;
 use crate::describe::error_mounting;
+use crate::filesystem::{clone_source, detached};
 use crate::known::{Added, Known};
-use crate::layout::{Context, MountPlan, NAMESPACED, Source, What, left_out, plan_mounts};
+use crate::layout::{Context, MountPlan, NAMESPACED, Source, What, left_out};
 use crate::live::{Live, place};
-use crate::make::{clone_source, detached, make_mount};
+use crate::make::make_mount;
+use crate::plan::plan_mounts;
+use crate::sources::{clone_all, fill, source_of, wanted_of};
 use crate::step::{During, Fault, Step};
 use oci_spec::runtime::Spec;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -61,6 +64,22 @@ impl Additions {
             live.take_back(&attached);
         }
         done
+    }
+
+    /// As [`Layout::awaits_sources`].
+    #[must_use]
+    pub fn awaits_sources(&self) -> bool {
+        self.mounts.iter().any(|plan| wanted_of(plan).is_some())
+    }
+
+    /// As [`Layout::clone_sources`].
+    pub fn clone_sources(&self) -> Result<Vec<OwnedFd>, Error> {
+        clone_all(self.mounts.iter().filter_map(wanted_of))
+    }
+
+    /// As [`Layout::take_sources`].
+    pub fn take_sources(&mut self, trees: Vec<OwnedFd>) {
+        fill(self.mounts.iter_mut().filter_map(source_of), trees);
     }
 
     /// What is left out though it is asked for, in words.

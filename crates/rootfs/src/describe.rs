@@ -1,7 +1,6 @@
 //! Faults of the child in words: what the step was about, the kernel's answer, what may help.
 
-use crate::devices::{DEFAULT_DEVICES, DEV_LINKS, shown};
-use crate::layout::{Layout, MountPlan, What};
+use crate::layout::{DEFAULT_DEVICES, DEV_LINKS, DevicePlan, Layout, MountPlan, What};
 use crate::step::{Fault, Step};
 use std::ffi::CString;
 
@@ -42,7 +41,7 @@ impl Layout {
             Step::DeviceMismatch => format!(
                 "linux.devices[{at}]: {} is there, but is not the device {}",
                 path(device.map(|device| &device.path)),
-                device.map(|device| shown(device.number)).unwrap_or_default()
+                device.map(DevicePlan::numbers).unwrap_or_default()
             ),
             Step::Console => "binding the terminal to /dev/console".into(),
             Step::Sysctl => {

@@ -1,43 +1,21 @@
 //! /dev: the devices and links that every container has, and `linux.devices`.
 
-use crate::build::Built;
-use crate::layout::{DevicePlan, Layout};
-use crate::make::simple;
-use crate::masks::clone_node;
+use crate::built::Built;
+use crate::filesystem::simple;
+use crate::layout::{DEFAULT_DEVICES, DEV_LINKS, DevicePlan, Layout};
+use crate::nodes::{Device, clone_node, make_detached};
 use crate::place::Place;
 use crate::step::{During, Fault, Result, Step};
 use crate::target::{Kind, again};
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use sys::Errno;
-use sys::credentials::{self, Id};
+use sys::credentials;
 use sys::fs::{Scratch, file_type};
-use sys::mount::{self, ATTR_NOEXEC, ATTR_NOSUID, Depth};
+use sys::mount::{self, Depth};
 use sys::nix::fcntl::{AtFlags, OFlag, openat};
-use sys::nix::sys::stat::{
-    FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, lstat, major, makedev, minor,
-    mknodat,
-};
+use sys::nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, fstatat, makedev, mknodat};
 use sys::nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
-
-/// The devices that every container has: name, major and minor number.
-pub(crate) const DEFAULT_DEVICES: [(&CStr, u64, u64); 6] = [
-    (c"null", 1, 3),
-    (c"zero", 1, 5),
-    (c"full", 1, 7),
-    (c"random", 1, 8),
-    (c"urandom", 1, 9),
-    (c"tty", 5, 0),
-];
-
-/// The links that every container has: name, target, and what must be there for it, below /proc.
-pub(crate) const DEV_LINKS: [(&CStr, &CStr, &CStr); 5] = [
-    (c"fd", c"/proc/self/fd", c"self/fd"),
-    (c"stdin", c"/proc/self/fd/0", c"self/fd"),
-    (c"stdout", c"/proc/self/fd/1", c"self/fd"),
-    (c"stderr", c"/proc/self/fd/2", c"self/fd"),
-    (c"core", c"/proc/kcore", c"kcore"),
-];
 
 /// Makes what every container has in /dev, and `linux.devices`.
 pub(crate) fn make_all(layout: &Layout, built: &Built) -> Result<()> {
@@ -69,20 +47,6 @@ pub(crate) fn make_all(layout: &Layout, built: &Built) -> Result<()> {
     Ok(())
 }
 
-#[derive(Clone, Copy)]
-struct Device {
-    kind: SFlag,
-    number: u64,
-}
-
-impl Device {
-    /// Whether `stat` is of this device; a fifo has no numbers.
-    fn is(self, stat: &FileStat) -> bool {
-        let kind = file_type(stat);
-        kind == self.kind && (kind == SFlag::S_IFIFO || stat.st_rdev == self.number)
-    }
-}
-
 fn make_links(dev: &Scratch, layout: &Layout, built: &Built) -> Result<()> {
     for (index, &(name, to, needed)) in DEV_LINKS.iter().enumerate() {
         let at = |errno| Fault::new(Step::DevLink, errno).at(index);
@@ -106,7 +70,7 @@ fn make_links(dev: &Scratch, layout: &Layout, built: &Built) -> Result<()> {
 fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<()> {
     let parent = built.find_or_make(&plan.parent, Kind::Directory).during(Step::Device)?.file;
     let name = &plan.name;
-    let device = Device { kind: plan.kind, number: plan.number };
+    let device = Device::from(plan);
     let hosts = || match &plan.made {
         Some(made) => again(made.as_fd()),
         None => match clone_node(&plan.path) {
@@ -259,38 +223,4 @@ pub(crate) fn bind_console(dev: &Place, built: &Built, slave: impl AsFd) -> sys:
 fn make_file(dir: &Scratch, name: &CStr, mode: u32) -> sys::Result<Scratch> {
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(dir, name, flags, Mode::from_bits_truncate(mode)).map(Scratch::from)
-}
-
-/// Makes a node for a container that may not and whose host has none at that path, as a detached
-/// mount. `None` where the kernel does not clone what is mounted nowhere (before Linux 6.15), or we
-/// may not make it either.
-pub(crate) fn make_detached(
-    plan: &DevicePlan,
-    (user, group): (Option<Id>, Option<Id>),
-) -> sys::Result<Option<OwnedFd>> {
-    let made = || {
-        let (tmpfs, name) = (simple(c"tmpfs", &[], ATTR_NOSUID | ATTR_NOEXEC)?, c"node");
-        mknodat(&tmpfs, name, plan.kind, plan.mode, plan.number)?;
-        // The umask is the caller's.
-        fchmodat(&tmpfs, name, plan.mode, FchmodatFlags::FollowSymlink)?;
-        if let Some(user) = user {
-            credentials::give_at(&tmpfs, name, user, group)?;
-        }
-        mount::open_tree(&tmpfs, name, Depth::One, false)
-    };
-    match made() {
-        Err(Errno::EINVAL | Errno::EPERM) => Ok(None),
-        made => made.map(Some),
-    }
-}
-
-/// Whether the host has that device at its path.
-pub(crate) fn host_has(plan: &DevicePlan) -> bool {
-    let device = Device { kind: plan.kind, number: plan.number };
-    lstat(plan.path.as_c_str()).is_ok_and(|found| device.is(&found))
-}
-
-/// A device's numbers, as words.
-pub(crate) fn shown(number: u64) -> String {
-    format!("{}:{}", major(number), minor(number))
 }

@@ -3,11 +3,9 @@
 //! root itself.
 
 use crate::Error;
-use crate::cgroup::CgroupView;
-use crate::devices::DEFAULT_DEVICES;
-use crate::layout::{normal, normal_destination};
+use crate::layout::{CgroupView, DEFAULT_DEVICES};
 use crate::options::Options;
-use crate::place::Paths;
+use crate::place::{Paths, normal, normal_destination};
 use crate::target::{Kind, find_or_make};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use std::ffi::{CString, OsStr};

@@ -6,8 +6,8 @@
 //! A mount goes along when a directory above it is renamed, and then another may be found at its path;
 //! where somebody else has a part in the directory, it can even be given another name.
 
-use crate::layout::{normal, normal_destination};
 use crate::options::Options;
+use crate::place::{normal, normal_destination};
 use crate::step::{During, Fault, Result, Step};
 use crate::table::{Line, Table};
 use crate::target::{find, find_without_links, first_link};

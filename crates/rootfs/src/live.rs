@@ -3,7 +3,8 @@
 //! that is meant ([`Known`]), and what is taken back is taken by descriptors.
 
 use crate::known::{Added, Known, linked};
-use crate::layout::{MountPlan, normal};
+use crate::layout::MountPlan;
+use crate::place::normal;
 use crate::step::{During, Fault, Result, Step};
 use crate::target::{Found, Kind, Made, find_or_make_without_links, find_without_links};
 use std::ffi::OsStr;

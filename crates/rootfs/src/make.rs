@@ -1,9 +1,12 @@
 //! Making one entry of `mounts` and attaching it to the place below the root that it is for.
 
-use crate::build::Built;
+use crate::built::Built;
 use crate::cgroup::{Made, make_view};
+use crate::filesystem::{
+    clone_source, configure, first_attributes, logged, new_file_system, octal, simple,
+};
 use crate::layout::{Context, CopiedLink, MountPlan, Source, What};
-use crate::masks::HARMLESS;
+use crate::nodes::HARMLESS;
 use crate::step::{During, Fault, Result, Step};
 use crate::target::{Found, Kind, again};
 use crate::{copyup, idmap};
@@ -51,37 +54,6 @@ fn cgroup(context: &Context, plan: &MountPlan, built: &mut Built) -> Result<Scra
         Made::Detached(view) => finish_mount(plan, view.as_fd(), &target).map(|()| view),
         Made::Attached(view) => finish_attributes(plan, view.as_fd()).map(|()| view),
     }
-}
-
-/// A new file system with only string parameters, as a detached mount.
-pub(crate) fn simple(
-    name: &CStr,
-    parameters: &[(&CStr, &CStr)],
-    attributes: u64,
-) -> sys::Result<Scratch> {
-    let fs = Scratch::from(mount::fsopen(name)?);
-    for (key, value) in parameters {
-        mount::fsconfig_string(&fs, key, value)?;
-    }
-    mount::fsconfig_create(&fs)?;
-    mount::fsmount(&fs, attributes).map(Scratch::from)
-}
-
-/// Clones the source of a bind mount, with a change of all of it in the same call; a link itself
-/// with `nofollow`.
-pub(crate) fn clone_source(
-    path: &CStr,
-    depth: Depth,
-    change: Option<&Attributes>,
-    nofollow: bool,
-) -> Result<Scratch> {
-    match change {
-        Some(change) if nofollow => mount::open_tree_with_nofollow(AT_FDCWD, path, depth, change),
-        Some(change) => mount::open_tree_with(AT_FDCWD, path, depth, change),
-        None => mount::open_tree(AT_FDCWD, path, depth, nofollow),
-    }
-    .map(Scratch::from)
-    .during(Step::Source)
 }
 
 /// Clones what an earlier entry has mounted, or what is in that. In the container's own mounts, where
@@ -266,14 +238,6 @@ fn file_system(
     Ok(mount)
 }
 
-/// A new file system as a detached mount that the host's side makes, with its defaults for what only
-/// the child knows.
-pub(crate) fn detached(plan: &MountPlan, name: &CStr) -> Result<OwnedFd> {
-    let fs = mount::fsopen(name).during(Step::FileSystem)?;
-    create(fs.as_fd(), plan, None)?;
-    mount::fsmount(&fs, first_attributes(plan)).during(Step::Make)
-}
-
 /// What [`detached`] has made, with the mode of its mount point.
 fn taken_over(tree: &OwnedFd, mode: Option<Mode>) -> Result<Scratch> {
     if let Some(mode) = mode {
@@ -284,12 +248,6 @@ fn taken_over(tree: &OwnedFd, mode: Option<Mode>) -> Result<Scratch> {
     tree.try_clone().map(Scratch::from).map_err(|_| Fault::new(Step::Make, Errno::EMFILE))
 }
 
-/// The attributes to be made with.
-fn first_attributes(plan: &MountPlan) -> u64 {
-    let read_only = if plan.defers_read_only() { ATTR_RDONLY } else { 0 };
-    plan.options.attributes.set & !read_only
-}
-
 /// A tmpfs takes on the mode of the directory that it covers, if none is configured. One that was
 /// made for it has none to give: the tmpfs keeps its own, 1777.
 fn default_mode(plan: &MountPlan, name: &CStr, point: &Found) -> Result<Option<Mode>> {
@@ -298,54 +256,6 @@ fn default_mode(plan: &MountPlan, name: &CStr, point: &Found) -> Result<Option<M
     }
     let mode = fstat(&point.file).during(Step::MountPoint)?.st_mode;
     Ok(Some(Mode::from_bits_truncate(mode)))
-}
-
-/// A mode as an option has it.
-fn octal(mode: Mode) -> CString {
-    CString::new(format!("{:o}", mode.bits())).unwrap_or_default()
-}
-
-fn new_file_system(
-    plan: &MountPlan,
-    name: &CStr,
-    mode: Option<Mode>,
-    pid_namespace: Option<&OwnedFd>,
-) -> Result<Scratch> {
-    let fs = Scratch::from(mount::fsopen(name).during(Step::FileSystem)?);
-    if let Some(namespace) = pid_namespace.filter(|_| name == c"proc") {
-        mount::fsconfig_descriptor(&fs, c"pidns", namespace).during(Step::Make)?;
-    }
-    create(fs.as_fd(), plan, mode)?;
-    mount::fsmount(&fs, first_attributes(plan)).map(Scratch::from).during(Step::Make)
-}
-
-fn create(fs: BorrowedFd, plan: &MountPlan, mode: Option<Mode>) -> Result<()> {
-    mount::fsconfig_string(fs, c"source", &plan.source).during(Step::Make)?;
-    configure(fs, &plan.options.parameters)?;
-    if let Some(mode) = mode {
-        mount::fsconfig_string(fs, c"mode", &octal(mode)).during(Step::Make)?;
-    }
-    mount::fsconfig_create(fs).map_err(|errno| logged(fs, Step::Make, errno))
-}
-
-fn configure(fs: BorrowedFd, parameters: &[(CString, Option<CString>)]) -> Result<()> {
-    for (name, value) in parameters {
-        let set = match value {
-            Some(value) => mount::fsconfig_string(fs, name, value),
-            None => mount::fsconfig_flag(fs, name),
-        };
-        set.map_err(|errno| {
-            let fault = logged(fs, Step::Parameter, errno);
-            let detail = fault.detail.or_else(|| Some(name.as_bytes().to_vec()));
-            Fault { detail, ..fault }
-        })?;
-    }
-    Ok(())
-}
-
-/// A fault with the words that the kernel has for it.
-fn logged(fs: BorrowedFd, step: Step, errno: Errno) -> Fault {
-    Fault { detail: mount::fs_log(fs), ..Fault::new(step, errno) }
 }
 
 /// [`new_file_system`] by mount(2), which needs a place: one in a tmpfs that covers the target

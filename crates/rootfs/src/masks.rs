@@ -2,60 +2,16 @@
 //! descriptor, below the mount that it is in. A target that isn't there is skipped; any other failure
 //! is fatal, and that one which was there is gone is such.
 
-use crate::build::Built;
+use crate::built::Built;
+use crate::filesystem;
 use crate::layout::Layout;
-use crate::make;
+use crate::nodes::HARMLESS;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::find;
-use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::os::fd::AsFd;
 use sys::Errno;
 use sys::fs::{Scratch, file_type};
-use sys::mount::{self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attributes, Depth};
-use sys::nix::fcntl::AT_FDCWD;
-use sys::nix::sys::stat::{SFlag, fstat, major, minor};
-
-/// How a file of the host's is bound that is not for the container to change: through a read-only
-/// mount its mode, owner and times can't be. A device can still be opened for writing.
-pub(crate) const HARMLESS: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NOEXEC;
-
-/// A clone of the host's node at `path` that its mode, owner and times can't be changed by. A link
-/// is cloned as what it is.
-pub(crate) fn clone_node(path: &CStr) -> sys::Result<Scratch> {
-    let harmless = Attributes { set: HARMLESS, ..Attributes::default() };
-    mount::open_tree_with_nofollow(AT_FDCWD, path, Depth::One, &harmless).map(Scratch::from)
-}
-
-/// A clone of the host's null device, which the container has no part in; checked to be one.
-pub fn clone_null() -> sys::Result<Scratch> {
-    let null = clone_node(c"/dev/null")?;
-    let stat = fstat(&null)?;
-    let is_null =
-        file_type(&stat) == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
-    if is_null { Ok(null) } else { Err(Errno::ENODEV) }
-}
-
-/// Has nodes of the host's that are mounted at these paths below `root` be as [`clone_node`] makes
-/// them, where somebody else has mounted them: the container's processes don't run yet.
-pub fn protect_nodes<'a>(
-    root: BorrowedFd,
-    paths: impl Iterator<Item = &'a Path>,
-) -> sys::Result<()> {
-    let harmless = Attributes { set: HARMLESS, ..Attributes::default() };
-    for path in paths {
-        let path = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| Errno::EINVAL)?;
-        let node = match find(root, &path) {
-            Err(Errno::ENOENT) => continue,
-            found => found?,
-        };
-        let is_device = matches!(file_type(&fstat(&node)?), SFlag::S_IFCHR | SFlag::S_IFBLK);
-        if is_device && sys::fs::mount_facts(&node)?.is_root {
-            mount::mount_setattr(&node, Depth::One, &harmless)?;
-        }
-    }
-    Ok(())
-}
+use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
+use sys::nix::sys::stat::{SFlag, fstat};
 
 /// Covers each of `linux.readonlyPaths` with itself, read-only; a mount that was made is made so
 /// itself.
@@ -136,5 +92,5 @@ fn clone(mount: impl AsFd) -> sys::Result<Scratch> {
 fn empty_directory() -> sys::Result<Scratch> {
     // The one inode is the directory's own.
     let limits = [(c"nr_blocks", c"1"), (c"nr_inodes", c"1")];
-    make::simple(c"tmpfs", &limits, HARMLESS | ATTR_NODEV)
+    filesystem::simple(c"tmpfs", &limits, HARMLESS | ATTR_NODEV)
 }

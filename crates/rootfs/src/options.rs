@@ -1,7 +1,6 @@
 //! Mount options: the table of the spec, and what a list of them comes to.
 
 use crate::Error;
-use crate::layout::What;
 use std::ffi::{CStr, CString};
 use sys::mount::{
     ATTR_ATIME_MASK, ATTR_NOATIME, ATTR_NODEV, ATTR_NODIRATIME, ATTR_NOEXEC, ATTR_NOSUID,
@@ -76,7 +75,7 @@ impl Links {
 const LONGEST_VALUE: usize = 255;
 
 const MS_SILENT: u64 = 1 << 15;
-const MS_I_VERSION: u64 = 1 << 23;
+pub(crate) const MS_I_VERSION: u64 = 1 << 23;
 
 /// Every option that is not a file system's own, but for the recursive forms
 /// ([`Effect::has_recursive_form`]). A new option is a row here, and no more.
@@ -192,7 +191,7 @@ const OF_NEW: [&str; 6] = ["gid", "mode", "nr_blocks", "nr_inodes", "size", "uid
 
 /// Options of cgroup2, which are of the host's whole hierarchy: the kernel takes no notice of them in a
 /// container.
-const OF_CGROUP2: [&str; 4] =
+pub(crate) const OF_CGROUP2: [&str; 4] =
     ["favordynmods", "memory_localevents", "memory_recursiveprot", "nsdelegate"];
 
 /// The options by which a file system is labelled; a value with a comma is quoted for mount(2), and
@@ -286,45 +285,6 @@ impl Options {
         Ok(())
     }
 
-    /// Refuses options that would do nothing for what the mount is.
-    pub fn check(&self, what: &What) -> Result<(), Error> {
-        let refuse = |reason: &str| Err(Error(reason.into()));
-        let is_new = matches!(what, What::FileSystem { .. });
-        let is_bind = matches!(what, What::Bind { .. });
-        if let Some(option) = &self.own
-            && (is_bind || matches!(what, What::Remount) && self.bind.is_some())
-        {
-            return Err(Error(format!(
-                "option {option:?} is not known, and a bind mount has none of a file system's own"
-            )));
-        }
-        if let Some(option) = self.own.as_ref().or(self.of_new.as_ref())
-            && matches!(what, What::Cgroup)
-            && !OF_CGROUP2.contains(&option.as_str())
-        {
-            return Err(Error(format!("option {option:?} is not known for a cgroup mount")));
-        }
-        if self.links != Links::default() && !is_bind {
-            return refuse("src-nofollow, dest-nofollow and copy-symlink are for bind mounts");
-        }
-        if self.copy_up && !is_new {
-            return refuse("tmpcopyup: only a new file system can be filled");
-        }
-        if self.idmap.is_some() && !is_new && !is_bind {
-            return refuse(
-                "idmap: only bind mounts and new file systems can have their ids mapped",
-            );
-        }
-        if self.idmap.is_some() && is_new && self.needs_classic() {
-            return refuse("idmap: not together with iversion, silent or a value of 256 bytes");
-        }
-        if matches!(what, What::Remount) && self.bind.is_none() && self.classic & MS_I_VERSION != 0
-        {
-            return refuse("iversion: can't be changed by a remount");
-        }
-        Ok(())
-    }
-
     /// What gives a clone of another mount the attributes `set`, of which those of access times stand
     /// in place of its own.
     pub fn on_clone(&self, set: u64) -> Attributes {
@@ -412,7 +372,6 @@ pub fn is_propagation(name: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::layout::Source;
 
     fn parse(list: &[&str]) -> Options {
         Options::parse(&list.iter().map(|&option| option.to_owned()).collect::<Vec<_>>()).unwrap()
@@ -515,43 +474,6 @@ mod tests {
         assert_eq!(labelled(&[]), r#"rootcontext="a:b:c""#);
         for own in [r#"context="own""#, r#"rootcontext="own""#] {
             assert_eq!(labelled(&[own]), own);
-        }
-    }
-
-    #[test]
-    fn what_would_do_nothing_is_refused() {
-        fn new() -> What {
-            What::FileSystem { name: c"tmpfs".to_owned(), made: None }
-        }
-        fn bind() -> What {
-            What::Bind { source: Source::Path(c"/".to_owned()), depth: Depth::One }
-        }
-        let cases = [
-            (vec!["tmpcopyup", "iversion", "silent"], new(), true),
-            (vec!["idmap"], new(), true),
-            (vec!["idmap", "iversion"], new(), false),
-            (vec!["bind", "ridmap", "silent"], bind(), true),
-            (vec!["bind", "tmpcopyup"], bind(), false),
-            (vec!["bind", "readonly"], bind(), false),
-            (vec!["bind", "ro "], bind(), false),
-            (vec!["bind", "size=4k"], bind(), true),
-            (vec!["bind", "sise=4k"], bind(), false),
-            (vec!["bind", "sync", "nofail", "x-a", "src-nofollow"], bind(), true),
-            (vec!["remount", "bind", "readonly"], What::Remount, false),
-            (vec!["remount", "size=1m"], What::Remount, true),
-            (vec!["src-nofollow"], new(), false),
-            (vec!["remount", "bind", "dest-nofollow"], What::Remount, false),
-            (vec!["tmpcopyup"], What::Cgroup, false),
-            (vec!["readonly"], What::Cgroup, false),
-            (vec!["nsdelegate", "ro"], What::Cgroup, true),
-            (vec!["idmap"], What::Cgroup, false),
-            (vec!["remount", "idmap"], What::Remount, false),
-            (vec!["remount", "tmpcopyup"], What::Remount, false),
-            (vec!["remount", "iversion"], What::Remount, false),
-            (vec!["remount", "bind", "silent", "ro"], What::Remount, true),
-        ];
-        for (list, what, fine) in cases {
-            assert_eq!(parse(&list).check(&what).is_ok(), fine, "{list:?}");
         }
     }
 

@@ -1,8 +1,8 @@
 //! Changing to the container's root: `pivot_root(2)`, or what stands in for it.
 
-use crate::build::Built;
+use crate::built::Built;
+use crate::filesystem::simple;
 use crate::layout::Layout;
-use crate::make::simple;
 use crate::place::as_path;
 use crate::step::{During, Result, Step};
 use std::ffi::OsString;

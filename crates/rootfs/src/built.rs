@@ -1,0 +1,225 @@
+//! A root while it is made: its descriptor, and those of the mounts in it that something is looked up
+//! in later.
+//!
+//! It finds places; it knows neither what is made in them nor in which order.
+
+use crate::filesystem;
+use crate::layout::MountPlan;
+use crate::live::Live;
+use crate::place::{Base, Place};
+use crate::step::{Fault, Result, Step};
+use crate::target::{self, Found, Kind};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
+use sys::Errno;
+use sys::fs::Scratch;
+use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
+use sys::nix::fcntl::{OFlag, ResolveFlag};
+use sys::nix::sys::stat::Mode;
+
+/// A root that is made: what later stages work on.
+#[derive(Debug)]
+pub struct Built {
+    pub(crate) root: Scratch,
+    /// Where the container is there already, what is known of its mounts.
+    pub(crate) live: Option<Live>,
+    /// Some of the mounts that were made, in their order.
+    kept: Vec<Kept>,
+    /// Which of them is the root of the container's own procfs, which was made here and so is one.
+    /// Not of one that is read-only.
+    proc: Option<usize>,
+    /// The host's null device, to mask files with.
+    pub(crate) null: Option<Scratch>,
+}
+
+/// A mount that was made.
+#[derive(Debug)]
+struct Kept {
+    base: Base,
+    mount: Scratch,
+    /// Whether it becomes read-only once all is made in it.
+    read_only_later: bool,
+}
+
+impl Built {
+    pub(crate) fn at(root: Scratch) -> Self {
+        Self { root, live: None, kept: Vec::new(), proc: None, null: None }
+    }
+
+    /// One to make more mounts in: `root` is the root directory of a container that is there.
+    pub(crate) fn live(root: Scratch, live: Live) -> Self {
+        Self { live: Some(live), ..Self::at(root) }
+    }
+
+    /// Keeps what was made of `plan`, if anything is still to be done with it.
+    pub(crate) fn keep(&mut self, plan: &MountPlan, mount: Scratch) {
+        let is_read_only = plan.options.attributes.set & ATTR_RDONLY != 0;
+        let read_only_later = plan.defers_read_only();
+        let is_writable_proc = plan.is_new(c"proc") && !is_read_only;
+        if is_writable_proc {
+            self.proc = Some(self.kept.len());
+        }
+        if plan.is_kept || is_writable_proc || read_only_later {
+            self.kept.push(Kept { base: Base::Mount(plan.index), mount, read_only_later });
+        }
+    }
+
+    /// Keeps what covers entry `index` of `linux.readonlyPaths`.
+    pub(crate) fn keep_cover(&mut self, index: usize, mount: Scratch) {
+        self.kept.push(Kept { base: Base::Cover(index), mount, read_only_later: false });
+    }
+
+    /// A mount that was made, if it was kept.
+    pub(crate) fn kept(&self, base: Base) -> Option<&Scratch> {
+        let at = self.kept.binary_search_by_key(&base, |kept| kept.base).ok()?;
+        self.kept.get(at).map(|kept| &kept.mount)
+    }
+
+    /// Leaves the mount at `place`, which is `found`, as it is.
+    pub(crate) fn forget_read_only(&mut self, place: &Place, found: &Scratch) {
+        if let Some((base, way)) = &place.within
+            && way.is_empty()
+        {
+            let at = self.kept.binary_search_by_key(base, |kept| kept.base);
+            if let Some(kept) = at.ok().and_then(|at| self.kept.get_mut(at)) {
+                kept.read_only_later = false;
+            }
+            return;
+        }
+        // A link may lead to any.
+        let id = |mount: &Scratch| sys::fs::mount_facts(mount).ok().map(|facts| facts.id);
+        let remounted = id(found);
+        for kept in self.kept.iter_mut().filter(|kept| kept.read_only_later) {
+            kept.read_only_later = id(&kept.mount) != remounted;
+        }
+    }
+
+    /// Makes read-only what was left until all is made.
+    pub(crate) fn protect(&self) -> Result<()> {
+        let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
+        for kept in self.kept.iter().filter(|kept| kept.read_only_later) {
+            let set = mount::mount_setattr(&kept.mount, Depth::One, &read_only);
+            let Base::Mount(index) = kept.base else { continue };
+            set.map_err(|errno| Fault::new(Step::Attributes, errno).at(index))?;
+        }
+        Ok(())
+    }
+
+    /// Opens what is at `place` (`O_PATH`).
+    pub(crate) fn find(&self, place: &Place) -> sys::Result<Scratch> {
+        match self.around(place)? {
+            Some((mount, way)) => match target::find_beneath(mount, way) {
+                // A link leads out of the mount: from the root again.
+                Err(Errno::EXDEV) => target::find(self.root(), &place.path),
+                found => found,
+            },
+            None => target::find(self.root(), &place.path),
+        }
+    }
+
+    /// The mount that is at `place`, if one is.
+    pub(crate) fn mount_at(&self, place: &Place) -> Option<&Scratch> {
+        place
+            .within
+            .as_ref()
+            .filter(|(_, way)| way.is_empty())
+            .and_then(|(base, _)| self.kept(*base))
+    }
+
+    /// [`Built::find`] of a directory of that very path: `ELOOP` or `ENOTDIR` for a link or anything
+    /// else.
+    pub(crate) fn find_directory(&self, place: &Place) -> sys::Result<Scratch> {
+        let (base, path) = self.base(place)?;
+        target::find_directory(base, path)
+    }
+
+    /// [`Built::find`], but `ELOOP` if there is a link anywhere in the path.
+    pub(crate) fn find_without_links(&self, place: &Place) -> sys::Result<Scratch> {
+        let (base, path) = self.base(place)?;
+        target::find_without_links(base, path)
+    }
+
+    /// [`Built::find`], but what is missing is made.
+    pub(crate) fn find_or_make(&self, place: &Place, kind: Kind) -> sys::Result<Found> {
+        match self.around(place)? {
+            Some((mount, way)) => match target::find_beneath(mount, way) {
+                Err(Errno::ENOENT) => target::make(mount, way, kind),
+                Err(Errno::EXDEV) => target::find_or_make(self.root(), &place.path, kind),
+                found => found.map(Found::before),
+            },
+            None => target::find_or_make(self.root(), &place.path, kind),
+        }
+    }
+
+    /// [`Built::find`], but a link that is there is opened as what it is.
+    pub(crate) fn find_last(&self, place: &Place) -> sys::Result<Scratch> {
+        match self.around(place)? {
+            Some((mount, way)) => match target::find_last_beneath(mount, way) {
+                Err(Errno::EXDEV) => target::find_last(self.root(), &place.path),
+                found => found,
+            },
+            None => target::find_last(self.root(), &place.path),
+        }
+    }
+
+    /// Makes what [`Built::find_without_links`] has not found.
+    pub(crate) fn make(&self, place: &Place, kind: Kind) -> sys::Result<Found> {
+        let (base, path) = self.base(place)?;
+        target::make(base, path, kind)
+    }
+
+    /// Where a path without links that lead elsewhere starts.
+    fn base<'a>(&'a self, place: &'a Place) -> sys::Result<(BorrowedFd<'a>, &'a CStr)> {
+        Ok(self.around(place)?.unwrap_or((self.root(), &place.path)))
+    }
+
+    /// The mount that is around `place`, and the way from there.
+    fn around<'a>(&'a self, place: &'a Place) -> sys::Result<Option<(BorrowedFd<'a>, &'a CStr)>> {
+        let Some((base, way)) = &place.within else { return Ok(None) };
+        match (self.kept(*base), base) {
+            (Some(mount), _) => Ok(Some((mount.as_fd(), way))),
+            // There is no cover of what isn't there.
+            (None, Base::Cover(_)) => Err(Errno::ENOENT),
+            // It is kept if anything is in it; from the root it could be missed.
+            (None, Base::Mount(_)) => Err(Errno::ESTALE),
+        }
+    }
+
+    /// The container's root directory.
+    #[must_use]
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Opens `path` of procfs for writing.
+    ///
+    /// It is looked up in a procfs that was made here, and never across a mount: what the image or
+    /// another container has put over /proc or into it can't redirect the write.
+    pub fn open_proc(&self, path: &str) -> sys::Result<Scratch> {
+        let own;
+        let proc = if let Some(proc) = self.own_proc() {
+            proc
+        } else {
+            own = filesystem::simple(c"proc", &[], 0)?;
+            &own
+        };
+        let resolve = ResolveFlag::RESOLVE_BENEATH
+            | ResolveFlag::RESOLVE_NO_XDEV
+            | ResolveFlag::RESOLVE_NO_SYMLINKS;
+        sys::fs::openat2(proc, path, OFlag::O_WRONLY, Mode::empty(), resolve).map(Scratch::from)
+    }
+
+    /// Whether `path` is below `proc`, the container's /proc.
+    pub(crate) fn has_in_proc(&self, proc: &Place, path: &CStr) -> bool {
+        match self.own_proc() {
+            // As every procfs has.
+            Some(_) if path == c"self/fd" => true,
+            Some(proc) => target::find(proc.as_fd(), path).is_ok(),
+            None => self.find(proc).is_ok_and(|proc| target::find(proc.as_fd(), path).is_ok()),
+        }
+    }
+
+    fn own_proc(&self) -> Option<&Scratch> {
+        self.kept.get(self.proc?).map(|kept| &kept.mount)
+    }
+}
