@@ -144,7 +144,7 @@ impl Describe for Plan {
         let detail = String::from_utf8_lossy(&fault.detail);
         let index = fault.index;
         match fault.stage {
-            Stage::Rootfs(step) => self.inputs.layout.describe(&rootfs::Fault {
+            Stage::Rootfs(step) => self.inputs.layout.describe_fault(&rootfs::Fault {
                 step,
                 index,
                 errno: fault.errno,

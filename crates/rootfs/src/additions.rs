@@ -6,7 +6,6 @@
 
 use crate::Error;
 use crate::built::Built;
-use crate::describe::error_mounting;
 use crate::filesystem::{clone_source, detached};
 use crate::known::{Added, Known};
 use crate::layout::{Context, MountPlan, NAMESPACED, Source, What, left_out};
@@ -14,7 +13,7 @@ use crate::live::{Live, place};
 use crate::make::make_mount;
 use crate::plan::plan_mounts;
 use crate::sources::{clone_all, fill, source_of, wanted_of};
-use crate::step::{During, Fault, Step};
+use crate::step::{During, Fault, Step, error_mounting};
 use oci_spec::runtime::Spec;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -96,7 +95,7 @@ impl Additions {
 
     /// What went wrong, in words.
     #[must_use]
-    pub fn describe(&self, fault: &Fault) -> String {
+    pub fn describe_fault(&self, fault: &Fault) -> String {
         error_mounting(&self.mounts, fault).unwrap_or_else(|| fault.errno.desc().to_lowercase())
     }
 }

@@ -6,12 +6,12 @@
 //! A mount goes along when a directory above it is renamed, and then another may be found at its path;
 //! where somebody else has a part in the directory, it can even be given another name.
 
+use crate::Error;
 use crate::options::Options;
 use crate::place::{normal, normal_destination};
 use crate::step::{During, Fault, Result, Step};
 use crate::table::{Line, Table};
 use crate::target::{find, find_without_links, first_link};
-use crate::{Error, describe};
 use oci_spec::runtime::{Mount, Spec};
 use std::ffi::{CStr, CString, OsStr};
 use std::fs;
@@ -138,7 +138,7 @@ impl Known {
         destination: &Path,
     ) -> std::result::Result<(), Error> {
         let meant = self.meant(root, &normal(destination));
-        let Meant { mount, by } = meant.map_err(|fault| Error(describe::answer(&fault)))?;
+        let Meant { mount, by } = meant.map_err(|fault| Error(fault.to_string()))?;
         self.unmount(&mount).map_err(|errno| Error(errno.desc().to_lowercase()))?;
         match by {
             By::Adding(id) => self.amended.added.retain(|added| added.id != id),

@@ -12,7 +12,6 @@ mod build;
 mod built;
 mod cgroup;
 mod copyup;
-mod describe;
 mod devices;
 mod external;
 mod filesystem;

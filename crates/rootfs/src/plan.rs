@@ -7,9 +7,9 @@ use crate::layout::{
 };
 use crate::options::{self, Links, MS_I_VERSION, OF_CGROUP2, Options};
 use crate::place::{Base, Destinations, Paths, Place, as_path, destination, normal, tidy};
-use crate::step::Fault;
+use crate::step::{Fault, mount_failure};
 use crate::sysctl::Sysctl;
-use crate::{Error, describe, filesystem, idmap, nodes, target};
+use crate::{Error, filesystem, idmap, nodes, target};
 use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, Mount, Spec};
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
@@ -394,7 +394,7 @@ fn make_here(plan: &mut MountPlan, mount: &Mount, linux: Option<&Linux>) -> Resu
         let kind = name.to_string_lossy();
         return Err(Error(format!("idmap: the ids of a {kind} can't be mapped")));
     }
-    let failed = |fault: Fault| Error(describe::mount_failure(plan, &fault).unwrap_or_default());
+    let failed = |fault: Fault| Error(mount_failure(plan, &fault).unwrap_or_default());
     let tree = filesystem::detached(plan, name).map_err(failed)?;
     if plan.options.idmap.is_some() {
         idmap::apply(&tree, Depth::One, &idmap::namespace(mount, linux)?)?;

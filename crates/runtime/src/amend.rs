@@ -66,7 +66,7 @@ pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Resu
     write_amended(&container, &before, &after)?;
     let added = inside(&mounts, || {
         let attached = additions.attach(open("/")?, known);
-        attached.map_err(|fault| Error::new(additions.describe(&fault)))
+        attached.map_err(|fault| Error::new(additions.describe_fault(&fault)))
     });
     added.inspect_err(|_| {
         // The error is what is told; that a mount is listed which isn't there does no harm.
