@@ -8,26 +8,25 @@
 //! could have it stay outside, and fork without limit.
 
 use crate::Error;
+use crate::child::Child;
 use crate::console;
 use crate::fault::{During, Fault, Stage};
-use crate::init::become_root;
+use crate::identity::become_root;
 use crate::list::bits;
 use crate::namespaces;
 use crate::settle::{self, Place, Reporter};
-use crate::spawn::{self, Child, Cradle, Describe};
-use crate::task::{Given, Task};
+use crate::spawn::{self, Cradle};
+use crate::task::{Given, ProcessPlan, Task};
 use oci_spec::runtime::{ExecCPUAffinity, Linux, Process};
 use seccomp::Filter;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use sys::exec::Signals;
 use sys::fs::Scratch;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::libc::c_ulong;
 use sys::nix::sched::{CloneFlags, setns};
 use sys::nix::sys::stat::{Mode, stat, umask};
 use sys::nix::unistd::{chroot, fchdir};
-use sys::schedule::Attributes;
 use sys::{Errno, process, schedule};
 
 /// The container that a process is to come into.
@@ -124,7 +123,11 @@ impl Exec {
     }
 }
 
-impl Describe for Exec {
+impl ProcessPlan for Exec {
+    fn task(&self) -> &Task {
+        &self.task
+    }
+
     fn describe(&self, fault: &Fault) -> String {
         match (fault.stage, fault.errno) {
             // The kernel's answers to whoever comes too late.
@@ -153,27 +156,11 @@ impl Describe for Exec {
             _ => self.task.describe(fault),
         }
     }
-
-    fn ignored_signals(&self) -> Signals {
-        self.task.ignored_signals
-    }
-
-    fn scheduler(&self) -> Option<&Attributes> {
-        self.task.scheduler_lost_by_fork()
-    }
-
-    fn forks_last(&self) -> bool {
-        true
-    }
-}
-
-fn fifo(exec: &Exec) -> Option<&OwnedFd> {
-    exec.task.given.exec_fifo.as_ref()
 }
 
 /// Carries the plan out; does not come back.
 fn way_in(exec: &mut Exec, channel: &OwnedFd) -> Result<(), Fault> {
-    settle::run(exec, channel, stages, fifo)
+    settle::run(exec, channel, stages)
 }
 
 fn stages(

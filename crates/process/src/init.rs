@@ -3,16 +3,18 @@
 //!
 //! Nothing is formatted and little is allocated here; a failure leaves as a [`Fault`].
 
+mod park;
+
 use crate::console;
 use crate::fault::{During, Fault, Stage};
-use crate::message::{self, Kind, Message};
+use crate::identity::become_root;
+use crate::message::{self, Kind, expect, tell};
 use crate::plan::Plan;
 use crate::settle::{self, Place, Reporter};
-use crate::{hooks, park, program, sources};
+use crate::{hooks, mounts, program};
 use rootfs::Built;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use sys::credentials::Id;
 use sys::fs::Scratch;
 use sys::nix::sched::{CloneFlags, unshare};
 use sys::nix::sys::stat::{Mode, umask};
@@ -21,7 +23,7 @@ use sys::{Errno, process};
 
 /// Carries the plan out; does not come back.
 pub(crate) fn run(plan: &mut Plan, channel: &OwnedFd) -> ! {
-    settle::run(plan, channel, stages, |plan| plan.task.given.exec_fifo.as_ref())
+    settle::run(plan, channel, stages)
 }
 
 fn stages(
@@ -30,7 +32,7 @@ fn stages(
     reporter: &mut Reporter,
 ) -> Result<Infallible, Fault> {
     enter(plan, channel)?;
-    sources::receive(plan, channel)?;
+    receive_sources(plan, channel)?;
     let umask = umask(Mode::empty());
     let built = make_root(plan, channel, umask)?;
     if plan.parks() {
@@ -96,20 +98,6 @@ pub(crate) fn guard_stdio(plan: &mut Plan) -> Result<(), Fault> {
     if plan.inputs.layout.makes_null() { Ok(()) } else { settle::guard_stdio(&mut plan.task) }
 }
 
-/// Becomes root of a user namespace, whose mappings are written; perhaps with the groups it has.
-pub(crate) fn become_root(keep_groups: bool) -> Result<(), Fault> {
-    sys::credentials::set_group(Id::ROOT).during(Stage::MappedRoot)?;
-    sys::credentials::set_user(Id::ROOT).during(Stage::MappedRoot)?;
-    if keep_groups {
-        return Ok(());
-    }
-    match sys::credentials::set_groups(&[]) {
-        // Denied for an unprivileged caller's mapping: user_namespaces(7).
-        Err(Errno::EPERM) => Ok(()),
-        set => set.during(Stage::MappedRoot),
-    }
-}
-
 /// Makes what the container sees, and changes to it. `callers` is the umask that hooks have.
 fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Built, Fault> {
     let mut built = plan.inputs.layout.build(&mut || enter_cgroup(plan, channel))?;
@@ -151,6 +139,25 @@ fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Buil
     Ok(built)
 }
 
+/// Waits for the mounts that the layout awaits, and tells where it is if that is asked.
+fn receive_sources(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
+    let layout = &mut plan.inputs.layout;
+    while layout.awaits_sources() {
+        let message = expect(channel, Kind::Sources)?;
+        if usize::try_from(message.index) != Ok(message.descriptors.len()) {
+            // The kernel leaves out what there is no room for.
+            return Err(Errno::EMFILE).during(Stage::Channel);
+        }
+        if message.index == 0 {
+            let own = mounts::own().during(Stage::Channel)?;
+            let own = own.each_ref().map(AsFd::as_fd);
+            message::send(channel, Kind::Sources, 0, &own).during(Stage::Channel)?;
+        }
+        layout.take_sources(message.descriptors);
+    }
+    Ok(())
+}
+
 /// Waits until the parent has made the cgroups, and enters them.
 fn enter_cgroup(plan: &Plan, channel: BorrowedFd) -> Result<(), Fault> {
     let go = expect(channel, Kind::Go)?;
@@ -190,17 +197,4 @@ fn run_hooks(
         })?;
     }
     Ok(())
-}
-
-pub(crate) fn tell(channel: BorrowedFd, kind: Kind) -> Result<(), Fault> {
-    message::announce(channel, kind, 0).during(Stage::Channel)
-}
-
-/// Receives the one message that may come now. A closed channel means that the parent is gone.
-pub(crate) fn expect(channel: BorrowedFd, kind: Kind) -> Result<Message, Fault> {
-    match message::receive(channel).during(Stage::Channel)? {
-        Some(message) if message.kind == kind => Ok(message),
-        Some(_) => Err(Fault::new(Stage::Channel, Errno::EPROTO)),
-        None => settle::abandoned(),
-    }
 }

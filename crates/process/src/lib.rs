@@ -7,11 +7,13 @@
 
 pub mod capabilities;
 mod capture;
+mod child;
 mod console;
 mod descendants;
 mod exec;
 mod fault;
 pub mod hooks;
+mod hop;
 mod identity;
 mod init;
 mod list;
@@ -20,7 +22,6 @@ pub mod memory;
 mod message;
 pub mod mounts;
 mod namespaces;
-mod park;
 mod plan;
 mod procfs;
 mod program;
@@ -28,14 +29,16 @@ pub mod seal;
 mod settle;
 mod sources;
 mod spawn;
+mod stdio;
 mod task;
 
+pub use child::{Child, Event};
 pub use exec::{Exec, Target};
 pub use fault::{Fault, Stage};
-pub use identity::guard_own_stdio as guard_stdio;
 pub use namespaces::{IdMap, Joined, Namespaces, foreign_owner, name as namespace_name};
 pub use plan::{HookState, Inputs, Plan, forks_last};
 /// What goes wrong on the host's side is in words here too.
 pub use rootfs::Error;
-pub use spawn::{Child, Cradle, Describe, Event, Keeper, spawn};
-pub use task::{Console, Given};
+pub use spawn::{Cradle, Keeper, spawn};
+pub use stdio::guard_own as guard_stdio;
+pub use task::{Console, Given, ProcessPlan};

@@ -4,9 +4,10 @@
 //! detail; descriptors travel beside it. The child is trusted only until it is in the container's
 //! mounts, so every length and number is checked.
 
-use crate::fault::{Fault, Stage};
+use crate::Error;
+use crate::fault::{During, Fault, Stage};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use sys::{Errno, socket};
+use sys::{Errno, process, socket};
 
 /// What a message says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,11 @@ pub struct Message {
     pub descriptors: Vec<OwnedFd>,
 }
 
+/// Our end, and a child's.
+pub(crate) fn channel() -> Result<(OwnedFd, OwnedFd), Error> {
+    socket::pair().map_err(|errno| Error::call("making a socket pair", errno))
+}
+
 /// Sends a message without a failure.
 pub fn send(
     channel: BorrowedFd,
@@ -146,6 +152,28 @@ pub fn receive(channel: BorrowedFd) -> sys::Result<Option<Message>> {
     };
     Ok(Some(Message { kind: *kind, index, fault, descriptors }))
 }
+
+/// Tells the parent no more than that.
+pub(crate) fn tell(channel: BorrowedFd, kind: Kind) -> Result<(), Fault> {
+    announce(channel, kind, 0).during(Stage::Channel)
+}
+
+/// Receives the one message that may come now. A closed channel means that the parent is gone.
+pub(crate) fn expect(channel: BorrowedFd, kind: Kind) -> Result<Message, Fault> {
+    match receive(channel).during(Stage::Channel)? {
+        Some(message) if message.kind == kind => Ok(message),
+        Some(_) => Err(Fault::new(Stage::Channel, Errno::EPROTO)),
+        None => abandoned(),
+    }
+}
+
+/// Ends a process whose parent is gone.
+pub(crate) fn abandoned() -> ! {
+    process::exit_now(NOT_RUN)
+}
+
+/// The exit status of a process that could not run its program.
+pub(crate) const NOT_RUN: i32 = 255;
 
 fn header(kind: Kind, stage: u32, index: u32, errno: i32) -> [u8; HEADER] {
     let mut bytes = [0; HEADER];

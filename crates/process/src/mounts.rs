@@ -3,7 +3,6 @@
 use crate::Error;
 use crate::fault::{Fault, Stage};
 use crate::message::{self, Kind};
-use crate::spawn::channel;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
@@ -61,7 +60,7 @@ pub fn in_locked_mounts<T>(
     // It takes a process of that user namespace to make, which is in the host's mounts: nobody may
     // look into it, from birth.
     process::set_dumpable(false).map_err(failed)?;
-    let (ours, theirs) = channel()?;
+    let (ours, theirs) = message::channel()?;
     match process::fork(CloneFlags::empty(), None).map_err(failed)? {
         Fork::Child => {
             drop(ours);

@@ -1,6 +1,7 @@
 //! `linux.namespaces`: which are made, which are joined, and the id mappings of a new one.
 
 use crate::Error;
+use crate::fault::{Fault, Stage};
 use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, LinuxTimeOffset};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -8,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use sys::Errno;
 use sys::nix::fcntl::{OFlag, open};
-use sys::nix::sched::CloneFlags;
+use sys::nix::sched::{CloneFlags, setns};
 use sys::nix::sys::stat::{FileStat, Mode, fstat, stat};
 
 /// nix's flags lack the time namespace, which clone(2) could not have: it overlaps the signal.
@@ -114,6 +115,14 @@ pub fn name(kind: CloneFlags) -> &'static str {
     names.iter().find(|(flag, _)| *flag == kind).map_or("unknown", |(_, name)| name)
 }
 
+impl Joined {
+    /// Joins it.
+    pub(crate) fn join(&self) -> Result<(), Fault> {
+        setns(&self.file, self.kind)
+            .map_err(|errno| Fault::at(Stage::JoinNamespace, self.index, errno))
+    }
+}
+
 impl Namespaces {
     /// Sorts `linux.namespaces` into what is made and what is joined, and opens the latter.
     ///
@@ -151,6 +160,12 @@ impl Namespaces {
     #[must_use]
     pub fn needs_hop(&self) -> bool {
         !self.joined.is_empty() || self.new_time.is_some()
+    }
+
+    /// Joins the pid namespace, for our children.
+    pub(crate) fn join_pids(&self) -> Result<(), Fault> {
+        let mut joined = self.joined.iter();
+        joined.find(|one| one.kind == CloneFlags::CLONE_NEWPID).map_or(Ok(()), Joined::join)
     }
 
     /// Whether a user namespace is still to be made.

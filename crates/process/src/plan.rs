@@ -1,20 +1,18 @@
 //! Everything about a container's init that is known before the fork, in the form that its stages
 //! use.
 
+use crate::Error;
+use crate::fault::{Fault, Stage};
 use crate::hooks::Output;
 use crate::namespaces::Namespaces;
 use crate::procfs::Procfs;
-use crate::spawn::Describe;
-use crate::task::{Given, Task};
-use crate::{Error, Fault, Stage};
+use crate::task::{Given, ProcessPlan, Task};
 use oci_spec::runtime::{Hook, Spec};
 use rootfs::{CgroupView, Layout};
 use seccomp::Filter;
 use std::fmt;
 use std::os::fd::OwnedFd;
-use sys::exec::Signals;
 use sys::nix::sched::CloneFlags;
-use sys::schedule::Attributes;
 
 /// Gives the state that a container's hook is told: of a pid, in a status.
 pub type HookState = Box<dyn Fn(i32, &str) -> Vec<u8>>;
@@ -126,7 +124,7 @@ impl Plan {
     }
 
     /// Whether init is there, and waits, while another process goes on with its root: see
-    /// [`park`](crate::park).
+    /// [`park`](crate::init).
     pub(crate) fn parks(&self) -> bool {
         self.task.is_parked
     }
@@ -138,7 +136,11 @@ impl Plan {
     }
 }
 
-impl Describe for Plan {
+impl ProcessPlan for Plan {
+    fn task(&self) -> &Task {
+        &self.task
+    }
+
     fn describe(&self, fault: &Fault) -> String {
         let answer = fault.errno.desc().to_lowercase();
         let detail = String::from_utf8_lossy(&fault.detail);
@@ -159,17 +161,5 @@ impl Describe for Plan {
             }
             _ => self.task.describe(fault),
         }
-    }
-
-    fn ignored_signals(&self) -> Signals {
-        self.task.ignored_signals
-    }
-
-    fn scheduler(&self) -> Option<&Attributes> {
-        self.task.scheduler_lost_by_fork().filter(|_| self.task.forks_last)
-    }
-
-    fn forks_last(&self) -> bool {
-        self.task.forks_last
     }
 }

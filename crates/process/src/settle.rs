@@ -4,10 +4,9 @@
 //! Nothing is formatted and little is allocated here; a failure leaves as a [`Fault`].
 
 use crate::fault::{During, Fault, Stage};
-use crate::message::{self, Kind};
-use crate::spawn::Describe;
-use crate::task::Task;
-use crate::{console, identity, program};
+use crate::message::{self, Kind, NOT_RUN, abandoned};
+use crate::task::{ProcessPlan, Task};
+use crate::{console, identity, program, stdio};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::fs::CloseRange;
@@ -17,9 +16,6 @@ use sys::nix::sys::stat::{Mode, umask};
 use sys::nix::unistd::setsid;
 use sys::{Errno, process, schedule};
 
-/// The exit status of a process that could not run its program.
-const NOT_RUN: i32 = 255;
-
 /// Who is told of a failure.
 pub(crate) enum Reporter {
     /// The parent, over the channel.
@@ -28,23 +24,22 @@ pub(crate) enum Reporter {
     Starter,
 }
 
-/// Carries `stages` out for the plan `of`; does not come back.
-pub(crate) fn run<T: Describe>(
-    of: &mut T,
+/// Carries `stages` of `plan` out; does not come back.
+pub(crate) fn run<T: ProcessPlan>(
+    plan: &mut T,
     channel: &OwnedFd,
     stages: fn(&mut T, BorrowedFd, &mut Reporter) -> Result<Infallible, Fault>,
-    fifo: fn(&T) -> Option<&OwnedFd>,
 ) -> ! {
     // The program gets nothing of what our caller, or we, have blocked, or our caller ignores.
     // It only fails for arguments that make no sense.
     let _ = SigSet::empty().thread_set_mask();
-    sys::exec::default_signals(of.ignored_signals());
+    sys::exec::default_signals(plan.task().ignored_signals);
     let mut reporter = Reporter::Parent;
-    let Err(fault) = stages(of, channel.as_fd(), &mut reporter);
-    match (reporter, fifo(of)) {
+    let Err(fault) = stages(plan, channel.as_fd(), &mut reporter);
+    match (reporter, &plan.task().given.exec_fifo) {
         (Reporter::Starter, Some(fifo)) => {
             // Whoever would read it may be gone, and then nobody is there to tell.
-            let _ = sys::fs::write_once(fifo, of.describe(&fault).as_bytes());
+            let _ = sys::fs::write_once(fifo, plan.describe(&fault).as_bytes());
         }
         _ => {
             // A parent that is gone needs no telling.
@@ -54,16 +49,11 @@ pub(crate) fn run<T: Describe>(
     process::exit_now(NOT_RUN)
 }
 
-/// Ends a process whose parent is gone.
-pub(crate) fn abandoned() -> ! {
-    process::exit_now(NOT_RUN)
-}
-
 /// Has no descriptor of the program's be the host's null device with a way to change it. While paths
 /// still are the host's, and once.
 pub(crate) fn guard_stdio(task: &mut Task) -> Result<(), Fault> {
     if task.given.console.is_none() && task.stdio.is_none() {
-        task.stdio = Some(identity::guard_stdio()?);
+        task.stdio = Some(stdio::guard()?);
     }
     Ok(())
 }
@@ -148,8 +138,10 @@ pub(crate) fn settle(task: &mut Task, place: &Place) -> Result<(), Fault> {
     if let Some(label) = &task.label {
         write_own(task, label.file, &label.value).during(Stage::Label)?;
     }
-    identity::take_own_null(task, place.root)?;
-    identity::own_stdio(task)?;
+    if task.given.console.is_none() {
+        stdio::take_own_null(&mut task.stdio, place.root)?;
+    }
+    stdio::give(task.stdio, task.identity.uid)?;
     umask(task.identity.umask.unwrap_or(place.umask));
     let here = task.program.as_ref().filter(|_| !task.finds_last());
     let directory = here.map(|program| program.cwd.as_c_str());

@@ -2,10 +2,10 @@
 //! `process` and its surroundings say, in the form that the last stages use.
 
 use crate::capabilities::{Sets, number_name};
-use crate::identity::Stdio;
 use crate::memory::Policy;
 use crate::procfs::Procfs;
 use crate::program::Program;
+use crate::stdio::Stdio;
 use crate::{Error, Fault, Stage};
 use oci_spec::runtime::{
     IOPriorityClass, Linux, LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy,
@@ -52,42 +52,52 @@ pub struct Console {
     pub size: Option<Size>,
 }
 
+/// A process to be, whichever it is: what the parent, and the first and the last steps of the child,
+/// have to know of it.
+pub trait ProcessPlan {
+    /// What it is from its settling down to its execve.
+    fn task(&self) -> &Task;
+
+    /// What went wrong in the child, in words: the step, the object, the kernel's answer.
+    fn describe(&self, fault: &Fault) -> String;
+}
+
 /// A process to be, from its settling down to its execve.
 #[derive(Debug)]
-pub(crate) struct Task {
-    pub given: Given,
+pub struct Task {
+    pub(crate) given: Given,
     /// Without `process`, a container can be made but not started.
-    pub program: Option<Program>,
-    pub identity: Identity,
-    pub capabilities: Sets,
-    pub rlimits: Vec<Rlimit>,
+    pub(crate) program: Option<Program>,
+    pub(crate) identity: Identity,
+    pub(crate) capabilities: Sets,
+    pub(crate) rlimits: Vec<Rlimit>,
     /// As the kernel takes it.
-    pub oom_score: Option<String>,
-    pub scheduler: Option<schedule::Attributes>,
-    pub io_priority: Option<(u32, u32)>,
-    pub memory_policy: Option<Policy>,
-    pub personality: Option<u64>,
-    pub label: Option<Label>,
-    pub no_new_privileges: bool,
+    pub(crate) oom_score: Option<String>,
+    pub(crate) scheduler: Option<schedule::Attributes>,
+    pub(crate) io_priority: Option<(u32, u32)>,
+    pub(crate) memory_policy: Option<Policy>,
+    pub(crate) personality: Option<u64>,
+    pub(crate) label: Option<Label>,
+    pub(crate) no_new_privileges: bool,
     /// What stdin, stdout and stderr are, once that was looked at.
-    pub stdio: Option<Stdio>,
+    pub(crate) stdio: Option<Stdio>,
     /// Whether it is in a user namespace that is not the caller's.
-    pub user_namespace: bool,
+    pub(crate) user_namespace: bool,
     /// Whether our parent is root, so that no process of ours has ever been dumpable.
-    pub by_root: bool,
+    pub(crate) by_root: bool,
     /// The host's procfs, where something is to be written in it.
-    pub procfs: Option<Procfs>,
+    pub(crate) procfs: Option<Procfs>,
     /// Whether it is forked once more when it has settled down, into a pid namespace in which others
     /// can see it: nothing that is the host's may be left of it by then.
-    pub forks_last: bool,
-    /// Whether it waits after that while its root is made ([`park`](crate::park)).
-    pub is_parked: bool,
+    pub(crate) forks_last: bool,
+    /// Whether it waits after that while its root is made ([`park`](crate::init)).
+    pub(crate) is_parked: bool,
     /// Whether hooks run in it before its program, for which the filter isn't.
-    pub runs_hooks: bool,
+    pub(crate) runs_hooks: bool,
     /// Which signals we ignore, as our caller did.
-    pub ignored_signals: Signals,
+    pub(crate) ignored_signals: Signals,
     /// Whether its filter is in.
-    pub has_filter: bool,
+    pub(crate) has_filter: bool,
 }
 
 /// Whom the process runs as.
@@ -118,7 +128,7 @@ pub(crate) struct Label {
 
 impl Task {
     /// Lays out `process`, with what `linux` says of every process of the container.
-    pub fn plan(
+    pub(crate) fn plan(
         process: Option<&Process>,
         linux: Option<&Linux>,
         given: Given,
@@ -160,20 +170,25 @@ impl Task {
     }
 
     /// Its scheduling, where a fork would lose it.
-    pub fn scheduler_lost_by_fork(&self) -> Option<&schedule::Attributes> {
+    pub(crate) fn scheduler_lost_by_fork(&self) -> Option<&schedule::Attributes> {
         self.scheduler.as_ref().filter(|attributes| attributes.are_lost_by_fork())
+    }
+
+    /// Its scheduling, where the parent has to set it after the last fork, as that loses it.
+    pub(crate) fn scheduler_after_fork(&self) -> Option<&schedule::Attributes> {
+        self.scheduler_lost_by_fork().filter(|_| self.forks_last)
     }
 
     /// Whether its directory and its file can only be found by the process itself, after the last
     /// fork: where the way leads through itself, or hooks may yet make them.
-    pub fn finds_last(&self) -> bool {
+    pub(crate) fn finds_last(&self) -> bool {
         let is_its_own = || self.program.as_ref().is_some_and(Program::is_its_own);
         self.forks_last && (self.is_parked || is_its_own())
     }
 
     /// Whether the filter allows all that is left to do once no more than the last fork is, so that
     /// it can be in before anybody sees the process.
-    pub fn filters_before_fork(&self) -> bool {
+    pub(crate) fn filters_before_fork(&self) -> bool {
         let filter = self.given.filter.as_ref().filter(|filter| filter.listener().is_none());
         let Some(filter) = filter.filter(|_| !self.runs_hooks) else { return false };
         let allows = |number| filter.allows(number, [0; 6]);
@@ -192,7 +207,7 @@ impl Task {
     }
 
     /// What went wrong, in words.
-    pub fn describe(&self, fault: &Fault) -> String {
+    pub(crate) fn describe(&self, fault: &Fault) -> String {
         let answer = fault.errno.desc().to_lowercase();
         match (fault.stage, &self.program) {
             (Stage::ProgramNotInPath | Stage::Program | Stage::Exec, Some(program)) => {

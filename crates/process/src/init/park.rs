@@ -8,21 +8,18 @@
 
 use crate::console;
 use crate::fault::{During, Fault, Stage};
-use crate::init;
 use crate::message::{self, Kind};
 use crate::plan::Plan;
 use crate::settle::{self, Place, Reporter};
-use crate::spawn::{self, Describe};
+use crate::task::{ProcessPlan, Task};
 use rootfs::Built;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::Errno;
-use sys::exec::Signals;
 use sys::nix::sched::CloneFlags;
 use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::{chdir, chroot, fchdir};
 use sys::process::{self, Fork};
-use sys::schedule::Attributes;
 
 /// In the builder: has init forked, and gives its pid as it is in its own pid namespace.
 pub(crate) fn park(
@@ -43,14 +40,14 @@ pub(crate) fn park(
     match process::fork(CloneFlags::CLONE_PARENT, None).during(Stage::Fork)? {
         Fork::Child => {
             let mut init = Parked { plan, root: built.root(), terminal, umask };
-            settle::run(&mut init, &parking, stages, |init| init.plan.task.given.exec_fifo.as_ref())
+            settle::run(&mut init, &parking, stages)
         }
         Fork::Parent { pid, .. } => {
             let told = message::announce(channel, Kind::Parked, pid.cast_unsigned());
             told.during(Stage::Channel)?;
             // For the hooks, which are to be in all of the container's namespaces.
-            spawn::join_pids(&plan.inputs.namespaces)?;
-            Ok(init::expect(channel, Kind::Continue)?.index.cast_signed())
+            plan.inputs.namespaces.join_pids()?;
+            Ok(message::expect(channel, Kind::Continue)?.index.cast_signed())
         }
     }
 }
@@ -63,21 +60,13 @@ struct Parked<'a> {
     umask: Mode,
 }
 
-impl Describe for Parked<'_> {
+impl ProcessPlan for Parked<'_> {
+    fn task(&self) -> &Task {
+        self.plan.task()
+    }
+
     fn describe(&self, fault: &Fault) -> String {
         self.plan.describe(fault)
-    }
-
-    fn ignored_signals(&self) -> Signals {
-        self.plan.ignored_signals()
-    }
-
-    fn scheduler(&self) -> Option<&Attributes> {
-        self.plan.scheduler()
-    }
-
-    fn forks_last(&self) -> bool {
-        true
     }
 }
 
@@ -93,13 +82,13 @@ fn stages(
     }
     let place = Place { root: init.root, makes_cwd: false, umask: init.umask };
     // While it may.
-    spawn::join_pids(&init.plan.inputs.namespaces)?;
+    init.plan.inputs.namespaces.join_pids()?;
     settle::settle(&mut init.plan.task, &place)?;
     settle::fork_last(&mut init.plan.task, channel)?;
     // For the builder's end.
     if !message::wait(channel).during(Stage::Channel)? {
-        settle::abandoned();
+        message::abandoned();
     }
     settle::find_last(&mut init.plan.task)?;
-    init::launch(init.plan, channel, reporter)
+    super::launch(init.plan, channel, reporter)
 }
