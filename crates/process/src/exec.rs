@@ -76,7 +76,7 @@ impl Exec {
         }
         let in_user_namespace = namespaces.contains(CloneFlags::CLONE_NEWUSER);
         let mut task = Task::plan(Some(process), Some(linux), given, in_user_namespace, warnings)?;
-        task.forks_last = true;
+        (task.is_exec, task.forks_last) = (true, true);
         let root = (!namespaces.contains(CloneFlags::CLONE_NEWNS)).then(|| root_of(target.pid));
         Ok(Self {
             root: root.transpose()?,
@@ -126,35 +126,6 @@ impl Exec {
 impl ProcessPlan for Exec {
     fn task(&self) -> &Task {
         &self.task
-    }
-
-    fn describe(&self, fault: &Fault) -> String {
-        match (fault.stage, fault.errno) {
-            // The kernel's answers to whoever comes too late.
-            (Stage::EnterContainer | Stage::EnterCgroup, Errno::ESRCH) => {
-                "container not running".to_owned()
-            }
-            // Whoever has made it knows whether the container has ended with it.
-            (Stage::EnterCgroup | Stage::Fork, Errno::ENODEV) => {
-                "the container's cgroup is gone".to_owned()
-            }
-            // The kernel has one answer for a pid namespace that ends, and for the end of its memory.
-            (Stage::Fork, Errno::ENOMEM) => {
-                "container not running (or out of memory to fork in it)".to_owned()
-            }
-            (Stage::Fork, errno) => {
-                let remedy = match errno {
-                    Errno::EAGAIN => {
-                        " (the container's pids limit, or process.rlimits, is reached: an exec takes \
-                          room for two for a moment; rind update --pids-limit makes some)"
-                    }
-                    Errno::EOPNOTSUPP => " (its cgroup is threaded, or below such: see --cgroup)",
-                    _ => "",
-                };
-                format!("forking in the container: {}{remedy}", errno.desc().to_lowercase())
-            }
-            _ => self.task.describe(fault),
-        }
     }
 }
 

@@ -114,7 +114,7 @@ pub fn wait(channel: BorrowedFd) -> sys::Result<bool> {
 /// Sends a failure, by write(2) too.
 pub fn report(channel: BorrowedFd, fault: &Fault) -> sys::Result<()> {
     let mut bytes = [0; HEADER + MAX_DETAIL];
-    let head = header(Kind::Failed, fault.stage.number(), fault.index, fault.errno as i32);
+    let head = header(Kind::Failed, fault.stage.to_wire(), fault.index, fault.errno as i32);
     let length = fault.detail.len().min(MAX_DETAIL);
     for (to, from) in bytes.iter_mut().zip(head.iter().chain(fault.detail.iter().take(length))) {
         *to = *from;
@@ -143,7 +143,7 @@ pub fn receive(channel: BorrowedFd) -> sys::Result<Option<Message>> {
     let kind = usize::try_from(kind).ok().and_then(|k| KINDS.get(k)).ok_or(Errno::EPROTO)?;
     let fault = match kind {
         Kind::Failed => Some(Fault {
-            stage: Stage::from_number(stage).ok_or(Errno::EPROTO)?,
+            stage: Stage::from_wire(stage).ok_or(Errno::EPROTO)?,
             index,
             errno: Errno::from_raw(errno.cast_signed()),
             detail: detail.to_vec(),

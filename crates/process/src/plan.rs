@@ -142,24 +142,12 @@ impl ProcessPlan for Plan {
     }
 
     fn describe(&self, fault: &Fault) -> String {
-        let answer = fault.errno.desc().to_lowercase();
-        let detail = String::from_utf8_lossy(&fault.detail);
-        let index = fault.index;
-        match fault.stage {
-            Stage::Rootfs(step) => self.inputs.layout.describe_fault(&rootfs::Fault {
-                step,
-                index,
-                errno: fault.errno,
-                detail: (!fault.detail.is_empty()).then(|| fault.detail.clone()),
-            }),
-            Stage::JoinNamespace => format!("joining linux.namespaces[{index}]: {answer}"),
-            Stage::CreateContainerHook => {
-                format!("error running createContainer hook #{index}: {detail}")
-            }
-            Stage::StartContainerHook => {
-                format!("error running startContainer hook #{index}: {detail}")
-            }
-            _ => self.task.describe(fault),
-        }
+        let Stage::Rootfs(step) = fault.stage else { return fault.describe(&self.task.object()) };
+        self.inputs.layout.describe_fault(&rootfs::Fault {
+            step,
+            index: fault.index,
+            errno: fault.errno,
+            detail: (!fault.detail.is_empty()).then(|| fault.detail.clone()),
+        })
     }
 }

@@ -120,23 +120,6 @@ impl Program {
         };
         Fault::new(Stage::Exec, errno)
     }
-
-    /// Why the program can't be executed, in the words that callers know from runc.
-    pub fn describe(&self, stage: Stage, errno: Errno) -> String {
-        let zero =
-            self.arguments.strings().first().map(|z| z.to_string_lossy()).unwrap_or_default();
-        let answer = errno.desc().to_lowercase();
-        match (stage, errno) {
-            (Stage::ProgramNotInPath, _) => {
-                format!("exec: \"{zero}\": executable file not found in $PATH")
-            }
-            (Stage::Exec, _) => format!("exec {zero}: {answer}"),
-            (_, Errno::EACCES) => format!("exec: \"{zero}\": permission denied"),
-            // What execve(2) answers, too: callers of older runtimes know those words only.
-            (_, Errno::EISDIR) => format!("exec: \"{zero}\": is a directory: permission denied"),
-            _ => format!("exec: \"{zero}\": stat {zero}: {answer}"),
-        }
-    }
 }
 
 /// What is set where the config doesn't.

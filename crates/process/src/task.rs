@@ -1,12 +1,13 @@
 //! What a process is made of, whether it is a container's init or comes later by `exec`: all that
 //! `process` and its surroundings say, in the form that the last stages use.
 
-use crate::capabilities::{Sets, number_name};
+use crate::Error;
+use crate::capabilities::Sets;
+use crate::fault::{Fault, Object};
 use crate::memory::Policy;
 use crate::procfs::Procfs;
 use crate::program::Program;
 use crate::stdio::Stdio;
-use crate::{Error, Fault, Stage};
 use oci_spec::runtime::{
     IOPriorityClass, Linux, LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy,
     PosixRlimitType, Process, Scheduler,
@@ -59,7 +60,9 @@ pub trait ProcessPlan {
     fn task(&self) -> &Task;
 
     /// What went wrong in the child, in words: the step, the object, the kernel's answer.
-    fn describe(&self, fault: &Fault) -> String;
+    fn describe(&self, fault: &Fault) -> String {
+        fault.describe(&self.task().object())
+    }
 }
 
 /// A process to be, from its settling down to its execve.
@@ -90,6 +93,8 @@ pub struct Task {
     /// Whether it is forked once more when it has settled down, into a pid namespace in which others
     /// can see it: nothing that is the host's may be left of it by then.
     pub(crate) forks_last: bool,
+    /// Whether it comes into a container that is there.
+    pub(crate) is_exec: bool,
     /// Whether it waits after that while its root is made ([`park`](crate::init)).
     pub(crate) is_parked: bool,
     /// Whether hooks run in it before its program, for which the filter isn't.
@@ -158,6 +163,7 @@ impl Task {
             by_root: given.by_root,
             procfs: uses_procfs.then(Procfs::open).transpose()?,
             forks_last: false,
+            is_exec: false,
             is_parked: false,
             runs_hooks: false,
             ignored_signals: sys::exec::ignored_signals(),
@@ -206,102 +212,16 @@ impl Task {
             && (self.no_new_privileges || allows(libc::SYS_capset))
     }
 
-    /// What went wrong, in words.
-    pub(crate) fn describe(&self, fault: &Fault) -> String {
-        let answer = fault.errno.desc().to_lowercase();
-        match (fault.stage, &self.program) {
-            (Stage::ProgramNotInPath | Stage::Program | Stage::Exec, Some(program)) => {
-                program.describe(fault.stage, fault.errno)
-            }
-            (Stage::ProgramNotInPath | Stage::Program | Stage::Exec, None) => answer,
-            (Stage::Ambient, _) => {
-                let name = number_name(u8::try_from(fault.index).unwrap_or(u8::MAX));
-                format!("can't raise ambient capability {name}: {answer}")
-            }
-            _ => format!("{}: {answer}{}", self.object(fault), remedy(fault)),
+    /// What its faults are about.
+    pub(crate) fn object(&self) -> Object<'_> {
+        let program = self.program.as_ref();
+        Object {
+            program: program
+                .and_then(|program| program.arguments.strings().first())
+                .map(|zero| &**zero),
+            cwd: program.map(|program| &*program.cwd),
+            is_exec: self.is_exec,
         }
-    }
-
-    /// What a stage was about: its words, and the config's place for it.
-    fn object(&self, fault: &Fault) -> String {
-        let index = fault.index;
-        let cwd = self.program.as_ref().map(|p| p.cwd.to_string_lossy()).unwrap_or_default();
-        match fault.stage {
-            Stage::Rlimit => format!("setting process.rlimits[{index}]"),
-            Stage::EnterCgroup => format!("entering cgroup hierarchy {index}"),
-            Stage::NullStdio => "binding /dev/null for stdin, stdout and stderr".to_owned(),
-            Stage::Stdio => format!("giving descriptor {index} to process.user"),
-            Stage::WorkingDirectory => {
-                format!("chdir to cwd (\"{cwd}\") set in config.json failed")
-            }
-            Stage::WorkingDirectoryOutside => format!(
-                "process.cwd {cwd}: current working directory is outside of container mount \
-                 namespace root -- possible container breakout detected"
-            ),
-            Stage::Bounding => {
-                let name = number_name(u8::try_from(index).unwrap_or(u8::MAX));
-                format!("dropping {name} from the bounding set")
-            }
-            stage => fixed_object(stage).to_owned(),
-        }
-    }
-}
-
-/// What a stage was about, where that needs nothing but the stage.
-fn fixed_object(stage: Stage) -> &'static str {
-    match stage {
-        Stage::EnterContainer => "joining the namespaces of the container",
-        Stage::EnterRoot => "changing to the root of the container",
-        Stage::Affinity => "setting process.execCPUAffinity",
-        Stage::TimeNamespace => "making the time namespace with linux.timeOffsets",
-        Stage::UserNamespace => "making the user namespace",
-        Stage::MakeNamespaces => "making linux.namespaces",
-        Stage::Fork => "forking init",
-        Stage::MappedRoot => "becoming root of the user namespace (linux.uidMappings need id 0)",
-        Stage::OomScore => "setting process.oomScoreAdj",
-        Stage::Descriptors => "passing descriptors on (--preserve-fds)",
-        Stage::Session => "starting a session",
-        Stage::Keyring => "joining a new session keyring",
-        Stage::Loopback => "setting the loopback interface up",
-        Stage::Hostname => "setting hostname",
-        Stage::Domainname => "setting domainname",
-        Stage::CgroupNamespace => "making the cgroup namespace",
-        Stage::Terminal => "making the terminal (process.terminal)",
-        Stage::ConsoleSocket => "sending the terminal over the console socket",
-        Stage::Scheduler => "setting process.scheduler",
-        Stage::IoPriority => "setting process.ioPriority",
-        Stage::MemoryPolicy => "setting linux.memoryPolicy",
-        Stage::Personality => "setting linux.personality",
-        Stage::Label => "setting process.apparmorProfile or process.selinuxLabel",
-        Stage::Capabilities => "setting process.capabilities",
-        Stage::User => "setting process.user",
-        Stage::NoNewPrivileges => "setting process.noNewPrivileges",
-        Stage::Seccomp => "installing the linux.seccomp filter",
-        Stage::ExecFifo => "waiting on the exec fifo",
-        _ => "talking to init",
-    }
-}
-
-/// What may help, for the failures whose cause is known.
-fn remedy(fault: &Fault) -> &'static str {
-    match (fault.stage, fault.errno) {
-        (Stage::Keyring, sys::Errno::EDQUOT) => {
-            " (the user has too many keyrings: raise kernel.keys.maxkeys, or use --no-new-keyring)"
-        }
-        (Stage::MemoryPolicy, sys::Errno::EINVAL) => {
-            " (invalid memory policy: the nodes must be there and in linux.resources.cpu.mems, and \
-             the kernel must know the mode)"
-        }
-        (Stage::MemoryPolicy, sys::Errno::ENOSYS) => " (the kernel is built without NUMA)",
-        (Stage::OomScore, sys::Errno::EACCES) => " (lowering it needs CAP_SYS_RESOURCE)",
-        (Stage::Rlimit, sys::Errno::EPERM) => " (raising a hard limit needs CAP_SYS_RESOURCE)",
-        (Stage::User, sys::Errno::EINVAL) => {
-            " (in a user namespace, the user and the groups must be mapped: see linux.uidMappings and \
-             linux.gidMappings)"
-        }
-        (Stage::Fork, sys::Errno::ENOSPC) => " (see user.max_*_namespaces in /proc/sys)",
-        (Stage::Fork, sys::Errno::EPERM) => " (making namespaces needs CAP_SYS_ADMIN)",
-        _ => "",
     }
 }
 
