@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::fault::{Fault, Stage};
 use crate::message::{self, Kind, Message};
-use crate::task::ProcessPlan;
+use crate::process_spec::ProcessPlan;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::process::{self, Ended};
@@ -18,7 +18,7 @@ pub struct Child {
     pub pidfd: OwnedFd,
     pub(crate) channel: OwnedFd,
     /// Whether it is one that goes before the process, which it has yet to tell of.
-    pub(crate) is_hop: bool,
+    pub(crate) is_intermediate: bool,
     /// Whether others in its pid namespace see it.
     is_seen: bool,
     /// Where the process will talk, if what goes before it is to go on beside it.
@@ -50,17 +50,17 @@ pub enum Event {
 }
 
 impl Child {
-    pub(crate) fn new(pid: i32, pidfd: OwnedFd, channel: OwnedFd, is_hop: bool) -> Self {
-        Self { pid, pidfd, channel, is_hop, is_seen: false, parking: None, builder: None }
+    pub(crate) fn new(pid: i32, pidfd: OwnedFd, channel: OwnedFd, is_intermediate: bool) -> Self {
+        Self { pid, pidfd, channel, is_intermediate, is_seen: false, parking: None, builder: None }
     }
 
     /// Whether it is one that goes before the process, which [`Event::Born`] will tell of.
     #[must_use]
-    pub fn is_hop(&self) -> bool {
-        self.is_hop
+    pub fn is_intermediate(&self) -> bool {
+        self.is_intermediate
     }
 
-    /// Lets an init enter its cgroups by these files, and go on; or a process that a hop has forked.
+    /// Lets an init enter its cgroups by these files, and go on; or a process that the intermediate one has forked.
     pub fn release(&self, entry_files: &[BorrowedFd]) -> Result<(), Error> {
         self.tell(Kind::Go, entry_files)
     }
@@ -83,11 +83,11 @@ impl Child {
     pub fn next(&mut self, plan: &impl ProcessPlan) -> Result<Event, Error> {
         let Some(message) = self.receive()? else { return Ok(Event::Closed) };
         match (message.kind, message.fault) {
-            (Kind::Born, _) if self.is_hop => {
+            (Kind::Born, _) if self.is_intermediate => {
                 self.become_born(message.index.cast_signed(), plan)?;
                 Ok(Event::Born)
             }
-            (Kind::Parked, _) if self.is_hop => {
+            (Kind::Parked, _) if self.is_intermediate => {
                 self.become_parked(message.index.cast_signed(), plan)?;
                 Ok(Event::Born)
             }
@@ -118,9 +118,9 @@ impl Child {
     /// Whoever can trace that may send what it likes over the channel; so its number is believed only
     /// if it's that of a child.
     pub(crate) fn become_born(&mut self, pid: i32, plan: &impl ProcessPlan) -> Result<(), Error> {
-        let hop = self.replace(pid)?;
-        self.is_seen = plan.task().forks_last;
-        reap(&hop)?;
+        let before = self.replace(pid)?;
+        self.is_seen = plan.spec().forks_last;
+        reap(&before)?;
         self.set_scheduler(plan)
     }
 
@@ -154,14 +154,14 @@ impl Child {
             return Err(failed(Errno::ECHILD));
         }
         self.pid = pid;
-        self.is_hop = false;
+        self.is_intermediate = false;
         Ok(std::mem::replace(&mut self.pidfd, pidfd))
     }
 
     fn set_scheduler(&self, plan: &impl ProcessPlan) -> Result<(), Error> {
-        if let Some(attributes) = plan.task().scheduler_after_fork() {
+        if let Some(attributes) = plan.spec().scheduler_after_fork() {
             let set = schedule::set(self.pid, attributes);
-            set.map_err(|errno| Error(plan.describe(&Fault::new(Stage::Scheduler, errno))))?;
+            set.map_err(|errno| Error(plan.describe_fault(&Fault::new(Stage::Scheduler, errno))))?;
             self.tell(Kind::Continue, &[])?;
         }
         Ok(())
@@ -188,8 +188,8 @@ impl Child {
         let builder = self.builder.as_ref().map(|builder| process::wait(&builder.pidfd));
         let process = process::wait(&self.pidfd);
         let ended = builder.unwrap_or(process);
-        // A hop that has ended well has made the process, which then told nothing.
-        let vanished = self.is_hop && ended == Ok(Ended::Exited(0));
+        // An intermediate process that has ended well has made the process, which then told nothing.
+        let vanished = self.is_intermediate && ended == Ok(Ended::Exited(0));
         Error(match ended {
             Ok(_) if vanished || ended == Ok(Ended::Killed(9)) => {
                 let told = format!("{name} was killed by SIGKILL before it could run the program");
@@ -274,5 +274,5 @@ pub(crate) fn start_failed(plan: &impl ProcessPlan, fault: &Fault) -> String {
         Stage::ProgramNotInPath | Stage::Program | Stage::Exec => "",
         _ => "error during container init: ",
     };
-    format!("unable to start container process: {step}{}", plan.describe(fault))
+    format!("unable to start container process: {step}{}", plan.describe_fault(fault))
 }

@@ -288,7 +288,7 @@ impl Fault {
 impl Fault {
     /// What went wrong, in words: the stage, its object, the kernel's answer, what may help.
     #[must_use]
-    pub(crate) fn describe(&self, object: &Object) -> String {
+    pub(crate) fn to_words(&self, object: &Object) -> String {
         match self.stage.words() {
             Whole(words) => words(self, object),
             Fixed(words, remedies) => self.with_answer(words, remedies),
@@ -385,7 +385,7 @@ mod tests {
                 "forking in the container: operation not supported on transport endpoint (its cgroup is threaded, or below such: see --cgroup)",
             ),
         ] {
-            assert_eq!(Fault::new(stage, errno).describe(object), words);
+            assert_eq!(Fault::new(stage, errno).to_words(object), words);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::capabilities::{Sets, numbers};
 use crate::fault::{During, Fault, Stage};
-use crate::task::{Identity, Task};
+use crate::process_spec::{Identity, ProcessSpec};
 use std::os::fd::OwnedFd;
 use sys::credentials::{self, Capabilities, CapabilitySet, Id};
 use sys::nix::libc;
@@ -15,32 +15,32 @@ const CAP_SYS_ADMIN: CapabilitySet = 1 << 21;
 ///
 /// Dropping from the bounding set needs `CAP_SETPCAP`, so it comes first; changing the user needs
 /// `CAP_SETUID`, so it comes before the sets; `keep_capabilities` bridges the two.
-pub(crate) fn assume(task: &Task) -> Result<(), Fault> {
-    let Sets { bounding, ambient, .. } = task.capabilities;
+pub(crate) fn assume(spec: &ProcessSpec) -> Result<(), Fault> {
+    let Sets { bounding, ambient, .. } = spec.capabilities;
     drop_bounding(bounding)?;
-    if task.identity.uid != Id::ROOT {
+    if spec.identity.uid != Id::ROOT {
         // Only who stops being root loses them.
         credentials::set_keep_capabilities(true).during(Stage::Capabilities)?;
     }
-    set_user(&task.identity)?;
-    if task.identity.uid != Id::ROOT || task.identity.gid != Id::ROOT {
+    set_user(&spec.identity)?;
+    if spec.identity.uid != Id::ROOT || spec.identity.gid != Id::ROOT {
         // With fs.suid_dumpable=1 a change of user has made us so (proc(5)).
         process::set_dumpable(false).during(Stage::User)?;
     }
-    set_capabilities(task, kept_for_filter(task))?;
+    set_capabilities(spec, kept_for_filter(spec))?;
     for capability in numbers(ambient) {
         let raised = credentials::raise_ambient(capability);
         raised.map_err(|errno| Fault::at(Stage::Ambient, capability.into(), errno))?;
     }
-    if task.no_new_privileges {
+    if spec.no_new_privileges {
         process::set_no_new_privs().during(Stage::NoNewPrivileges)?;
     }
     Ok(())
 }
 
 /// Sets the configured sets, and `kept` with them.
-fn set_capabilities(task: &Task, kept: CapabilitySet) -> Result<(), Fault> {
-    let Sets { effective, permitted, inheritable, .. } = task.capabilities;
+fn set_capabilities(spec: &ProcessSpec, kept: CapabilitySet) -> Result<(), Fault> {
+    let Sets { effective, permitted, inheritable, .. } = spec.capabilities;
     let sets =
         Capabilities { effective: effective | kept, permitted: permitted | kept, inheritable };
     credentials::capset(&sets).during(Stage::Capabilities)
@@ -51,8 +51,8 @@ fn set_capabilities(task: &Task, kept: CapabilitySet) -> Result<(), Fault> {
 /// The program does not have it: execve computes the new sets from the bounding, inheritable and
 /// ambient ones and the file's, never from what was permitted (capabilities(7)). Where others may see
 /// the process before that, it is given up as soon as the filter is in, if that allows it.
-fn kept_for_filter(task: &Task) -> CapabilitySet {
-    if task.given.filter.is_some() && !task.no_new_privileges { CAP_SYS_ADMIN } else { 0 }
+fn kept_for_filter(spec: &ProcessSpec) -> CapabilitySet {
+    if spec.options.filter.is_some() && !spec.no_new_privileges { CAP_SYS_ADMIN } else { 0 }
 }
 
 fn drop_bounding(keep: CapabilitySet) -> Result<(), Fault> {
@@ -101,12 +101,12 @@ pub(crate) fn become_root(keep_groups: bool) -> Result<(), Fault> {
 /// Installs the filter, the last thing before the program but for waiting.
 ///
 /// Gives its listener, where the filter asks somebody.
-pub(crate) fn install_filter(task: &Task) -> Result<Option<OwnedFd>, Fault> {
-    let Some(filter) = &task.given.filter else { return Ok(None) };
+pub(crate) fn install_filter(spec: &ProcessSpec) -> Result<Option<OwnedFd>, Fault> {
+    let Some(filter) = &spec.options.filter else { return Ok(None) };
     let listener = seccomp::set_filter(filter.program(), filter.flags()).during(Stage::Seccomp)?;
-    let is_seen = task.forks_last || task.given.exec_fifo.is_some();
-    if is_seen && kept_for_filter(task) != 0 && filter.allows(libc::SYS_capset, [0; 6]) {
-        set_capabilities(task, 0)?;
+    let is_seen = spec.forks_last || spec.options.exec_fifo.is_some();
+    if is_seen && kept_for_filter(spec) != 0 && filter.allows(libc::SYS_capset, [0; 6]) {
+        set_capabilities(spec, 0)?;
     }
     Ok(listener)
 }

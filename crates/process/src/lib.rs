@@ -5,6 +5,7 @@
 //! its stages and comes back only as an execve or a [`Fault`]. Parent and child talk over one
 //! socket, in the messages of [`message`].
 
+mod apply;
 pub mod capabilities;
 mod capture;
 mod child;
@@ -13,9 +14,9 @@ mod descendants;
 mod exec;
 mod fault;
 pub mod hooks;
-mod hop;
 mod identity;
 mod init;
+mod intermediate;
 mod list;
 mod mappings;
 pub mod memory;
@@ -23,22 +24,21 @@ mod message;
 pub mod mounts;
 mod namespaces;
 mod plan;
+mod process_spec;
 mod procfs;
 mod program;
 pub mod seal;
-mod settle;
 mod sources;
 mod spawn;
 mod stdio;
-mod task;
 
 pub use child::{Child, Event};
 pub use exec::{Exec, Target};
 pub use fault::{Fault, Stage};
 pub use namespaces::{IdMap, Joined, Namespaces, foreign_owner, name as namespace_name};
-pub use plan::{HookState, Inputs, Plan, forks_last};
+pub use plan::{HookState, InitInputs, Plan, forks_last};
+pub use process_spec::{Console, ProcessOptions, ProcessPlan};
 /// What goes wrong on the host's side is in words here too.
 pub use rootfs::Error;
-pub use spawn::{Cradle, Keeper, spawn};
+pub use spawn::{CgroupPlacement, Keeper, spawn};
 pub use stdio::guard_own as guard_stdio;
-pub use task::{Console, Given, ProcessPlan};

@@ -12,11 +12,11 @@ use sys::{Errno, process, socket};
 /// What a message says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Hop: it is in a new user namespace, whose mappings it waits for.
+    /// Intermediate process: it is in a new user namespace, whose mappings it waits for.
     Map,
-    /// Hop: it has made a time namespace, whose offsets it waits for.
+    /// Intermediate process: it has made a time namespace, whose offsets it waits for.
     Clocks,
-    /// Hop: it is in all namespaces but that of pids, and goes on to be what init will be.
+    /// Intermediate process: it is in all namespaces but that of pids, and goes on to be what init will be.
     Here,
     /// Init's builder: it has forked what forks init, which the index is the pid of; init will wait.
     Parked,
@@ -24,7 +24,7 @@ pub enum Kind {
     Made,
     /// Child: it failed; stage, index and errno say how.
     Failed,
-    /// Hop, or the process: that is forked; the index is its pid.
+    /// Intermediate process, or the process itself: that is forked; the index is its pid.
     Born,
     /// Child: the environment is made but for the change of root; runtime hooks may run.
     Hooks,

@@ -127,7 +127,7 @@ impl Namespaces {
     /// Sorts `linux.namespaces` into what is made and what is joined, and opens the latter.
     ///
     /// A path that does not exist, or is a namespace of another type, is an error.
-    pub fn plan(linux: &Linux) -> Result<Self, Error> {
+    pub fn from_config(linux: &Linux) -> Result<Self, Error> {
         let mut new = CloneFlags::empty();
         let mut joined = Vec::new();
         for (index, namespace) in linux.namespaces().iter().flatten().enumerate() {
@@ -158,7 +158,7 @@ impl Namespaces {
 
     /// Whether a process must go before init to join or prepare namespaces for it.
     #[must_use]
-    pub fn needs_hop(&self) -> bool {
+    pub fn needs_intermediate(&self) -> bool {
         !self.joined.is_empty() || self.new_time.is_some()
     }
 
@@ -253,12 +253,12 @@ mod tests {
 
     #[test]
     fn new_and_joined_are_told_apart() {
-        let plan = Namespaces::plan(&linux(
+        let plan = Namespaces::from_config(&linux(
             r#"[{"type":"pid"},{"type":"network","path":"/proc/self/ns/net"},{"type":"cgroup"},{"type":"time"}]"#,
         ))
         .unwrap();
         assert_eq!(plan.new, CloneFlags::CLONE_NEWPID);
-        assert!(plan.new_cgroup && plan.new_time.is_some() && plan.needs_hop());
+        assert!(plan.new_cgroup && plan.new_time.is_some() && plan.needs_intermediate());
         assert_eq!(plan.joined.len(), 1);
         assert!(plan.has(CloneFlags::CLONE_NEWNET) && plan.has(CloneFlags::CLONE_NEWPID));
     }
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn a_path_of_another_type_is_named() {
         let config = linux(r#"[{"type":"ipc","path":"/proc/self/ns/net"}]"#);
-        let error = Namespaces::plan(&config).unwrap_err().to_string();
+        let error = Namespaces::from_config(&config).unwrap_err().to_string();
         assert!(error.contains("linux.namespaces[0].path /proc/self/ns/net"), "{error}");
         assert!(error.contains("namespace type is network, not ipc"), "{error}");
     }
@@ -275,7 +275,7 @@ mod tests {
     fn a_path_that_is_no_namespace_is_named() {
         for path in ["/dev/null", "/nonexistent"] {
             let config = linux(&format!(r#"[{{"type":"ipc","path":"{path}"}}]"#));
-            let error = Namespaces::plan(&config).unwrap_err().to_string();
+            let error = Namespaces::from_config(&config).unwrap_err().to_string();
             assert!(error.contains(path), "{error}");
         }
     }

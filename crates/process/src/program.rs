@@ -32,7 +32,7 @@ pub(crate) struct Program {
 
 impl Program {
     /// Lays out `process`, which is told of `listen_fds` sockets after stdio.
-    pub fn plan(process: &Process, listen_fds: u32) -> Result<Self, Error> {
+    pub fn from_config(process: &Process, listen_fds: u32) -> Result<Self, Error> {
         let text = |at: &str, value: &str| {
             CString::new(value).map_err(|_| Error(format!("process.{at}: has a NUL byte")))
         };

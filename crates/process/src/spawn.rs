@@ -1,15 +1,15 @@
 //! The host's side of a new process: the fork(s), the id mappings, and the talk until its namespaces
 //! are there.
 //!
-//! What is forked first may be the process itself, or one that goes before it (a hop): that joins
+//! What is forked first may be the process itself, or one that goes before it (the intermediate process): that joins
 //! namespaces, and forks it as our child, at once or when all but the launch is done.
 
 use crate::child::Child;
 use crate::fault::{Fault, Stage};
 use crate::message::{self, Kind, Message, channel};
 use crate::plan::Plan;
-use crate::task::{ProcessPlan, Task};
-use crate::{Error, hop, init, mappings, settle, sources};
+use crate::process_spec::{ProcessPlan, ProcessSpec};
+use crate::{Error, apply, init, intermediate, mappings, sources};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::nix::sched::CloneFlags;
@@ -18,65 +18,67 @@ use sys::process::Fork;
 use sys::{Errno, process};
 
 /// The v2 cgroup that a process is born in, so that nobody has to move it there.
-pub enum Cradle<'a> {
+pub enum CgroupPlacement<'a> {
     /// Its parent's.
-    Ours,
+    Inherit,
     /// This one (`CLONE_INTO_CGROUP`).
-    Cgroup(BorrowedFd<'a>),
-    /// Whichever the process is moved into that forks it, a hop: this does so, given its pid. It's
+    CloneInto(BorrowedFd<'a>),
+    /// Whichever the process is moved into that forks it, the intermediate one: this does so, given its pid. It's
     /// for a cgroup that exists only with a process in it, or that we may not fork into.
-    Hops(&'a mut dyn FnMut(i32) -> Result<(), String>),
+    Via(&'a mut dyn FnMut(i32) -> Result<(), String>),
 }
 
-impl fmt::Debug for Cradle<'_> {
+impl fmt::Debug for CgroupPlacement<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Ours => "Ours",
-            Self::Cgroup(_) => "Cgroup",
-            Self::Hops(_) => "Hops",
+            Self::Inherit => "Inherit",
+            Self::CloneInto(_) => "CloneInto",
+            Self::Via(_) => "Via",
         })
     }
 }
 
-impl<'a> Cradle<'a> {
+impl<'a> CgroupPlacement<'a> {
     /// The cgroup `directory`, or our own without one.
     #[must_use]
-    pub fn of(directory: Option<&'a OwnedFd>) -> Self {
-        directory.map_or(Self::Ours, |directory| Self::Cgroup(directory.as_fd()))
+    pub fn of_directory(directory: Option<&'a OwnedFd>) -> Self {
+        directory.map_or(Self::Inherit, |directory| Self::CloneInto(directory.as_fd()))
     }
 
     /// The cgroup to clone into.
     pub(crate) fn cgroup(&self) -> Option<BorrowedFd<'a>> {
         match self {
-            Self::Cgroup(cgroup) => Some(*cgroup),
+            Self::CloneInto(cgroup) => Some(*cgroup),
             _ => None,
         }
     }
 }
 
-/// Forks an init that carries `plan` out, born in the v2 cgroup that `cradle` says.
+/// Forks an init that carries `plan` out, born in the v2 cgroup that `placement` says.
 ///
 /// It makes mounts at once, but waits with entering cgroups for [`Child::release`]. Where
-/// [`Child::is_hop`] says so, it's what goes before init, in all of its namespaces but that of pids.
-pub fn spawn(plan: &mut Plan, cradle: Cradle) -> Result<Child, Error> {
-    raise_hard_limits(&plan.task);
-    if plan.task.by_root {
+/// [`Child::is_intermediate`] says so, it's what goes before init, in all of its namespaces but that of pids.
+pub fn spawn(plan: &mut Plan, placement: CgroupPlacement) -> Result<Child, Error> {
+    raise_hard_limits(&plan.spec);
+    if plan.spec.by_root {
         // Our children are so from birth: whoever made a user namespace has all rights in it, and is
         // kept from what we still are by this alone. A user's can't be until their ids are mapped.
         process::set_dumpable(false)
             .map_err(|errno| Error::call("closing our own memory to others", errno))?;
     }
-    let child = if plan.inputs.namespaces.needs_hop() || matches!(cradle, Cradle::Hops(_)) {
+    let child = if plan.inputs.namespaces.needs_intermediate()
+        || matches!(placement, CgroupPlacement::Via(_))
+    {
         let parking = plan.parks().then(channel).transpose()?;
         let (ours, theirs) = parking.unzip();
         plan.parking = theirs;
-        let mut child =
-            fork_first(plan, cradle, hop::run)?.map_err(|errno| cannot_fork(plan, errno))?;
+        let mut child = fork_first(plan, placement, intermediate::run)?
+            .map_err(|errno| cannot_fork(plan, errno))?;
         plan.parking = None;
         child.parking = ours;
         await_namespaces(plan, child)?
     } else {
-        let init = fork_init(plan, cradle.cgroup())?;
+        let init = fork_init(plan, placement.cgroup())?;
         map_init(plan, init)?
     };
     sources::hand_over(plan, &child).inspect_err(|_| child.end())?;
@@ -103,10 +105,10 @@ fn map_init(plan: &Plan, init: Child) -> Result<Child, Error> {
         return Ok(init);
     };
     let map = || {
-        if let (Some(score), Some(procfs)) = (&plan.task.oom_score, &plan.task.procfs) {
+        if let (Some(score), Some(procfs)) = (&plan.spec.oom_score, &plan.spec.procfs) {
             // In its namespace it may not lower it, however much it may there.
-            let path = format!("{}/{}", init.pid, settle::OOM_SCORE);
-            let failed = |errno| Error(plan.describe(&Fault::new(Stage::OomScore, errno)));
+            let path = format!("{}/{}", init.pid, apply::OOM_SCORE);
+            let failed = |errno| Error(plan.describe_fault(&Fault::new(Stage::OomScore, errno)));
             procfs.write(&path, score.as_bytes()).map_err(failed)?;
         }
         mappings::write(init.pid, mapped).and_then(|()| init.tell(Kind::Mapped, &[]))
@@ -114,18 +116,18 @@ fn map_init(plan: &Plan, init: Child) -> Result<Child, Error> {
     map().inspect_err(|_| init.end()).map(|()| init)
 }
 
-/// Serves a hop until the namespaces are there, and the process that is to be served in them: init,
-/// or the hop itself, if that forks only when all is done.
+/// Serves the intermediate process until the namespaces are there, and the process that is to be served in them: init,
+/// or the intermediate process itself, if that forks only when all is done.
 fn await_namespaces(plan: &mut Plan, mut child: Child) -> Result<Child, Error> {
     loop {
         let served = match child.receive() {
             Err(error) => Err(error),
             Ok(None) => Err(Error("a child died joining namespaces".into())),
-            Ok(Some(message)) => serve_hop(plan, &mut child, &message),
+            Ok(Some(message)) => serve_intermediate(plan, &mut child, &message),
         };
         match served {
             Ok(false) => {}
-            Ok(true) if child.is_hop => return Ok(child),
+            Ok(true) if child.is_intermediate => return Ok(child),
             Ok(true) => return map_init(plan, child),
             Err(error) => {
                 child.end();
@@ -135,37 +137,42 @@ fn await_namespaces(plan: &mut Plan, mut child: Child) -> Result<Child, Error> {
     }
 }
 
-/// Does what the hop asks for; whether that was the last thing.
-fn serve_hop(plan: &mut Plan, child: &mut Child, message: &Message) -> Result<bool, Error> {
+/// Does what the intermediate process asks for; whether that was the last thing.
+fn serve_intermediate(
+    plan: &mut Plan,
+    child: &mut Child,
+    message: &Message,
+) -> Result<bool, Error> {
     match (message.kind, &message.fault) {
         (Kind::Map, _) => {
             let namespaces = &mut plan.inputs.namespaces;
             mappings::write(child.pid, &namespaces.mappings.clone().unwrap_or_default())?;
-            // The hop is in the new namespace, so init's clone does not make one.
+            // The intermediate process is in the new namespace, so init's clone does not make one.
             namespaces.new.remove(CloneFlags::CLONE_NEWUSER);
             child.tell(Kind::Mapped, &[]).map(|()| false)
         }
         (Kind::Clocks, _) => {
             let offsets = plan.inputs.namespaces.new_time.as_deref().unwrap_or_default();
             let path = format!("{}/timens_offsets", child.pid);
-            let written = match &plan.task.procfs {
+            let written = match &plan.spec.procfs {
                 Some(procfs) => procfs.write(&path, offsets.as_bytes()),
                 None => Err(Errno::ENOENT),
             };
-            written.map_err(|e| Error(plan.describe(&Fault::new(Stage::TimeNamespace, e))))?;
+            written
+                .map_err(|e| Error(plan.describe_fault(&Fault::new(Stage::TimeNamespace, e))))?;
             child.tell(Kind::Mapped, &[]).map(|()| false)
         }
         (Kind::Here, _) => Ok(true),
         (Kind::Born, _) => child.become_born(message.index.cast_signed(), plan).map(|()| true),
-        (_, Some(fault)) => Err(Error(plan.describe(fault))),
+        (_, Some(fault)) => Err(Error(plan.describe_fault(fault))),
         _ => Err(Error("a child sent what makes no sense".into())),
     }
 }
 
 /// Gives ourselves the hard limits that a process in a user namespace could not raise any more, to
 /// inherit them. Where we can't either, it says so.
-pub(crate) fn raise_hard_limits(task: &Task) {
-    for limit in task.rlimits.iter().filter(|_| task.user_namespace) {
+pub(crate) fn raise_hard_limits(spec: &ProcessSpec) {
+    for limit in spec.rlimits.iter().filter(|_| spec.user_namespace) {
         match getrlimit(limit.resource) {
             Ok((soft, hard)) if hard < limit.hard => {
                 let _ = setrlimit(limit.resource, soft, limit.hard);
@@ -212,7 +219,7 @@ impl Drop for Keeper {
 
 /// An error of the first fork.
 pub(crate) fn cannot_fork(plan: &impl ProcessPlan, errno: Errno) -> Error {
-    Error(plan.describe(&Fault::new(Stage::Fork, errno)))
+    Error(plan.describe_fault(&Fault::new(Stage::Fork, errno)))
 }
 
 /// Forks what goes before a process: it carries `run` out.
@@ -220,12 +227,12 @@ pub(crate) fn cannot_fork(plan: &impl ProcessPlan, errno: Errno) -> Error {
 /// That it can't be forked is the inner error.
 pub(crate) fn fork_first<T: ProcessPlan>(
     plan: &mut T,
-    cradle: Cradle,
+    placement: CgroupPlacement,
     run: fn(&mut T, &OwnedFd) -> Result<(), Fault>,
 ) -> Result<Result<Child, Errno>, Error> {
     let (ours, theirs) = channel()?;
-    let waits = matches!(cradle, Cradle::Hops(_));
-    let child = match process::fork(CloneFlags::empty(), cradle.cgroup()) {
+    let waits = matches!(placement, CgroupPlacement::Via(_));
+    let child = match process::fork(CloneFlags::empty(), placement.cgroup()) {
         Ok(Fork::Parent { pid, pidfd }) => Child::new(pid, pidfd, ours, true),
         Ok(Fork::Child) => {
             // Or it could not see that there is nobody any more who lets it go on.
@@ -242,7 +249,7 @@ pub(crate) fn fork_first<T: ProcessPlan>(
         Err(errno) => return Ok(Err(errno)),
     };
     drop(theirs);
-    if let Cradle::Hops(move_it) = cradle {
+    if let CgroupPlacement::Via(move_it) = placement {
         let moved = move_it(child.pid).map_err(Error);
         moved.and_then(|()| child.tell(Kind::Go, &[])).inspect_err(|_| child.end())?;
     }

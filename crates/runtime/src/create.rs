@@ -16,7 +16,7 @@ use crate::{
 };
 use cgroups::{Place, Systemd};
 use oci_spec::runtime::{Hook, Linux, LinuxResources, Mount, Spec};
-use process::{Child, Cradle, Event, Given, IdMap, Inputs, Namespaces, Plan};
+use process::{CgroupPlacement, Child, Event, IdMap, InitInputs, Namespaces, Plan, ProcessOptions};
 use rootfs::{CgroupView, Context, ControllerView, Layout};
 use seccomp::Filter;
 use spec::Bundle;
@@ -269,7 +269,7 @@ impl Making {
         let spec = &bundle.spec;
         let none = Linux::default();
         let linux = spec.linux().as_ref().unwrap_or(&none);
-        let mut namespaces = Namespaces::plan(linux)?;
+        let mut namespaces = Namespaces::from_config(linux)?;
         validate::check_joined(spec, &namespaces)?;
         let (place, systemd) = choose_place(spec, options)?;
         let record = new_record(bundle, options, &namespaces, place);
@@ -283,7 +283,7 @@ impl Making {
         let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
         warnings.extend(layout.left_out());
         let (console, ours) = terminal::plan(spec.process().as_ref(), options.console_socket())?;
-        let given = Given {
+        let process_options = ProcessOptions {
             by_root: record.owner == 0,
             filter,
             console,
@@ -295,7 +295,7 @@ impl Making {
             listen_fds: options.listen_fds,
             keep_groups: requests.keep_groups,
         };
-        let inputs = Inputs {
+        let inputs = InitInputs {
             layout,
             namespaces,
             forks_last,
@@ -305,7 +305,7 @@ impl Making {
                 None => process::hooks::Output::default(),
             },
         };
-        let plan = Plan::new(spec, inputs, given, &mut warnings)?;
+        let plan = Plan::new(spec, inputs, process_options, &mut warnings)?;
         runtime.warn_all(&warnings);
         Ok(Self { plan, record, console: ours, listener: None, extras })
     }
@@ -339,21 +339,21 @@ fn bring_up(
     let mut entries = None;
     let init = if record.cgroup.is_systemds() {
         let mut make =
-            |hop| extras.make_groups(entry, record, bundle, Some(hop)).map(|_| ()).map_err(words);
-        process::spawn(plan, Cradle::Hops(&mut make))?
+            |pid| extras.make_groups(entry, record, bundle, Some(pid)).map(|_| ()).map_err(words);
+        process::spawn(plan, CgroupPlacement::Via(&mut make))?
     } else {
         entries = extras.make_groups(entry, record, bundle, None)?;
         if record.cgroup.has_moved() {
             plan.show_cgroups(view(&record.cgroup));
         }
         let unified = cgroups::unified_directory(&record.cgroup)?;
-        process::spawn(plan, Cradle::of(unified.as_ref()))?
+        process::spawn(plan, CgroupPlacement::of_directory(unified.as_ref()))?
     };
     let init = born.insert(init);
     runtime.debug(|| format!("init is process {}", init.pid));
     serve(runtime, extras, record, entries, init, &bundle.spec)
         .map_err(|error| init.last_words(plan).map_or(error, Error::from))?;
-    if !init.is_hop() {
+    if !init.is_intermediate() {
         note_init(container, init)?;
     }
     attend(plan, container, init, &bundle.spec)?;
@@ -689,7 +689,7 @@ mod tests {
         });
         edit(&mut config);
         let spec: Spec = serde_json::from_str(&config.to_string()).unwrap();
-        let namespaces = Namespaces::plan(spec.linux().as_ref().unwrap()).unwrap();
+        let namespaces = Namespaces::from_config(spec.linux().as_ref().unwrap()).unwrap();
         cgroup_owner(&spec, &namespaces).map(Id::number)
     }
 

@@ -8,7 +8,7 @@ use crate::supervise::Supervisor;
 use crate::terminal::{self, User};
 use crate::{Error, Result, Runtime, listener, pidfile};
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, Spec};
-use process::{Child, Cradle, Event, Exec, Given, Target};
+use process::{CgroupPlacement, Child, Event, Exec, ProcessOptions, Target};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as ValueError;
@@ -291,7 +291,7 @@ fn plan(
     let linux = spec.linux().as_ref().unwrap_or(&none);
     // What is left out has been told at create.
     let requests = Requests::read(&container.record.annotations, &mut vec![])?;
-    let given = Given {
+    let process_options = ProcessOptions {
         by_root: geteuid().is_root(),
         filter: filter(linux, &requests, &mut vec![])?,
         console,
@@ -310,18 +310,19 @@ fn plan(
         pidfd: container.init_process().map_err(|_| not_running())?,
         entries: cgroups::entry_files(&place)?,
     };
-    let exec = Exec::new(process, linux, target, given, warnings)?;
+    let exec = Exec::new(process, linux, target, process_options, warnings)?;
     // What was looked at by the pid was init's, if it still is.
     if container.init.is_alive() { Ok(exec) } else { Err(not_running()) }
 }
 
 /// Forks the process into the container's cgroup, or one below it that is asked for. Where that has
 /// only other cgroups in it, as a container with an own cgroup manager leaves it, into init's. A user
-/// who may not fork into it, as from another session's cgroup, has systemd move a hop there.
+/// who may not fork into it, as from another session's cgroup, has systemd move an intermediate
+/// process there.
 fn spawn(container: &Container, options: &ExecOptions, exec: &mut Exec) -> Result<Child> {
     let place = container.record.cgroup.within(&options.cgroups)?;
     let unified = cgroups::unified_directory(&place)?;
-    let mut denied = match exec.spawn(Cradle::of(unified.as_ref()))? {
+    let mut denied = match exec.spawn(CgroupPlacement::of_directory(unified.as_ref()))? {
         Ok(child) => return Ok(child),
         Err(errno) => errno,
     };
@@ -331,17 +332,17 @@ fn spawn(container: &Container, options: &ExecOptions, exec: &mut Exec) -> Resul
             return Err(full());
         }
         let inits = cgroups::unified_directory_of(&place, container.init.pid)?.ok_or_else(full)?;
-        denied = match exec.spawn(Cradle::Cgroup(inits.as_fd()))? {
+        denied = match exec.spawn(CgroupPlacement::CloneInto(inits.as_fd()))? {
             Ok(child) => return Ok(child),
             Err(Errno::EBUSY) => return Err(full()),
             Err(errno) => errno,
         };
     }
-    let mut attach = |hop| {
-        let attached = match cgroups::attach(&place, hop) {
+    let mut attach = |pid| {
+        let attached = match cgroups::attach(&place, pid) {
             // That there are only cgroups in it is told by systemd as that it couldn't.
             Err(error) if options.cgroups.is_empty() => {
-                match cgroups::attach_beside(&place, hop, container.init.pid) {
+                match cgroups::attach_beside(&place, pid, container.init.pid) {
                     Ok(true) => Ok(()),
                     _ => Err(error),
                 }
@@ -350,7 +351,7 @@ fn spawn(container: &Container, options: &ExecOptions, exec: &mut Exec) -> Resul
         };
         attached.map_err(|error| error.to_string())
     };
-    exec.spawn(Cradle::Hops(&mut attach))?
+    exec.spawn(CgroupPlacement::Via(&mut attach))?
         .map_err(|_| Error::call("forking into the container's cgroup", denied))
 }
 

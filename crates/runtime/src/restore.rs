@@ -109,7 +109,7 @@ fn make(runtime: &Runtime, options: &RestoreOptions) -> Result<Restored> {
     runtime.warn_all(&bundle.warnings);
     let none = Linux::default();
     let linux = bundle.spec.linux().as_ref().unwrap_or(&none);
-    let namespaces = Namespaces::plan(linux)?;
+    let namespaces = Namespaces::from_config(linux)?;
     validate::check_joined(&bundle.spec, &namespaces)?;
     let mut warnings = Vec::new();
     let (place, systemd) = choose_place(&bundle.spec, create)?;

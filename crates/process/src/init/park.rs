@@ -6,12 +6,12 @@
 //! What goes before it, its builder, runs the hooks, changes the root of the mount namespace, and
 //! ends. Then init goes on.
 
+use crate::apply::{self, ApplyContext, Reporter};
 use crate::console;
 use crate::fault::{During, Fault, Stage};
 use crate::message::{self, Kind};
 use crate::plan::Plan;
-use crate::settle::{self, Place, Reporter};
-use crate::task::{ProcessPlan, Task};
+use crate::process_spec::{ProcessPlan, ProcessSpec};
 use rootfs::Built;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,10 +28,10 @@ pub(crate) fn park(
     channel: BorrowedFd,
     umask: Mode,
 ) -> Result<i32, Fault> {
-    let terminal = match &plan.task.given.console {
+    let terminal = match &plan.spec.options.console {
         None => None,
         Some(console) => {
-            let slave = console::make(console, built.root(), &plan.task.identity)?;
+            let slave = console::open_pty(console, built.root(), &plan.spec.identity)?;
             plan.inputs.layout.bind_console(built, slave.as_fd())?;
             Some(slave)
         }
@@ -40,7 +40,7 @@ pub(crate) fn park(
     match process::fork(CloneFlags::CLONE_PARENT, None).during(Stage::Fork)? {
         Fork::Child => {
             let mut init = Parked { plan, root: built.root(), terminal, umask };
-            settle::run(&mut init, &parking, stages)
+            apply::run_stages(&mut init, &parking, stages)
         }
         Fork::Parent { pid, .. } => {
             let told = message::announce(channel, Kind::Parked, pid.cast_unsigned());
@@ -61,12 +61,12 @@ struct Parked<'a> {
 }
 
 impl ProcessPlan for Parked<'_> {
-    fn task(&self) -> &Task {
-        self.plan.task()
+    fn spec(&self) -> &ProcessSpec {
+        self.plan.spec()
     }
 
-    fn describe(&self, fault: &Fault) -> String {
-        self.plan.describe(fault)
+    fn describe_fault(&self, fault: &Fault) -> String {
+        self.plan.describe_fault(fault)
     }
 }
 
@@ -78,17 +78,17 @@ fn stages(
     let enter = || fchdir(init.root).and_then(|()| chroot(".")).and_then(|()| chdir("/"));
     enter().during(Stage::EnterRoot)?;
     if let Some(terminal) = &init.terminal {
-        console::take(terminal)?;
+        console::make_stdio(terminal)?;
     }
-    let place = Place { root: init.root, makes_cwd: false, umask: init.umask };
+    let context = ApplyContext { root: init.root, makes_cwd: false, umask: init.umask };
     // While it may.
     init.plan.inputs.namespaces.join_pids()?;
-    settle::settle(&mut init.plan.task, &place)?;
-    settle::fork_last(&mut init.plan.task, channel)?;
+    apply::apply_process(&mut init.plan.spec, &context)?;
+    apply::fork_last(&mut init.plan.spec, channel)?;
     // For the builder's end.
     if !message::wait(channel).during(Stage::Channel)? {
         message::abandoned();
     }
-    settle::find_last(&mut init.plan.task)?;
-    super::launch(init.plan, channel, reporter)
+    apply::find_last(&mut init.plan.spec)?;
+    super::exec_program(init.plan, channel, reporter)
 }

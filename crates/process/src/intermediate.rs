@@ -6,28 +6,28 @@ use crate::identity::become_root;
 use crate::message::{self, Kind};
 use crate::namespaces::{CLONE_NEWTIME, Joined, Namespaces};
 use crate::plan::Plan;
-use crate::{init, settle};
+use crate::{apply, init};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::nix::sched::{CloneFlags, unshare};
 use sys::process::Fork;
 use sys::{Errno, process};
 
-/// In the hop: joins namespaces, prepares the time namespace, and forks init; or makes the namespaces
+/// In the intermediate process: joins namespaces, prepares the time namespace, and forks init; or makes the namespaces
 /// itself, and is what init will be but for the pid namespace.
 pub(crate) fn run(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
     init::guard_stdio(plan)?;
-    settle::adjust_oom_score(&mut plan.task)?;
-    let by_root = plan.task.by_root;
-    if plan.inputs.namespaces.needs_hop() && !by_root {
+    apply::adjust_oom_score(&mut plan.spec)?;
+    let by_root = plan.spec.by_root;
+    if plan.inputs.namespaces.needs_intermediate() && !by_root {
         // In a container's sight. Else it's only init that is, which sees to that itself once its
         // mappings are written, as its parent couldn't before.
         process::set_dumpable(false).during(Stage::Session)?;
     }
-    let keep_groups = plan.task.given.keep_groups;
+    let keep_groups = plan.spec.options.keep_groups;
     // What forks an init that is parked must not be seen there itself.
-    let now = |one: &&Joined| !plan.task.is_parked || one.kind != CloneFlags::CLONE_NEWPID;
+    let now = |one: &&Joined| !plan.spec.is_parked || one.kind != CloneFlags::CLONE_NEWPID;
     join(&plan.inputs.namespaces.joined.iter().filter(now).collect::<Vec<_>>(), keep_groups)?;
-    if plan.task.forks_last || plan.inputs.namespaces.new_time.is_some() {
+    if plan.spec.forks_last || plan.inputs.namespaces.new_time.is_some() {
         if plan.inputs.namespaces.new_user() {
             enter_user_namespace(
                 &mut plan.inputs.namespaces,
@@ -39,16 +39,16 @@ pub(crate) fn run(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
         if let Some(offsets) = plan.inputs.namespaces.new_time.take() {
             make_time_namespace(&offsets, channel.as_fd(), by_root)?;
         }
-        // Becoming another user may have made it untrue, and a user's hop was not until now.
+        // Becoming another user may have made it untrue, and a user's process was not until now.
         process::set_dumpable(false).during(Stage::Session)?;
     }
     let new = plan.inputs.namespaces.new;
-    if plan.task.forks_last {
+    if plan.spec.forks_last {
         unshare(new).during(Stage::MakeNamespaces)?;
         message::announce(channel.as_fd(), Kind::Here, 0).during(Stage::Channel)?;
         init::run(plan, channel)
     }
-    match fork_from_hop(new, channel)? {
+    match fork_init(new, channel)? {
         Some(_) => Ok(()),
         None => init::run(plan, channel),
     }
@@ -108,10 +108,10 @@ fn join(joined: &[&Joined], keep_groups: bool) -> Result<(), Fault> {
     later.into_iter().chain(mount).try_for_each(Joined::join)
 }
 
-/// In a hop: forks the process proper as its parent's child, and tells who it is.
+/// In the intermediate process: forks the process proper as its parent's child, and tells who it is.
 ///
-/// In the child it gives nothing back, in the hop its pid.
-fn fork_from_hop(new: CloneFlags, channel: &OwnedFd) -> Result<Option<i32>, Fault> {
+/// In the child it gives nothing back, in the intermediate process its pid.
+fn fork_init(new: CloneFlags, channel: &OwnedFd) -> Result<Option<i32>, Fault> {
     match process::fork(new | CloneFlags::CLONE_PARENT, None).during(Stage::Fork)? {
         Fork::Child => Ok(None),
         Fork::Parent { pid, .. } => {

@@ -1,5 +1,5 @@
 //! What a process is made of, whether it is a container's init or comes later by `exec`: all that
-//! `process` and its surroundings say, in the form that the last stages use.
+//! `process` and its context say, in the form that the last stages use.
 
 use crate::Error;
 use crate::capabilities::Sets;
@@ -23,9 +23,9 @@ use sys::nix::sys::stat::Mode;
 use sys::terminal::Size;
 use sys::{process, schedule};
 
-/// What a process is given beside its config.
+/// What the caller says of a process beside its config.
 #[derive(Debug, Default)]
-pub struct Given {
+pub struct ProcessOptions {
     /// Whether we are root, so that none of our processes need ever be dumpable.
     pub by_root: bool,
     /// Its seccomp filter.
@@ -56,19 +56,19 @@ pub struct Console {
 /// A process to be, whichever it is: what the parent, and the first and the last steps of the child,
 /// have to know of it.
 pub trait ProcessPlan {
-    /// What it is from its settling down to its execve.
-    fn task(&self) -> &Task;
+    /// What it is from [`apply_process`](crate::apply::apply_process) to its execve.
+    fn spec(&self) -> &ProcessSpec;
 
     /// What went wrong in the child, in words: the step, the object, the kernel's answer.
-    fn describe(&self, fault: &Fault) -> String {
-        fault.describe(&self.task().object())
+    fn describe_fault(&self, fault: &Fault) -> String {
+        fault.to_words(&self.spec().object())
     }
 }
 
-/// A process to be, from its settling down to its execve.
+/// A process to be, from [`apply_process`](crate::apply::apply_process) to its execve.
 #[derive(Debug)]
-pub struct Task {
-    pub(crate) given: Given,
+pub struct ProcessSpec {
+    pub(crate) options: ProcessOptions,
     /// Without `process`, a container can be made but not started.
     pub(crate) program: Option<Program>,
     pub(crate) identity: Identity,
@@ -90,7 +90,7 @@ pub struct Task {
     pub(crate) by_root: bool,
     /// The host's procfs, where something is to be written in it.
     pub(crate) procfs: Option<Procfs>,
-    /// Whether it is forked once more when it has settled down, into a pid namespace in which others
+    /// Whether it is forked once more when it has taken on all that `process` says, into a pid namespace in which others
     /// can see it: nothing that is the host's may be left of it by then.
     pub(crate) forks_last: bool,
     /// Whether it comes into a container that is there.
@@ -131,25 +131,25 @@ pub(crate) struct Label {
     pub value: String,
 }
 
-impl Task {
+impl ProcessSpec {
     /// Lays out `process`, with what `linux` says of every process of the container.
-    pub(crate) fn plan(
+    pub(crate) fn new(
         process: Option<&Process>,
         linux: Option<&Linux>,
-        given: Given,
+        options: ProcessOptions,
         user_namespace: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Self, Error> {
         let config = process.and_then(|p| p.capabilities().as_ref());
-        let capabilities = Sets::plan(config, user_namespace, warnings)
+        let capabilities = Sets::from_config(config, user_namespace, warnings)
             .map_err(|errno| Error::call("reading our own capabilities", errno))?;
         let oom_score = process.and_then(Process::oom_score_adj).map(|score| score.to_string());
         let label = process.and_then(|p| label(p, warnings));
         let uses_procfs = oom_score.is_some() || label.is_some();
         Ok(Self {
-            program: process.map(|p| Program::plan(p, given.listen_fds)).transpose()?,
+            program: process.map(|p| Program::from_config(p, options.listen_fds)).transpose()?,
             identity: process
-                .map(|p| Identity::plan(p, given.keep_groups))
+                .map(|p| Identity::from_config(p, options.keep_groups))
                 .transpose()?
                 .unwrap_or_default(),
             capabilities,
@@ -160,7 +160,7 @@ impl Task {
             memory_policy: memory_policy(linux)?,
             personality: personality(linux),
             label,
-            by_root: given.by_root,
+            by_root: options.by_root,
             procfs: uses_procfs.then(Procfs::open).transpose()?,
             forks_last: false,
             is_exec: false,
@@ -170,7 +170,7 @@ impl Task {
             has_filter: false,
             no_new_privileges: process.and_then(Process::no_new_privileges).unwrap_or(false),
             stdio: None,
-            given,
+            options,
             user_namespace,
         })
     }
@@ -195,15 +195,15 @@ impl Task {
     /// Whether the filter allows all that is left to do once no more than the last fork is, so that
     /// it can be in before anybody sees the process.
     pub(crate) fn filters_before_fork(&self) -> bool {
-        let filter = self.given.filter.as_ref().filter(|filter| filter.listener().is_none());
+        let filter = self.options.filter.as_ref().filter(|filter| filter.listener().is_none());
         let Some(filter) = filter.filter(|_| !self.runs_hooks) else { return false };
         let allows = |number| filter.allows(number, [0; 6]);
         filter.allows(libc::SYS_clone, [process::SIBLING, 0, 0, 0, 0, 0])
             && [libc::SYS_write, libc::SYS_exit_group, libc::SYS_setsid].into_iter().all(allows)
-            && (self.given.console.is_none()
+            && (self.options.console.is_none()
                 || filter.allows(libc::SYS_ioctl, [0, libc::TIOCSCTTY, 0, 0, 0, 0]))
             && (self.rlimits.is_empty() || allows(libc::SYS_prlimit64))
-            && (self.given.listen_fds == 0 || allows(libc::SYS_getpid))
+            && (self.options.listen_fds == 0 || allows(libc::SYS_getpid))
             && allows(libc::SYS_read)
             && (!self.finds_last()
                 || [libc::SYS_chdir, libc::SYS_getcwd, libc::SYS_newfstatat, libc::SYS_faccessat2]
@@ -226,7 +226,7 @@ impl Task {
 }
 
 impl Identity {
-    fn plan(process: &Process, keep_groups: bool) -> Result<Self, Error> {
+    fn from_config(process: &Process, keep_groups: bool) -> Result<Self, Error> {
         let user = process.user();
         let group = |at: &str, gid| id(gid, at, "group");
         let more = user.additional_gids().iter().flatten().enumerate();
@@ -316,7 +316,7 @@ fn io_priority(process: &Process) -> Option<(u32, u32)> {
 
 fn memory_policy(linux: Option<&Linux>) -> Result<Option<Policy>, Error> {
     let config = linux.and_then(|linux| linux.memory_policy().as_ref());
-    config.map(Policy::plan).transpose()
+    config.map(Policy::from_config).transpose()
 }
 
 fn personality(linux: Option<&Linux>) -> Option<u64> {
