@@ -6,10 +6,10 @@
 
 use crate::Error;
 use crate::built::Built;
-use crate::filesystem::{clone_source, detached};
+use crate::filesystem::{clone_source, mount_detached};
 use crate::known::{Added, Known};
 use crate::layout::{Context, MountPlan, NAMESPACED, Source, What, left_out};
-use crate::live::{Live, place};
+use crate::live::{Live, destination_of};
 use crate::make::make_mount;
 use crate::plan::plan_mounts;
 use crate::sources::{clone_all, fill, source_of, wanted_of};
@@ -36,7 +36,7 @@ impl Additions {
     pub fn plan(spec: &Spec, bundle: &Path, context: Context) -> Result<Self, Error> {
         let (mut mounts, _) = plan_mounts(spec, bundle, None, &context)?;
         for plan in &mut mounts {
-            make(plan, &context)?;
+            make_detached(plan, &context)?;
         }
         Ok(Self { context, mounts })
     }
@@ -110,11 +110,11 @@ fn own_mount(plan: &MountPlan) -> Option<BorrowedFd<'_>> {
 }
 
 fn added(plan: &MountPlan, mount: BorrowedFd) -> sys::Result<Added> {
-    Ok(Added { destination: place(plan), id: lasting_mount_id(mount)? })
+    Ok(Added { destination: destination_of(plan), id: lasting_mount_id(mount)? })
 }
 
 /// Makes what is not made yet.
-fn make(plan: &mut MountPlan, context: &Context) -> Result<(), Error> {
+fn make_detached(plan: &mut MountPlan, context: &Context) -> Result<(), Error> {
     if let Some(why) = refusal(plan, context) {
         let destination = plan.place.path.to_string_lossy();
         return Err(Error(format!("mounts[{}] {destination}: {why}", plan.index)));
@@ -132,7 +132,7 @@ fn make(plan: &mut MountPlan, context: &Context) -> Result<(), Error> {
             plan.what = What::Bind { source: Source::Tree(tree), depth: *depth };
         }
         What::FileSystem { name, made: None } => {
-            let tree = detached(plan, name).map_err(|fault| failed(fault, plan))?;
+            let tree = mount_detached(plan, name).map_err(|fault| failed(fault, plan))?;
             plan.what = What::FileSystem { name: name.clone(), made: Some(tree) };
         }
         _ => {}

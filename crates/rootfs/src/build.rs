@@ -1,11 +1,11 @@
 //! The child's side: carrying a [`Layout`] out, in the order in which it has to be.
 
 use crate::built::Built;
+use crate::container_path::Base;
 use crate::filesystem::clone_source;
 use crate::layout::{Layout, Source, What};
 use crate::make::make_mount;
 use crate::options::Options;
-use crate::place::Base;
 use crate::step::{During, Fault, Result, Step};
 use crate::sysctl::Sysctl;
 use crate::target::Kind;
@@ -44,7 +44,7 @@ impl Layout {
         if !is_ready {
             ready()?;
         }
-        devices::make_all(self, &built)?;
+        devices::make_devices(self, &built)?;
         if self.masks_files() {
             built.null = Some(nodes::clone_null().during(Step::MaskSource)?);
         }
@@ -68,7 +68,7 @@ impl Layout {
             let _ = built.find_or_make(cwd, Kind::Directory).during(Step::WorkingDirectory)?;
         }
         masks::make_read_only(self, built)?;
-        masks::mask(self, built)?;
+        masks::mask_paths(self, built)?;
         let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
         built.protect()?;
         if self.read_only_root {

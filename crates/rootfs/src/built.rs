@@ -3,10 +3,10 @@
 //!
 //! It finds places; it knows neither what is made in them nor in which order.
 
+use crate::container_path::{Base, ContainerPath};
 use crate::filesystem;
 use crate::layout::MountPlan;
 use crate::live::Live;
-use crate::place::{Base, Place};
 use crate::step::{Fault, Result, Step};
 use crate::target::{self, Found, Kind};
 use std::ffi::CStr;
@@ -76,7 +76,7 @@ impl Built {
     }
 
     /// Leaves the mount at `place`, which is `found`, as it is.
-    pub(crate) fn forget_read_only(&mut self, place: &Place, found: &Scratch) {
+    pub(crate) fn forget_read_only(&mut self, place: &ContainerPath, found: &Scratch) {
         if let Some((base, way)) = &place.within
             && way.is_empty()
         {
@@ -106,7 +106,7 @@ impl Built {
     }
 
     /// Opens what is at `place` (`O_PATH`).
-    pub(crate) fn find(&self, place: &Place) -> sys::Result<Scratch> {
+    pub(crate) fn find(&self, place: &ContainerPath) -> sys::Result<Scratch> {
         match self.around(place)? {
             Some((mount, way)) => match target::find_beneath(mount, way) {
                 // A link leads out of the mount: from the root again.
@@ -118,7 +118,7 @@ impl Built {
     }
 
     /// The mount that is at `place`, if one is.
-    pub(crate) fn mount_at(&self, place: &Place) -> Option<&Scratch> {
+    pub(crate) fn mount_at(&self, place: &ContainerPath) -> Option<&Scratch> {
         place
             .within
             .as_ref()
@@ -128,22 +128,22 @@ impl Built {
 
     /// [`Built::find`] of a directory of that very path: `ELOOP` or `ENOTDIR` for a link or anything
     /// else.
-    pub(crate) fn find_directory(&self, place: &Place) -> sys::Result<Scratch> {
+    pub(crate) fn find_directory(&self, place: &ContainerPath) -> sys::Result<Scratch> {
         let (base, path) = self.base(place)?;
         target::find_directory(base, path)
     }
 
     /// [`Built::find`], but `ELOOP` if there is a link anywhere in the path.
-    pub(crate) fn find_without_links(&self, place: &Place) -> sys::Result<Scratch> {
+    pub(crate) fn find_without_links(&self, place: &ContainerPath) -> sys::Result<Scratch> {
         let (base, path) = self.base(place)?;
         target::find_without_links(base, path)
     }
 
     /// [`Built::find`], but what is missing is made.
-    pub(crate) fn find_or_make(&self, place: &Place, kind: Kind) -> sys::Result<Found> {
+    pub(crate) fn find_or_make(&self, place: &ContainerPath, kind: Kind) -> sys::Result<Found> {
         match self.around(place)? {
             Some((mount, way)) => match target::find_beneath(mount, way) {
-                Err(Errno::ENOENT) => target::make(mount, way, kind),
+                Err(Errno::ENOENT) => target::make_path(mount, way, kind),
                 Err(Errno::EXDEV) => target::find_or_make(self.root(), &place.path, kind),
                 found => found.map(Found::before),
             },
@@ -152,29 +152,32 @@ impl Built {
     }
 
     /// [`Built::find`], but a link that is there is opened as what it is.
-    pub(crate) fn find_last(&self, place: &Place) -> sys::Result<Scratch> {
+    pub(crate) fn find_nofollow(&self, place: &ContainerPath) -> sys::Result<Scratch> {
         match self.around(place)? {
-            Some((mount, way)) => match target::find_last_beneath(mount, way) {
-                Err(Errno::EXDEV) => target::find_last(self.root(), &place.path),
+            Some((mount, way)) => match target::find_beneath_nofollow(mount, way) {
+                Err(Errno::EXDEV) => target::find_nofollow(self.root(), &place.path),
                 found => found,
             },
-            None => target::find_last(self.root(), &place.path),
+            None => target::find_nofollow(self.root(), &place.path),
         }
     }
 
     /// Makes what [`Built::find_without_links`] has not found.
-    pub(crate) fn make(&self, place: &Place, kind: Kind) -> sys::Result<Found> {
+    pub(crate) fn make_path(&self, place: &ContainerPath, kind: Kind) -> sys::Result<Found> {
         let (base, path) = self.base(place)?;
-        target::make(base, path, kind)
+        target::make_path(base, path, kind)
     }
 
     /// Where a path without links that lead elsewhere starts.
-    fn base<'a>(&'a self, place: &'a Place) -> sys::Result<(BorrowedFd<'a>, &'a CStr)> {
+    fn base<'a>(&'a self, place: &'a ContainerPath) -> sys::Result<(BorrowedFd<'a>, &'a CStr)> {
         Ok(self.around(place)?.unwrap_or((self.root(), &place.path)))
     }
 
     /// The mount that is around `place`, and the way from there.
-    fn around<'a>(&'a self, place: &'a Place) -> sys::Result<Option<(BorrowedFd<'a>, &'a CStr)>> {
+    fn around<'a>(
+        &'a self,
+        place: &'a ContainerPath,
+    ) -> sys::Result<Option<(BorrowedFd<'a>, &'a CStr)>> {
         let Some((base, way)) = &place.within else { return Ok(None) };
         match (self.kept(*base), base) {
             (Some(mount), _) => Ok(Some((mount.as_fd(), way))),
@@ -200,7 +203,7 @@ impl Built {
         let proc = if let Some(proc) = self.own_proc() {
             proc
         } else {
-            own = filesystem::simple(c"proc", &[], 0)?;
+            own = filesystem::mount_simple(c"proc", &[], 0)?;
             &own
         };
         let resolve = ResolveFlag::RESOLVE_BENEATH
@@ -210,7 +213,7 @@ impl Built {
     }
 
     /// Whether `path` is below `proc`, the container's /proc.
-    pub(crate) fn has_in_proc(&self, proc: &Place, path: &CStr) -> bool {
+    pub(crate) fn has_in_proc(&self, proc: &ContainerPath, path: &CStr) -> bool {
         match self.own_proc() {
             // As every procfs has.
             Some(_) if path == c"self/fd" => true,

@@ -40,7 +40,7 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
     let read_only = options.attributes.set & ATTR_RDONLY;
     let attributes = options.attributes.set & !ATTR_RDONLY;
     let parameters = [(c"mode", c"755")];
-    let tmpfs = filesystem::simple(c"tmpfs", &parameters, attributes).during(Step::Cgroup)?;
+    let tmpfs = filesystem::mount_simple(c"tmpfs", &parameters, attributes).during(Step::Cgroup)?;
     mount::move_mount(&tmpfs, target, c"").during(Step::Cgroup)?;
     let own = options.on_clone(options.attributes.set | ATTR_NOSUID | ATTR_NOEXEC | ATTR_NODEV);
     for view in list {
@@ -66,7 +66,7 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
 /// A cgroup2 mount; where the kernel refuses one, as in a user namespace without a cgroup
 /// namespace, the container's own cgroup alone; an empty folder, if that was not to be had.
 fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<Scratch> {
-    match filesystem::simple(c"cgroup2", &[], options.attributes.set) {
+    match filesystem::mount_simple(c"cgroup2", &[], options.attributes.set) {
         Err(Errno::EPERM | Errno::EBUSY) => {}
         made => return made.during(Step::Cgroup),
     }
@@ -77,7 +77,7 @@ fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<Scrat
         // A user may not be allowed to make a cgroup; then there is none to be seen.
         Err(Errno::ENOENT) => {
             let parameters = [(c"mode", c"555")];
-            filesystem::simple(c"tmpfs", &parameters, options.attributes.set | ATTR_RDONLY)
+            filesystem::mount_simple(c"tmpfs", &parameters, options.attributes.set | ATTR_RDONLY)
         }
         clone => clone.map(Scratch::from),
     }

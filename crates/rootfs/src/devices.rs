@@ -1,12 +1,12 @@
 //! /dev: the devices and links that every container has, and `linux.devices`.
 
 use crate::built::Built;
-use crate::filesystem::simple;
+use crate::container_path::ContainerPath;
+use crate::filesystem::mount_simple;
 use crate::layout::{DEFAULT_DEVICES, DEV_LINKS, DevicePlan, Layout};
 use crate::nodes::{Device, clone_node, make_detached};
-use crate::place::Place;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Kind, again};
+use crate::target::{Kind, duplicate};
 use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
 use sys::Errno;
@@ -18,7 +18,7 @@ use sys::nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, fstatat, 
 use sys::nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
 /// Makes what every container has in /dev, and `linux.devices`.
-pub(crate) fn make_all(layout: &Layout, built: &Built) -> Result<()> {
+pub(crate) fn make_devices(layout: &Layout, built: &Built) -> Result<()> {
     if layout.sets_up_dev {
         let found;
         let dev = if let Some(mount) = built.mount_at(&layout.dev) {
@@ -72,7 +72,7 @@ fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<
     let name = &plan.name;
     let device = Device::from(plan);
     let hosts = || match &plan.made {
-        Some(made) => again(made.as_fd()),
+        Some(made) => duplicate(made.as_fd()),
         None => match clone_node(&plan.path) {
             // A file that such a container has left, and none of the host's to put on it.
             Err(Errno::ENOENT) if is_empty(&parent, name) => {
@@ -108,7 +108,7 @@ fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<
 /// namespace has no say about.
 fn stays(dir: &Scratch, name: &CStr, device: Device, layout: &Layout, errno: Errno) -> bool {
     let is_bound = || -> sys::Result<bool> {
-        let node = open_last(dir, name)?;
+        let node = open_nofollow(dir, name)?;
         Ok(device.is(&fstat(&node)?) && sys::fs::mount_facts(&node)?.is_root)
     };
     errno == Errno::EPERM && layout.context.is_in_user_namespace() || is_bound().unwrap_or(false)
@@ -142,7 +142,7 @@ fn make_node(
             match file_type(&stat) {
                 _ if device.is(&stat) => Ok(Made::Found),
                 SFlag::S_IFREG if device.kind != SFlag::S_IFIFO => {
-                    let bound = bind_host_node(&open_last(dir, name)?, device, hosts);
+                    let bound = bind_host_node(&open_nofollow(dir, name)?, device, hosts);
                     bound.map_err(|errno| match errno {
                         Errno::ENOENT | Errno::ENODEV => Errno::EEXIST,
                         errno => errno,
@@ -166,21 +166,21 @@ fn is_empty(dir: &Scratch, name: &CStr) -> bool {
 }
 
 /// Opens what is at `name`, a link as what it is (`O_PATH`).
-fn open_last(dir: &Scratch, name: &CStr) -> sys::Result<Scratch> {
+fn open_nofollow(dir: &Scratch, name: &CStr) -> sys::Result<Scratch> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(dir, name, flags, Mode::empty()).map(Scratch::from)
 }
 
 /// Sets the mode of a node that was there: of it, not of what somebody puts in its place.
 fn set_mode(dir: &Scratch, name: &CStr, device: Device, mode: Mode) -> sys::Result<()> {
-    let node = open_last(dir, name)?;
+    let node = open_nofollow(dir, name)?;
     if !device.is(&fstat(&node)?) {
         return Err(Errno::EEXIST);
     }
     match sys::fs::set_mode(&node, mode) {
         // Through a procfs that is ours: that at /proc may be a container's whose mounts are joined.
         Err(Errno::ENOSYS) => {
-            let proc = simple(c"proc", &[], 0)?;
+            let proc = mount_simple(c"proc", &[], 0)?;
             let path = sys::fs::proc_fd_path(&node);
             let path = path.trim_start_matches("/proc/");
             fchmodat(&proc, path, mode, FchmodatFlags::FollowSymlink)
@@ -205,9 +205,13 @@ fn bind_host_node(
 
 /// Binds the terminal behind `slave` to /dev/console in `dev`. It is the container's own, made for
 /// it in its devpts, so that its mode and owner may be changed, as those who log in do.
-pub(crate) fn bind_console(dev: &Place, built: &Built, slave: impl AsFd) -> sys::Result<()> {
+pub(crate) fn bind_console(
+    dev: &ContainerPath,
+    built: &Built,
+    slave: impl AsFd,
+) -> sys::Result<()> {
     let dev = built.find(dev)?;
-    let point = match open_last(&dev, c"console") {
+    let point = match open_nofollow(&dev, c"console") {
         Err(Errno::ENOENT) => make_file(&dev, c"console", 0o620)?,
         opened => opened?,
     };

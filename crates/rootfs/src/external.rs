@@ -3,9 +3,9 @@
 //! root itself.
 
 use crate::Error;
+use crate::container_path::{Paths, normal, normal_destination};
 use crate::layout::{CgroupView, DEFAULT_DEVICES};
 use crate::options::Options;
-use crate::place::{Paths, normal, normal_destination};
 use crate::target::{Kind, find_or_make};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use std::ffi::{CString, OsStr};

@@ -21,7 +21,7 @@ pub fn makes_procfs_of(namespace: &OwnedFd) -> bool {
 }
 
 /// A new file system with only string parameters, as a detached mount.
-pub(crate) fn simple(
+pub(crate) fn mount_simple(
     name: &CStr,
     parameters: &[(&CStr, &CStr)],
     attributes: u64,
@@ -53,7 +53,7 @@ pub(crate) fn clone_source(
 
 /// A new file system as a detached mount that the host's side makes, with its defaults for what only
 /// the child knows.
-pub(crate) fn detached(plan: &MountPlan, name: &CStr) -> Result<OwnedFd> {
+pub(crate) fn mount_detached(plan: &MountPlan, name: &CStr) -> Result<OwnedFd> {
     let fs = mount::fsopen(name).during(Step::FileSystem)?;
     create(fs.as_fd(), plan, None)?;
     mount::fsmount(&fs, first_attributes(plan)).during(Step::Make)

@@ -7,8 +7,8 @@
 //! where somebody else has a part in the directory, it can even be given another name.
 
 use crate::Error;
+use crate::container_path::{normal, normal_destination};
 use crate::options::Options;
-use crate::place::{normal, normal_destination};
 use crate::step::{During, Fault, Result, Step};
 use crate::table::{Line, Table};
 use crate::target::{find, find_without_links, first_link};

@@ -3,8 +3,8 @@
 //! [`plan`](crate::plan) fills it on the host's side, [`build`](crate::build) carries it out in the
 //! child; it must know neither.
 
+use crate::container_path::ContainerPath;
 use crate::options::Options;
-use crate::place::Place;
 use crate::sysctl::Sysctl;
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
@@ -114,9 +114,9 @@ pub struct Layout {
     pub(crate) devices: Vec<DevicePlan>,
     pub(crate) sysctls: Vec<Sysctl>,
     /// A working directory to make while the root can still be written to.
-    pub(crate) make_cwd: Option<Place>,
-    pub(crate) dev: Place,
-    pub(crate) proc: Place,
+    pub(crate) make_cwd: Option<ContainerPath>,
+    pub(crate) dev: ContainerPath,
+    pub(crate) proc: ContainerPath,
     pub(crate) readonly_paths: Vec<RestrictedPath>,
     pub(crate) masked_paths: Vec<RestrictedPath>,
     pub(crate) read_only_root: bool,
@@ -134,7 +134,7 @@ pub(crate) enum Source {
     Locked(Locked),
     /// What an earlier entry mounts, or what is in that: the child clones it when it is there.
     Made {
-        place: Place,
+        place: ContainerPath,
         /// The user namespace that its ids are mapped by, and how deep.
         mapped: Option<(OwnedFd, Depth)>,
     },
@@ -160,7 +160,7 @@ pub(crate) struct Locked {
 #[derive(Debug)]
 pub(crate) struct CopiedLink {
     pub target: CString,
-    pub parent: Place,
+    pub parent: ContainerPath,
     pub name: CString,
 }
 
@@ -169,7 +169,7 @@ pub(crate) struct CopiedLink {
 pub(crate) struct MountPlan {
     pub index: usize,
     /// Where it goes, among the mounts before it.
-    pub place: Place,
+    pub place: ContainerPath,
     pub what: What,
     /// The source as the config has it.
     pub source: CString,
@@ -241,7 +241,7 @@ pub(crate) enum What {
 pub(crate) struct DevicePlan {
     pub path: CString,
     /// The directory that it is in.
-    pub parent: Place,
+    pub parent: ContainerPath,
     pub name: CString,
     /// Whether that is in a directory of the host's that is bound.
     pub is_hosts: bool,
@@ -266,7 +266,7 @@ impl DevicePlan {
 /// One entry of `linux.readonlyPaths` or `linux.maskedPaths`.
 #[derive(Debug)]
 pub(crate) struct RestrictedPath {
-    pub place: Place,
+    pub place: ContainerPath,
     /// Whether certainly nothing is mounted below it.
     pub alone: bool,
     /// Whether it must be there: it is the image's, and one of `mounts` is below.

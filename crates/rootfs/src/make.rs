@@ -3,12 +3,12 @@
 use crate::built::Built;
 use crate::cgroup::{Made, make_view};
 use crate::filesystem::{
-    clone_source, configure, first_attributes, logged, new_file_system, octal, simple,
+    clone_source, configure, first_attributes, logged, mount_simple, new_file_system, octal,
 };
 use crate::layout::{Context, CopiedLink, MountPlan, Source, What};
 use crate::nodes::HARMLESS;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Found, Kind, again};
+use crate::target::{Found, Kind, duplicate};
 use crate::{copyup, idmap};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -61,7 +61,8 @@ fn cgroup(context: &Context, plan: &MountPlan, built: &mut Built) -> Result<Scra
 fn clone_made(there: &Scratch, depth: Depth, mapped: Option<&(OwnedFd, Depth)>) -> Result<Scratch> {
     let tree = mount::open_tree(there, c"", depth, false).during(Step::Source)?;
     if let Some((namespace, depth)) = mapped {
-        mount::mount_setattr(&tree, *depth, &idmap::by(namespace)).during(Step::Attributes)?;
+        mount::mount_setattr(&tree, *depth, &idmap::attributes(namespace))
+            .during(Step::Attributes)?;
     }
     Ok(Scratch::from(tree))
 }
@@ -83,7 +84,7 @@ fn bind(
         (None, Source::Tree(tree)) => tree.as_fd(),
         (None, Source::Made { place, mapped }) => {
             let nofollow = plan.options.links.keeps_source;
-            let there = if nofollow { built.find_last(place) } else { built.find(place) };
+            let there = if nofollow { built.find_nofollow(place) } else { built.find(place) };
             cloned = clone_made(&there.during(Step::Source)?, depth, mapped.as_ref())?;
             cloned.as_fd()
         }
@@ -108,10 +109,10 @@ fn bind(
     if changed {
         attach(tree, &target)?;
     } else {
-        change(tree, Depth::One, &plan.options.attributes)?;
+        change_attributes(tree, Depth::One, &plan.options.attributes)?;
         finish_mount(plan, tree, &target)?;
     }
-    plan.is_kept.then(|| again(tree)).transpose().during(Step::Source)
+    plan.is_kept.then(|| duplicate(tree)).transpose().during(Step::Source)
 }
 
 /// Makes a source that is a link again where it was to be mounted; one to the same place may be there.
@@ -148,7 +149,7 @@ fn attach(mount: BorrowedFd, target: &Scratch) -> Result<()> {
 }
 
 fn finish_attributes(plan: &MountPlan, mount: BorrowedFd) -> Result<()> {
-    change(mount, Depth::Tree, &plan.options.recursive)?;
+    change_attributes(mount, Depth::Tree, &plan.options.recursive)?;
     propagate(plan, mount)
 }
 
@@ -164,7 +165,7 @@ fn propagate(plan: &MountPlan, mount: BorrowedFd) -> Result<()> {
 ///
 /// What is not named stays, so a flag that an outer user namespace has locked
 /// (`mount_namespaces(7)`) is in the way only of who wants it cleared.
-fn change(mount: BorrowedFd, depth: Depth, attributes: &Attributes) -> Result<()> {
+fn change_attributes(mount: BorrowedFd, depth: Depth, attributes: &Attributes) -> Result<()> {
     if *attributes == Attributes::default() {
         return Ok(());
     }
@@ -186,7 +187,7 @@ fn remount(plan: &MountPlan, built: &mut Built) -> Result<()> {
         mount::fsconfig_reconfigure(&fs)
             .map_err(|errno| logged(fs.as_fd(), Step::Remount, errno))?;
     }
-    change(target.as_fd(), Depth::One, &plan.options.attributes)?;
+    change_attributes(target.as_fd(), Depth::One, &plan.options.attributes)?;
     finish_attributes(plan, target.as_fd())
 }
 
@@ -238,7 +239,7 @@ fn file_system(
     Ok(mount)
 }
 
-/// What [`detached`] has made, with the mode of its mount point.
+/// The file system that the host's side has made, with the mode of its mount point.
 fn taken_over(tree: &OwnedFd, mode: Option<Mode>) -> Result<Scratch> {
     if let Some(mode) = mode {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -264,7 +265,7 @@ fn default_mode(plan: &MountPlan, name: &CStr, point: &Found) -> Result<Option<M
 /// It takes paths only. They are from the working directory, which is of no use to anybody here: what
 /// a path below /proc leads to, may be for a container to say whose mount namespace is joined.
 fn classic(plan: &MountPlan, name: &CStr, mode: Option<Mode>, target: &Scratch) -> Result<Scratch> {
-    let place = simple(c"tmpfs", &[], 0).during(Step::Make)?;
+    let place = mount_simple(c"tmpfs", &[], 0).during(Step::Make)?;
     attach(place.as_fd(), target)?;
     fchdir(&place).during(Step::Make)?;
     let made = classic_below(plan, name, mode, &place);
@@ -314,7 +315,7 @@ fn mount_point(
         }
     }
     let found = if plan.options.links.keeps_target {
-        built.find_last(&plan.place)
+        built.find_nofollow(&plan.place)
     } else {
         built.find_without_links(&plan.place)
     };
@@ -323,7 +324,7 @@ fn mount_point(
         Ok(point) if !plan.names_proc && !plan.options.links.keeps_target => {
             return Ok(Found::before(point));
         }
-        Err(Errno::ENOENT) => kind().and_then(|kind| built.make(&plan.place, kind)),
+        Err(Errno::ENOENT) => kind().and_then(|kind| built.make_path(&plan.place, kind)),
         Err(Errno::ELOOP) => kind().and_then(|kind| built.find_or_make(&plan.place, kind)),
         found => found.map(Found::before),
     };

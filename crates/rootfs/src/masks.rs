@@ -52,7 +52,7 @@ pub(crate) fn make_read_only(layout: &Layout, built: &mut Built) -> Result<()> {
 
 /// Covers each of `linux.maskedPaths`: a directory with an empty one, anything else with the null
 /// device.
-pub(crate) fn mask(layout: &Layout, built: &Built) -> Result<()> {
+pub(crate) fn mask_paths(layout: &Layout, built: &Built) -> Result<()> {
     let mut empty: Option<Scratch> = None;
     let mut null_is_used = false;
     for (index, path) in layout.masked_paths.iter().enumerate() {
@@ -65,7 +65,7 @@ pub(crate) fn mask(layout: &Layout, built: &Built) -> Result<()> {
         // The first target of a kind gets the mount itself, the others clones of it: a clone can
         // be made only of what is attached already.
         let cover = match (kind == SFlag::S_IFDIR, &empty, &built.null) {
-            (true, Some(empty), _) => clone(empty).during(Step::MaskSource)?,
+            (true, Some(empty), _) => clone_mount(empty).during(Step::MaskSource)?,
             (true, None, _) => {
                 let made = empty_directory().during(Step::MaskSource)?;
                 mount::move_mount(&made, &target, c"").map_err(fault)?;
@@ -77,7 +77,7 @@ pub(crate) fn mask(layout: &Layout, built: &Built) -> Result<()> {
                 null_is_used = true;
                 continue;
             }
-            (false, _, Some(null)) => clone(null).during(Step::MaskSource)?,
+            (false, _, Some(null)) => clone_mount(null).during(Step::MaskSource)?,
             (false, _, None) => return Err(Fault::new(Step::MaskSource, Errno::ENODEV)),
         };
         mount::move_mount(&cover, &target, c"").map_err(fault)?;
@@ -85,12 +85,12 @@ pub(crate) fn mask(layout: &Layout, built: &Built) -> Result<()> {
     Ok(())
 }
 
-fn clone(mount: impl AsFd) -> sys::Result<Scratch> {
+fn clone_mount(mount: impl AsFd) -> sys::Result<Scratch> {
     mount::open_tree(mount, c"", Depth::One, false).map(Scratch::from)
 }
 
 fn empty_directory() -> sys::Result<Scratch> {
     // The one inode is the directory's own.
     let limits = [(c"nr_blocks", c"1"), (c"nr_inodes", c"1")];
-    filesystem::simple(c"tmpfs", &limits, HARMLESS | ATTR_NODEV)
+    filesystem::mount_simple(c"tmpfs", &limits, HARMLESS | ATTR_NODEV)
 }

@@ -1,7 +1,7 @@
 //! Device nodes as detached mounts: clones of the host's, which a container can't change, and new
 //! ones where only the host's side may make them.
 
-use crate::filesystem::simple;
+use crate::filesystem::mount_simple;
 use crate::layout::DevicePlan;
 use crate::target::find;
 use std::ffi::{CStr, CString};
@@ -86,7 +86,7 @@ pub(crate) fn make_detached(
     (user, group): (Option<Id>, Option<Id>),
 ) -> sys::Result<Option<OwnedFd>> {
     let made = || {
-        let (tmpfs, name) = (simple(c"tmpfs", &[], ATTR_NOSUID | ATTR_NOEXEC)?, c"node");
+        let (tmpfs, name) = (mount_simple(c"tmpfs", &[], ATTR_NOSUID | ATTR_NOEXEC)?, c"node");
         mknodat(&tmpfs, name, plan.kind, plan.mode, plan.number)?;
         // The umask is the caller's.
         fchmodat(&tmpfs, name, plan.mode, FchmodatFlags::FollowSymlink)?;

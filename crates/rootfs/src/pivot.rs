@@ -1,9 +1,9 @@
 //! Changing to the container's root: `pivot_root(2)`, or what stands in for it.
 
 use crate::built::Built;
-use crate::filesystem::simple;
+use crate::container_path::as_path;
+use crate::filesystem::mount_simple;
 use crate::layout::Layout;
-use crate::place::as_path;
 use crate::step::{During, Result, Step};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -54,7 +54,7 @@ fn host_proc_and_sysfs(layout: &Layout) -> sys::Result<Vec<PathBuf>> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
     let table = if layout.context.nested.is_some() {
         // What is at /proc in a mount namespace that is joined, is for somebody else to say.
-        openat(simple(c"proc", &[], 0)?, "self/mountinfo", flags, Mode::empty())?
+        openat(mount_simple(c"proc", &[], 0)?, "self/mountinfo", flags, Mode::empty())?
     } else {
         open("/proc/self/mountinfo", flags, Mode::empty())?
     };

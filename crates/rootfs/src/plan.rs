@@ -1,12 +1,14 @@
 //! The host's side: from the config to a [`Layout`], computed and opened as far as it can be before
 //! the fork. What only the host's side may make, it makes here, detached; it attaches nothing.
 
+use crate::container_path::{
+    Base, ContainerPath, Destinations, Paths, as_path, destination, normal, tidy,
+};
 use crate::layout::{
     Context, CopiedLink, DevicePlan, Layout, Locked, MountPlan, NAMESPACED, RestrictedPath, Source,
     What,
 };
 use crate::options::{self, Links, MS_I_VERSION, OF_CGROUP2, Options};
-use crate::place::{Base, Destinations, Paths, Place, as_path, destination, normal, tidy};
 use crate::step::{Fault, mount_failure};
 use crate::sysctl::Sysctl;
 use crate::{Error, filesystem, idmap, nodes, target};
@@ -63,9 +65,9 @@ impl Layout {
         let read_only_root =
             spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false);
         let devices = plan_devices(linux, &mounts, &destinations, &context)?;
-        let [dev, proc] = [c"/dev", c"/proc"].map(|path| destinations.place(path.to_owned()));
+        let [dev, proc] = [c"/dev", c"/proc"].map(|path| destinations.locate(path.to_owned()));
         let make_cwd = read_only_root.then(|| working_directory(spec)).flatten();
-        let make_cwd = make_cwd.map(|path| destinations.place(path));
+        let make_cwd = make_cwd.map(|path| destinations.locate(path));
         let (readonly_paths, masked_paths) = plan_restricted(linux, &mounts, &mut destinations)?;
         let restricted = || readonly_paths.iter().chain(&masked_paths).map(|path| &path.place);
         let places = devices.iter().map(|device| &device.parent).chain([&dev, &proc]);
@@ -115,8 +117,8 @@ pub(crate) fn plan_mounts(
     let mut destinations = Destinations::default();
     let mut mounts: Vec<MountPlan> = Vec::new();
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
-        let given = Given { index, mount, bundle, rootfs, linux, context, label };
-        let plan = plan_mount(&given, &destinations).map_err(|Error(why)| {
+        let entry = MountEntry { index, mount, bundle, rootfs, linux, context, label };
+        let plan = plan_mount(&entry, &destinations).map_err(|Error(why)| {
             Error(format!("mounts[{index}] {}: {why}", mount.destination().display()))
         })?;
         if !matches!(plan.what, What::Remount) && plan.copied_link.is_none() {
@@ -134,7 +136,7 @@ pub(crate) fn plan_mounts(
 }
 
 /// Has the mounts kept that `places` are in.
-fn keep_around<'a>(mounts: &mut [MountPlan], places: impl Iterator<Item = &'a Place>) {
+fn keep_around<'a>(mounts: &mut [MountPlan], places: impl Iterator<Item = &'a ContainerPath>) {
     for place in places {
         if let Some((Base::Mount(index), _)) = place.within
             && let Some(mount) = mounts.get_mut(index)
@@ -156,7 +158,7 @@ fn plan_restricted(
         all.add(as_path(&plan.place.path), ());
     }
     let plan = |destinations: &Destinations, path: CString| {
-        let place = destinations.place(path);
+        let place = destinations.locate(path);
         let has_mounts = all.any_below(as_path(&place.path));
         let is_kernels = |base| match base {
             Base::Mount(index) => mounts.get(index).is_some_and(|plan: &MountPlan| plan.ordinary),
@@ -228,7 +230,7 @@ fn show(mounts: &mut [MountPlan], readonly: &[RestrictedPath], masked: &[Restric
 }
 
 /// An entry of `mounts`, and what its plan depends on.
-struct Given<'a> {
+struct MountEntry<'a> {
     index: usize,
     mount: &'a Mount,
     bundle: &'a Path,
@@ -239,7 +241,7 @@ struct Given<'a> {
     label: Option<&'a str>,
 }
 
-impl Given<'_> {
+impl MountEntry<'_> {
     /// Where it goes, from the container's root.
     fn destination(&self) -> Result<PathBuf, Error> {
         let path = destination(self.mount, self.rootfs);
@@ -251,11 +253,11 @@ impl Given<'_> {
 
     /// The place in the container that the source of a bind mount is at, if that is in what an
     /// earlier entry mounts.
-    fn made_before(&self, source: &Path, destinations: &Destinations) -> Option<Place> {
+    fn made_before(&self, source: &Path, destinations: &Destinations) -> Option<ContainerPath> {
         // Where the host's root is the container's, the host's path is meant.
         let rootfs = self.rootfs.map(normal).filter(|root| root != Path::new("/"))?;
         let way = normal(source).strip_prefix(rootfs).map(tidy).ok()?;
-        let place = destinations.place(c_string(&way, "source").ok()?);
+        let place = destinations.locate(c_string(&way, "source").ok()?);
         place.within.is_some().then_some(place)
     }
 }
@@ -270,18 +272,18 @@ fn copied_link(
     let at = c_string(path, "destination")?;
     let (parent, name) = target::split(&at).map_err(|errno| Error::call("destination", errno))?;
     let target = c_string(Path::new(&target), "source")?;
-    Ok(Some(CopiedLink { target, parent: destinations.place(parent), name }))
+    Ok(Some(CopiedLink { target, parent: destinations.locate(parent), name }))
 }
 
-fn plan_mount(given: &Given, destinations: &Destinations) -> Result<MountPlan, Error> {
-    let &Given { index, mount, bundle, linux, context, label, .. } = given;
+fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPlan, Error> {
+    let &MountEntry { index, mount, bundle, linux, context, label, .. } = entry;
     let kind = mount.typ().as_deref().unwrap_or_default();
-    let mut destination = given.destination()?;
+    let mut destination = entry.destination()?;
     if matches!(kind, "proc" | "sysfs") {
         // No link may be in it, so that nothing else is meant by it.
         destination = normal(&destination);
     }
-    let place = destinations.place(c_string(&destination, "destination")?);
+    let place = destinations.locate(c_string(&destination, "destination")?);
     let mut options =
         Options::parse(mount.options().as_deref().unwrap_or_default()).map_err(Error)?;
     let source = mount.source().as_deref().unwrap_or_else(|| Path::new(""));
@@ -301,8 +303,8 @@ fn plan_mount(given: &Given, destinations: &Destinations) -> Result<MountPlan, E
         let source = if link.is_some() {
             Source::Path(path)
         } else {
-            let made = given.made_before(&from, destinations);
-            bind_source(path, made, depth, &options, given)?
+            let made = entry.made_before(&from, destinations);
+            bind_source(path, made, depth, &options, entry)?
         };
         What::Bind { source, depth }
     } else if kind == "cgroup" {
@@ -395,9 +397,9 @@ fn make_here(plan: &mut MountPlan, mount: &Mount, linux: Option<&Linux>) -> Resu
         return Err(Error(format!("idmap: the ids of a {kind} can't be mapped")));
     }
     let failed = |fault: Fault| Error(mount_failure(plan, &fault).unwrap_or_default());
-    let tree = filesystem::detached(plan, name).map_err(failed)?;
+    let tree = filesystem::mount_detached(plan, name).map_err(failed)?;
     if plan.options.idmap.is_some() {
-        idmap::apply(&tree, Depth::One, &idmap::namespace(mount, linux)?)?;
+        idmap::map_ids(&tree, Depth::One, &idmap::user_namespace(mount, linux)?)?;
     }
     if let What::FileSystem { made, .. } = &mut plan.what {
         *made = Some(tree);
@@ -413,17 +415,17 @@ fn is_block_device(path: &Path) -> bool {
 /// ids; not if it is `made` only by an earlier entry.
 fn bind_source(
     path: CString,
-    made: Option<Place>,
+    made: Option<ContainerPath>,
     depth: Depth,
     options: &Options,
-    given: &Given,
+    entry: &MountEntry,
 ) -> Result<Source, Error> {
-    let &Given { mount, linux, context, .. } = given;
+    let &MountEntry { mount, linux, context, .. } = entry;
     let (idmap, nofollow) = (options.idmap, options.links.keeps_source);
     if idmap.is_none() && !context.clones() {
         return Ok(Source::Path(path));
     }
-    let mapped = |depth| Ok((idmap::namespace(mount, linux)?, depth));
+    let mapped = |depth| Ok((idmap::user_namespace(mount, linux)?, depth));
     if made.is_some() && idmap.is_some() && context.user_namespace {
         // The child may not, in a namespace that the host's side has made.
         return Err(Error(
@@ -442,7 +444,7 @@ fn bind_source(
     let failed = |errno| Error::call(format!("source {}", path.to_string_lossy()), errno);
     let tree = parents_tree(&path, depth, nofollow).map_err(failed)?;
     if let Some((namespace, depth)) = idmap.map(mapped).transpose()? {
-        idmap::apply(&tree, depth, &namespace)?;
+        idmap::map_ids(&tree, depth, &namespace)?;
     }
     Ok(Source::Tree(tree))
 }
@@ -521,7 +523,7 @@ fn plan_device(
     };
     let path = c_string(&tidy(device.path()), "linux.devices")?;
     let (parent, name) = target::split(&path).map_err(|errno| Error::call(at(), errno))?;
-    let parent = destinations.place(parent);
+    let parent = destinations.locate(parent);
     let around = match parent.within {
         Some((Base::Mount(index), _)) => mounts.get(index),
         _ => None,

@@ -50,7 +50,7 @@ impl Locked {
             Error(format!("{why}{}", self.remedy(errno)))
         })?;
         if let Some((namespace, depth)) = &self.mapped {
-            idmap::apply(&tree, *depth, namespace)?;
+            idmap::map_ids(&tree, *depth, namespace)?;
         }
         Ok(tree)
     }

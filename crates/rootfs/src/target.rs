@@ -49,7 +49,7 @@ pub(crate) fn find(root: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
 }
 
 /// [`find`], but a link at the end of `path` is opened as what it is.
-pub(crate) fn find_last(root: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
+pub(crate) fn find_nofollow(root: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
     open_in(root, path, OFlag::O_PATH | OFlag::O_NOFOLLOW, RESOLVE)
 }
 
@@ -64,13 +64,13 @@ pub(crate) fn find_directory(root: BorrowedFd, path: &CStr) -> sys::Result<Scrat
 /// An empty path is `root` itself, which may be a file.
 pub(crate) fn find_without_links(root: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
     let resolve = RESOLVE.union(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    if path.is_empty() { again(root) } else { open_in(root, path, OFlag::O_PATH, resolve) }
+    if path.is_empty() { duplicate(root) } else { open_in(root, path, OFlag::O_PATH, resolve) }
 }
 
 /// [`find`], but what is missing is made.
 pub(crate) fn find_or_make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<Found> {
     match find(root, path) {
-        Err(Errno::ENOENT) => make(root, path, kind),
+        Err(Errno::ENOENT) => make_path(root, path, kind),
         found => found.map(Found::before),
     }
 }
@@ -148,20 +148,20 @@ pub(crate) fn first_link(root: BorrowedFd, path: &Path) -> Option<PathBuf> {
 /// [`find`], but `EXDEV` if a link leads out of `mount`; `mount` itself for an empty path.
 pub(crate) fn find_beneath(mount: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
     let resolve = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    if path.is_empty() { again(mount) } else { open_in(mount, path, OFlag::O_PATH, resolve) }
+    if path.is_empty() { duplicate(mount) } else { open_in(mount, path, OFlag::O_PATH, resolve) }
 }
 
 /// [`find_beneath`], but a link at the end of `path` is opened as what it is.
-pub(crate) fn find_last_beneath(mount: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
+pub(crate) fn find_beneath_nofollow(mount: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
     let resolve = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-    if path.is_empty() { again(mount) } else { open_in(mount, path, flags, resolve) }
+    if path.is_empty() { duplicate(mount) } else { open_in(mount, path, flags, resolve) }
 }
 
 /// Makes what is missing of `path`, of which something is.
 ///
 /// `.` and `..` after what is missing are of the path alone: nothing is made for `missing/..`.
-pub(crate) fn make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<Found> {
+pub(crate) fn make_path(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<Found> {
     make_missing(root, path, kind, LINKS)
 }
 
@@ -222,7 +222,7 @@ fn behind_link(target: &[u8], parent: &[u8]) -> sys::Result<CString> {
     CString::new(next).map_err(|_| Errno::EINVAL)
 }
 
-/// The path that [`make`] takes for `path`, for who looks there again.
+/// The path that [`make_path`] takes for `path`, for who looks there again.
 pub(crate) fn plain(root: BorrowedFd, path: &CStr) -> sys::Result<CString> {
     if has_dots(path) { without_dots(root, path) } else { Ok(path.to_owned()) }
 }
@@ -278,7 +278,7 @@ fn create(parent: &Scratch, name: &CStr, kind: Kind) -> sys::Result<Scratch> {
 }
 
 /// A descriptor of the same.
-pub(crate) fn again(file: BorrowedFd) -> sys::Result<Scratch> {
+pub(crate) fn duplicate(file: BorrowedFd) -> sys::Result<Scratch> {
     file.try_clone_to_owned().map(Scratch::from).map_err(|_| Errno::EMFILE)
 }
 
@@ -331,7 +331,7 @@ mod tests {
         find_or_make(root.as_fd(), c"a/b/file", Kind::File).unwrap();
         assert!(path.join("root/a/b/c").is_dir() && path.join("root/a/b/file").is_file());
         find_or_make(root.as_fd(), c"", Kind::Directory).unwrap();
-        assert!(!make(root.as_fd(), c"..", Kind::Directory).unwrap().is_new, "the root");
+        assert!(!make_path(root.as_fd(), c"..", Kind::Directory).unwrap().is_new, "the root");
     }
 
     #[test]

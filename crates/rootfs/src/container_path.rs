@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// A path of the config, and the mount that it is in.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ContainerPath {
     /// The path as the config has it, from the container's root.
     pub path: CString,
     /// The last mount that is around it by its name, and the way from there: empty for the mount
@@ -21,7 +21,7 @@ pub(crate) struct Place {
     pub within: Option<(Base, CString)>,
 }
 
-impl Place {
+impl ContainerPath {
     /// Whether it is where a mount is.
     pub fn is_mount(&self) -> bool {
         self.within.as_ref().is_some_and(|(_, way)| way.is_empty())
@@ -101,11 +101,11 @@ pub(crate) type Destinations = Paths<Base>;
 
 impl Destinations {
     /// Where `path` is, among the mounts added so far.
-    pub fn place(&self, path: CString) -> Place {
+    pub fn locate(&self, path: CString) -> ContainerPath {
         let last = self.around(as_path(&path)).into_iter().max_by_key(|(base, _)| **base);
         let within = last
             .and_then(|(base, way)| Some((*base, CString::new(way.as_os_str().as_bytes()).ok()?)));
-        Place { path, within }
+        ContainerPath { path, within }
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
             (c"/x/../a/c/d/", Some((4, c"d"))),
             (c"/", None),
         ] {
-            let place = all.place(path.to_owned());
+            let place = all.locate(path.to_owned());
             let found = place.within.as_ref().map(|(base, way)| (*base, way.as_c_str()));
             let within = within.map(|(index, way)| (Base::Mount(index), way));
             assert_eq!(found, within, "{}", path.to_string_lossy());
