@@ -1,7 +1,9 @@
-//! The last stages of every process, a container's init or one of `exec`: what is set on the process
-//! itself, the wait, and the execve.
+//! What every new process applies to itself, a container's init or one of `exec`, in the child:
+//! what `process` says, the last fork, the wait for `start`, and the execve.
 //!
-//! Nothing is formatted and little is allocated here; a failure leaves as a [`Fault`].
+//! A failure leaves as a [`Fault`], in numbers, and little is allocated. The child formats only what
+//! nobody else can know: its own pid for `LISTEN_PID`, and the failure itself once the parent is
+//! gone. No step here may undo the confinement of an earlier one.
 
 use crate::fault::{During, Fault, Stage};
 use crate::message::{self, Kind, NOT_RUN, abandoned};
@@ -63,18 +65,15 @@ pub(crate) fn guard_stdio(spec: &mut ProcessSpec) -> Result<(), Fault> {
 /// it, and may not set it any more.
 pub(crate) fn adjust_oom_score(spec: &mut ProcessSpec) -> Result<(), Fault> {
     match spec.oom_score.take() {
-        Some(score) => write_own(spec, OOM_SCORE, &score).during(Stage::OomScore),
+        Some(score) => write_own(spec, "self/oom_score_adj", &score).during(Stage::OomScore),
         None => Ok(()),
     }
 }
 
-/// Below /proc/PID.
-pub(crate) const OOM_SCORE: &str = "oom_score_adj";
-
-/// Writes to a file below our own folder in the host's procfs.
-fn write_own(spec: &ProcessSpec, file: &str, text: &str) -> sys::Result<()> {
+/// Writes to a file of the host's procfs, below `self`.
+fn write_own(spec: &ProcessSpec, path: &str, text: &str) -> sys::Result<()> {
     let procfs = spec.procfs.as_ref().ok_or(Errno::ENOENT)?;
-    procfs.write(&format!("self/{file}"), text.as_bytes())
+    procfs.write(path, text.as_bytes())
 }
 
 /// Enters cgroups by their v1 `tasks` files; a v2 one we were born in.
@@ -136,7 +135,7 @@ pub(crate) fn apply_process(spec: &mut ProcessSpec, context: &ApplyContext) -> R
     set_attributes(spec)?;
     raise_limits(spec)?;
     if let Some(label) = &spec.label {
-        write_own(spec, label.file, &label.value).during(Stage::Label)?;
+        write_own(spec, label.path, &label.value).during(Stage::Label)?;
     }
     if spec.options.console.is_none() {
         stdio::take_own_null(&mut spec.stdio, context.root)?;

@@ -1,4 +1,6 @@
-//! A process that was forked, as its parent has it: the talk until it runs its program, and its end.
+//! A forked process, as its parent has it: the talk until it runs its program, and its end.
+//!
+//! The parent must not believe what a process says that others can trace.
 
 use crate::Error;
 use crate::fault::{Fault, Stage};

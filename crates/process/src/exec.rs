@@ -1,11 +1,11 @@
-//! Another process in a container that is there: what is known of it before the fork, the forks, and
-//! the way in.
+//! A process of `exec`, in a container that is there: what is known of it before the fork, the forks,
+//! and the way in.
 //!
-//! The first fork is born in the container's cgroup and stays out of its pid namespace, where nobody
-//! of the container sees it. It joins everything and takes on all that `process` says, and only then
-//! forks the process itself ([`apply::fork_last`]). Both are in the container's cgroup, so that a
-//! limit on processes must have room for two: were the last to enter it by itself, who may trace it
-//! could have it stay outside, and fork without limit.
+//! The first fork, the intermediate process, is born in the container's cgroup and stays out of its pid
+//! namespace, where nobody of the container sees it. It joins everything, applies all that `process`
+//! says, and only then forks the process itself ([`apply::fork_last`]). Both are in the container's
+//! cgroup, so a limit on processes must have room for two: if the last one entered the cgroup by
+//! itself, whoever may trace it could keep it outside, and fork without limit.
 
 use crate::Error;
 use crate::apply::{self, ApplyContext, Reporter};

@@ -1,8 +1,8 @@
-//! What goes wrong in the child: a stage, an index into its list, the kernel's answer; and what the
-//! parent says of it.
+//! What goes wrong in the child: a stage, an index into its list, the kernel's answer; and the words
+//! for it.
 //!
-//! A new stage is a row of the table here, and no more. The child sends a fault as numbers; the
-//! parent, or who is left in its place, puts it in words by its own copy of the plan.
+//! A new stage is a row of the table here, and no more. The child sends numbers; the parent finds the
+//! words, by its own copy of the plan (the child itself, once the parent is gone).
 
 use crate::capabilities::number_name;
 use rootfs::Step;

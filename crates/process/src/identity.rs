@@ -1,4 +1,5 @@
-//! Giving up: user and groups, capabilities, `no_new_privs`, the filter; in the only order that works.
+//! What a process gives up: user and groups, capabilities, `no_new_privs`, the filter; in the only
+//! order that works.
 
 use crate::capabilities::{Sets, numbers};
 use crate::fault::{During, Fault, Stage};

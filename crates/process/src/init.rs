@@ -1,7 +1,8 @@
-//! The stages of a container's init, in the child: from the clone to the execve. Where it joins a pid
-//! namespace, all but the last of them are gone through by the process that goes before it.
+//! The stages of a container's init, in the child: from the clone to the execve. Where init joins a
+//! pid namespace, the intermediate process goes through all of them but the last.
 //!
-//! Nothing is formatted and little is allocated here; a failure leaves as a [`Fault`].
+//! A failure leaves as a [`Fault`], in numbers, and little is allocated. Only hooks make the child
+//! format: the state that they read has its pid, and what they say is their failure.
 
 mod park;
 

@@ -1,5 +1,8 @@
-//! A process that goes before init: it joins namespaces and makes those that init can't be born in, and
-//! forks init as its own parent's child; or it goes on as init, and forks that last.
+//! The intermediate process (runc's stage 1), in the child: it joins namespaces, makes those that init
+//! can't be born in, and forks init as a child of its own parent; or it goes on as init itself, and
+//! forks that last.
+//!
+//! It must not come into a container's sight while it can be traced.
 
 use crate::fault::{During, Fault, Stage};
 use crate::identity::become_root;

@@ -1,7 +1,7 @@
 //! The process: what is known before the fork, the fork(s) through namespaces, the stages after.
 //!
-//! [`Plan`] holds everything about an init that can be computed, allocated or opened on the host's
-//! side, [`Exec`] the same of another process. [`spawn`] and [`Exec::spawn`] fork; the child runs
+//! The host's side makes a [`Plan`] of an init, or an [`Exec`] of another process: all that can be
+//! computed, allocated or opened before the fork. [`spawn`] and [`Exec::spawn`] fork; the child runs
 //! its stages and comes back only as an execve or a [`Fault`]. Parent and child talk over one
 //! socket, in the messages of [`message`].
 

@@ -1,8 +1,8 @@
-//! The wire between parent and child: one `SOCK_SEQPACKET` pair, fixed-size typed messages.
+//! The wire between parent and child: one `SOCK_SEQPACKET` pair, typed messages of fixed size.
 //!
 //! A message is sixteen bytes {kind, stage, index, errno}, then at most [`MAX_DETAIL`] bytes of
-//! detail; descriptors travel beside it. The child is trusted only until it is in the container's
-//! mounts, so every length and number is checked.
+//! detail; descriptors travel beside it. The parent trusts the child only until that is in the
+//! container's mounts, so it checks every length and number.
 
 use crate::Error;
 use crate::fault::{During, Fault, Stage};

@@ -1,4 +1,4 @@
-//! Doing things in another mount namespace than our own.
+//! Doing things in another mount namespace than our own, and coming back.
 
 use crate::Error;
 use crate::fault::{Fault, Stage};

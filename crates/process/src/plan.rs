@@ -1,5 +1,4 @@
-//! Everything about a container's init that is known before the fork, in the form that its stages
-//! use.
+//! All that is known of a container's init before the fork, in the form that its stages use.
 
 use crate::Error;
 use crate::fault::{Fault, Stage};

@@ -1,5 +1,5 @@
-//! What a process is made of, whether it is a container's init or comes later by `exec`: all that
-//! `process` and its context say, in the form that the last stages use.
+//! All that `process` and the sections around it say of one process, in the form that the child uses:
+//! of a container's init, or of a process of `exec`. Computed before the fork, on the host's side.
 
 use crate::Error;
 use crate::capabilities::Sets;
@@ -126,8 +126,8 @@ pub(crate) struct Rlimit {
 /// A security label to take at execve.
 #[derive(Debug)]
 pub(crate) struct Label {
-    /// Below /proc/PID.
-    pub file: &'static str,
+    /// The file to write it to, below /proc.
+    pub path: &'static str,
     pub value: String,
 }
 
@@ -334,13 +334,13 @@ fn label(process: &Process, warnings: &mut Vec<String>) -> Option<Label> {
     if let Some(profile) = given(process.apparmor_profile()) {
         if module_is_on("/sys/module/apparmor/parameters/enabled", "Y") {
             let value = format!("exec {profile}");
-            return Some(Label { file: "attr/apparmor/exec", value });
+            return Some(Label { path: "self/attr/apparmor/exec", value });
         }
         warnings.push(format!("process.apparmorProfile {profile}: AppArmor is not enabled here"));
     }
     if let Some(value) = given(process.selinux_label()) {
         if module_is_on("/sys/fs/selinux/enforce", "") {
-            return Some(Label { file: "attr/exec", value });
+            return Some(Label { path: "self/attr/exec", value });
         }
         warnings.push(format!("process.selinuxLabel {value}: SELinux is not enabled here"));
     }

@@ -1,5 +1,6 @@
-//! Mounts of the host's that enter a user namespace: the parent clones them in init's own mount
-//! namespace, a copy of the host's in which the kernel has them locked, and hands them to init.
+//! Mounts of the host's that enter a user namespace, on the parent's side: the parent clones them in
+//! init's own mount namespace, a copy of the host's in which the kernel has them locked, and sends
+//! them to init.
 
 use crate::Error;
 use crate::child::{Child, start_failed};

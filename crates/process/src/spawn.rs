@@ -1,15 +1,15 @@
-//! The host's side of a new process: the fork(s), the id mappings, and the talk until its namespaces
-//! are there.
+//! The parent's side of a fork: where the process is born, its id mappings, and the talk until its
+//! namespaces are there. [`child`](crate::child) is the talk from then on.
 //!
-//! What is forked first may be the process itself, or one that goes before it (the intermediate process): that joins
-//! namespaces, and forks it as our child, at once or when all but the launch is done.
+//! The first fork is the process itself, or the intermediate process, which joins namespaces and forks
+//! it as our child: at once, or when all but the execve is done.
 
 use crate::child::Child;
 use crate::fault::{Fault, Stage};
 use crate::message::{self, Kind, Message, channel};
 use crate::plan::Plan;
 use crate::process_spec::{ProcessPlan, ProcessSpec};
-use crate::{Error, apply, init, intermediate, mappings, sources};
+use crate::{Error, init, intermediate, mappings, sources};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::nix::sched::CloneFlags;
@@ -17,14 +17,14 @@ use sys::nix::sys::resource::{getrlimit, setrlimit};
 use sys::process::Fork;
 use sys::{Errno, process};
 
-/// The v2 cgroup that a process is born in, so that nobody has to move it there.
+/// How a process gets into its v2 cgroup. It is born there, so that nobody has to move it.
 pub enum CgroupPlacement<'a> {
-    /// Its parent's.
+    /// It inherits its parent's.
     Inherit,
-    /// This one (`CLONE_INTO_CGROUP`).
+    /// The fork is into this one (`CLONE_INTO_CGROUP`).
     CloneInto(BorrowedFd<'a>),
-    /// Whichever the process is moved into that forks it, the intermediate one: this does so, given its pid. It's
-    /// for a cgroup that exists only with a process in it, or that we may not fork into.
+    /// It inherits that of the intermediate process, which this function moves there, given its pid.
+    /// For a cgroup that exists only with a process in it, or that we may not fork into.
     Via(&'a mut dyn FnMut(i32) -> Result<(), String>),
 }
 
@@ -107,7 +107,7 @@ fn map_init(plan: &Plan, init: Child) -> Result<Child, Error> {
     let map = || {
         if let (Some(score), Some(procfs)) = (&plan.spec.oom_score, &plan.spec.procfs) {
             // In its namespace it may not lower it, however much it may there.
-            let path = format!("{}/{}", init.pid, apply::OOM_SCORE);
+            let path = format!("{}/oom_score_adj", init.pid);
             let failed = |errno| Error(plan.describe_fault(&Fault::new(Stage::OomScore, errno)));
             procfs.write(&path, score.as_bytes()).map_err(failed)?;
         }

@@ -1,5 +1,5 @@
-//! stdin, stdout and stderr, as a program gets them: none of them may be the host's null device with a
-//! way to change it, and its user can open them again.
+//! stdin, stdout and stderr, as a program gets them: the program can't change the host's null device
+//! through any of them, and its user can open them again.
 
 use crate::Error;
 use crate::fault::{During, Fault, Stage};

@@ -1,8 +1,7 @@
-//! Mounts for a container that is there already.
+//! Mounts for a container that already runs.
 //!
-//! All that is mounted is made on the host's side, detached; in the container's mount namespace it
-//! is only moved to its place, below that namespace's root. /proc is not used there: it would be the
-//! container's.
+//! The host's side makes all of them, detached; in the container's mount namespace it only moves them
+//! to their places, below that namespace's root. It must not use /proc there, which is the container's.
 
 use crate::Error;
 use crate::built::Built;

@@ -1,4 +1,4 @@
-//! The child's side: carrying a [`Layout`] out, in the order in which it has to be.
+//! The child's side: carries a [`Layout`] out. Nothing else knows the order.
 
 use crate::built::Built;
 use crate::container_path::Base;

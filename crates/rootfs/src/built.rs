@@ -1,7 +1,5 @@
-//! A root while it is made: its descriptor, and those of the mounts in it that something is looked up
-//! in later.
-//!
-//! It finds places; it knows neither what is made in them nor in which order.
+//! A root while the child makes it: its descriptor, and those of the mounts in it that something is
+//! looked up in later. It finds places, and must not know what is made in them, nor when.
 
 use crate::container_path::{Base, ContainerPath};
 use crate::filesystem;

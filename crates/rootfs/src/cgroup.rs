@@ -1,4 +1,4 @@
-//! The container's view of its cgroups: what a mount of type `cgroup` shows.
+//! Makes the container's view of its cgroups: what a mount of type `cgroup` shows.
 
 use crate::filesystem;
 use crate::layout::{CgroupView, ControllerView};

@@ -1,9 +1,9 @@
 //! Where a path of the config is: in one of `mounts`, by the descriptor of what was made for it, or
 //! in the image.
 //!
-//! A mount goes with the directory that it is on, and whoever shares the rootfs can rename that
-//! meanwhile. A walk from the root would then miss the mount, and with it what is to be masked in
-//! it; its descriptor doesn't.
+//! A mount moves with the directory that it is on, and whoever shares the rootfs can rename that
+//! directory meanwhile. A walk from the root would then miss the mount, and everything in it that is
+//! to be masked; the mount's descriptor does not.
 
 use oci_spec::runtime::{Mount, Spec};
 use std::collections::HashMap;

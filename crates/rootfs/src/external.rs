@@ -1,6 +1,5 @@
-//! Mounts that come from the host as they are: a checkpoint names them, and leaves it to whoever
-//! restores it to have them again. Everything else below the root is in the checkpoint, but for the
-//! root itself.
+//! Mounts that come from the host as they are: a checkpoint names them, and whoever restores it has to
+//! have them again. Everything else below the root is in the checkpoint, but for the root itself.
 
 use crate::Error;
 use crate::container_path::{Paths, normal, normal_destination};

@@ -1,6 +1,7 @@
 //! Detached mounts: new file systems, by fsopen(2), and clones of the host's paths, by open_tree(2).
 //!
-//! Both the host's side, before the fork, and the child make them; nothing is attached here.
+//! The host's side makes some of them before the fork, the child the others. Nothing here attaches
+//! a mount.
 
 use crate::layout::MountPlan;
 use crate::step::{During, Fault, Result, Step};

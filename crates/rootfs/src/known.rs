@@ -1,10 +1,10 @@
-//! Which mount of a container that is there is meant by a path.
+//! Which mount of a running container a path means.
 //!
-//! The container's processes rename directories and make links meanwhile. So a path is resolved
-//! without any link, once, to a descriptor, and what that is of is compared with what the host's side
+//! The container's processes rename directories and make links meanwhile. So rind resolves a path
+//! once, without any link, to a descriptor, and compares what that is of with what the host's side
 //! knows: what the config or `mounts add` has put there, and what covers masked and read-only paths.
-//! A mount goes along when a directory above it is renamed, and then another may be found at its path;
-//! where somebody else has a part in the directory, it can even be given another name.
+//! A mount moves along when a directory above it is renamed, and its path may then lead to another;
+//! where somebody else has a part in the directory, the mount can even get another name.
 
 use crate::Error;
 use crate::container_path::{normal, normal_destination};

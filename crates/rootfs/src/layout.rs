@@ -1,7 +1,7 @@
-//! The plan of what a container sees below its root: only data, and what follows from it.
+//! The plan of what a container sees below its root: data, and what follows from it alone.
 //!
 //! [`plan`](crate::plan) fills it on the host's side, [`build`](crate::build) carries it out in the
-//! child; it must know neither.
+//! child. It must import neither.
 
 use crate::container_path::ContainerPath;
 use crate::options::Options;

@@ -1,6 +1,6 @@
-//! What is different about mounts where the container is there already: its processes rename
-//! directories and make links meanwhile, so no link is followed, what is remounted is the very mount
-//! that is meant ([`Known`]), and what is taken back is taken by descriptors.
+//! What is different where the container already runs: its processes rename directories and make links
+//! meanwhile. So rind follows no link, remounts only the very mount that is meant ([`Known`]), and
+//! takes back what it has made by descriptors.
 
 use crate::container_path::normal;
 use crate::known::{Added, Known, linked};

@@ -1,4 +1,4 @@
-//! Making one entry of `mounts` and attaching it to the place below the root that it is for.
+//! Makes one entry of `mounts`, in the child, and attaches it to its place below the root.
 
 use crate::built::Built;
 use crate::cgroup::{Made, make_view};

@@ -1,6 +1,6 @@
-//! `linux.maskedPaths` and `linux.readonlyPaths`: each target is found once, and covered by its
-//! descriptor, below the mount that it is in. A target that isn't there is skipped; any other failure
-//! is fatal, and that one which was there is gone is such.
+//! `linux.maskedPaths` and `linux.readonlyPaths`, in the child: finds each target once, and covers it by
+//! its descriptor, below the mount that it is in. A missing target is skipped. Any other failure is
+//! fatal, and so is a target that has vanished since the plan.
 
 use crate::built::Built;
 use crate::filesystem;

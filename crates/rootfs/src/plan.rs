@@ -1,5 +1,5 @@
-//! The host's side: from the config to a [`Layout`], computed and opened as far as it can be before
-//! the fork. What only the host's side may make, it makes here, detached; it attaches nothing.
+//! The host's side: makes a [`Layout`] of the config, and opens before the fork whatever can be opened.
+//! What only the host's side may make, it makes here, detached. It must not attach anything.
 
 use crate::container_path::{
     Base, ContainerPath, Destinations, Paths, as_path, destination, normal, tidy,

@@ -1,7 +1,8 @@
-//! The steps of making a root: what a fault of the child's names, and what the parent says of it.
+//! What goes wrong while the child makes a root: a step, an index into its list, the kernel's answer;
+//! and the words for it.
 //!
-//! A new step is a row of the table here, and no more. The child sends a step as its number; the
-//! parent puts it in words, by its own copy of the plan.
+//! A new step is a row of the table here, and no more. The child sends numbers; the parent finds the
+//! words, by its own copy of the plan.
 
 use crate::layout::{DEFAULT_DEVICES, DEV_LINKS, DevicePlan, Layout, MountPlan, What};
 use std::ffi::CStr;

@@ -1,5 +1,5 @@
-//! Finding and making places below the root: by openat2(2) with the root as root, one component at
-//! a time where something is missing.
+//! Finds and makes places below the root: by openat2(2) with the root as root, one component at a time
+//! where something is missing. No path here may lead out of the root.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};

@@ -1,10 +1,10 @@
-//! An init that is parked: one with a pid namespace in which others see it, and hooks before the change
-//! of root, which are told its pid.
+//! A parked init: one that joins a pid namespace in which others see it, in a container with hooks
+//! that are told its pid before the change of root.
 //!
-//! So it has to be there by then, and must not be what can be seen of the host. It is forked by a
-//! process of its own, that has taken on all that init is to be; its root is the container's already.
-//! What goes before it, its builder, runs the hooks, changes the root of the mount namespace, and
-//! ends. Then init goes on.
+//! So init has to exist by then, and must show nothing of the host's. The builder, which makes the
+//! root, has it forked by a process of its own that has taken on all that init is to be; init's root
+//! is the container's from the start. The builder then runs the hooks, changes the root of the mount
+//! namespace, and ends. Then init goes on.
 
 use crate::apply::{self, ApplyContext, Reporter};
 use crate::console;
