@@ -62,7 +62,8 @@ impl Child {
         self.is_intermediate
     }
 
-    /// Lets an init enter its cgroups by these files, and go on; or a process that the intermediate one has forked.
+    /// Lets an init enter its cgroups by these files, and go on; or a process that the intermediate one
+    /// has forked.
     pub fn release(&self, entry_files: &[BorrowedFd]) -> Result<(), Error> {
         self.tell(Kind::Go, entry_files)
     }
