@@ -56,7 +56,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.step)?;
         if let Some(errno) = self.errno {
-            write!(f, ": {}", errno.desc().to_lowercase())?;
+            write!(f, ": {}", sys::errno_text(errno))?;
         }
         if let Some(remedy) = &self.remedy {
             write!(f, " ({remedy})")?;

@@ -46,7 +46,7 @@ impl Error {
     }
 
     fn call(what: &str, errno: Errno) -> Self {
-        Self::new(format!("{what}: {}", errno.desc().to_lowercase()))
+        Self::new(format!("{what}: {}", sys::errno_text(errno)))
     }
 
     /// Whether criu itself has failed, so that there is more about it in its log.

@@ -21,7 +21,7 @@ use oci_spec::runtime::{ExecCPUAffinity, Linux, Process};
 use seccomp::Filter;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use sys::fs::Scratch;
+use sys::fs::LeakyFd;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::libc::c_ulong;
 use sys::nix::sched::{CloneFlags, setns};
@@ -194,7 +194,7 @@ fn join(exec: &Exec) -> Result<(), Fault> {
 fn apply_in_container(exec: &mut Exec, umask: Mode) -> Result<(), Fault> {
     apply::join_keyring(&exec.spec)?;
     let root = open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-    let root = root.map(Scratch::from).during(Stage::EnterRoot)?;
+    let root = root.map(LeakyFd::from).during(Stage::EnterRoot)?;
     if let Some(console) = &exec.spec.options.console {
         let slave = console::open_pty(console, root.as_fd(), &exec.spec.identity)?;
         console::make_stdio(&slave)?;

@@ -303,7 +303,7 @@ impl Fault {
 
     /// The kernel's answer.
     fn answer(&self) -> String {
-        self.errno.desc().to_lowercase()
+        sys::errno_text(self.errno)
     }
 }
 

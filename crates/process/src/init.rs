@@ -16,7 +16,7 @@ use crate::{hooks, mounts, program};
 use rootfs::Built;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use sys::fs::Scratch;
+use sys::fs::LeakyFd;
 use sys::nix::sched::{CloneFlags, unshare};
 use sys::nix::sys::stat::{Mode, umask};
 use sys::nix::unistd::{fchdir, getpid, sethostname};
@@ -162,7 +162,7 @@ fn receive_sources(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
 /// Waits until the parent has made the cgroups, and enters them.
 fn enter_cgroup(plan: &Plan, channel: BorrowedFd) -> Result<(), Fault> {
     let go = expect(channel, Kind::Go)?;
-    apply::enter_cgroups(go.descriptors.into_iter().map(Scratch::from))?;
+    apply::enter_cgroups(go.descriptors.into_iter().map(LeakyFd::from))?;
     if plan.inputs.namespaces.new_cgroup {
         unshare(CloneFlags::CLONE_NEWCGROUP).during(Stage::CgroupNamespace)?;
     }

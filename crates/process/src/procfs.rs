@@ -28,6 +28,6 @@ impl Procfs {
             | ResolveFlag::RESOLVE_NO_XDEV
             | ResolveFlag::RESOLVE_NO_MAGICLINKS;
         let file = sys::fs::openat2(&self.0, path, OFlag::O_WRONLY, Mode::empty(), resolve)?;
-        sys::fs::write_once(sys::fs::Scratch::from(file), text)
+        sys::fs::write_once(sys::fs::LeakyFd::from(file), text)
     }
 }

@@ -5,7 +5,7 @@ use crate::Error;
 use crate::fault::{During, Fault, Stage};
 use std::os::fd::BorrowedFd;
 use sys::credentials::{self, Id};
-use sys::fs::{Scratch, file_type};
+use sys::fs::{LeakyFd, file_type};
 use sys::nix::fcntl::{FcntlArg, OFlag, ResolveFlag, fcntl, open};
 use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat, major, minor};
 use sys::nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
@@ -35,11 +35,11 @@ pub(crate) fn guard() -> Result<Stdio, Fault> {
     if !found.iter().flatten().any(is_null) {
         return Ok(found);
     }
-    let open_null = || -> sys::Result<Scratch> {
+    let open_null = || -> sys::Result<LeakyFd> {
         let null = rootfs::clone_null()?;
         let path = sys::fs::proc_fd_path(&null);
         let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        open(path.as_str(), flags, Mode::empty()).map(Scratch::from)
+        open(path.as_str(), flags, Mode::empty()).map(LeakyFd::from)
     };
     let null = match open_null() {
         Err(Errno::EPERM | Errno::ENOENT) => return Ok(found),
@@ -50,7 +50,7 @@ pub(crate) fn guard() -> Result<Stdio, Fault> {
 }
 
 /// Has `null` be those of stdin, stdout and stderr that are a null device.
-fn replace_nulls(stdio: &Stdio, null: &Scratch) -> Result<(), Fault> {
+fn replace_nulls(stdio: &Stdio, null: &LeakyFd) -> Result<(), Fault> {
     let nulls = stdio.iter().enumerate();
     for (index, _) in nulls.filter(|(_, stat)| stat.as_ref().is_some_and(is_null)) {
         match index {
@@ -84,14 +84,14 @@ pub(crate) fn take_own_null(known: &mut Option<Stdio>, root: BorrowedFd) -> Resu
 
 /// The container's /dev/null, if it is one. That something else is opened there which acts by this is
 /// no more than the container could do itself.
-fn open_own_null(root: BorrowedFd) -> sys::Result<Scratch> {
+fn open_own_null(root: BorrowedFd) -> sys::Result<LeakyFd> {
     let resolve = ResolveFlag::RESOLVE_IN_ROOT
         | ResolveFlag::RESOLVE_NO_SYMLINKS
         | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     // Not to wait for a fifo.
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
     let null = sys::fs::openat2(root, c"dev/null", flags, Mode::empty(), resolve)?;
-    let null = Scratch::from(null);
+    let null = LeakyFd::from(null);
     if !is_null(&fstat(&null)?) {
         return Err(Errno::ENODEV);
     }

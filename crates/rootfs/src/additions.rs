@@ -17,7 +17,7 @@ use oci_spec::runtime::Spec;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use sys::Errno;
-use sys::fs::{Scratch, lasting_mount_id};
+use sys::fs::{LeakyFd, lasting_mount_id};
 
 /// Mounts to add, all made (but for sources that it awaits) and nowhere yet.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Additions {
     /// Attaches them below `root`, the container's root directory, in its mount namespace. If one
     /// can't be, none is.
     pub fn attach(&self, root: OwnedFd, known: Known) -> Result<(), Fault> {
-        let mut built = Built::live(Scratch::from(root), Live::new(known));
+        let mut built = Built::live(LeakyFd::from(root), Live::new(known));
         let mut attached = Vec::new();
         let mut all = || -> Result<(), Fault> {
             for plan in &self.mounts {
@@ -95,7 +95,7 @@ impl Additions {
     /// What went wrong, in words.
     #[must_use]
     pub fn describe_fault(&self, fault: &Fault) -> String {
-        error_mounting(&self.mounts, fault).unwrap_or_else(|| fault.errno.desc().to_lowercase())
+        error_mounting(&self.mounts, fault).unwrap_or_else(|| sys::errno_text(fault.errno))
     }
 }
 

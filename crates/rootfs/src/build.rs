@@ -13,7 +13,7 @@ use crate::{devices, masks, nodes, pivot, target};
 use std::ffi::CStr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use sys::Errno;
-use sys::fs::Scratch;
+use sys::fs::LeakyFd;
 use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::libc::{MS_PRIVATE, MS_SHARED, MS_SLAVE};
@@ -100,7 +100,7 @@ impl Layout {
 
     /// Where the root is shared, so are bind mounts that ask for it: with the host, whose peers they
     /// can only be if they are cloned while the namespace still is the host's.
-    fn clone_early(&self) -> Result<Vec<(usize, Scratch)>> {
+    fn clone_early(&self) -> Result<Vec<(usize, LeakyFd)>> {
         let mut early = Vec::new();
         if self.propagation.is_none_or(|(kind, _)| kind != MS_SHARED) {
             return Ok(early);
@@ -122,13 +122,13 @@ impl Layout {
 
     /// Clones the mount of the rootfs with all below and attaches it where it came from, so that
     /// the root is a mount of its own.
-    fn attach_root(&self) -> Result<Scratch> {
+    fn attach_root(&self) -> Result<LeakyFd> {
         let tree = match &self.root {
             Source::Tree(tree) => tree.try_clone().map_err(|_| Errno::EMFILE),
             Source::Path(path) => self.clone_root(path),
             Source::Made { .. } | Source::Locked(_) => Err(Errno::EBADF),
         };
-        let tree = Scratch::from(tree.during(Step::CloneRoot)?);
+        let tree = LeakyFd::from(tree.during(Step::CloneRoot)?);
         match mount::move_mount_follow(&tree, AT_FDCWD, &self.root_path) {
             // A path that this user namespace may not walk: anywhere else does as well.
             Err(Errno::EACCES) if self.context.mount_namespace => {

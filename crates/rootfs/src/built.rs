@@ -10,7 +10,7 @@ use crate::target::{self, Found, Kind};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use sys::Errno;
-use sys::fs::Scratch;
+use sys::fs::LeakyFd;
 use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::{OFlag, ResolveFlag};
 use sys::nix::sys::stat::Mode;
@@ -18,7 +18,7 @@ use sys::nix::sys::stat::Mode;
 /// A root that is made: what later stages work on.
 #[derive(Debug)]
 pub struct Built {
-    pub(crate) root: Scratch,
+    pub(crate) root: LeakyFd,
     /// Where the container is there already, what is known of its mounts.
     pub(crate) live: Option<Live>,
     /// Some of the mounts that were made, in their order.
@@ -27,30 +27,30 @@ pub struct Built {
     /// Not of one that is read-only.
     proc: Option<usize>,
     /// The host's null device, to mask files with.
-    pub(crate) null: Option<Scratch>,
+    pub(crate) null: Option<LeakyFd>,
 }
 
 /// A mount that was made.
 #[derive(Debug)]
 struct Kept {
     base: Base,
-    mount: Scratch,
+    mount: LeakyFd,
     /// Whether it becomes read-only once all is made in it.
     read_only_later: bool,
 }
 
 impl Built {
-    pub(crate) fn at(root: Scratch) -> Self {
+    pub(crate) fn at(root: LeakyFd) -> Self {
         Self { root, live: None, kept: Vec::new(), proc: None, null: None }
     }
 
     /// One to make more mounts in: `root` is the root directory of a container that is there.
-    pub(crate) fn live(root: Scratch, live: Live) -> Self {
+    pub(crate) fn live(root: LeakyFd, live: Live) -> Self {
         Self { live: Some(live), ..Self::at(root) }
     }
 
     /// Keeps what was made of `plan`, if anything is still to be done with it.
-    pub(crate) fn keep(&mut self, plan: &MountPlan, mount: Scratch) {
+    pub(crate) fn keep(&mut self, plan: &MountPlan, mount: LeakyFd) {
         let is_read_only = plan.options.attributes.set & ATTR_RDONLY != 0;
         let read_only_later = plan.defers_read_only();
         let is_writable_proc = plan.is_new(c"proc") && !is_read_only;
@@ -63,18 +63,18 @@ impl Built {
     }
 
     /// Keeps what covers entry `index` of `linux.readonlyPaths`.
-    pub(crate) fn keep_cover(&mut self, index: usize, mount: Scratch) {
+    pub(crate) fn keep_cover(&mut self, index: usize, mount: LeakyFd) {
         self.kept.push(Kept { base: Base::Cover(index), mount, read_only_later: false });
     }
 
     /// A mount that was made, if it was kept.
-    pub(crate) fn kept(&self, base: Base) -> Option<&Scratch> {
+    pub(crate) fn kept(&self, base: Base) -> Option<&LeakyFd> {
         let at = self.kept.binary_search_by_key(&base, |kept| kept.base).ok()?;
         self.kept.get(at).map(|kept| &kept.mount)
     }
 
     /// Leaves the mount at `place`, which is `found`, as it is.
-    pub(crate) fn forget_read_only(&mut self, place: &ContainerPath, found: &Scratch) {
+    pub(crate) fn forget_read_only(&mut self, place: &ContainerPath, found: &LeakyFd) {
         if let Some((base, way)) = &place.within
             && way.is_empty()
         {
@@ -85,7 +85,7 @@ impl Built {
             return;
         }
         // A link may lead to any.
-        let id = |mount: &Scratch| sys::fs::mount_facts(mount).ok().map(|facts| facts.id);
+        let id = |mount: &LeakyFd| sys::fs::mount_facts(mount).ok().map(|facts| facts.id);
         let remounted = id(found);
         for kept in self.kept.iter_mut().filter(|kept| kept.read_only_later) {
             kept.read_only_later = id(&kept.mount) != remounted;
@@ -104,7 +104,7 @@ impl Built {
     }
 
     /// Opens what is at `place` (`O_PATH`).
-    pub(crate) fn find(&self, place: &ContainerPath) -> sys::Result<Scratch> {
+    pub(crate) fn find(&self, place: &ContainerPath) -> sys::Result<LeakyFd> {
         match self.around(place)? {
             Some((mount, way)) => match target::find_beneath(mount, way) {
                 // A link leads out of the mount: from the root again.
@@ -116,7 +116,7 @@ impl Built {
     }
 
     /// The mount that is at `place`, if one is.
-    pub(crate) fn mount_at(&self, place: &ContainerPath) -> Option<&Scratch> {
+    pub(crate) fn mount_at(&self, place: &ContainerPath) -> Option<&LeakyFd> {
         place
             .within
             .as_ref()
@@ -126,13 +126,13 @@ impl Built {
 
     /// [`Built::find`] of a directory of that very path: `ELOOP` or `ENOTDIR` for a link or anything
     /// else.
-    pub(crate) fn find_directory(&self, place: &ContainerPath) -> sys::Result<Scratch> {
+    pub(crate) fn find_directory(&self, place: &ContainerPath) -> sys::Result<LeakyFd> {
         let (base, path) = self.base(place)?;
         target::find_directory(base, path)
     }
 
     /// [`Built::find`], but `ELOOP` if there is a link anywhere in the path.
-    pub(crate) fn find_without_links(&self, place: &ContainerPath) -> sys::Result<Scratch> {
+    pub(crate) fn find_without_links(&self, place: &ContainerPath) -> sys::Result<LeakyFd> {
         let (base, path) = self.base(place)?;
         target::find_without_links(base, path)
     }
@@ -150,7 +150,7 @@ impl Built {
     }
 
     /// [`Built::find`], but a link that is there is opened as what it is.
-    pub(crate) fn find_nofollow(&self, place: &ContainerPath) -> sys::Result<Scratch> {
+    pub(crate) fn find_nofollow(&self, place: &ContainerPath) -> sys::Result<LeakyFd> {
         match self.around(place)? {
             Some((mount, way)) => match target::find_beneath_nofollow(mount, way) {
                 Err(Errno::EXDEV) => target::find_nofollow(self.root(), &place.path),
@@ -196,7 +196,7 @@ impl Built {
     ///
     /// It is looked up in a procfs that was made here, and never across a mount: what the image or
     /// another container has put over /proc or into it can't redirect the write.
-    pub fn open_proc(&self, path: &str) -> sys::Result<Scratch> {
+    pub fn open_proc(&self, path: &str) -> sys::Result<LeakyFd> {
         let own;
         let proc = if let Some(proc) = self.own_proc() {
             proc
@@ -207,7 +207,7 @@ impl Built {
         let resolve = ResolveFlag::RESOLVE_BENEATH
             | ResolveFlag::RESOLVE_NO_XDEV
             | ResolveFlag::RESOLVE_NO_SYMLINKS;
-        sys::fs::openat2(proc, path, OFlag::O_WRONLY, Mode::empty(), resolve).map(Scratch::from)
+        sys::fs::openat2(proc, path, OFlag::O_WRONLY, Mode::empty(), resolve).map(LeakyFd::from)
     }
 
     /// Whether `path` is below `proc`, the container's /proc.
@@ -220,7 +220,7 @@ impl Built {
         }
     }
 
-    fn own_proc(&self) -> Option<&Scratch> {
+    fn own_proc(&self) -> Option<&LeakyFd> {
         self.kept.get(self.proc?).map(|kept| &kept.mount)
     }
 }

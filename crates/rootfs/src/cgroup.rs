@@ -7,7 +7,7 @@ use crate::step::{During, Fault, Result, Step};
 use std::ffi::CString;
 use std::os::fd::BorrowedFd;
 use sys::Errno;
-use sys::fs::Scratch;
+use sys::fs::LeakyFd;
 use sys::mount::{self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{Mode, mkdirat};
@@ -16,9 +16,9 @@ use sys::nix::unistd::symlinkat;
 /// What was made of a view.
 pub(crate) enum Made {
     /// A detached mount.
-    Detached(Scratch),
+    Detached(LeakyFd),
     /// A tree that is attached already, as it can't be built otherwise.
-    Attached(Scratch),
+    Attached(LeakyFd),
 }
 
 /// Makes what `view` shows; `target` is where it goes.
@@ -36,7 +36,7 @@ pub(crate) fn make_view(
 }
 
 /// A small tmpfs with a directory a hierarchy.
-fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -> Result<Scratch> {
+fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -> Result<LeakyFd> {
     let read_only = options.attributes.set & ATTR_RDONLY;
     let attributes = options.attributes.set & !ATTR_RDONLY;
     let parameters = [(c"mode", c"755")];
@@ -47,7 +47,7 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
         let clone = match mount::open_tree_with(AT_FDCWD, &view.source, Depth::One, &own) {
             // A user may not be allowed to make a cgroup in each hierarchy; then there is none.
             Err(Errno::ENOENT) => continue,
-            clone => clone.map(Scratch::from).during(Step::Cgroup)?,
+            clone => clone.map(LeakyFd::from).during(Step::Cgroup)?,
         };
         mkdirat(&tmpfs, view.name.as_c_str(), Mode::from_bits_truncate(0o755))
             .during(Step::Cgroup)?;
@@ -65,7 +65,7 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
 
 /// A cgroup2 mount; where the kernel refuses one, as in a user namespace without a cgroup
 /// namespace, the container's own cgroup alone; an empty folder, if that was not to be had.
-fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<Scratch> {
+fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<LeakyFd> {
     match filesystem::mount_simple(c"cgroup2", &[], options.attributes.set) {
         Err(Errno::EPERM | Errno::EBUSY) => {}
         made => return made.during(Step::Cgroup),
@@ -79,7 +79,7 @@ fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<Scrat
             let parameters = [(c"mode", c"555")];
             filesystem::mount_simple(c"tmpfs", &parameters, options.attributes.set | ATTR_RDONLY)
         }
-        clone => clone.map(Scratch::from),
+        clone => clone.map(LeakyFd::from),
     }
     .during(Step::Cgroup)
 }

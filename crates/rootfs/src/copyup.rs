@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use sys::Errno;
 use sys::credentials::{self, Id};
-use sys::fs::{Scratch, file_type};
+use sys::fs::{LeakyFd, file_type};
 use sys::mount::{self, ATTR_NODEV, Attributes, Depth};
 use sys::nix::dir::Dir;
 use sys::nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
@@ -22,7 +22,7 @@ use sys::nix::unistd::symlinkat;
 /// of a file that is about to be read.
 pub(crate) fn fill(from: impl AsFd, to: impl AsFd) -> sys::Result<()> {
     let no_devices = Attributes { set: ATTR_NODEV, ..Attributes::default() };
-    let clone = mount::open_tree_with(from, c"", Depth::Tree, &no_devices).map(Scratch::from)?;
+    let clone = mount::open_tree_with(from, c"", Depth::Tree, &no_devices).map(LeakyFd::from)?;
     copy(clone, to)
 }
 

@@ -11,7 +11,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
 use sys::Errno;
 use sys::credentials;
-use sys::fs::{Scratch, file_type};
+use sys::fs::{LeakyFd, file_type};
 use sys::mount::{self, Depth};
 use sys::nix::fcntl::{AtFlags, OFlag, openat};
 use sys::nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, fstatat, makedev, mknodat};
@@ -47,7 +47,7 @@ pub(crate) fn make_devices(layout: &Layout, built: &Built) -> Result<()> {
     Ok(())
 }
 
-fn make_links(dev: &Scratch, layout: &Layout, built: &Built) -> Result<()> {
+fn make_links(dev: &LeakyFd, layout: &Layout, built: &Built) -> Result<()> {
     for (index, &(name, to, needed)) in DEV_LINKS.iter().enumerate() {
         let at = |errno| Fault::new(Step::DevLink, errno).at(index);
         if built.has_in_proc(&layout.proc, needed) {
@@ -77,7 +77,7 @@ fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<
             // A file that such a container has left, and none of the host's to put on it.
             Err(Errno::ENOENT) if is_empty(&parent, name) => {
                 make_detached(plan, (Some(plan.uid), Some(plan.gid)))?
-                    .map(Scratch::from)
+                    .map(LeakyFd::from)
                     .ok_or(Errno::ENOENT)
             }
             cloned => cloned,
@@ -106,7 +106,7 @@ fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<
 /// Whether a node that could not be given to its owner is to stay as it is: one of the host's that
 /// was bound for an earlier entry, as one of the default devices, or that the image has and a user
 /// namespace has no say about.
-fn stays(dir: &Scratch, name: &CStr, device: Device, layout: &Layout, errno: Errno) -> bool {
+fn stays(dir: &LeakyFd, name: &CStr, device: Device, layout: &Layout, errno: Errno) -> bool {
     let is_bound = || -> sys::Result<bool> {
         let node = open_nofollow(dir, name)?;
         Ok(device.is(&fstat(&node)?) && sys::fs::mount_facts(&node)?.is_root)
@@ -128,12 +128,12 @@ enum Made {
 /// a clone of which `hosts` gives. So it is on a file that is there, as such a container leaves one
 /// in its root for the next.
 fn make_node(
-    dir: &Scratch,
+    dir: &LeakyFd,
     name: &CStr,
     device: Device,
     mode: Mode,
     layout: &Layout,
-    hosts: impl FnOnce() -> sys::Result<Scratch>,
+    hosts: impl FnOnce() -> sys::Result<LeakyFd>,
 ) -> sys::Result<Made> {
     match mknodat(dir, name, device.kind, mode, device.number) {
         Ok(()) => Ok(Made::New),
@@ -161,18 +161,18 @@ fn make_node(
     }
 }
 
-fn is_empty(dir: &Scratch, name: &CStr) -> bool {
+fn is_empty(dir: &LeakyFd, name: &CStr) -> bool {
     fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.st_size == 0)
 }
 
 /// Opens what is at `name`, a link as what it is (`O_PATH`).
-fn open_nofollow(dir: &Scratch, name: &CStr) -> sys::Result<Scratch> {
+fn open_nofollow(dir: &LeakyFd, name: &CStr) -> sys::Result<LeakyFd> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    openat(dir, name, flags, Mode::empty()).map(Scratch::from)
+    openat(dir, name, flags, Mode::empty()).map(LeakyFd::from)
 }
 
 /// Sets the mode of a node that was there: of it, not of what somebody puts in its place.
-fn set_mode(dir: &Scratch, name: &CStr, device: Device, mode: Mode) -> sys::Result<()> {
+fn set_mode(dir: &LeakyFd, name: &CStr, device: Device, mode: Mode) -> sys::Result<()> {
     let node = open_nofollow(dir, name)?;
     if !device.is(&fstat(&node)?) {
         return Err(Errno::EEXIST);
@@ -192,9 +192,9 @@ fn set_mode(dir: &Scratch, name: &CStr, device: Device, mode: Mode) -> sys::Resu
 /// Binds a node of the host's, of which a container that the host's root is mapped in must change
 /// neither mode nor owner nor times.
 fn bind_host_node(
-    point: &Scratch,
+    point: &LeakyFd,
     device: Device,
-    hosts: impl FnOnce() -> sys::Result<Scratch>,
+    hosts: impl FnOnce() -> sys::Result<LeakyFd>,
 ) -> sys::Result<Made> {
     let clone = hosts()?;
     if !device.is(&fstat(&clone)?) {
@@ -224,7 +224,7 @@ pub(crate) fn bind_console(
 }
 
 /// An empty file to mount on, not open for writing, as its mount may become read-only.
-fn make_file(dir: &Scratch, name: &CStr, mode: u32) -> sys::Result<Scratch> {
+fn make_file(dir: &LeakyFd, name: &CStr, mode: u32) -> sys::Result<LeakyFd> {
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    openat(dir, name, flags, Mode::from_bits_truncate(mode)).map(Scratch::from)
+    openat(dir, name, flags, Mode::from_bits_truncate(mode)).map(LeakyFd::from)
 }

@@ -8,7 +8,7 @@ use crate::step::{During, Fault, Result, Step};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::Errno;
-use sys::fs::Scratch;
+use sys::fs::LeakyFd;
 use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::Mode;
@@ -26,13 +26,13 @@ pub(crate) fn mount_simple(
     name: &CStr,
     parameters: &[(&CStr, &CStr)],
     attributes: u64,
-) -> sys::Result<Scratch> {
-    let fs = Scratch::from(mount::fsopen(name)?);
+) -> sys::Result<LeakyFd> {
+    let fs = LeakyFd::from(mount::fsopen(name)?);
     for (key, value) in parameters {
         mount::fsconfig_string(&fs, key, value)?;
     }
     mount::fsconfig_create(&fs)?;
-    mount::fsmount(&fs, attributes).map(Scratch::from)
+    mount::fsmount(&fs, attributes).map(LeakyFd::from)
 }
 
 /// Clones the source of a bind mount, with a change of all of it in the same call; a link itself
@@ -42,13 +42,13 @@ pub(crate) fn clone_source(
     depth: Depth,
     change: Option<&Attributes>,
     nofollow: bool,
-) -> Result<Scratch> {
+) -> Result<LeakyFd> {
     match change {
         Some(change) if nofollow => mount::open_tree_with_nofollow(AT_FDCWD, path, depth, change),
         Some(change) => mount::open_tree_with(AT_FDCWD, path, depth, change),
         None => mount::open_tree(AT_FDCWD, path, depth, nofollow),
     }
-    .map(Scratch::from)
+    .map(LeakyFd::from)
     .during(Step::Source)
 }
 
@@ -65,13 +65,13 @@ pub(crate) fn new_file_system(
     name: &CStr,
     mode: Option<Mode>,
     pid_namespace: Option<&OwnedFd>,
-) -> Result<Scratch> {
-    let fs = Scratch::from(mount::fsopen(name).during(Step::FileSystem)?);
+) -> Result<LeakyFd> {
+    let fs = LeakyFd::from(mount::fsopen(name).during(Step::FileSystem)?);
     if let Some(namespace) = pid_namespace.filter(|_| name == c"proc") {
         mount::fsconfig_descriptor(&fs, c"pidns", namespace).during(Step::Make)?;
     }
     create(fs.as_fd(), plan, mode)?;
-    mount::fsmount(&fs, first_attributes(plan)).map(Scratch::from).during(Step::Make)
+    mount::fsmount(&fs, first_attributes(plan)).map(LeakyFd::from).during(Step::Make)
 }
 
 /// The attributes to be made with.

@@ -20,7 +20,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use sys::Errno;
-use sys::fs::{Scratch, file_type, is_unique_mount_id, lasting_mount_id, mount_facts};
+use sys::fs::{LeakyFd, file_type, is_unique_mount_id, lasting_mount_id, mount_facts};
 use sys::mount::{self, Depth};
 use sys::nix::mount::{MntFlags, umount2};
 use sys::nix::sys::stat::{FileStat, SFlag, fstat, major, minor};
@@ -72,7 +72,7 @@ struct Entry {
 
 /// The mount that is meant by a path.
 pub(crate) struct Meant {
-    pub mount: Scratch,
+    pub mount: LeakyFd,
     by: By,
 }
 
@@ -95,14 +95,14 @@ enum Origin {
 
 /// A mount that a path leads to.
 struct Found {
-    mount: Scratch,
+    mount: LeakyFd,
     id: u64,
     stat: FileStat,
     line: Line,
     /// All mounts, as they were when it was found.
     table: Table,
     /// The directory that the path has it in.
-    parent: Scratch,
+    parent: LeakyFd,
     name: CString,
 }
 
@@ -139,7 +139,7 @@ impl Known {
     ) -> std::result::Result<(), Error> {
         let meant = self.meant(root, &normal(destination));
         let Meant { mount, by } = meant.map_err(|fault| Error(fault.to_string()))?;
-        self.unmount(&mount).map_err(|errno| Error(errno.desc().to_lowercase()))?;
+        self.unmount(&mount).map_err(|errno| Error(sys::errno_text(errno)))?;
         match by {
             By::Adding(id) => self.amended.added.retain(|added| added.id != id),
             By::Config(index) => {
@@ -407,7 +407,7 @@ impl Found {
         // A clone has nothing mounted in it.
         let clone = match mount::open_tree(&self.parent, c"", Depth::One, false) {
             Err(Errno::EINVAL) => return Ok(true),
-            clone => Scratch::from(clone?),
+            clone => LeakyFd::from(clone?),
         };
         let beneath = fstat(find_without_links(clone.as_fd(), &self.name)?)?;
         Ok((beneath.st_dev, beneath.st_ino) == (self.stat.st_dev, self.stat.st_ino))

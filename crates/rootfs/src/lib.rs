@@ -51,7 +51,7 @@ pub struct Error(pub String);
 impl Error {
     /// `what` failed with `errno`.
     pub fn call(what: impl std::fmt::Display, errno: sys::Errno) -> Self {
-        Self(format!("{what}: {}", errno.desc().to_lowercase()))
+        Self(format!("{what}: {}", sys::errno_text(errno)))
     }
 }
 

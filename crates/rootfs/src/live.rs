@@ -12,7 +12,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use sys::Errno;
-use sys::fs::Scratch;
+use sys::fs::LeakyFd;
 use sys::mount::ATTR_RDONLY;
 
 /// What is known of the container's mounts, and what has been made in it.
@@ -38,7 +38,7 @@ impl Live {
     }
 
     /// The mount that is to be remounted.
-    pub fn mount(&self, plan: &MountPlan, root: BorrowedFd) -> Result<Scratch> {
+    pub fn mount(&self, plan: &MountPlan, root: BorrowedFd) -> Result<LeakyFd> {
         let place = destination_of(plan);
         let mount = if place == Path::new("/") {
             find_without_links(root, c".").during(Step::MountPoint)?

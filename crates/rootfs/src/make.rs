@@ -14,7 +14,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use sys::Errno;
-use sys::fs::{Scratch, file_type};
+use sys::fs::{LeakyFd, file_type};
 use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use sys::nix::mount::{MntFlags, MsFlags, umount2};
@@ -27,7 +27,7 @@ use sys::nix::unistd::{fchdir, symlinkat};
 pub(crate) fn make_mount(
     context: &Context,
     plan: &MountPlan,
-    early: Option<Scratch>,
+    early: Option<LeakyFd>,
     built: &mut Built,
 ) -> Result<()> {
     if let Some(link) = &plan.copied_link {
@@ -47,7 +47,7 @@ pub(crate) fn make_mount(
     Ok(())
 }
 
-fn cgroup(context: &Context, plan: &MountPlan, built: &mut Built) -> Result<Scratch> {
+fn cgroup(context: &Context, plan: &MountPlan, built: &mut Built) -> Result<LeakyFd> {
     let target = mount_point(plan, || Ok(Kind::Directory), built)?.file;
     let in_namespace = context.cgroup_namespace;
     match make_view(&context.cgroup, in_namespace, &plan.options, target.as_fd())? {
@@ -58,22 +58,22 @@ fn cgroup(context: &Context, plan: &MountPlan, built: &mut Built) -> Result<Scra
 
 /// Clones what an earlier entry has mounted, or what is in that. In the container's own mounts, where
 /// a locked one stays locked.
-fn clone_made(there: &Scratch, depth: Depth, mapped: Option<&(OwnedFd, Depth)>) -> Result<Scratch> {
+fn clone_made(there: &LeakyFd, depth: Depth, mapped: Option<&(OwnedFd, Depth)>) -> Result<LeakyFd> {
     let tree = mount::open_tree(there, c"", depth, false).during(Step::Source)?;
     if let Some((namespace, depth)) = mapped {
         mount::mount_setattr(&tree, *depth, &idmap::attributes(namespace))
             .during(Step::Attributes)?;
     }
-    Ok(Scratch::from(tree))
+    Ok(LeakyFd::from(tree))
 }
 
 fn bind(
     plan: &MountPlan,
     source: &Source,
     depth: Depth,
-    early: Option<Scratch>,
+    early: Option<LeakyFd>,
     built: &mut Built,
-) -> Result<Option<Scratch>> {
+) -> Result<Option<LeakyFd>> {
     let cloned;
     let mut changed = false;
     let tree = match (early, source) {
@@ -130,14 +130,14 @@ fn copy_link(plan: &MountPlan, link: &CopiedLink, built: &Built) -> Result<()> {
 }
 
 /// Applies what concerns the whole tree and the propagation, and attaches the mount.
-fn finish_mount(plan: &MountPlan, mount: BorrowedFd, target: &Scratch) -> Result<()> {
+fn finish_mount(plan: &MountPlan, mount: BorrowedFd, target: &LeakyFd) -> Result<()> {
     finish_attributes(plan, mount)?;
     attach(mount, target)
 }
 
 /// Attaches a mount. Where only one of the two is a directory, this says so as mount(2) does:
 /// callers read it.
-fn attach(mount: BorrowedFd, target: &Scratch) -> Result<()> {
+fn attach(mount: BorrowedFd, target: &LeakyFd) -> Result<()> {
     let is_directory =
         |file: BorrowedFd| Ok::<_, Errno>(file_type(&fstat(file)?) == SFlag::S_IFDIR);
     mount::move_mount(mount, target, c"")
@@ -182,7 +182,7 @@ fn remount(plan: &MountPlan, built: &mut Built) -> Result<()> {
         built.forget_read_only(&plan.place, &target);
     }
     if plan.options.bind.is_none() && !plan.options.parameters.is_empty() {
-        let fs = Scratch::from(mount::fspick(&target).during(Step::Remount)?);
+        let fs = LeakyFd::from(mount::fspick(&target).during(Step::Remount)?);
         configure(fs.as_fd(), &plan.options.parameters)?;
         mount::fsconfig_reconfigure(&fs)
             .map_err(|errno| logged(fs.as_fd(), Step::Remount, errno))?;
@@ -197,7 +197,7 @@ fn file_system(
     name: &CStr,
     by_host: Option<&OwnedFd>,
     built: &mut Built,
-) -> Result<Scratch> {
+) -> Result<LeakyFd> {
     if plan.covers_proc && name != c"proc" {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));
     }
@@ -222,7 +222,7 @@ fn file_system(
             // host's root's can be changed by a container that this user is mapped in.
             let change = plan.options.on_clone(first_attributes(plan) | HARMLESS | ATTR_NODEV);
             mount::open_tree_with(AT_FDCWD, c"/sys", Depth::Tree, &change)
-                .map(Scratch::from)
+                .map(LeakyFd::from)
                 .during(Step::Source)?
         }
         made => made?,
@@ -240,13 +240,13 @@ fn file_system(
 }
 
 /// The file system that the host's side has made, with the mode of its mount point.
-fn taken_over(tree: &OwnedFd, mode: Option<Mode>) -> Result<Scratch> {
+fn taken_over(tree: &OwnedFd, mode: Option<Mode>) -> Result<LeakyFd> {
     if let Some(mode) = mode {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let root = openat(tree, c".", flags, Mode::empty()).map(Scratch::from);
+        let root = openat(tree, c".", flags, Mode::empty()).map(LeakyFd::from);
         root.and_then(|root| fchmod(&root, mode)).during(Step::Mode)?;
     }
-    tree.try_clone().map(Scratch::from).map_err(|_| Fault::new(Step::Make, Errno::EMFILE))
+    tree.try_clone().map(LeakyFd::from).map_err(|_| Fault::new(Step::Make, Errno::EMFILE))
 }
 
 /// A tmpfs takes on the mode of the directory that it covers, if none is configured. One that was
@@ -264,7 +264,7 @@ fn default_mode(plan: &MountPlan, name: &CStr, point: &Found) -> Result<Option<M
 ///
 /// It takes paths only. They are from the working directory, which is of no use to anybody here: what
 /// a path below /proc leads to, may be for a container to say whose mount namespace is joined.
-fn classic(plan: &MountPlan, name: &CStr, mode: Option<Mode>, target: &Scratch) -> Result<Scratch> {
+fn classic(plan: &MountPlan, name: &CStr, mode: Option<Mode>, target: &LeakyFd) -> Result<LeakyFd> {
     let place = mount_simple(c"tmpfs", &[], 0).during(Step::Make)?;
     attach(place.as_fd(), target)?;
     fchdir(&place).during(Step::Make)?;
@@ -277,8 +277,8 @@ fn classic_below(
     plan: &MountPlan,
     name: &CStr,
     mode: Option<Mode>,
-    place: &Scratch,
-) -> Result<Scratch> {
+    place: &LeakyFd,
+) -> Result<LeakyFd> {
     let data = plan.options.data(mode.map(octal).as_deref());
     let data = CString::new(data).map_err(|_| Fault::new(Step::Make, Errno::EINVAL))?;
     let flags = sys::nix::libc::c_ulong::try_from(plan.options.classic).unwrap_or(0);
@@ -289,7 +289,7 @@ fn classic_below(
         .during(Step::Make)?;
     let attributes = plan.options.on_clone(first_attributes(plan));
     mount::open_tree_with(place, c"new", Depth::One, &attributes)
-        .map(Scratch::from)
+        .map(LeakyFd::from)
         .during(Step::Attributes)
 }
 

@@ -9,7 +9,7 @@ use crate::nodes::HARMLESS;
 use crate::step::{During, Fault, Result, Step};
 use std::os::fd::AsFd;
 use sys::Errno;
-use sys::fs::{Scratch, file_type};
+use sys::fs::{LeakyFd, file_type};
 use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::sys::stat::{SFlag, fstat};
 
@@ -27,18 +27,18 @@ pub(crate) fn make_read_only(layout: &Layout, built: &mut Built) -> Result<()> {
             mount::mount_setattr(&target, Depth::One, &read_only).map_err(fault)?;
             continue;
         }
-        let cover = || -> sys::Result<Scratch> {
+        let cover = || -> sys::Result<LeakyFd> {
             let alone =
                 path.alone.then(|| mount::open_tree_with(&target, c"", Depth::One, &read_only));
             let clone = match alone {
                 // What is mounted below it stays visible, and as it is. There can be something even
                 // so: in place of a new /sys that the kernel denies, there is the host's.
                 None | Some(Err(Errno::EINVAL)) => {
-                    let tree = Scratch::from(mount::open_tree(&target, c"", Depth::Tree, false)?);
+                    let tree = LeakyFd::from(mount::open_tree(&target, c"", Depth::Tree, false)?);
                     mount::mount_setattr(&tree, Depth::One, &read_only)?;
                     tree
                 }
-                Some(clone) => Scratch::from(clone?),
+                Some(clone) => LeakyFd::from(clone?),
             };
             mount::move_mount(&clone, &target, c"").map(|()| clone)
         };
@@ -53,7 +53,7 @@ pub(crate) fn make_read_only(layout: &Layout, built: &mut Built) -> Result<()> {
 /// Covers each of `linux.maskedPaths`: a directory with an empty one, anything else with the null
 /// device.
 pub(crate) fn mask_paths(layout: &Layout, built: &Built) -> Result<()> {
-    let mut empty: Option<Scratch> = None;
+    let mut empty: Option<LeakyFd> = None;
     let mut null_is_used = false;
     for (index, path) in layout.masked_paths.iter().enumerate() {
         let fault = |errno| Fault::new(Step::MaskedPath, errno).at(index);
@@ -85,11 +85,11 @@ pub(crate) fn mask_paths(layout: &Layout, built: &Built) -> Result<()> {
     Ok(())
 }
 
-fn clone_mount(mount: impl AsFd) -> sys::Result<Scratch> {
-    mount::open_tree(mount, c"", Depth::One, false).map(Scratch::from)
+fn clone_mount(mount: impl AsFd) -> sys::Result<LeakyFd> {
+    mount::open_tree(mount, c"", Depth::One, false).map(LeakyFd::from)
 }
 
-fn empty_directory() -> sys::Result<Scratch> {
+fn empty_directory() -> sys::Result<LeakyFd> {
     // The one inode is the directory's own.
     let limits = [(c"nr_blocks", c"1"), (c"nr_inodes", c"1")];
     filesystem::mount_simple(c"tmpfs", &limits, HARMLESS | ATTR_NODEV)

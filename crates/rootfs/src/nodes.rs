@@ -9,7 +9,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use sys::Errno;
 use sys::credentials::{self, Id};
-use sys::fs::{Scratch, file_type};
+use sys::fs::{LeakyFd, file_type};
 use sys::mount::{self, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{
@@ -22,13 +22,13 @@ pub(crate) const HARMLESS: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NOEXEC;
 
 /// A clone of the host's node at `path` that its mode, owner and times can't be changed by. A link
 /// is cloned as what it is.
-pub(crate) fn clone_node(path: &CStr) -> sys::Result<Scratch> {
+pub(crate) fn clone_node(path: &CStr) -> sys::Result<LeakyFd> {
     let harmless = Attributes { set: HARMLESS, ..Attributes::default() };
-    mount::open_tree_with_nofollow(AT_FDCWD, path, Depth::One, &harmless).map(Scratch::from)
+    mount::open_tree_with_nofollow(AT_FDCWD, path, Depth::One, &harmless).map(LeakyFd::from)
 }
 
 /// A clone of the host's null device, which the container has no part in; checked to be one.
-pub fn clone_null() -> sys::Result<Scratch> {
+pub fn clone_null() -> sys::Result<LeakyFd> {
     let null = clone_node(c"/dev/null")?;
     let stat = fstat(&null)?;
     let is_null =

@@ -270,7 +270,7 @@ impl Fault {
 impl fmt::Display for Fault {
     /// The kernel's answer, and what else is known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.errno.desc().to_lowercase())?;
+        f.write_str(&sys::errno_text(self.errno))?;
         match self.detail.as_deref().map(String::from_utf8_lossy) {
             Some(detail) => write!(f, " ({detail})"),
             None => Ok(()),

@@ -2,7 +2,7 @@
 //! can't bend it: ids, what is mounted, and whether it's read-only. Not where, as that is a path.
 
 use std::os::fd::AsFd;
-use sys::fs::Scratch;
+use sys::fs::LeakyFd;
 use sys::nix::fcntl::{OFlag, openat};
 use sys::nix::sys::stat::Mode;
 
@@ -27,7 +27,7 @@ impl Table {
     /// Reads it through `proc`, the root of a procfs.
     pub fn read(proc: impl AsFd) -> sys::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let file = Scratch::from(openat(proc, c"self/mountinfo", flags, Mode::empty())?);
+        let file = LeakyFd::from(openat(proc, c"self/mountinfo", flags, Mode::empty())?);
         let text = sys::fs::read_to_end(file)?;
         Ok(Self(String::from_utf8_lossy(&text).lines().filter_map(Line::parse).collect()))
     }

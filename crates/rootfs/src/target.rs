@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use sys::Errno;
-use sys::fs::{Scratch, openat2};
+use sys::fs::{LeakyFd, openat2};
 use sys::nix::fcntl::{AtFlags, OFlag, ResolveFlag, openat, readlinkat};
 use sys::nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use sys::nix::unistd::{UnlinkatFlags, unlinkat};
@@ -24,14 +24,14 @@ pub(crate) enum Kind {
 /// What a path leads to.
 #[derive(Debug)]
 pub(crate) struct Found {
-    pub file: Scratch,
+    pub file: LeakyFd,
     /// Whether it was not there before.
     pub is_new: bool,
 }
 
 impl Found {
     /// What was there already.
-    pub fn before(file: Scratch) -> Self {
+    pub fn before(file: LeakyFd) -> Self {
         Self { file, is_new: false }
     }
 }
@@ -44,17 +44,17 @@ pub fn make_directories(root: BorrowedFd, path: &CStr) -> sys::Result<()> {
 }
 
 /// Opens what is at `path` below `root` (`O_PATH`), following links within the root.
-pub(crate) fn find(root: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
+pub(crate) fn find(root: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
     open_in(root, path, OFlag::O_PATH, RESOLVE)
 }
 
 /// [`find`], but a link at the end of `path` is opened as what it is.
-pub(crate) fn find_nofollow(root: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
+pub(crate) fn find_nofollow(root: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
     open_in(root, path, OFlag::O_PATH | OFlag::O_NOFOLLOW, RESOLVE)
 }
 
 /// [`find`] of a directory of that very path: `ELOOP` or `ENOTDIR` for a link or anything else.
-pub(crate) fn find_directory(root: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
+pub(crate) fn find_directory(root: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
     let resolve = RESOLVE.union(ResolveFlag::RESOLVE_NO_SYMLINKS);
     open_in(root, path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_DIRECTORY, resolve)
 }
@@ -62,7 +62,7 @@ pub(crate) fn find_directory(root: BorrowedFd, path: &CStr) -> sys::Result<Scrat
 /// [`find`], but `ELOOP` if there is a link anywhere in the path.
 ///
 /// An empty path is `root` itself, which may be a file.
-pub(crate) fn find_without_links(root: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
+pub(crate) fn find_without_links(root: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
     let resolve = RESOLVE.union(ResolveFlag::RESOLVE_NO_SYMLINKS);
     if path.is_empty() { duplicate(root) } else { open_in(root, path, OFlag::O_PATH, resolve) }
 }
@@ -78,7 +78,7 @@ pub(crate) fn find_or_make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Re
 /// A file or directory that has been made.
 #[derive(Debug)]
 pub(crate) struct Made {
-    parent: Scratch,
+    parent: LeakyFd,
     name: CString,
     kind: Kind,
     inode: (u64, u64),
@@ -108,7 +108,7 @@ pub(crate) fn find_or_make_without_links(
     path: &Path,
     kind: Kind,
     all_made: &mut Vec<Made>,
-) -> sys::Result<Scratch> {
+) -> sys::Result<LeakyFd> {
     let mut here = find_without_links(root, c".")?;
     let mut names = path.iter().filter(|name| *name != "/").peekable();
     while let Some(name) = names.next() {
@@ -146,13 +146,13 @@ pub(crate) fn first_link(root: BorrowedFd, path: &Path) -> Option<PathBuf> {
 }
 
 /// [`find`], but `EXDEV` if a link leads out of `mount`; `mount` itself for an empty path.
-pub(crate) fn find_beneath(mount: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
+pub(crate) fn find_beneath(mount: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
     let resolve = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
     if path.is_empty() { duplicate(mount) } else { open_in(mount, path, OFlag::O_PATH, resolve) }
 }
 
 /// [`find_beneath`], but a link at the end of `path` is opened as what it is.
-pub(crate) fn find_beneath_nofollow(mount: BorrowedFd, path: &CStr) -> sys::Result<Scratch> {
+pub(crate) fn find_beneath_nofollow(mount: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
     let resolve = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
     if path.is_empty() { duplicate(mount) } else { open_in(mount, path, flags, resolve) }
@@ -173,10 +173,10 @@ fn open_in(
     path: &CStr,
     flags: OFlag,
     resolve: ResolveFlag,
-) -> sys::Result<Scratch> {
+) -> sys::Result<LeakyFd> {
     // An empty path would be refused; from the root, "." is the root.
     let path = if path.is_empty() { c"." } else { path };
-    openat2(root, path, flags, Mode::empty(), resolve).map(Scratch::from)
+    openat2(root, path, flags, Mode::empty(), resolve).map(LeakyFd::from)
 }
 
 /// Makes what is missing of `path`. A component that is there, though the whole is not to be
@@ -262,24 +262,24 @@ fn without_dots(root: BorrowedFd, path: &CStr) -> sys::Result<CString> {
 }
 
 /// Makes one component, and opens just what was made.
-fn create(parent: &Scratch, name: &CStr, kind: Kind) -> sys::Result<Scratch> {
+fn create(parent: &LeakyFd, name: &CStr, kind: Kind) -> sys::Result<LeakyFd> {
     match kind {
         Kind::Directory => {
             mkdirat(parent, name, Mode::from_bits_truncate(0o755))?;
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            openat(parent, name, flags, Mode::empty()).map(Scratch::from)
+            openat(parent, name, flags, Mode::empty()).map(LeakyFd::from)
         }
         Kind::File => {
             // Not for writing: kept open, that would keep the root from becoming read-only.
             let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            openat(parent, name, flags, Mode::from_bits_truncate(0o644)).map(Scratch::from)
+            openat(parent, name, flags, Mode::from_bits_truncate(0o644)).map(LeakyFd::from)
         }
     }
 }
 
 /// A descriptor of the same.
-pub(crate) fn duplicate(file: BorrowedFd) -> sys::Result<Scratch> {
-    file.try_clone_to_owned().map(Scratch::from).map_err(|_| Errno::EMFILE)
+pub(crate) fn duplicate(file: BorrowedFd) -> sys::Result<LeakyFd> {
+    file.try_clone_to_owned().map(LeakyFd::from).map_err(|_| Errno::EMFILE)
 }
 
 /// The directory of a path, and its last component.

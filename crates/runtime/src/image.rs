@@ -103,20 +103,20 @@ impl Image {
         // An image that is there already may have one.
         match unlinkat(&self.images, DESCRIPTORS, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(failed(errno.desc().to_lowercase())),
+            Err(errno) => return Err(failed(sys::errno_text(errno))),
         }
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         openat(&self.images, DESCRIPTORS, flags, Mode::from_bits_truncate(0o600))
             .and_then(|file| sys::fs::write_once(file, &json))
-            .map_err(|errno| failed(errno.desc().to_lowercase()))
+            .map_err(|errno| failed(sys::errno_text(errno)))
     }
 
     /// What stdin, stdout and stderr were.
     pub fn read_descriptors(&self) -> Result<Vec<String>> {
         let failed =
             |why: String| Error::new(format!("--image-path: reading {DESCRIPTORS}: {why}"));
-        let text = read_file(&self.images, DESCRIPTORS)
-            .map_err(|errno| failed(errno.desc().to_lowercase()))?;
+        let text =
+            read_file(&self.images, DESCRIPTORS).map_err(|errno| failed(sys::errno_text(errno)))?;
         serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))
     }
 

@@ -128,7 +128,7 @@ impl Error {
 
     /// `what` failed with `errno`.
     pub(crate) fn call(what: impl fmt::Display, errno: sys::Errno) -> Self {
-        Self::new(format!("{what}: {}", errno.desc().to_lowercase()))
+        Self::new(format!("{what}: {}", sys::errno_text(errno)))
     }
 
     /// The same, said to be of `step`.

@@ -159,11 +159,7 @@ impl Listener {
     /// What to say if that failed: the container runs all the same.
     pub fn not_told(&self, errno: Errno) -> String {
         let Manager(name) = &self.manager;
-        format!(
-            "NOTIFY_SOCKET: telling {}: {}",
-            Path::new(name).display(),
-            errno.desc().to_lowercase()
-        )
+        format!("NOTIFY_SOCKET: telling {}: {}", Path::new(name).display(), sys::errno_text(errno))
     }
 }
 

@@ -21,7 +21,7 @@ impl Undo {
         let mut left = Vec::new();
         for (path, value) in self.0.into_iter().rev() {
             if let Err(errno) = file::write(&path, &value) {
-                let reason = errno.desc().to_lowercase();
+                let reason = sys::errno_text(errno);
                 left.push(format!("{path} is not set back to {}: {reason}", value.trim_end()));
             }
         }
