@@ -81,7 +81,7 @@ impl Sets {
     /// What cannot be given is left out and named in the warnings, as the spec wants it. Without
     /// `process.capabilities` all sets are empty. A process in a user namespace of its own has all
     /// capabilities to give, any other what the caller has.
-    pub fn plan(
+    pub fn from_config(
         config: Option<&LinuxCapabilities>,
         user_namespace: bool,
         warnings: &mut Vec<String>,
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn without_capabilities_nothing_is_kept() {
         let mut warnings = Vec::new();
-        assert_eq!(Sets::plan(None, false, &mut warnings), Ok(Sets::default()));
+        assert_eq!(Sets::from_config(None, false, &mut warnings), Ok(Sets::default()));
         assert!(warnings.is_empty());
     }
 }

@@ -1,5 +1,5 @@
-//! What a program writes: read through a pipe while it runs, and kept only in part, however much it
-//! is.
+//! What a program writes: rind reads it through a pipe while the program runs, and keeps only a part,
+//! however much it is.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

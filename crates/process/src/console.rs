@@ -1,7 +1,7 @@
 //! The terminal: made in the container's own devpts, its master sent out, its slave made stdio.
 
 use crate::fault::{During, Fault, Stage};
-use crate::task::{Console, Identity};
+use crate::process_spec::{Console, Identity};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::credentials::{self, Uid};
 use sys::nix::fcntl::{OFlag, ResolveFlag};
@@ -16,7 +16,7 @@ const DEVPTS_SUPER_MAGIC: FsType = FsType(0x1cd1);
 ///
 /// `root` is the container's root. What stands for ptmx there is the image's to decide, so it is
 /// used only if it is devpts's own; the slave is had from the master, without a path.
-pub(crate) fn make(
+pub(crate) fn open_pty(
     console: &Console,
     root: BorrowedFd,
     owner: &Identity,
@@ -41,14 +41,14 @@ pub(crate) fn make(
 }
 
 /// Makes `slave` stdin, stdout and stderr.
-pub(crate) fn take(slave: &OwnedFd) -> Result<(), Fault> {
+pub(crate) fn make_stdio(slave: &OwnedFd) -> Result<(), Fault> {
     dup2_stdin(slave).during(Stage::Terminal)?;
     dup2_stdout(slave).during(Stage::Terminal)?;
     dup2_stderr(slave).during(Stage::Terminal)
 }
 
 /// Makes the terminal that stdin is the controlling one of our session.
-pub(crate) fn control() -> Result<(), Fault> {
+pub(crate) fn make_controlling() -> Result<(), Fault> {
     let [stdin, ..] = sys::process::stdio();
     terminal::set_controlling(stdin).during(Stage::Terminal)
 }
@@ -60,7 +60,7 @@ fn open_ptmx(root: BorrowedFd) -> sys::Result<OwnedFd> {
     // A look first, without opening: opening a device of the image's choice may act.
     let found = sys::fs::openat2(root, path, OFlag::O_PATH, Mode::empty(), resolve)?;
     let stat = fstat(&found)?;
-    let is_device = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR
+    let is_device = sys::fs::file_type(&stat) == SFlag::S_IFCHR
         && (major(stat.st_rdev), minor(stat.st_rdev)) == (5, 2);
     if !is_device || fstatfs(&found)?.filesystem_type() != DEVPTS_SUPER_MAGIC {
         return Err(Errno::ENODEV);

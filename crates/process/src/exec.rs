@@ -1,33 +1,32 @@
-//! Another process in a container that is there: what is known of it before the fork, the forks, and
-//! the way in.
+//! A process of `exec`, in a container that is there: what is known of it before the fork, the forks,
+//! and the way in.
 //!
-//! The first fork is born in the container's cgroup and stays out of its pid namespace, where nobody
-//! of the container sees it. It joins everything and takes on all that `process` says, and only then
-//! forks the process itself ([`settle::fork_last`]). Both are in the container's cgroup, so that a
-//! limit on processes must have room for two: were the last to enter it by itself, who may trace it
-//! could have it stay outside, and fork without limit.
+//! The first fork, the intermediate process, is born in the container's cgroup and stays out of its pid
+//! namespace, where nobody of the container sees it. It joins everything, applies all that `process`
+//! says, and only then forks the process itself ([`apply::fork_last`]). Both are in the container's
+//! cgroup, so a limit on processes must have room for two: if the last one entered the cgroup by
+//! itself, whoever may trace it could keep it outside, and fork without limit.
 
 use crate::Error;
+use crate::apply::{self, ApplyContext, Reporter};
+use crate::child::Child;
 use crate::console;
 use crate::fault::{During, Fault, Stage};
-use crate::init::become_root;
+use crate::identity::become_root;
 use crate::list::bits;
 use crate::namespaces;
-use crate::settle::{self, Place, Reporter};
-use crate::spawn::{self, Child, Cradle, Describe};
-use crate::task::{Given, Task};
+use crate::process_spec::{ProcessOptions, ProcessPlan, ProcessSpec};
+use crate::spawn::{self, CgroupPlacement};
 use oci_spec::runtime::{ExecCPUAffinity, Linux, Process};
 use seccomp::Filter;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use sys::exec::Signals;
 use sys::fs::LeakyFd;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::libc::c_ulong;
 use sys::nix::sched::{CloneFlags, setns};
 use sys::nix::sys::stat::{Mode, stat, umask};
 use sys::nix::unistd::{chroot, fchdir};
-use sys::schedule::Attributes;
 use sys::{Errno, process, schedule};
 
 /// The container that a process is to come into.
@@ -45,7 +44,7 @@ pub struct Target {
 #[derive(Debug)]
 pub struct Exec {
     target: Target,
-    task: Task,
+    spec: ProcessSpec,
     /// What is joined.
     namespaces: CloneFlags,
     /// The container's root, where that has no mount namespace.
@@ -68,7 +67,7 @@ impl Exec {
         process: &Process,
         linux: &Linux,
         target: Target,
-        given: Given,
+        options: ProcessOptions,
         warnings: &mut Vec<String>,
     ) -> Result<Self, Error> {
         let mut namespaces = namespaces::listed(linux);
@@ -76,36 +75,37 @@ impl Exec {
             namespaces.remove(CloneFlags::CLONE_NEWUSER);
         }
         let in_user_namespace = namespaces.contains(CloneFlags::CLONE_NEWUSER);
-        let mut task = Task::plan(Some(process), Some(linux), given, in_user_namespace, warnings)?;
-        task.forks_last = true;
+        let mut spec =
+            ProcessSpec::new(Some(process), Some(linux), options, in_user_namespace, warnings)?;
+        (spec.is_exec, spec.forks_last) = (true, true);
         let root = (!namespaces.contains(CloneFlags::CLONE_NEWNS)).then(|| root_of(target.pid));
         Ok(Self {
             root: root.transpose()?,
-            affinity: Affinity::plan(process.exec_cpu_affinity().as_ref())?,
+            affinity: Affinity::from_config(process.exec_cpu_affinity().as_ref())?,
             namespaces,
-            task,
+            spec,
             target,
         })
     }
 
-    /// Forks it, born in the v2 cgroup that `cradle` says: at first what goes before the process, which
+    /// Forks it, born in the v2 cgroup that `placement` says: at first what goes before the process, which
     /// tells of it ([`Event::Born`](crate::Event::Born)).
     ///
     /// That this can't be is the inner error: `EBUSY`, of a cgroup that has only other cgroups in
-    /// it, or `EACCES`; then nothing has been done, and another cradle may do.
-    pub fn spawn(&mut self, cradle: Cradle) -> Result<Result<Child, Errno>, Error> {
+    /// it, or `EACCES`; then nothing has been done, and another placement may do.
+    pub fn spawn(&mut self, placement: CgroupPlacement) -> Result<Result<Child, Errno>, Error> {
         if !self.affinity.initial.is_empty() {
             schedule::set_affinity(&self.affinity.initial)
                 .map_err(|errno| Error::call("setting process.execCPUAffinity.initial", errno))?;
         }
-        spawn::raise_hard_limits(&self.task);
-        if self.task.by_root {
+        spawn::raise_hard_limits(&self.spec);
+        if self.spec.by_root {
             // From its birth on, as it comes into a user namespace where others have all rights.
             process::set_dumpable(false)
                 .map_err(|errno| Error::call("closing our own memory to others", errno))?;
         }
-        let chosen = matches!(cradle, Cradle::Cgroup(_));
-        match spawn::fork_first(self, cradle, way_in)? {
+        let chosen = matches!(placement, CgroupPlacement::CloneInto(_));
+        match spawn::fork_first(self, placement, way_in)? {
             Ok(child) => {
                 // They are the child's, and we may stay as long as that does. One that can't be
                 // closed harms nobody.
@@ -120,60 +120,19 @@ impl Exec {
     /// Who is to get the listener of its seccomp filter.
     #[must_use]
     pub fn listener(&self) -> Option<&seccomp::Listener> {
-        self.task.given.filter.as_ref().and_then(Filter::listener)
+        self.spec.options.filter.as_ref().and_then(Filter::listener)
     }
 }
 
-impl Describe for Exec {
-    fn describe(&self, fault: &Fault) -> String {
-        match (fault.stage, fault.errno) {
-            // The kernel's answers to whoever comes too late.
-            (Stage::EnterContainer | Stage::EnterCgroup, Errno::ESRCH) => {
-                "container not running".to_owned()
-            }
-            // Whoever has made it knows whether the container has ended with it.
-            (Stage::EnterCgroup | Stage::Fork, Errno::ENODEV) => {
-                "the container's cgroup is gone".to_owned()
-            }
-            // The kernel has one answer for a pid namespace that ends, and for the end of its memory.
-            (Stage::Fork, Errno::ENOMEM) => {
-                "container not running (or out of memory to fork in it)".to_owned()
-            }
-            (Stage::Fork, errno) => {
-                let remedy = match errno {
-                    Errno::EAGAIN => {
-                        " (the container's pids limit, or process.rlimits, is reached: an exec takes \
-                          room for two for a moment; rind update --pids-limit makes some)"
-                    }
-                    Errno::EOPNOTSUPP => " (its cgroup is threaded, or below such: see --cgroup)",
-                    _ => "",
-                };
-                format!("forking in the container: {}{remedy}", sys::errno_text(errno))
-            }
-            _ => self.task.describe(fault),
-        }
+impl ProcessPlan for Exec {
+    fn spec(&self) -> &ProcessSpec {
+        &self.spec
     }
-
-    fn ignored_signals(&self) -> Signals {
-        self.task.ignored_signals
-    }
-
-    fn scheduler(&self) -> Option<&Attributes> {
-        self.task.scheduler_lost_by_fork()
-    }
-
-    fn forks_last(&self) -> bool {
-        true
-    }
-}
-
-fn fifo(exec: &Exec) -> Option<&OwnedFd> {
-    exec.task.given.exec_fifo.as_ref()
 }
 
 /// Carries the plan out; does not come back.
 fn way_in(exec: &mut Exec, channel: &OwnedFd) -> Result<(), Fault> {
-    settle::run(exec, channel, stages, fifo)
+    apply::run_stages(exec, channel, stages)
 }
 
 fn stages(
@@ -183,23 +142,23 @@ fn stages(
 ) -> Result<Infallible, Fault> {
     let umask = umask(Mode::empty());
     enter(exec)?;
-    become_task(exec, umask)?;
-    settle::fork_last(&mut exec.task, channel)?;
-    settle::find_last(&mut exec.task)?;
-    settle::launch(&exec.task, None, channel, reporter)
+    apply_in_container(exec, umask)?;
+    apply::fork_last(&mut exec.spec, channel)?;
+    apply::find_last(&mut exec.spec)?;
+    apply::exec_program(&exec.spec, None, channel, reporter)
 }
 
 /// From the host into the container.
 fn enter(exec: &mut Exec) -> Result<(), Fault> {
-    settle::enter_cgroups(exec.target.entries.iter())?;
+    apply::enter_cgroups(exec.target.entries.iter())?;
     if !exec.affinity.is_given {
-        settle::reset_affinity()?;
+        apply::reset_affinity()?;
     } else if !exec.affinity.last.is_empty() {
         schedule::set_affinity(&exec.affinity.last).during(Stage::Affinity)?;
     }
-    settle::guard_stdio(&mut exec.task)?;
-    settle::adjust_oom_score(&mut exec.task)?;
-    if !exec.task.by_root {
+    apply::guard_stdio(&mut exec.spec)?;
+    apply::adjust_oom_score(&mut exec.spec)?;
+    if !exec.spec.by_root {
         // Not before: then only root could write to its files in /proc.
         process::set_dumpable(false).during(Stage::Session)?;
     }
@@ -208,7 +167,7 @@ fn enter(exec: &mut Exec) -> Result<(), Fault> {
         fchdir(root).and_then(|()| chroot(".")).during(Stage::EnterRoot)?;
     }
     if exec.namespaces.contains(CloneFlags::CLONE_NEWUSER) {
-        become_root(exec.task.given.keep_groups)?;
+        become_root(exec.spec.options.keep_groups)?;
         process::set_dumpable(false).during(Stage::Session)?;
     }
     Ok(())
@@ -232,19 +191,22 @@ fn join(exec: &Exec) -> Result<(), Fault> {
 }
 
 /// In the container: takes on what `process` asks for.
-fn become_task(exec: &mut Exec, umask: Mode) -> Result<(), Fault> {
-    settle::join_keyring(&exec.task)?;
+fn apply_in_container(exec: &mut Exec, umask: Mode) -> Result<(), Fault> {
+    apply::join_keyring(&exec.spec)?;
     let root = open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
     let root = root.map(LeakyFd::from).during(Stage::EnterRoot)?;
-    if let Some(console) = &exec.task.given.console {
-        let slave = console::make(console, root.as_fd(), &exec.task.identity)?;
-        console::take(&slave)?;
+    if let Some(console) = &exec.spec.options.console {
+        let slave = console::open_pty(console, root.as_fd(), &exec.spec.identity)?;
+        console::make_stdio(&slave)?;
     }
-    settle::settle(&mut exec.task, &Place { root: root.as_fd(), makes_cwd: false, umask })
+    apply::apply_process(
+        &mut exec.spec,
+        &ApplyContext { root: root.as_fd(), makes_cwd: false, umask },
+    )
 }
 
 impl Affinity {
-    fn plan(config: Option<&ExecCPUAffinity>) -> Result<Self, Error> {
+    fn from_config(config: Option<&ExecCPUAffinity>) -> Result<Self, Error> {
         let Some(config) = config else { return Ok(Self::default()) };
         let read = |key: &str, list: &Option<String>| {
             let list = list.as_deref().unwrap_or_default();
@@ -262,9 +224,10 @@ impl Affinity {
 /// Whether the process is in the user namespace that we are in, which setns refuses to join.
 fn shares_user_namespace(pid: i32) -> Result<bool, Error> {
     let path = format!("/proc/{pid}/ns/user");
-    stat(path.as_str())
-        .and_then(|its| process::is_own_namespace(&its, "/proc/self/ns/user"))
-        .map_err(|errno| Error::call(format!("looking at {path}"), errno))
+    let failed = |path: &str, errno| Error::call(format!("looking at {path}"), errno);
+    let found = stat(path.as_str()).map_err(|errno| failed(&path, errno))?;
+    let own = namespaces::OWN_USER_NAMESPACE;
+    namespaces::is_own_user_namespace(&found).map_err(|errno| failed(own, errno))
 }
 
 fn root_of(pid: i32) -> Result<OwnedFd, Error> {

@@ -1,150 +1,237 @@
-//! What went wrong in the child: a stage, an index into its list, the kernel's answer.
+//! What goes wrong in the child: a stage, an index into its list, the kernel's answer; and the words
+//! for it.
 //!
-//! A fault is numbers, so that the child formats nothing; the parent puts it in words from its own
-//! copy of the plan.
+//! A new stage is a row of the table here, and no more. The child sends numbers; the parent finds the
+//! words, by its own copy of the plan (the child itself, once the parent is gone).
 
+use crate::capabilities::number_name;
 use rootfs::Step;
+use std::ffi::CStr;
 use sys::Errno;
 
-/// The stages of init, and of the process that joins namespaces before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// The socket to the parent failed, or the parent is gone.
-    Channel,
-    /// Joining an existing namespace; the index is that of `linux.namespaces`.
-    JoinNamespace,
-    /// Joining the namespaces of a container that is there.
-    EnterContainer,
-    /// Changing to the root of a container without a mount namespace.
-    EnterRoot,
-    /// `process.execCPUAffinity`.
-    Affinity,
-    /// Making the time namespace, or writing its offsets.
-    TimeNamespace,
-    /// Making a user namespace before the others.
-    UserNamespace,
-    /// Making the other new namespaces, where init isn't born in them.
-    MakeNamespaces,
-    /// The second fork.
-    Fork,
-    /// Becoming root of the user namespace.
-    MappedRoot,
-    /// `process.oomScoreAdj`.
-    OomScore,
-    /// Keeping what the program inherits, and nothing else.
-    Descriptors,
-    /// Starting a session.
-    Session,
-    /// Joining a new session keyring.
-    Keyring,
-    /// Setting the loopback interface up.
-    Loopback,
-    /// Setting `hostname`.
-    Hostname,
-    /// Setting `domainname`.
-    Domainname,
-    /// Writing oneself into a cgroup; the index is that of the hierarchy.
-    EnterCgroup,
-    /// Making the cgroup namespace.
-    CgroupNamespace,
-    /// A step of the root file system.
-    Rootfs(Step),
-    /// A createContainer hook; the detail says what happened.
-    CreateContainerHook,
-    /// Making the pseudo-terminal.
-    Terminal,
-    /// Sending the pseudo-terminal's master over the console socket.
-    ConsoleSocket,
-    /// Giving stdio to the user; the index is the descriptor.
-    Stdio,
-    /// Binding /dev/null for those of stdio that are it.
-    NullStdio,
-    /// Entering `process.cwd`.
-    WorkingDirectory,
-    /// The working directory turned out to be outside the container.
-    WorkingDirectoryOutside,
-    /// `process.scheduler`.
-    Scheduler,
-    /// `process.ioPriority`.
-    IoPriority,
-    /// `linux.memoryPolicy`.
-    MemoryPolicy,
-    /// `linux.personality`.
-    Personality,
-    /// `process.rlimits`; the index is that of the list.
-    Rlimit,
-    /// `process.apparmorProfile` or `process.selinuxLabel`.
-    Label,
-    /// Dropping a capability from the bounding set; the index is the capability.
-    Bounding,
-    /// Setting the capability sets.
-    Capabilities,
-    /// Raising an ambient capability; the index is the capability.
-    Ambient,
-    /// Setting user and groups.
-    User,
-    /// Setting `no_new_privs`.
-    NoNewPrivileges,
-    /// Installing the seccomp filter.
-    Seccomp,
-    /// `process.args[0]` was not found in PATH.
-    ProgramNotInPath,
-    /// `process.args[0]` can't be executed.
-    Program,
-    /// A startContainer hook; the detail says what happened.
-    StartContainerHook,
-    /// Waiting on the exec fifo.
-    ExecFifo,
-    /// The execve itself.
-    Exec,
+/// What the plan knows of what a stage is about.
+#[derive(Debug)]
+pub(crate) struct Object<'a> {
+    /// `process.args[0]`, where there is a `process`.
+    pub program: Option<&'a CStr>,
+    /// `process.cwd`.
+    pub cwd: Option<&'a CStr>,
+    /// Whether it comes into a container that is there.
+    pub is_exec: bool,
 }
 
-/// The stages in the order of their numbers on the wire; steps of the rootfs follow after them.
-const NUMBERED: [Stage; 43] = [
-    Stage::Channel,
-    Stage::JoinNamespace,
-    Stage::EnterContainer,
-    Stage::EnterRoot,
-    Stage::Affinity,
-    Stage::TimeNamespace,
-    Stage::UserNamespace,
-    Stage::MakeNamespaces,
-    Stage::Fork,
-    Stage::MappedRoot,
-    Stage::OomScore,
-    Stage::Descriptors,
-    Stage::Session,
-    Stage::Keyring,
-    Stage::Loopback,
-    Stage::Hostname,
-    Stage::Domainname,
-    Stage::EnterCgroup,
-    Stage::CgroupNamespace,
-    Stage::CreateContainerHook,
-    Stage::Terminal,
-    Stage::ConsoleSocket,
-    Stage::Stdio,
-    Stage::NullStdio,
-    Stage::WorkingDirectory,
-    Stage::WorkingDirectoryOutside,
-    Stage::Scheduler,
-    Stage::IoPriority,
-    Stage::MemoryPolicy,
-    Stage::Personality,
-    Stage::Rlimit,
-    Stage::Label,
-    Stage::Bounding,
-    Stage::Capabilities,
-    Stage::Ambient,
-    Stage::User,
-    Stage::NoNewPrivileges,
-    Stage::Seccomp,
-    Stage::ProgramNotInPath,
-    Stage::Program,
-    Stage::StartContainerHook,
-    Stage::ExecFifo,
-    Stage::Exec,
-];
+/// A stage in words.
+enum Words {
+    /// What it does, the same for all, and what may help.
+    Fixed(&'static str, Remedies),
+    /// The same, by the index and the plan.
+    Of(fn(&Fault, &Object) -> String, Remedies),
+    /// The whole message, with the kernel's answer.
+    Whole(fn(&Fault, &Object) -> String),
+}
+
+/// What may help, for the answers whose cause is known.
+type Remedies = &'static [(Errno, &'static str)];
+
+use Words::{Fixed, Of, Whole};
+
+/// Makes [`Stage`] of its rows: what it is, its name, its words. A stage's number on the wire is its
+/// row's.
+macro_rules! stages {
+    ($($(#[$what:meta])+ $name:ident: $words:expr;)+) => {
+        /// The stages of init, of the process that joins namespaces before it, and of a process of exec.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Stage {
+            $($(#[$what])+ $name,)+
+            /// A step of the root file system, which the layout has words for.
+            Rootfs(Step),
+        }
+
+        impl Stage {
+            /// All but the steps of the root, which follow after them on the wire.
+            const ALL: &[Self] = &[$(Self::$name),+];
+
+            fn words(self) -> Words {
+                match self {
+                    $(Self::$name => $words,)+
+                    Self::Rootfs(_) => Fixed("making the root", &[]),
+                }
+            }
+        }
+    };
+}
+
+stages! {
+    /// The socket to the parent failed, or the parent is gone.
+    Channel: Fixed("talking to init", &[]);
+    /// Joining an existing namespace; the index is that of `linux.namespaces`.
+    JoinNamespace: Of(|fault, _| format!("joining linux.namespaces[{}]", fault.index), &[]);
+    /// Joining the namespaces of a container that is there.
+    EnterContainer: Whole(|fault, _| match fault.errno {
+        // The kernel's answer to whoever comes too late.
+        Errno::ESRCH => NOT_RUNNING.to_owned(),
+        _ => fault.with_answer("joining the namespaces of the container", &[]),
+    });
+    /// Changing to the root of a container without a mount namespace.
+    EnterRoot: Fixed("changing to the root of the container", &[]);
+    /// `process.execCPUAffinity`.
+    Affinity: Fixed("setting process.execCPUAffinity", &[]);
+    /// Making the time namespace, or writing its offsets.
+    TimeNamespace: Fixed("making the time namespace with linux.timeOffsets", &[]);
+    /// Making a user namespace before the others.
+    UserNamespace: Fixed("making the user namespace", &[]);
+    /// Making the other new namespaces, where init isn't born in them.
+    MakeNamespaces: Fixed("making linux.namespaces", &[]);
+    /// A fork, of the process itself or of what goes before it.
+    Fork: Whole(|fault, object| match (object.is_exec, fault.errno) {
+        (false, _) => fault.with_answer("forking init", &[
+            (Errno::ENOSPC, " (see user.max_*_namespaces in /proc/sys)"),
+            (Errno::EPERM, " (making namespaces needs CAP_SYS_ADMIN)"),
+        ]),
+        (true, Errno::ENODEV) => CGROUP_GONE.to_owned(),
+        // The kernel has one answer for a pid namespace that ends, and for the end of its memory.
+        (true, Errno::ENOMEM) => {
+            "container not running (or out of memory to fork in it)".to_owned()
+        }
+        (true, _) => fault.with_answer("forking in the container", &[
+            (Errno::EAGAIN, " (the container's pids limit, or process.rlimits, is reached: an exec \
+                takes room for two for a moment; rind update --pids-limit makes some)"),
+            (Errno::EOPNOTSUPP, " (its cgroup is threaded, or below such: see --cgroup)"),
+        ]),
+    });
+    /// Becoming root of the user namespace.
+    MappedRoot:
+        Fixed("becoming root of the user namespace (linux.uidMappings need id 0)", &[]);
+    /// `process.oomScoreAdj`.
+    OomScore: Fixed("setting process.oomScoreAdj", &[
+        (Errno::EACCES, " (lowering it needs CAP_SYS_RESOURCE)"),
+    ]);
+    /// Keeping what the program inherits, and nothing else.
+    Descriptors: Fixed("passing descriptors on (--preserve-fds)", &[]);
+    /// Starting a session.
+    Session: Fixed("starting a session", &[]);
+    /// Joining a new session keyring.
+    Keyring: Fixed("joining a new session keyring", &[
+        (Errno::EDQUOT, " (the user has too many keyrings: raise kernel.keys.maxkeys, or use \
+            --no-new-keyring)"),
+    ]);
+    /// Setting the loopback interface up.
+    Loopback: Fixed("setting the loopback interface up", &[]);
+    /// Setting `hostname`.
+    Hostname: Fixed("setting hostname", &[]);
+    /// Setting `domainname`.
+    Domainname: Fixed("setting domainname", &[]);
+    /// Writing oneself into a cgroup; the index is that of the hierarchy.
+    EnterCgroup: Whole(|fault, object| match fault.errno {
+        Errno::ESRCH if object.is_exec => NOT_RUNNING.to_owned(),
+        // Whoever has made it knows whether the container has ended with it.
+        Errno::ENODEV if object.is_exec => CGROUP_GONE.to_owned(),
+        _ => fault.with_answer(&format!("entering cgroup hierarchy {}", fault.index), &[]),
+    });
+    /// Making the cgroup namespace.
+    CgroupNamespace: Fixed("making the cgroup namespace", &[]);
+    /// A createContainer hook; the detail says what happened.
+    CreateContainerHook: Whole(|fault, _| failed_hook("createContainer", fault));
+    /// Making the pseudo-terminal.
+    Terminal: Fixed("making the terminal (process.terminal)", &[]);
+    /// Sending the pseudo-terminal's master over the console socket.
+    ConsoleSocket: Fixed("sending the terminal over the console socket", &[]);
+    /// Giving stdio to the user; the index is the descriptor.
+    Stdio: Of(|fault, _| format!("giving descriptor {} to process.user", fault.index), &[]);
+    /// Binding /dev/null for those of stdio that are it.
+    NullStdio: Fixed("binding /dev/null for stdin, stdout and stderr", &[]);
+    /// Entering `process.cwd`.
+    WorkingDirectory: Of(
+        |_, object| format!("chdir to cwd (\"{}\") set in config.json failed", text(object.cwd)),
+        &[],
+    );
+    /// The working directory turned out to be outside the container.
+    WorkingDirectoryOutside: Of(
+        |_, object| format!(
+            "process.cwd {}: current working directory is outside of container mount namespace root \
+             -- possible container breakout detected",
+            text(object.cwd)
+        ),
+        &[],
+    );
+    /// `process.scheduler`.
+    Scheduler: Fixed("setting process.scheduler", &[]);
+    /// `process.ioPriority`.
+    IoPriority: Fixed("setting process.ioPriority", &[]);
+    /// `linux.memoryPolicy`.
+    MemoryPolicy: Fixed("setting linux.memoryPolicy", &[
+        (Errno::EINVAL, " (invalid memory policy: the nodes must be there and in \
+            linux.resources.cpu.mems, and the kernel must know the mode)"),
+        (Errno::ENOSYS, " (the kernel is built without NUMA)"),
+    ]);
+    /// `linux.personality`.
+    Personality: Fixed("setting linux.personality", &[]);
+    /// `process.rlimits`; the index is that of the list.
+    Rlimit: Of(|fault, _| format!("setting process.rlimits[{}]", fault.index), &[
+        (Errno::EPERM, " (raising a hard limit needs CAP_SYS_RESOURCE)"),
+    ]);
+    /// `process.apparmorProfile` or `process.selinuxLabel`.
+    Label: Fixed("setting process.apparmorProfile or process.selinuxLabel", &[]);
+    /// Dropping a capability from the bounding set; the index is the capability.
+    Bounding: Of(|fault, _| format!("dropping {} from the bounding set", capability(fault)), &[]);
+    /// Setting the capability sets.
+    Capabilities: Fixed("setting process.capabilities", &[]);
+    /// Raising an ambient capability; the index is the capability.
+    Ambient: Of(|fault, _| format!("can't raise ambient capability {}", capability(fault)), &[]);
+    /// Setting user and groups.
+    User: Fixed("setting process.user", &[
+        (Errno::EINVAL, " (in a user namespace, the user and the groups must be mapped: see \
+            linux.uidMappings and linux.gidMappings)"),
+    ]);
+    /// Setting `no_new_privs`.
+    NoNewPrivileges: Fixed("setting process.noNewPrivileges", &[]);
+    /// Installing the seccomp filter.
+    Seccomp: Fixed("installing the linux.seccomp filter", &[]);
+    /// `process.args[0]` was not found in PATH.
+    ProgramNotInPath: Whole(|fault, object| of_program(fault, object, |zero, _| {
+        format!("exec: \"{zero}\": executable file not found in $PATH")
+    }));
+    /// `process.args[0]` can't be executed.
+    Program: Whole(|fault, object| of_program(fault, object, |zero, answer| match fault.errno {
+        Errno::EACCES => format!("exec: \"{zero}\": permission denied"),
+        // What execve(2) answers, too: callers of older runtimes know those words only.
+        Errno::EISDIR => format!("exec: \"{zero}\": is a directory: permission denied"),
+        _ => format!("exec: \"{zero}\": stat {zero}: {answer}"),
+    }));
+    /// A startContainer hook; the detail says what happened.
+    StartContainerHook: Whole(|fault, _| failed_hook("startContainer", fault));
+    /// Waiting on the exec fifo.
+    ExecFifo: Fixed("waiting on the exec fifo", &[]);
+    /// The execve itself.
+    Exec: Whole(|fault, object| of_program(fault, object, |zero, answer| {
+        format!("exec {zero}: {answer}")
+    }));
+}
+
+const NOT_RUNNING: &str = "container not running";
+const CGROUP_GONE: &str = "the container's cgroup is gone";
+
+fn failed_hook(kind: &str, fault: &Fault) -> String {
+    let detail = String::from_utf8_lossy(&fault.detail);
+    format!("error running {kind} hook #{}: {detail}", fault.index)
+}
+
+fn capability(fault: &Fault) -> String {
+    number_name(u8::try_from(fault.index).unwrap_or(u8::MAX))
+}
+
+/// Why a program can't be executed, in the words that callers know from runc.
+fn of_program(fault: &Fault, object: &Object, words: impl Fn(&str, &str) -> String) -> String {
+    let answer = fault.answer();
+    match object.program {
+        Some(program) => words(&program.to_string_lossy(), &answer),
+        None => answer,
+    }
+}
+
+fn text(path: Option<&CStr>) -> String {
+    path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+}
 
 /// Where the rootfs's own steps begin on the wire.
 const ROOTFS: u32 = 1 << 16;
@@ -152,22 +239,22 @@ const ROOTFS: u32 = 1 << 16;
 impl Stage {
     /// The stage's number on the wire.
     #[must_use]
-    pub fn number(self) -> u32 {
+    pub fn to_wire(self) -> u32 {
         if let Self::Rootfs(step) = self {
             return ROOTFS | u32::from(step as u16);
         }
-        let position = NUMBERED.iter().position(|stage| *stage == self);
-        position.and_then(|at| u32::try_from(at).ok()).unwrap_or_default()
+        let row = Self::ALL.iter().position(|stage| *stage == self);
+        row.and_then(|row| u32::try_from(row).ok()).unwrap_or_default()
     }
 
     /// The stage of a number from the wire.
     #[must_use]
-    pub fn from_number(number: u32) -> Option<Self> {
+    pub fn from_wire(number: u32) -> Option<Self> {
         if number & ROOTFS != 0 {
             let step = u16::try_from(number & !ROOTFS).ok()?;
             return Step::try_from(step).ok().map(Self::Rootfs);
         }
-        NUMBERED.get(usize::try_from(number).ok()?).copied()
+        Self::ALL.get(usize::try_from(number).ok()?).copied()
     }
 }
 
@@ -198,6 +285,28 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// What went wrong, in words: the stage, its object, the kernel's answer, what may help.
+    #[must_use]
+    pub(crate) fn to_words(&self, object: &Object) -> String {
+        match self.stage.words() {
+            Whole(words) => words(self, object),
+            Fixed(words, remedies) => self.with_answer(words, remedies),
+            Of(words, remedies) => self.with_answer(&words(self, object), remedies),
+        }
+    }
+
+    fn with_answer(&self, words: &str, remedies: Remedies) -> String {
+        let remedy = remedies.iter().find(|(errno, _)| *errno == self.errno);
+        format!("{words}: {}{}", self.answer(), remedy.map_or("", |(_, remedy)| remedy))
+    }
+
+    /// The kernel's answer.
+    fn answer(&self) -> String {
+        sys::errno_text(self.errno)
+    }
+}
+
 impl From<rootfs::Fault> for Fault {
     fn from(fault: rootfs::Fault) -> Self {
         Self {
@@ -223,13 +332,60 @@ impl<T> During<T> for sys::Result<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{NUMBERED, Stage};
+    use super::*;
 
     #[test]
     fn every_stage_survives_the_wire() {
-        for stage in NUMBERED {
-            assert_eq!(Stage::from_number(stage.number()), Some(stage));
+        for stage in Stage::ALL {
+            assert_eq!(Stage::from_wire(stage.to_wire()), Some(*stage));
         }
-        assert_eq!(Stage::from_number(9999), None);
+        assert_eq!(Stage::from_wire(9999), None);
+    }
+
+    #[test]
+    fn words_name_the_object_the_answer_and_a_remedy() {
+        let init = Object { program: Some(c"/x"), cwd: Some(c"/y"), is_exec: false };
+        let exec = Object { is_exec: true, ..init };
+        for (stage, errno, object, words) in [
+            (
+                Stage::Keyring,
+                Errno::EPERM,
+                &init,
+                "joining a new session keyring: operation not permitted",
+            ),
+            (
+                Stage::OomScore,
+                Errno::EACCES,
+                &init,
+                "setting process.oomScoreAdj: permission denied (lowering it needs CAP_SYS_RESOURCE)",
+            ),
+            (
+                Stage::WorkingDirectory,
+                Errno::ENOENT,
+                &init,
+                "chdir to cwd (\"/y\") set in config.json failed: no such file or directory",
+            ),
+            (
+                Stage::Program,
+                Errno::ENOENT,
+                &init,
+                "exec: \"/x\": stat /x: no such file or directory",
+            ),
+            (
+                Stage::EnterCgroup,
+                Errno::ENODEV,
+                &init,
+                "entering cgroup hierarchy 0: no such device",
+            ),
+            (Stage::EnterCgroup, Errno::ENODEV, &exec, "the container's cgroup is gone"),
+            (
+                Stage::Fork,
+                Errno::EOPNOTSUPP,
+                &exec,
+                "forking in the container: operation not supported on transport endpoint (its cgroup is threaded, or below such: see --cgroup)",
+            ),
+        ] {
+            assert_eq!(Fault::new(stage, errno).to_words(object), words);
+        }
     }
 }

@@ -45,7 +45,7 @@ pub struct Output {
 
 /// Where hooks run, and what they are told.
 #[derive(Debug)]
-pub struct Surroundings<'a> {
+pub struct HookContext<'a> {
     /// The state, as JSON, for stdin.
     pub state: &'a [u8],
     /// The directory that they start in; `None` for the current one.
@@ -65,15 +65,15 @@ pub struct Surroundings<'a> {
 ///
 /// A hook gets its own environment and nothing of ours: what an image sets must not steer a
 /// program that runs on the host.
-pub fn run(hook: &Hook, surroundings: &Surroundings) -> Result<(), Failure> {
+pub fn run(hook: &Hook, context: &HookContext) -> Result<(), Failure> {
     let waiting = "waiting for it";
     let (mut output, writer) = Capture::new().map_err(cannot("making a pipe for its output"))?;
-    let may_be_killed = hook.timeout().is_some() || surroundings.until.is_some();
-    let keeps = surroundings.on_host && may_be_killed;
+    let may_be_killed = hook.timeout().is_some() || context.until.is_some();
+    let keeps = context.on_host && may_be_killed;
     let descendants = keeps.then(Descendants::keep).transpose();
     let descendants = descendants.map_err(|errno| cannot(waiting)(errno.into()))?;
-    let mut child = start(hook, surroundings, writer)?;
-    let came = output.await_end(&child, surroundings.until, deadline(hook.timeout()));
+    let mut child = start(hook, context, writer)?;
+    let came = output.await_end(&child, context.until, deadline(hook.timeout()));
     if came != Ok(Came::End) {
         // Not yet reaped, its number is nobody else's; the only failure is that all have ended.
         let _ = sys::process::kill(-child.id().cast_signed(), Signal::SIGKILL as i32);
@@ -86,7 +86,7 @@ pub fn run(hook: &Hook, surroundings: &Surroundings) -> Result<(), Failure> {
     match (came, status) {
         (Ok(Came::End), Ok(status)) if status.success() => Ok(()),
         (Ok(Came::End), Ok(status)) => {
-            Err(Failure(format!("{}, output: {}", describe(status), output.text())))
+            Err(Failure(format!("{}, output: {}", exit_text(status), output.text())))
         }
         (Ok(Came::OtherEnd), _) => Err(Failure("stopped before its end".to_owned())),
         (Ok(Came::Deadline), _) => {
@@ -112,22 +112,22 @@ fn input(state: &[u8]) -> std::io::Result<File> {
     Ok(file)
 }
 
-fn start(hook: &Hook, surroundings: &Surroundings, output: OwnedFd) -> Result<Child, Failure> {
-    let input = input(surroundings.state).map_err(cannot("making a file of the state"))?;
+fn start(hook: &Hook, context: &HookContext, output: OwnedFd) -> Result<Child, Failure> {
+    let input = input(context.state).map_err(cannot("making a file of the state"))?;
     let copying = "copying a descriptor";
     let output = File::from(output);
     let duplicate =
         |to: &Option<File>| to.as_ref().unwrap_or(&output).try_clone().map_err(cannot(copying));
-    let Output { stdout, stderr } = surroundings.output;
+    let Output { stdout, stderr } = context.output;
     let mut command = Command::new(hook.path());
     command.stdin(input).stdout(duplicate(stdout)?).stderr(duplicate(stderr)?);
     command.env_clear();
     if let Some((zero, rest)) = hook.args().as_deref().and_then(<[String]>::split_first) {
         command.arg0(zero).args(rest);
     }
-    let environment = hook.env().as_deref().unwrap_or(surroundings.environment);
+    let environment = hook.env().as_deref().unwrap_or(context.environment);
     command.envs(environment.iter().filter_map(|entry| entry.split_once('=')));
-    if let Some(directory) = surroundings.directory {
+    if let Some(directory) = context.directory {
         command.current_dir(directory);
     }
     sys::exec::lead_session(&mut command);
@@ -139,7 +139,7 @@ fn start(hook: &Hook, surroundings: &Surroundings, output: OwnedFd) -> Result<Ch
 }
 
 /// How a hook ended, in the words that Go's os/exec has for it, which callers know from runc.
-fn describe(status: ExitStatus) -> String {
+fn exit_text(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => match Signal::try_from(signal) {
@@ -168,7 +168,7 @@ mod tests {
         let output = &Output::default();
         let state = b"{\"id\":\"x\"}";
         let (on_host, until) = (false, None);
-        run(hook, &Surroundings { state, directory, environment, output, on_host, until })
+        run(hook, &HookContext { state, directory, environment, output, on_host, until })
     }
 
     #[test]

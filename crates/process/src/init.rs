@@ -1,18 +1,21 @@
-//! The stages of a container's init, in the child: from the clone to the execve. Where it joins a pid
-//! namespace, all but the last of them are gone through by the process that goes before it.
+//! The stages of a container's init, in the child: from the clone to the execve. Where init joins a
+//! pid namespace, the intermediate process goes through all of them but the last.
 //!
-//! Nothing is formatted and little is allocated here; a failure leaves as a [`Fault`].
+//! A failure leaves as a [`Fault`], in numbers, and little is allocated. Only hooks make the child
+//! format: the state that they read has its pid, and what they say is their failure.
 
+mod park;
+
+use crate::apply::{self, ApplyContext, Reporter};
 use crate::console;
 use crate::fault::{During, Fault, Stage};
-use crate::message::{self, Kind, Message};
+use crate::identity::become_root;
+use crate::message::{self, Kind, expect, tell};
 use crate::plan::Plan;
-use crate::settle::{self, Place, Reporter};
-use crate::{hooks, park, program, sources};
+use crate::{hooks, mounts, program};
 use rootfs::Built;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use sys::credentials::Id;
 use sys::fs::LeakyFd;
 use sys::nix::sched::{CloneFlags, unshare};
 use sys::nix::sys::stat::{Mode, umask};
@@ -21,7 +24,7 @@ use sys::{Errno, process};
 
 /// Carries the plan out; does not come back.
 pub(crate) fn run(plan: &mut Plan, channel: &OwnedFd) -> ! {
-    settle::run(plan, channel, stages, |plan| plan.task.given.exec_fifo.as_ref())
+    apply::run_stages(plan, channel, stages)
 }
 
 fn stages(
@@ -30,7 +33,7 @@ fn stages(
     reporter: &mut Reporter,
 ) -> Result<Infallible, Fault> {
     enter(plan, channel)?;
-    sources::receive(plan, channel)?;
+    receive_sources(plan, channel)?;
     let umask = umask(Mode::empty());
     let built = make_root(plan, channel, umask)?;
     if plan.parks() {
@@ -38,16 +41,16 @@ fn stages(
         tell(channel, Kind::Made)?;
         process::exit_now(0);
     }
-    let place = Place { root: built.root(), makes_cwd: true, umask };
-    settle::settle(&mut plan.task, &place)?;
+    let context = ApplyContext { root: built.root(), makes_cwd: true, umask };
+    apply::apply_process(&mut plan.spec, &context)?;
     drop(built);
-    settle::fork_last(&mut plan.task, channel)?;
-    settle::find_last(&mut plan.task)?;
-    launch(plan, channel, reporter)
+    apply::fork_last(&mut plan.spec, channel)?;
+    apply::find_last(&mut plan.spec)?;
+    exec_program(plan, channel, reporter)
 }
 
-/// What is left once init has settled down.
-pub(crate) fn launch(
+/// What is left once init is what `process` says.
+pub(crate) fn exec_program(
     plan: &Plan,
     channel: BorrowedFd,
     reporter: &mut Reporter,
@@ -55,7 +58,7 @@ pub(crate) fn launch(
     let hooks = &plan.hooks.start;
     let run = || run_hooks(plan, hooks, Stage::StartContainerHook, getpid().as_raw());
     let run: Option<&dyn Fn() -> _> = if hooks.is_empty() { None } else { Some(&run) };
-    settle::launch(&plan.task, run, channel, reporter)
+    apply::exec_program(&plan.spec, run, channel, reporter)
 }
 
 /// What a process does in fresh namespaces before it looks at any file.
@@ -65,19 +68,19 @@ fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
     if namespaces.new_user() {
         // The parent adjusts the score too.
         expect(channel, Kind::Mapped)?;
-        become_root(plan.task.given.keep_groups)?;
+        become_root(plan.spec.options.keep_groups)?;
     } else {
-        settle::adjust_oom_score(&mut plan.task)?;
+        apply::adjust_oom_score(&mut plan.spec)?;
     }
-    if !plan.task.by_root || namespaces.has(CloneFlags::CLONE_NEWUSER) {
+    if !plan.spec.by_root || namespaces.has(CloneFlags::CLONE_NEWUSER) {
         // A user's was not before, as then only root could have written the mappings; and becoming
         // another user may have changed it.
         process::set_dumpable(false).during(Stage::Session)?;
     }
-    if !plan.task.forks_last {
-        settle::start_session()?;
+    if !plan.spec.forks_last {
+        apply::start_session()?;
     }
-    settle::join_keyring(&plan.task)?;
+    apply::join_keyring(&plan.spec)?;
     if namespaces.new.contains(CloneFlags::CLONE_NEWNET) {
         sys::net::loopback_up().during(Stage::Loopback)?;
     }
@@ -90,24 +93,10 @@ fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
     Ok(())
 }
 
-/// See [`settle::guard_stdio`]; where the container will have a null device of our own making, that is
+/// See [`apply::guard_stdio`]; where the container will have a null device of our own making, that is
 /// what there is.
 pub(crate) fn guard_stdio(plan: &mut Plan) -> Result<(), Fault> {
-    if plan.inputs.layout.makes_null() { Ok(()) } else { settle::guard_stdio(&mut plan.task) }
-}
-
-/// Becomes root of a user namespace, whose mappings are written; perhaps with the groups it has.
-pub(crate) fn become_root(keep_groups: bool) -> Result<(), Fault> {
-    sys::credentials::set_group(Id::ROOT).during(Stage::MappedRoot)?;
-    sys::credentials::set_user(Id::ROOT).during(Stage::MappedRoot)?;
-    if keep_groups {
-        return Ok(());
-    }
-    match sys::credentials::set_groups(&[]) {
-        // Denied for an unprivileged caller's mapping: user_namespaces(7).
-        Err(Errno::EPERM) => Ok(()),
-        set => set.during(Stage::MappedRoot),
-    }
+    if plan.inputs.layout.makes_null() { Ok(()) } else { apply::guard_stdio(&mut plan.spec) }
 }
 
 /// Makes what the container sees, and changes to it. `callers` is the umask that hooks have.
@@ -131,7 +120,7 @@ fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Buil
         }
     }
     if let Some(program) =
-        plan.task.program.as_ref().filter(|one| plan.parks() && !one.is_its_own())
+        plan.spec.program.as_ref().filter(|one| plan.parks() && !one.is_its_own())
     {
         // Init, which is its user by now, may not.
         let made = rootfs::make_directories(built.root(), &program.cwd);
@@ -139,26 +128,45 @@ fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Buil
     }
     let layout = &plan.inputs.layout;
     layout.pivot(&built)?;
-    if let Some(console) = plan.task.given.console.as_ref().filter(|_| !plan.parks()) {
-        let slave = console::make(console, built.root(), &plan.task.identity)?;
+    if let Some(console) = plan.spec.options.console.as_ref().filter(|_| !plan.parks()) {
+        let slave = console::open_pty(console, built.root(), &plan.spec.identity)?;
         layout.bind_console(&built, slave.as_fd())?;
-        console::take(&slave)?;
-        if !plan.task.forks_last {
-            console::control()?;
+        console::make_stdio(&slave)?;
+        if !plan.spec.forks_last {
+            console::make_controlling()?;
         }
     }
     layout.finish(&mut built)?;
     Ok(built)
 }
 
+/// Waits for the mounts that the layout awaits, and tells where it is if that is asked.
+fn receive_sources(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
+    let layout = &mut plan.inputs.layout;
+    while layout.awaits_sources() {
+        let message = expect(channel, Kind::Sources)?;
+        if usize::try_from(message.index) != Ok(message.descriptors.len()) {
+            // The kernel leaves out what there is no room for.
+            return Err(Errno::EMFILE).during(Stage::Channel);
+        }
+        if message.index == 0 {
+            let own = mounts::own().during(Stage::Channel)?;
+            let own = own.each_ref().map(AsFd::as_fd);
+            message::send(channel, Kind::Sources, 0, &own).during(Stage::Channel)?;
+        }
+        layout.take_sources(message.descriptors);
+    }
+    Ok(())
+}
+
 /// Waits until the parent has made the cgroups, and enters them.
 fn enter_cgroup(plan: &Plan, channel: BorrowedFd) -> Result<(), Fault> {
     let go = expect(channel, Kind::Go)?;
-    settle::enter_cgroups(go.descriptors.into_iter().map(LeakyFd::from))?;
+    apply::enter_cgroups(go.descriptors.into_iter().map(LeakyFd::from))?;
     if plan.inputs.namespaces.new_cgroup {
         unshare(CloneFlags::CLONE_NEWCGROUP).during(Stage::CgroupNamespace)?;
     }
-    settle::reset_affinity()
+    apply::reset_affinity()
 }
 
 /// Runs hooks in the container's namespaces.
@@ -169,11 +177,11 @@ fn run_hooks(
     pid: i32,
 ) -> Result<(), Fault> {
     let create = stage == Stage::CreateContainerHook;
-    let environment = plan.task.program.as_ref().map(program::Program::environment_text);
+    let environment = plan.spec.program.as_ref().map(program::Program::environment_text);
     let quoted = hooks::Output::default();
     for (index, hook) in list.iter().enumerate() {
         let state = (plan.inputs.hook_state)(pid, "created");
-        let surroundings = hooks::Surroundings {
+        let context = hooks::HookContext {
             state: &state,
             // The container's root: the one that is to be, or the one that it is in.
             directory: None,
@@ -184,23 +192,10 @@ fn run_hooks(
             on_host: false,
             until: None,
         };
-        hooks::run(hook, &surroundings).map_err(|failure| Fault {
+        hooks::run(hook, &context).map_err(|failure| Fault {
             detail: failure.to_string().into_bytes(),
             ..Fault::at(stage, index, Errno::ECANCELED)
         })?;
     }
     Ok(())
-}
-
-pub(crate) fn tell(channel: BorrowedFd, kind: Kind) -> Result<(), Fault> {
-    message::announce(channel, kind, 0).during(Stage::Channel)
-}
-
-/// Receives the one message that may come now. A closed channel means that the parent is gone.
-pub(crate) fn expect(channel: BorrowedFd, kind: Kind) -> Result<Message, Fault> {
-    match message::receive(channel).during(Stage::Channel)? {
-        Some(message) if message.kind == kind => Ok(message),
-        Some(_) => Err(Fault::new(Stage::Channel, Errno::EPROTO)),
-        None => settle::abandoned(),
-    }
 }

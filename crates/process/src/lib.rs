@@ -1,12 +1,14 @@
 //! The process: what is known before the fork, the fork(s) through namespaces, the stages after.
 //!
-//! [`Plan`] holds everything about an init that can be computed, allocated or opened on the host's
-//! side, [`Exec`] the same of another process. [`spawn`] and [`Exec::spawn`] fork; the child runs
+//! The host's side makes a [`Plan`] of an init, or an [`Exec`] of another process: all that can be
+//! computed, allocated or opened before the fork. [`spawn`] and [`Exec::spawn`] fork; the child runs
 //! its stages and comes back only as an execve or a [`Fault`]. Parent and child talk over one
 //! socket, in the messages of [`message`].
 
+mod apply;
 pub mod capabilities;
 mod capture;
+mod child;
 mod console;
 mod descendants;
 mod exec;
@@ -14,28 +16,29 @@ mod fault;
 pub mod hooks;
 mod identity;
 mod init;
+mod intermediate;
 mod list;
 mod mappings;
 pub mod memory;
 mod message;
 pub mod mounts;
 mod namespaces;
-mod park;
 mod plan;
+mod process_spec;
 mod procfs;
 mod program;
 pub mod seal;
-mod settle;
 mod sources;
 mod spawn;
-mod task;
+mod stdio;
 
+pub use child::{Child, Event};
 pub use exec::{Exec, Target};
 pub use fault::{Fault, Stage};
-pub use identity::guard_own_stdio as guard_stdio;
-pub use namespaces::{IdMap, Joined, Namespaces, name as namespace_name};
-pub use plan::{HookState, Inputs, Plan, forks_last};
+pub use namespaces::{IdMap, Joined, Namespaces, foreign_owner, name as namespace_name};
+pub use plan::{HookState, InitInputs, Plan, forks_last};
+pub use process_spec::{Console, ProcessOptions, ProcessPlan};
 /// What goes wrong on the host's side is in words here too.
 pub use rootfs::Error;
-pub use spawn::{Child, Cradle, Describe, Event, Keeper, spawn};
-pub use task::{Console, Given};
+pub use spawn::{CgroupPlacement, Keeper, spawn};
+pub use stdio::guard_own as guard_stdio;

@@ -14,7 +14,7 @@ pub(crate) fn bits(list: &str) -> Result<Vec<c_ulong>, &'static str> {
     }
     for range in list.split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last) = (number(first)?, number(last)?);
+        let (first, last) = (parse_number(first)?, parse_number(last)?);
         if first > last {
             return Err("a range ends before it begins");
         }
@@ -29,7 +29,7 @@ pub(crate) fn bits(list: &str) -> Result<Vec<c_ulong>, &'static str> {
     Ok(words)
 }
 
-fn number(text: &str) -> Result<usize, &'static str> {
+fn parse_number(text: &str) -> Result<usize, &'static str> {
     let text = text.trim();
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("not a list of numbers, as 0-3,7");

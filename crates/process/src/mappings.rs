@@ -66,10 +66,10 @@ fn write_or_ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
 /// Has `newuidmap` or `newgidmap` write a mapping.
 fn ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
     let Kind { property, helper, ranges, .. } = kind;
-    let shown = shown(&map.lines());
+    let mapping = on_one_line(&map.lines());
     let Some(program) = find(helper) else {
         return Err(Error(format!(
-            "{property} ({shown}): {helper} is not in PATH; a user other than root can map \
+            "{property} ({mapping}): {helper} is not in PATH; a user other than root can map \
              nothing but its own id without: install uidmap, and give the user the ids in {ranges}"
         )));
     };
@@ -85,7 +85,7 @@ fn ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error(format!(
-        "{property} ({shown}): {helper} refused ({}); the ids must be the user's in {ranges}",
+        "{property} ({mapping}): {helper} refused ({}); the ids must be the user's in {ranges}",
         said.replace('\n', ", ")
     )))
 }
@@ -119,11 +119,11 @@ fn path(pid: i32, file: &str) -> String {
 }
 
 fn failed(file: &str, text: &str, error: &io::Error) -> Error {
-    Error(format!("writing {file} ({}): {}", shown(text), sys::answer(error)))
+    Error(format!("writing {file} ({}): {}", on_one_line(text), sys::answer(error)))
 }
 
 /// A mapping on one line.
-fn shown(text: &str) -> String {
+fn on_one_line(text: &str) -> String {
     text.trim_end().replace('\n', ", ")
 }
 
@@ -154,6 +154,6 @@ mod tests {
 
     #[test]
     fn a_mapping_is_shown_on_one_line() {
-        assert_eq!(shown("0 1000 1\n1 100000 65536\n"), "0 1000 1, 1 100000 65536");
+        assert_eq!(on_one_line("0 1000 1\n1 100000 65536\n"), "0 1000 1, 1 100000 65536");
     }
 }

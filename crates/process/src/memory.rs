@@ -34,7 +34,7 @@ pub(crate) struct Policy {
 
 impl Policy {
     /// Reads `linux.memoryPolicy`, and refuses what no kernel would take.
-    pub fn plan(config: &LinuxMemoryPolicy) -> Result<Self, Error> {
+    pub fn from_config(config: &LinuxMemoryPolicy) -> Result<Self, Error> {
         let invalid = |key: &str, why: &str| {
             Error(format!("linux.memoryPolicy.{key}: invalid memory policy: {why}"))
         };
@@ -52,7 +52,7 @@ impl Policy {
         if let Some(why) = conflict(mode, flags, nodes.is_empty()) {
             return Err(invalid("flags", why));
         }
-        Ok(Self { mode: number(mode) | flags, nodes })
+        Ok(Self { mode: mode_number(mode) | flags, nodes })
     }
 }
 
@@ -72,7 +72,7 @@ fn conflict(mode: Mode, flags: i32, no_nodes: bool) -> Option<&'static str> {
 }
 
 /// The kernel's number of a mode (linux/mempolicy.h).
-fn number(mode: Mode) -> i32 {
+fn mode_number(mode: Mode) -> i32 {
     match mode {
         Mode::MpolDefault => 0,
         Mode::MpolPreferred => 1,
@@ -99,7 +99,7 @@ mod tests {
 
     fn plan(config: &str) -> Result<Policy, String> {
         let config = serde_json::from_str(config).unwrap();
-        Policy::plan(&config).map_err(|error| error.to_string())
+        Policy::from_config(&config).map_err(|error| error.to_string())
     }
 
     #[test]

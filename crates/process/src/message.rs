@@ -1,21 +1,22 @@
-//! The wire between parent and child: one `SOCK_SEQPACKET` pair, fixed-size typed messages.
+//! The wire between parent and child: one `SOCK_SEQPACKET` pair, typed messages of fixed size.
 //!
 //! A message is sixteen bytes {kind, stage, index, errno}, then at most [`MAX_DETAIL`] bytes of
-//! detail; descriptors travel beside it. The child is trusted only until it is in the container's
-//! mounts, so every length and number is checked.
+//! detail; descriptors travel beside it. The parent trusts the child only until that is in the
+//! container's mounts, so it checks every length and number.
 
-use crate::fault::{Fault, Stage};
+use crate::Error;
+use crate::fault::{During, Fault, Stage};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use sys::{Errno, socket};
+use sys::{Errno, process, socket};
 
 /// What a message says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Hop: it is in a new user namespace, whose mappings it waits for.
+    /// Intermediate process: it is in a new user namespace, whose mappings it waits for.
     Map,
-    /// Hop: it has made a time namespace, whose offsets it waits for.
+    /// Intermediate process: it has made a time namespace, whose offsets it waits for.
     Clocks,
-    /// Hop: it is in all namespaces but that of pids, and goes on to be what init will be.
+    /// Intermediate process: it is in all namespaces but that of pids, and goes on to be what init will be.
     Here,
     /// Init's builder: it has forked what forks init, which the index is the pid of; init will wait.
     Parked,
@@ -23,7 +24,7 @@ pub enum Kind {
     Made,
     /// Child: it failed; stage, index and errno say how.
     Failed,
-    /// Hop, or the process: that is forked; the index is its pid.
+    /// Intermediate process, or the process itself: that is forked; the index is its pid.
     Born,
     /// Child: the environment is made but for the change of root; runtime hooks may run.
     Hooks,
@@ -78,6 +79,11 @@ pub struct Message {
     pub descriptors: Vec<OwnedFd>,
 }
 
+/// Our end, and a child's.
+pub(crate) fn channel() -> Result<(OwnedFd, OwnedFd), Error> {
+    socket::pair().map_err(|errno| Error::call("making a socket pair", errno))
+}
+
 /// Sends a message without a failure.
 pub fn send(
     channel: BorrowedFd,
@@ -108,7 +114,7 @@ pub fn wait(channel: BorrowedFd) -> sys::Result<bool> {
 /// Sends a failure, by write(2) too.
 pub fn report(channel: BorrowedFd, fault: &Fault) -> sys::Result<()> {
     let mut bytes = [0; HEADER + MAX_DETAIL];
-    let head = header(Kind::Failed, fault.stage.number(), fault.index, fault.errno as i32);
+    let head = header(Kind::Failed, fault.stage.to_wire(), fault.index, fault.errno as i32);
     let length = fault.detail.len().min(MAX_DETAIL);
     for (to, from) in bytes.iter_mut().zip(head.iter().chain(fault.detail.iter().take(length))) {
         *to = *from;
@@ -137,7 +143,7 @@ pub fn receive(channel: BorrowedFd) -> sys::Result<Option<Message>> {
     let kind = usize::try_from(kind).ok().and_then(|k| KINDS.get(k)).ok_or(Errno::EPROTO)?;
     let fault = match kind {
         Kind::Failed => Some(Fault {
-            stage: Stage::from_number(stage).ok_or(Errno::EPROTO)?,
+            stage: Stage::from_wire(stage).ok_or(Errno::EPROTO)?,
             index,
             errno: Errno::from_raw(errno.cast_signed()),
             detail: detail.to_vec(),
@@ -146,6 +152,28 @@ pub fn receive(channel: BorrowedFd) -> sys::Result<Option<Message>> {
     };
     Ok(Some(Message { kind: *kind, index, fault, descriptors }))
 }
+
+/// Tells the parent no more than that.
+pub(crate) fn tell(channel: BorrowedFd, kind: Kind) -> Result<(), Fault> {
+    announce(channel, kind, 0).during(Stage::Channel)
+}
+
+/// Receives the one message that may come now. A closed channel means that the parent is gone.
+pub(crate) fn expect(channel: BorrowedFd, kind: Kind) -> Result<Message, Fault> {
+    match receive(channel).during(Stage::Channel)? {
+        Some(message) if message.kind == kind => Ok(message),
+        Some(_) => Err(Fault::new(Stage::Channel, Errno::EPROTO)),
+        None => abandoned(),
+    }
+}
+
+/// Ends a process whose parent is gone.
+pub(crate) fn abandoned() -> ! {
+    process::exit_now(NOT_RUN)
+}
+
+/// The exit status of a process that could not run its program.
+pub(crate) const NOT_RUN: i32 = 255;
 
 fn header(kind: Kind, stage: u32, index: u32, errno: i32) -> [u8; HEADER] {
     let mut bytes = [0; HEADER];

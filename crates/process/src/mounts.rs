@@ -1,15 +1,14 @@
-//! Doing things in another mount namespace than our own.
+//! Doing things in another mount namespace than our own, and coming back.
 
 use crate::Error;
 use crate::fault::{Fault, Stage};
 use crate::message::{self, Kind};
-use crate::spawn::channel;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::sched::{CloneFlags, setns, unshare};
-use sys::nix::sys::stat::{Mode, fstat};
+use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::{chroot, fchdir};
 use sys::process::{self, Fork};
 
@@ -51,21 +50,6 @@ pub(crate) fn in_mounts_of_child<T>(
     in_other_mounts(|| enter().map_err(failed), task)
 }
 
-/// The user namespace that a mount namespace belongs to, if that is one below ours.
-pub fn foreign_owner(mounts: &OwnedFd) -> Result<Option<OwnedFd>, Error> {
-    let failed = |errno| Error::call("looking at the owner of a mount namespace", errno);
-    match process::namespace_owner(mounts) {
-        // One above: it can do with our mounts what it likes.
-        Err(Errno::EPERM) => Ok(None),
-        Err(errno) => Err(failed(errno)),
-        Ok(owner) => {
-            let is_ours =
-                fstat(&owner).and_then(|it| process::is_own_namespace(&it, "/proc/self/ns/user"));
-            Ok((!is_ours.map_err(failed)?).then_some(owner))
-        }
-    }
-}
-
 /// Does `task` in a copy of our mount namespace that belongs to the user namespace `owner`, so that
 /// the kernel has every mount in it locked.
 pub fn in_locked_mounts<T>(
@@ -76,7 +60,7 @@ pub fn in_locked_mounts<T>(
     // It takes a process of that user namespace to make, which is in the host's mounts: nobody may
     // look into it, from birth.
     process::set_dumpable(false).map_err(failed)?;
-    let (ours, theirs) = channel()?;
+    let (ours, theirs) = message::channel()?;
     match process::fork(CloneFlags::empty(), None).map_err(failed)? {
         Fork::Child => {
             drop(ours);

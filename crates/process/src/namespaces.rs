@@ -1,7 +1,7 @@
 //! `linux.namespaces`: which are made, which are joined, and the id mappings of a new one.
 
 use crate::Error;
-use crate::mounts::foreign_owner;
+use crate::fault::{Fault, Stage};
 use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, LinuxTimeOffset};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -9,11 +9,14 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use sys::Errno;
 use sys::nix::fcntl::{OFlag, open};
-use sys::nix::sched::CloneFlags;
-use sys::nix::sys::stat::Mode;
+use sys::nix::sched::{CloneFlags, setns};
+use sys::nix::sys::stat::{FileStat, Mode, fstat, stat};
 
 /// nix's flags lack the time namespace, which clone(2) could not have: it overlaps the signal.
 pub(crate) const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
+
+/// The user namespace that a process is in, as its procfs shows it.
+pub(crate) const OWN_USER_NAMESPACE: &str = "/proc/self/ns/user";
 
 /// The namespaces of a container.
 #[derive(Debug)]
@@ -112,11 +115,19 @@ pub fn name(kind: CloneFlags) -> &'static str {
     names.iter().find(|(flag, _)| *flag == kind).map_or("unknown", |(_, name)| name)
 }
 
+impl Joined {
+    /// Joins it.
+    pub(crate) fn join(&self) -> Result<(), Fault> {
+        setns(&self.file, self.kind)
+            .map_err(|errno| Fault::at(Stage::JoinNamespace, self.index, errno))
+    }
+}
+
 impl Namespaces {
     /// Sorts `linux.namespaces` into what is made and what is joined, and opens the latter.
     ///
     /// A path that does not exist, or is a namespace of another type, is an error.
-    pub fn plan(linux: &Linux) -> Result<Self, Error> {
+    pub fn from_config(linux: &Linux) -> Result<Self, Error> {
         let mut new = CloneFlags::empty();
         let mut joined = Vec::new();
         for (index, namespace) in linux.namespaces().iter().flatten().enumerate() {
@@ -147,8 +158,14 @@ impl Namespaces {
 
     /// Whether a process must go before init to join or prepare namespaces for it.
     #[must_use]
-    pub fn needs_hop(&self) -> bool {
+    pub fn needs_intermediate(&self) -> bool {
         !self.joined.is_empty() || self.new_time.is_some()
+    }
+
+    /// Joins the pid namespace, for our children.
+    pub(crate) fn join_pids(&self) -> Result<(), Fault> {
+        let mut joined = self.joined.iter();
+        joined.find(|one| one.kind == CloneFlags::CLONE_NEWPID).map_or(Ok(()), Joined::join)
     }
 
     /// Whether a user namespace is still to be made.
@@ -189,16 +206,30 @@ fn open_namespace(index: usize, kind: CloneFlags, path: &Path) -> Result<Option<
         let (wanted, found) = (name(kind), name(found));
         return Err(Error(format!("{}: namespace type is {found}, not {wanted}", at())));
     }
-    if kind == CloneFlags::CLONE_NEWUSER && is_own_user_namespace(&file)? {
-        return Ok(None);
-    }
-    Ok(Some(file))
+    let is_own = || fstat(&file).and_then(|found| is_own_user_namespace(&found));
+    let is_own = kind == CloneFlags::CLONE_NEWUSER
+        && is_own().map_err(|errno| Error::call("comparing user namespaces", errno))?;
+    Ok((!is_own).then_some(file))
 }
 
-fn is_own_user_namespace(file: &OwnedFd) -> Result<bool, Error> {
-    sys::nix::sys::stat::fstat(file)
-        .and_then(|it| sys::process::is_own_namespace(&it, "/proc/self/ns/user"))
-        .map_err(|errno| Error::call("comparing user namespaces", errno))
+/// Whether `found`, a user namespace, is the one that this process is in.
+pub(crate) fn is_own_user_namespace(found: &FileStat) -> sys::Result<bool> {
+    let own = stat(OWN_USER_NAMESPACE)?;
+    Ok((found.st_dev, found.st_ino) == (own.st_dev, own.st_ino))
+}
+
+/// The user namespace that a mount namespace belongs to, if that is one below ours.
+pub fn foreign_owner(mounts: &OwnedFd) -> Result<Option<OwnedFd>, Error> {
+    let owner = match sys::process::namespace_owner(mounts) {
+        // One above: it can do with our mounts what it likes.
+        Err(Errno::EPERM) => return Ok(None),
+        owner => owner,
+    };
+    let foreign = owner.and_then(|owner| {
+        let is_ours = is_own_user_namespace(&fstat(&owner)?)?;
+        Ok((!is_ours).then_some(owner))
+    });
+    foreign.map_err(|errno| Error::call("looking at the owner of a mount namespace", errno))
 }
 
 /// What to write to `timens_offsets` (`time_namespaces(7)`).
@@ -222,12 +253,12 @@ mod tests {
 
     #[test]
     fn new_and_joined_are_told_apart() {
-        let plan = Namespaces::plan(&linux(
+        let plan = Namespaces::from_config(&linux(
             r#"[{"type":"pid"},{"type":"network","path":"/proc/self/ns/net"},{"type":"cgroup"},{"type":"time"}]"#,
         ))
         .unwrap();
         assert_eq!(plan.new, CloneFlags::CLONE_NEWPID);
-        assert!(plan.new_cgroup && plan.new_time.is_some() && plan.needs_hop());
+        assert!(plan.new_cgroup && plan.new_time.is_some() && plan.needs_intermediate());
         assert_eq!(plan.joined.len(), 1);
         assert!(plan.has(CloneFlags::CLONE_NEWNET) && plan.has(CloneFlags::CLONE_NEWPID));
     }
@@ -235,7 +266,7 @@ mod tests {
     #[test]
     fn a_path_of_another_type_is_named() {
         let config = linux(r#"[{"type":"ipc","path":"/proc/self/ns/net"}]"#);
-        let error = Namespaces::plan(&config).unwrap_err().to_string();
+        let error = Namespaces::from_config(&config).unwrap_err().to_string();
         assert!(error.contains("linux.namespaces[0].path /proc/self/ns/net"), "{error}");
         assert!(error.contains("namespace type is network, not ipc"), "{error}");
     }
@@ -244,7 +275,7 @@ mod tests {
     fn a_path_that_is_no_namespace_is_named() {
         for path in ["/dev/null", "/nonexistent"] {
             let config = linux(&format!(r#"[{{"type":"ipc","path":"{path}"}}]"#));
-            let error = Namespaces::plan(&config).unwrap_err().to_string();
+            let error = Namespaces::from_config(&config).unwrap_err().to_string();
             assert!(error.contains(path), "{error}");
         }
     }

@@ -1,26 +1,23 @@
-//! Everything about a container's init that is known before the fork, in the form that its stages
-//! use.
+//! All that is known of a container's init before the fork, in the form that its stages use.
 
+use crate::Error;
+use crate::fault::{Fault, Stage};
 use crate::hooks::Output;
 use crate::namespaces::Namespaces;
+use crate::process_spec::{ProcessOptions, ProcessPlan, ProcessSpec};
 use crate::procfs::Procfs;
-use crate::spawn::Describe;
-use crate::task::{Given, Task};
-use crate::{Error, Fault, Stage};
 use oci_spec::runtime::{Hook, Spec};
 use rootfs::{CgroupView, Layout};
 use seccomp::Filter;
 use std::fmt;
 use std::os::fd::OwnedFd;
-use sys::exec::Signals;
 use sys::nix::sched::CloneFlags;
-use sys::schedule::Attributes;
 
 /// Gives the state that a container's hook is told: of a pid, in a status.
 pub type HookState = Box<dyn Fn(i32, &str) -> Vec<u8>>;
 
 /// What a plan is made from, beside the config.
-pub struct Inputs {
+pub struct InitInputs {
     /// What the container sees below its root.
     pub layout: Layout,
     /// What it makes and joins.
@@ -43,17 +40,17 @@ pub fn forks_last(namespaces: &Namespaces, makes_procfs: impl FnOnce(&OwnedFd) -
     pids.is_some_and(|pids| makes_procfs(&pids.file))
 }
 
-impl fmt::Debug for Inputs {
+impl fmt::Debug for InitInputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inputs").finish_non_exhaustive()
+        f.debug_struct("InitInputs").finish_non_exhaustive()
     }
 }
 
 /// An init to be: read by the parent that renders its faults, carried out by the child.
 #[derive(Debug)]
 pub struct Plan {
-    pub(crate) inputs: Inputs,
-    pub(crate) task: Task,
+    pub(crate) inputs: InitInputs,
+    pub(crate) spec: ProcessSpec,
     pub(crate) hostname: Option<String>,
     pub(crate) domainname: Option<String>,
     pub(crate) hooks: ContainerHooks,
@@ -73,31 +70,31 @@ pub(crate) struct ContainerHooks {
 impl Plan {
     /// Makes the plan of a container's init. Warnings are added to `warnings`.
     pub fn new(
-        spec: &Spec,
-        inputs: Inputs,
-        given: Given,
+        config: &Spec,
+        inputs: InitInputs,
+        options: ProcessOptions,
         warnings: &mut Vec<String>,
     ) -> Result<Self, Error> {
-        let (process, linux) = (spec.process().as_ref(), spec.linux().as_ref());
+        let (process, linux) = (config.process().as_ref(), config.linux().as_ref());
         let user_namespace = inputs.namespaces.has(CloneFlags::CLONE_NEWUSER);
-        let hooks = spec.hooks().as_ref();
+        let hooks = config.hooks().as_ref();
         let list = |hooks: Option<&Vec<Hook>>| hooks.cloned().unwrap_or_default();
         let has = |hooks: Option<&Vec<Hook>>| hooks.is_some_and(|hooks| !hooks.is_empty());
         let has_runtime_hooks = has(hooks.and_then(|h| h.prestart().as_ref()))
             || has(hooks.and_then(|h| h.create_runtime().as_ref()));
-        let mut task = Task::plan(process, linux, given, user_namespace, warnings)?;
+        let mut spec = ProcessSpec::new(process, linux, options, user_namespace, warnings)?;
         let offsets = inputs.namespaces.new_time.as_ref().filter(|offsets| !offsets.is_empty());
-        if offsets.is_some() && task.procfs.is_none() {
-            task.procfs = Some(Procfs::open()?);
+        if offsets.is_some() && spec.procfs.is_none() {
+            spec.procfs = Some(Procfs::open()?);
         }
-        task.forks_last = inputs.forks_last;
-        task.runs_hooks = has(hooks.and_then(|h| h.start_container().as_ref()));
-        task.is_parked = task.forks_last
+        spec.forks_last = inputs.forks_last;
+        spec.runs_hooks = has(hooks.and_then(|h| h.start_container().as_ref()));
+        spec.is_parked = spec.forks_last
             && (has_runtime_hooks || has(hooks.and_then(|h| h.create_container().as_ref())));
         Ok(Self {
-            task,
-            hostname: spec.hostname().clone().filter(|name| !name.is_empty()),
-            domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
+            spec,
+            hostname: config.hostname().clone().filter(|name| !name.is_empty()),
+            domainname: config.domainname().clone().filter(|name| !name.is_empty()),
             hooks: ContainerHooks {
                 create: list(hooks.and_then(|h| h.create_container().as_ref())),
                 start: list(hooks.and_then(|h| h.start_container().as_ref())),
@@ -126,50 +123,30 @@ impl Plan {
     }
 
     /// Whether init is there, and waits, while another process goes on with its root: see
-    /// [`park`](crate::park).
+    /// [`park`](crate::init).
     pub(crate) fn parks(&self) -> bool {
-        self.task.is_parked
+        self.spec.is_parked
     }
 
     /// Who is to get the listener of its seccomp filter.
     #[must_use]
     pub fn listener(&self) -> Option<&seccomp::Listener> {
-        self.task.given.filter.as_ref().and_then(Filter::listener)
+        self.spec.options.filter.as_ref().and_then(Filter::listener)
     }
 }
 
-impl Describe for Plan {
-    fn describe(&self, fault: &Fault) -> String {
-        let answer = sys::errno_text(fault.errno);
-        let detail = String::from_utf8_lossy(&fault.detail);
-        let index = fault.index;
-        match fault.stage {
-            Stage::Rootfs(step) => self.inputs.layout.describe(&rootfs::Fault {
-                step,
-                index,
-                errno: fault.errno,
-                detail: (!fault.detail.is_empty()).then(|| fault.detail.clone()),
-            }),
-            Stage::JoinNamespace => format!("joining linux.namespaces[{index}]: {answer}"),
-            Stage::CreateContainerHook => {
-                format!("error running createContainer hook #{index}: {detail}")
-            }
-            Stage::StartContainerHook => {
-                format!("error running startContainer hook #{index}: {detail}")
-            }
-            _ => self.task.describe(fault),
-        }
+impl ProcessPlan for Plan {
+    fn spec(&self) -> &ProcessSpec {
+        &self.spec
     }
 
-    fn ignored_signals(&self) -> Signals {
-        self.task.ignored_signals
-    }
-
-    fn scheduler(&self) -> Option<&Attributes> {
-        self.task.scheduler_lost_by_fork().filter(|_| self.task.forks_last)
-    }
-
-    fn forks_last(&self) -> bool {
-        self.task.forks_last
+    fn describe_fault(&self, fault: &Fault) -> String {
+        let Stage::Rootfs(step) = fault.stage else { return fault.to_words(&self.spec.object()) };
+        self.inputs.layout.describe_fault(&rootfs::Fault {
+            step,
+            index: fault.index,
+            errno: fault.errno,
+            detail: (!fault.detail.is_empty()).then(|| fault.detail.clone()),
+        })
     }
 }

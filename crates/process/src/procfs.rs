@@ -1,8 +1,8 @@
-//! The host's procfs, opened before anything is joined: the one that what a process is given by
-//! files is written through.
+//! The host's procfs, opened before the process joins anything: a process's attributes are written
+//! through it.
 //!
-//! What a path below /proc leads to in the mounts of a container, its own or one that is joined, is
-//! the container's to decide.
+//! A path below /proc must not be used once in the mounts of a container: the container decides what
+//! it leads to.
 
 use crate::Error;
 use std::os::fd::OwnedFd;

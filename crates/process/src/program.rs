@@ -9,6 +9,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use sys::Errno;
 use sys::exec::Vector;
+use sys::fs::file_type;
 use sys::nix::fcntl::{AT_FDCWD, AtFlags, OFlag, ResolveFlag};
 use sys::nix::sys::stat::{Mode, SFlag, fstatat};
 use sys::nix::unistd::getpid;
@@ -31,7 +32,7 @@ pub(crate) struct Program {
 
 impl Program {
     /// Lays out `process`, which is told of `listen_fds` sockets after stdio.
-    pub fn plan(process: &Process, listen_fds: u32) -> Result<Self, Error> {
+    pub fn from_config(process: &Process, listen_fds: u32) -> Result<Self, Error> {
         let text = |at: &str, value: &str| {
             CString::new(value).map_err(|_| Error(format!("process.{at}: has a NUL byte")))
         };
@@ -119,23 +120,6 @@ impl Program {
         };
         Fault::new(Stage::Exec, errno)
     }
-
-    /// Why the program can't be executed, in the words that callers know from runc.
-    pub fn describe(&self, stage: Stage, errno: Errno) -> String {
-        let zero =
-            self.arguments.strings().first().map(|z| z.to_string_lossy()).unwrap_or_default();
-        let answer = sys::errno_text(errno);
-        match (stage, errno) {
-            (Stage::ProgramNotInPath, _) => {
-                format!("exec: \"{zero}\": executable file not found in $PATH")
-            }
-            (Stage::Exec, _) => format!("exec {zero}: {answer}"),
-            (_, Errno::EACCES) => format!("exec: \"{zero}\": permission denied"),
-            // What execve(2) answers, too: callers of older runtimes know those words only.
-            (_, Errno::EISDIR) => format!("exec: \"{zero}\": is a directory: permission denied"),
-            _ => format!("exec: \"{zero}\": stat {zero}: {answer}"),
-        }
-    }
 }
 
 /// What is set where the config doesn't.
@@ -169,7 +153,7 @@ fn in_path(name: &str, path: Option<&str>) -> Vec<String> {
 
 fn executable(path: &CStr) -> sys::Result<()> {
     let stat = fstatat(AT_FDCWD, path, AtFlags::empty())?;
-    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR {
+    if file_type(&stat) == SFlag::S_IFDIR {
         return Err(Errno::EISDIR);
     }
     sys::fs::is_executable(AT_FDCWD, path)
@@ -184,7 +168,7 @@ fn home(root: BorrowedFd, uid: u32) -> Option<Vec<u8>> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = sys::fs::openat2(root, c"etc/passwd", flags, Mode::empty(), resolve).ok()?;
     let stat = sys::nix::sys::stat::fstat(&file).ok()?;
-    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+    if file_type(&stat) != SFlag::S_IFREG {
         return None;
     }
     sys::passwd::home(&file, uid).ok()?.filter(|home| !home.is_empty())

@@ -1,11 +1,12 @@
-//! Mounts of the host's that enter a user namespace: the parent clones them in init's own mount
-//! namespace, a copy of the host's in which the kernel has them locked, and hands them to init.
+//! Mounts of the host's that enter a user namespace, on the parent's side: the parent clones them in
+//! init's own mount namespace, a copy of the host's in which the kernel has them locked, and sends
+//! them to init.
 
-use crate::fault::{During, Fault, Stage};
+use crate::Error;
+use crate::child::{Child, start_failed};
 use crate::message::{self, Kind};
-use crate::mounts::{self, in_locked_mounts, in_mounts_of_child};
-use crate::spawn::{Child, start_failed};
-use crate::{Error, Plan, init};
+use crate::mounts::{in_locked_mounts, in_mounts_of_child};
+use crate::plan::Plan;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::Errno;
 use sys::nix::sched::CloneFlags;
@@ -60,23 +61,4 @@ fn send(init: &Child, count: u32, descriptors: &[BorrowedFd]) -> Result<(), Erro
         Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
         Err(errno) => Err(Error::call("sending init its mounts", errno)),
     }
-}
-
-/// In init: waits for what its layout awaits, and tells where it is if that is asked.
-pub(crate) fn receive(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
-    let layout = &mut plan.inputs.layout;
-    while layout.awaits_sources() {
-        let message = init::expect(channel, Kind::Sources)?;
-        if usize::try_from(message.index) != Ok(message.descriptors.len()) {
-            // The kernel leaves out what there is no room for.
-            return Err(Errno::EMFILE).during(Stage::Channel);
-        }
-        if message.index == 0 {
-            let own = mounts::own().during(Stage::Channel)?;
-            let own = own.each_ref().map(AsFd::as_fd);
-            message::send(channel, Kind::Sources, 0, &own).during(Stage::Channel)?;
-        }
-        layout.take_sources(message.descriptors);
-    }
-    Ok(())
 }

@@ -1,17 +1,18 @@
-//! Mounts for a container that is there already.
+//! Mounts for a container that already runs.
 //!
-//! All that is mounted is made on the host's side, detached; in the container's mount namespace it
-//! is only moved to its place, below that namespace's root. /proc is not used there: it would be the
-//! container's.
+//! The host's side makes all of them, detached; in the container's mount namespace it only moves them
+//! to their places, below that namespace's root. It must not use /proc there, which is the container's.
 
 use crate::Error;
-use crate::build::Built;
-use crate::describe::error_mounting;
+use crate::built::Built;
+use crate::filesystem::{clone_source, mount_detached};
 use crate::known::{Added, Known};
-use crate::layout::{Context, MountPlan, NAMESPACED, Source, What, left_out, plan_mounts};
-use crate::live::{Live, place};
-use crate::make::{clone_source, detached, make_mount};
-use crate::step::{During, Fault, Step};
+use crate::layout::{Context, MountPlan, NAMESPACED, Source, What, left_out};
+use crate::live::{Live, destination_of};
+use crate::make::make_mount;
+use crate::plan::plan_mounts;
+use crate::sources::{clone_all, fill, source_of, wanted_of};
+use crate::step::{During, Fault, Step, error_mounting};
 use oci_spec::runtime::Spec;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -34,7 +35,7 @@ impl Additions {
     pub fn plan(spec: &Spec, bundle: &Path, context: Context) -> Result<Self, Error> {
         let (mut mounts, _) = plan_mounts(spec, bundle, None, &context)?;
         for plan in &mut mounts {
-            make(plan, &context)?;
+            make_detached(plan, &context)?;
         }
         Ok(Self { context, mounts })
     }
@@ -63,6 +64,22 @@ impl Additions {
         done
     }
 
+    /// As [`Layout::awaits_sources`].
+    #[must_use]
+    pub fn awaits_sources(&self) -> bool {
+        self.mounts.iter().any(|plan| wanted_of(plan).is_some())
+    }
+
+    /// As [`Layout::clone_sources`].
+    pub fn clone_sources(&self) -> Result<Vec<OwnedFd>, Error> {
+        clone_all(self.mounts.iter().filter_map(wanted_of))
+    }
+
+    /// As [`Layout::take_sources`].
+    pub fn take_sources(&mut self, trees: Vec<OwnedFd>) {
+        fill(self.mounts.iter_mut().filter_map(source_of), trees);
+    }
+
     /// What is left out though it is asked for, in words.
     pub fn left_out(&self) -> impl Iterator<Item = String> {
         left_out(&self.mounts)
@@ -77,7 +94,7 @@ impl Additions {
 
     /// What went wrong, in words.
     #[must_use]
-    pub fn describe(&self, fault: &Fault) -> String {
+    pub fn describe_fault(&self, fault: &Fault) -> String {
         error_mounting(&self.mounts, fault).unwrap_or_else(|| sys::errno_text(fault.errno))
     }
 }
@@ -92,11 +109,11 @@ fn own_mount(plan: &MountPlan) -> Option<BorrowedFd<'_>> {
 }
 
 fn added(plan: &MountPlan, mount: BorrowedFd) -> sys::Result<Added> {
-    Ok(Added { destination: place(plan), id: lasting_mount_id(mount)? })
+    Ok(Added { destination: destination_of(plan), id: lasting_mount_id(mount)? })
 }
 
 /// Makes what is not made yet.
-fn make(plan: &mut MountPlan, context: &Context) -> Result<(), Error> {
+fn make_detached(plan: &mut MountPlan, context: &Context) -> Result<(), Error> {
     if let Some(why) = refusal(plan, context) {
         let destination = plan.place.path.to_string_lossy();
         return Err(Error(format!("mounts[{}] {destination}: {why}", plan.index)));
@@ -114,7 +131,7 @@ fn make(plan: &mut MountPlan, context: &Context) -> Result<(), Error> {
             plan.what = What::Bind { source: Source::Tree(tree), depth: *depth };
         }
         What::FileSystem { name, made: None } => {
-            let tree = detached(plan, name).map_err(|fault| failed(fault, plan))?;
+            let tree = mount_detached(plan, name).map_err(|fault| failed(fault, plan))?;
             plan.what = What::FileSystem { name: name.clone(), made: Some(tree) };
         }
         _ => {}

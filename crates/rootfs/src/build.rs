@@ -1,148 +1,22 @@
-//! The child's side: carrying a [`Layout`] out, in the order in which it has to be.
+//! The child's side: carries a [`Layout`] out. Nothing else knows the order.
 
-use crate::layout::{Layout, MountPlan, Source, What};
-use crate::live::Live;
-use crate::make::{clone_source, make_mount};
+use crate::built::Built;
+use crate::container_path::Base;
+use crate::filesystem::clone_source;
+use crate::layout::{Layout, Source, What};
+use crate::make::make_mount;
 use crate::options::Options;
-use crate::place::{Base, Place};
 use crate::step::{During, Fault, Result, Step};
+use crate::sysctl::Sysctl;
 use crate::target::Kind;
-use crate::{devices, masks, pivot, sysctl, target};
+use crate::{devices, masks, nodes, pivot, target};
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use sys::Errno;
 use sys::fs::LeakyFd;
 use sys::mount::Propagation::{Private, Shared, Slave};
-use sys::mount::{self, ATTR_RDONLY, Attr, Attributes, Depth};
-use sys::nix::fcntl::{AT_FDCWD, OFlag, ResolveFlag};
-use sys::nix::sys::stat::Mode;
-
-/// A root that is made: what later stages work on.
-#[derive(Debug)]
-pub struct Built {
-    pub(crate) root: LeakyFd,
-    /// Where the container is there already, what is known of its mounts.
-    pub(crate) live: Option<Live>,
-    /// Some of the mounts that were made, in their order.
-    kept: Vec<Kept>,
-    /// Which of them is the root of the container's own procfs, which was made here and so is one.
-    /// Not of one that is read-only.
-    proc: Option<usize>,
-    /// The host's null device, to mask files with.
-    pub(crate) null: Option<LeakyFd>,
-}
-
-/// A mount that was made.
-#[derive(Debug)]
-struct Kept {
-    base: Base,
-    mount: LeakyFd,
-    /// Whether it becomes read-only once all is made in it.
-    read_only_later: bool,
-}
-
-impl Built {
-    fn at(root: LeakyFd) -> Self {
-        Self { root, live: None, kept: Vec::new(), proc: None, null: None }
-    }
-
-    /// One to make more mounts in: `root` is the root directory of a container that is there.
-    pub(crate) fn live(root: LeakyFd, live: Live) -> Self {
-        Self { live: Some(live), ..Self::at(root) }
-    }
-
-    /// Keeps what was made of `plan`, if anything is still to be done with it.
-    pub(crate) fn keep(&mut self, plan: &MountPlan, mount: LeakyFd) {
-        let is_read_only = plan.options.attributes.set.contains(ATTR_RDONLY);
-        let read_only_later = plan.defers_read_only();
-        let is_writable_proc = plan.is_new(c"proc") && !is_read_only;
-        if is_writable_proc {
-            self.proc = Some(self.kept.len());
-        }
-        if plan.is_kept || is_writable_proc || read_only_later {
-            self.kept.push(Kept { base: Base::Mount(plan.index), mount, read_only_later });
-        }
-    }
-
-    /// Keeps what covers entry `index` of `linux.readonlyPaths`.
-    pub(crate) fn keep_cover(&mut self, index: usize, mount: LeakyFd) {
-        self.kept.push(Kept { base: Base::Cover(index), mount, read_only_later: false });
-    }
-
-    /// A mount that was made, if it was kept.
-    pub(crate) fn kept(&self, base: Base) -> Option<&LeakyFd> {
-        let at = self.kept.binary_search_by_key(&base, |kept| kept.base).ok()?;
-        self.kept.get(at).map(|kept| &kept.mount)
-    }
-
-    /// Leaves the mount at `place`, which is `found`, as it is.
-    pub(crate) fn forget_read_only(&mut self, place: &Place, found: &LeakyFd) {
-        if let Some((base, way)) = &place.within
-            && way.is_empty()
-        {
-            let at = self.kept.binary_search_by_key(base, |kept| kept.base);
-            if let Some(kept) = at.ok().and_then(|at| self.kept.get_mut(at)) {
-                kept.read_only_later = false;
-            }
-            return;
-        }
-        // A link may lead to any.
-        let id = |mount: &LeakyFd| sys::fs::mount_facts(mount).ok().map(|facts| facts.id);
-        let remounted = id(found);
-        for kept in self.kept.iter_mut().filter(|kept| kept.read_only_later) {
-            kept.read_only_later = id(&kept.mount) != remounted;
-        }
-    }
-
-    /// Makes read-only what was left until all is made.
-    pub(crate) fn protect(&self) -> Result<()> {
-        let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
-        for kept in self.kept.iter().filter(|kept| kept.read_only_later) {
-            let set = mount::mount_setattr(&kept.mount, Depth::One, &read_only);
-            let Base::Mount(index) = kept.base else { continue };
-            set.map_err(|errno| Fault::new(Step::Attributes, errno).at(index))?;
-        }
-        Ok(())
-    }
-
-    /// The container's root directory.
-    #[must_use]
-    pub fn root(&self) -> BorrowedFd<'_> {
-        self.root.as_fd()
-    }
-
-    /// Opens `path` of procfs for writing.
-    ///
-    /// It is looked up in a procfs that was made here, and never across a mount: what the image or
-    /// another container has put over /proc or into it can't redirect the write.
-    pub fn open_proc(&self, path: &str) -> sys::Result<LeakyFd> {
-        let own;
-        let proc = if let Some(proc) = self.own_proc() {
-            proc
-        } else {
-            own = crate::make::simple(c"proc", &[], Attr::empty())?;
-            &own
-        };
-        let resolve = ResolveFlag::RESOLVE_BENEATH
-            | ResolveFlag::RESOLVE_NO_XDEV
-            | ResolveFlag::RESOLVE_NO_SYMLINKS;
-        sys::fs::openat2(proc, path, OFlag::O_WRONLY, Mode::empty(), resolve).map(LeakyFd::from)
-    }
-
-    /// Whether `path` is below `proc`, the container's /proc.
-    pub(crate) fn has_in_proc(&self, proc: &Place, path: &CStr) -> bool {
-        match self.own_proc() {
-            // As every procfs has.
-            Some(_) if path == c"self/fd" => true,
-            Some(proc) => target::find(proc.as_fd(), path).is_ok(),
-            None => self.find(proc).is_ok_and(|proc| target::find(proc.as_fd(), path).is_ok()),
-        }
-    }
-
-    fn own_proc(&self) -> Option<&LeakyFd> {
-        self.kept.get(self.proc?).map(|kept| &kept.mount)
-    }
-}
+use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
+use sys::nix::fcntl::AT_FDCWD;
 
 impl Layout {
     /// Makes all mounts and devices. `ready` is called once, before the first thing that depends on
@@ -170,9 +44,9 @@ impl Layout {
         if !is_ready {
             ready()?;
         }
-        devices::make_all(self, &built)?;
+        devices::make_devices(self, &built)?;
         if self.masks_files() {
-            built.null = Some(masks::clone_null().during(Step::MaskSource)?);
+            built.null = Some(nodes::clone_null().during(Step::MaskSource)?);
         }
         Ok(built)
     }
@@ -189,12 +63,12 @@ impl Layout {
 
     /// What comes last: sysctls, what is masked or read-only, the root's own attributes.
     pub fn finish(&self, built: &mut Built) -> Result<()> {
-        sysctl::write_all(&self.sysctls, built)?;
+        write_sysctls(&self.sysctls, built)?;
         if let Some(cwd) = &self.make_cwd {
             let _ = built.find_or_make(cwd, Kind::Directory).during(Step::WorkingDirectory)?;
         }
         masks::make_read_only(self, built)?;
-        masks::mask(self, built)?;
+        masks::mask_paths(self, built)?;
         let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
         built.protect()?;
         if self.read_only_root {
@@ -275,4 +149,15 @@ impl Layout {
         let private = Attributes { propagation: Private, ..Attributes::default() };
         mount::open_tree_with(AT_FDCWD, path, Depth::Tree, &private)
     }
+}
+
+/// Writes `linux.sysctl`, in the order of the plan.
+fn write_sysctls(list: &[Sysctl], built: &Built) -> Result<()> {
+    for (index, sysctl) in list.iter().enumerate() {
+        let written = built
+            .open_proc(&sysctl.path)
+            .and_then(|file| sys::fs::write_once(&file, sysctl.value.as_bytes()));
+        written.map_err(|errno| Fault::new(Step::Sysctl, errno).at(index))?;
+    }
+    Ok(())
 }

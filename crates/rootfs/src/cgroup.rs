@@ -1,6 +1,7 @@
-//! The container's view of its cgroups: what a mount of type `cgroup` shows.
+//! Makes the container's view of its cgroups: what a mount of type `cgroup` shows.
 
-use crate::make;
+use crate::filesystem;
+use crate::layout::{CgroupView, ControllerView};
 use crate::options::Options;
 use crate::step::{During, Fault, Result, Step};
 use std::ffi::CString;
@@ -13,29 +14,6 @@ use sys::mount::{
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{Mode, mkdirat};
 use sys::nix::unistd::symlinkat;
-
-/// What a mount of type `cgroup` shows.
-#[derive(Debug)]
-pub enum CgroupView {
-    /// One directory a v1 hierarchy, each the container's own cgroup in it.
-    Controllers(Vec<ControllerView>),
-    /// The v2 hierarchy, by the host's path of the container's own cgroup in it. In a cgroup
-    /// namespace the root is that cgroup; else it is the host's.
-    Unified(CString),
-    /// Nothing: the container has no cgroup, or shares the host's.
-    None,
-}
-
-/// One v1 hierarchy.
-#[derive(Debug)]
-pub struct ControllerView {
-    /// The directory's name: `cpu,cpuacct`, `systemd`.
-    pub name: CString,
-    /// Names that lead there: `cpu` and `cpuacct`, where they are mounted together.
-    pub links: Vec<CString>,
-    /// The host's path of the container's cgroup.
-    pub source: CString,
-}
 
 /// What was made of a view.
 pub(crate) enum Made {
@@ -64,7 +42,7 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
     let read_only = options.attributes.set & ATTR_RDONLY;
     let attributes = options.attributes.set & !ATTR_RDONLY;
     let parameters = [(c"mode", c"755")];
-    let tmpfs = make::simple(c"tmpfs", &parameters, attributes).during(Step::Cgroup)?;
+    let tmpfs = filesystem::mount_simple(c"tmpfs", &parameters, attributes).during(Step::Cgroup)?;
     mount::move_mount(&tmpfs, target, c"").during(Step::Cgroup)?;
     let own = options.on_clone(options.attributes.set | ATTR_NOSUID | ATTR_NOEXEC | ATTR_NODEV);
     for view in list {
@@ -90,7 +68,7 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
 /// A cgroup2 mount; where the kernel refuses one, as in a user namespace without a cgroup
 /// namespace, the container's own cgroup alone; an empty folder, if that was not to be had.
 fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<LeakyFd> {
-    match make::simple(c"cgroup2", &[], options.attributes.set) {
+    match filesystem::mount_simple(c"cgroup2", &[], options.attributes.set) {
         Err(Errno::EPERM | Errno::EBUSY) => {}
         made => return made.during(Step::Cgroup),
     }
@@ -101,7 +79,7 @@ fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<Leaky
         // A user may not be allowed to make a cgroup; then there is none to be seen.
         Err(Errno::ENOENT) => {
             let parameters = [(c"mode", c"555")];
-            make::simple(c"tmpfs", &parameters, options.attributes.set | ATTR_RDONLY)
+            filesystem::mount_simple(c"tmpfs", &parameters, options.attributes.set | ATTR_RDONLY)
         }
         clone => clone.map(LeakyFd::from),
     }

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use sys::Errno;
 use sys::credentials::{self, Id};
-use sys::fs::LeakyFd;
+use sys::fs::{LeakyFd, file_type};
 use sys::mount::{self, ATTR_NODEV, Attributes, Depth};
 use sys::nix::dir::Dir;
 use sys::nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
@@ -42,7 +42,7 @@ fn copy(from: impl AsFd, to: impl AsFd) -> sys::Result<()> {
 
 fn copy_entry(from: BorrowedFd, to: BorrowedFd, name: &CStr) -> sys::Result<()> {
     let stat = fstatat(from, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    let kind = file_type(&stat);
     let mode = Mode::from_bits_truncate(stat.st_mode);
     match kind {
         SFlag::S_IFDIR => {

@@ -1,46 +1,24 @@
 //! /dev: the devices and links that every container has, and `linux.devices`.
 
-use crate::build::Built;
-use crate::layout::{DevicePlan, Layout};
-use crate::make::simple;
-use crate::masks::clone_node;
-use crate::place::Place;
+use crate::built::Built;
+use crate::container_path::ContainerPath;
+use crate::filesystem::mount_simple;
+use crate::layout::{DEFAULT_DEVICES, DEV_LINKS, DevicePlan, Layout};
+use crate::nodes::{Device, clone_node, make_detached};
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Kind, again, stat_type};
+use crate::target::{Kind, duplicate};
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use sys::Errno;
-use sys::credentials::{self, Gid, Uid};
-use sys::fs::LeakyFd;
-use sys::mount::{self, ATTR_NOEXEC, ATTR_NOSUID, Attr, Depth};
+use sys::credentials;
+use sys::fs::{LeakyFd, file_type};
+use sys::mount::{self, Depth};
 use sys::nix::fcntl::{AtFlags, OFlag, openat};
-use sys::nix::sys::stat::{
-    FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, lstat, major, makedev, minor,
-    mknodat,
-};
+use sys::nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, fstatat, makedev, mknodat};
 use sys::nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
-/// The devices that every container has: name, major and minor number.
-pub(crate) const DEFAULT_DEVICES: [(&CStr, u64, u64); 6] = [
-    (c"null", 1, 3),
-    (c"zero", 1, 5),
-    (c"full", 1, 7),
-    (c"random", 1, 8),
-    (c"urandom", 1, 9),
-    (c"tty", 5, 0),
-];
-
-/// The links that every container has: name, target, and what must be there for it, below /proc.
-pub(crate) const DEV_LINKS: [(&CStr, &CStr, &CStr); 5] = [
-    (c"fd", c"/proc/self/fd", c"self/fd"),
-    (c"stdin", c"/proc/self/fd/0", c"self/fd"),
-    (c"stdout", c"/proc/self/fd/1", c"self/fd"),
-    (c"stderr", c"/proc/self/fd/2", c"self/fd"),
-    (c"core", c"/proc/kcore", c"kcore"),
-];
-
 /// Makes what every container has in /dev, and `linux.devices`.
-pub(crate) fn make_all(layout: &Layout, built: &Built) -> Result<()> {
+pub(crate) fn make_devices(layout: &Layout, built: &Built) -> Result<()> {
     if layout.sets_up_dev {
         let found;
         let dev = if let Some(mount) = built.mount_at(&layout.dev) {
@@ -69,20 +47,6 @@ pub(crate) fn make_all(layout: &Layout, built: &Built) -> Result<()> {
     Ok(())
 }
 
-#[derive(Clone, Copy)]
-struct Device {
-    kind: SFlag,
-    number: u64,
-}
-
-impl Device {
-    /// Whether `stat` is of this device; a fifo has no numbers.
-    fn is(self, stat: &FileStat) -> bool {
-        let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
-        kind == self.kind && (kind == SFlag::S_IFIFO || stat.st_rdev == self.number)
-    }
-}
-
 fn make_links(dev: &LeakyFd, layout: &Layout, built: &Built) -> Result<()> {
     for (index, &(name, to, needed)) in DEV_LINKS.iter().enumerate() {
         let at = |errno| Fault::new(Step::DevLink, errno).at(index);
@@ -106,9 +70,9 @@ fn make_links(dev: &LeakyFd, layout: &Layout, built: &Built) -> Result<()> {
 fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<()> {
     let parent = built.find_or_make(&plan.parent, Kind::Directory).during(Step::Device)?.file;
     let name = &plan.name;
-    let device = Device { kind: plan.kind, number: plan.number };
+    let device = Device::from(plan);
     let hosts = || match &plan.made {
-        Some(made) => again(made.as_fd()),
+        Some(made) => duplicate(made.as_fd()),
         None => match clone_node(&plan.path) {
             // A file that such a container has left, and none of the host's to put on it.
             Err(Errno::ENOENT) if is_empty(&parent, name) => {
@@ -144,7 +108,7 @@ fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<
 /// namespace has no say about.
 fn stays(dir: &LeakyFd, name: &CStr, device: Device, layout: &Layout, errno: Errno) -> bool {
     let is_bound = || -> sys::Result<bool> {
-        let node = open_last(dir, name)?;
+        let node = open_nofollow(dir, name)?;
         Ok(device.is(&fstat(&node)?) && sys::fs::mount_facts(&node)?.is_root)
     };
     errno == Errno::EPERM && layout.context.is_in_user_namespace() || is_bound().unwrap_or(false)
@@ -175,11 +139,10 @@ fn make_node(
         Ok(()) => Ok(Made::New),
         Err(Errno::EEXIST) => {
             let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-            let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
-            match kind {
+            match file_type(&stat) {
                 _ if device.is(&stat) => Ok(Made::Found),
                 SFlag::S_IFREG if device.kind != SFlag::S_IFIFO => {
-                    let bound = bind_host_node(&open_last(dir, name)?, device, hosts);
+                    let bound = bind_host_node(&open_nofollow(dir, name)?, device, hosts);
                     bound.map_err(|errno| match errno {
                         Errno::ENOENT | Errno::ENODEV => Errno::EEXIST,
                         errno => errno,
@@ -203,21 +166,21 @@ fn is_empty(dir: &LeakyFd, name: &CStr) -> bool {
 }
 
 /// Opens what is at `name`, a link as what it is (`O_PATH`).
-fn open_last(dir: &LeakyFd, name: &CStr) -> sys::Result<LeakyFd> {
+fn open_nofollow(dir: &LeakyFd, name: &CStr) -> sys::Result<LeakyFd> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(dir, name, flags, Mode::empty()).map(LeakyFd::from)
 }
 
 /// Sets the mode of a node that was there: of it, not of what somebody puts in its place.
 fn set_mode(dir: &LeakyFd, name: &CStr, device: Device, mode: Mode) -> sys::Result<()> {
-    let node = open_last(dir, name)?;
+    let node = open_nofollow(dir, name)?;
     if !device.is(&fstat(&node)?) {
         return Err(Errno::EEXIST);
     }
     match sys::fs::set_mode(&node, mode) {
         // Through a procfs that is ours: that at /proc may be a container's whose mounts are joined.
         Err(Errno::ENOSYS) => {
-            let proc = simple(c"proc", &[], Attr::empty())?;
+            let proc = mount_simple(c"proc", &[], mount::Attr::empty())?;
             let path = sys::fs::proc_fd_path(&node);
             let path = path.trim_start_matches("/proc/");
             fchmodat(&proc, path, mode, FchmodatFlags::FollowSymlink)
@@ -242,14 +205,18 @@ fn bind_host_node(
 
 /// Binds the terminal behind `slave` to /dev/console in `dev`. It is the container's own, made for
 /// it in its devpts, so that its mode and owner may be changed, as those who log in do.
-pub(crate) fn bind_console(dev: &Place, built: &Built, slave: impl AsFd) -> sys::Result<()> {
+pub(crate) fn bind_console(
+    dev: &ContainerPath,
+    built: &Built,
+    slave: impl AsFd,
+) -> sys::Result<()> {
     let dev = built.find(dev)?;
-    let point = match open_last(&dev, c"console") {
+    let point = match open_nofollow(&dev, c"console") {
         Err(Errno::ENOENT) => make_file(&dev, c"console", 0o620)?,
         opened => opened?,
     };
     // A link of the image's is opened as what it is.
-    if stat_type(&point)?.0 == SFlag::S_IFLNK {
+    if file_type(&fstat(&point)?) == SFlag::S_IFLNK {
         return Err(Errno::ELOOP);
     }
     let clone = mount::open_tree(slave, c"", Depth::One, false)?;
@@ -260,38 +227,4 @@ pub(crate) fn bind_console(dev: &Place, built: &Built, slave: impl AsFd) -> sys:
 fn make_file(dir: &LeakyFd, name: &CStr, mode: u32) -> sys::Result<LeakyFd> {
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(dir, name, flags, Mode::from_bits_truncate(mode)).map(LeakyFd::from)
-}
-
-/// Makes a node for a container that may not and whose host has none at that path, as a detached
-/// mount. `None` where the kernel does not clone what is mounted nowhere (before Linux 6.15), or we
-/// may not make it either.
-pub(crate) fn make_detached(
-    plan: &DevicePlan,
-    (user, group): (Option<Uid>, Option<Gid>),
-) -> sys::Result<Option<OwnedFd>> {
-    let made = || {
-        let (tmpfs, name) = (simple(c"tmpfs", &[], ATTR_NOSUID | ATTR_NOEXEC)?, c"node");
-        mknodat(&tmpfs, name, plan.kind, plan.mode, plan.number)?;
-        // The umask is the caller's.
-        fchmodat(&tmpfs, name, plan.mode, FchmodatFlags::FollowSymlink)?;
-        if let Some(user) = user {
-            credentials::give_at(&tmpfs, name, user, group)?;
-        }
-        mount::open_tree(&tmpfs, name, Depth::One, false)
-    };
-    match made() {
-        Err(Errno::EINVAL | Errno::EPERM) => Ok(None),
-        made => made.map(Some),
-    }
-}
-
-/// Whether the host has that device at its path.
-pub(crate) fn host_has(plan: &DevicePlan) -> bool {
-    let device = Device { kind: plan.kind, number: plan.number };
-    lstat(plan.path.as_c_str()).is_ok_and(|found| device.is(&found))
-}
-
-/// A device's numbers, as words.
-pub(crate) fn shown(number: u64) -> String {
-    format!("{}:{}", major(number), minor(number))
 }

@@ -1,13 +1,10 @@
-//! Mounts that come from the host as they are: a checkpoint names them, and leaves it to whoever
-//! restores it to have them again. Everything else below the root is in the checkpoint, but for the
-//! root itself.
+//! Mounts that come from the host as they are: a checkpoint names them, and whoever restores it has to
+//! have them again. Everything else below the root is in the checkpoint, but for the root itself.
 
 use crate::Error;
-use crate::cgroup::CgroupView;
-use crate::devices::DEFAULT_DEVICES;
-use crate::layout::{normal, normal_destination};
+use crate::container_path::{Paths, normal, normal_destination};
+use crate::layout::{CgroupView, DEFAULT_DEVICES};
 use crate::options::Options;
-use crate::place::Paths;
 use crate::target::{Kind, find_or_make};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use std::ffi::{CString, OsStr};

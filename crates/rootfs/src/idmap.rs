@@ -16,27 +16,29 @@ use sys::process::{self, Fork};
 use sys::{Errno, socket};
 
 /// Maps the ids of a detached mount, or of all in the tree, by the mappings of a user namespace.
-pub(crate) fn apply(tree: &OwnedFd, depth: Depth, namespace: &OwnedFd) -> Result<(), Error> {
-    mount::mount_setattr(tree, depth, &by(namespace))
+pub(crate) fn map_ids(tree: &OwnedFd, depth: Depth, namespace: &OwnedFd) -> Result<(), Error> {
+    mount::mount_setattr(tree, depth, &attributes(namespace))
         .map_err(|errno| failed("mapping the ids (does the file system allow it?)", errno))
 }
 
 /// The change that maps ids by the mappings of `namespace`.
-pub(crate) fn by(namespace: &OwnedFd) -> Attributes {
+pub(crate) fn attributes(namespace: &OwnedFd) -> Attributes {
     let number = namespace.as_raw_fd();
     let userns_fd = u64::from(number.cast_unsigned());
     Attributes { set: ATTR_IDMAP, userns_fd, ..Attributes::default() }
 }
 
 /// A user namespace with the mappings of the entry itself, or else of the container's.
-pub(crate) fn namespace(entry: &Mount, linux: Option<&Linux>) -> Result<OwnedFd, Error> {
+pub(crate) fn user_namespace(entry: &Mount, linux: Option<&Linux>) -> Result<OwnedFd, Error> {
     let joined = linux.and_then(joined_namespace);
     let own = mappings(entry.uid_mappings().as_ref(), entry.gid_mappings().as_ref());
     let containers =
         linux.and_then(|it| mappings(it.uid_mappings().as_ref(), it.gid_mappings().as_ref()));
     match (own, joined, containers) {
-        (Some((users, groups)), ..) | (None, None, Some((users, groups))) => make(users, groups)
-            .map_err(|errno| failed("making a user namespace with the mappings", errno)),
+        (Some((users, groups)), ..) | (None, None, Some((users, groups))) => {
+            make_namespace(users, groups)
+                .map_err(|errno| failed("making a user namespace with the mappings", errno))
+        }
         // The mappings that it really has, whatever the config says of them.
         (None, Some(path), _) => {
             open_file(path).map_err(|errno| failed(&format!("opening {}", path.display()), errno))
@@ -73,7 +75,7 @@ fn mappings<'a>(
 /// Root of the host owns the namespace, and so does a container's root that has no user namespace of
 /// its own, whatever it may not do otherwise: it could look into that process, and by it into the
 /// host. Nobody may from birth. (Only root can have that: another could not write the mappings then.)
-fn make(users: &[LinuxIdMapping], groups: &[LinuxIdMapping]) -> sys::Result<OwnedFd> {
+fn make_namespace(users: &[LinuxIdMapping], groups: &[LinuxIdMapping]) -> sys::Result<OwnedFd> {
     let (ours, theirs) = socket::pair()?;
     if geteuid().is_root() {
         process::set_dumpable(false)?;
@@ -91,14 +93,18 @@ fn make(users: &[LinuxIdMapping], groups: &[LinuxIdMapping]) -> sys::Result<Owne
     drop(theirs);
     let sent = socket::receive(&ours, &mut [0; 4]);
     let made = sent.and_then(|(_, files)| files.into_iter().next().ok_or(Errno::ECHILD));
-    let mapped = made.and_then(|made| map(pid, users, groups).map(|()| made));
+    let mapped = made.and_then(|made| write_mappings(pid, users, groups).map(|()| made));
     drop(ours);
     process::wait(&pidfd)?;
     mapped
 }
 
 /// Writes the mappings, through what is a procfs.
-fn map(pid: i32, users: &[LinuxIdMapping], groups: &[LinuxIdMapping]) -> sys::Result<()> {
+fn write_mappings(
+    pid: i32,
+    users: &[LinuxIdMapping],
+    groups: &[LinuxIdMapping],
+) -> sys::Result<()> {
     let process = open_file(format!("/proc/{pid}"))?;
     if fstatfs(&process)?.filesystem_type() != PROC_SUPER_MAGIC {
         return Err(Errno::ENODEV);

@@ -1,17 +1,17 @@
-//! Which mount of a container that is there is meant by a path.
+//! Which mount of a running container a path means.
 //!
-//! The container's processes rename directories and make links meanwhile. So a path is resolved
-//! without any link, once, to a descriptor, and what that is of is compared with what the host's side
+//! The container's processes rename directories and make links meanwhile. So rind resolves a path
+//! once, without any link, to a descriptor, and compares what that is of with what the host's side
 //! knows: what the config or `mounts add` has put there, and what covers masked and read-only paths.
-//! A mount goes along when a directory above it is renamed, and then another may be found at its path;
-//! where somebody else has a part in the directory, it can even be given another name.
+//! A mount moves along when a directory above it is renamed, and its path may then lead to another;
+//! where somebody else has a part in the directory, the mount can even get another name.
 
-use crate::layout::{normal, normal_destination};
+use crate::Error;
+use crate::container_path::{normal, normal_destination};
 use crate::options::Options;
 use crate::step::{During, Fault, Result, Step};
 use crate::table::{Line, Table};
-use crate::target::{find, find_without_links, first_link, stat_type};
-use crate::{Error, describe};
+use crate::target::{find, find_without_links, first_link};
 use oci_spec::runtime::{Mount, Spec};
 use std::ffi::{CStr, CString, OsStr};
 use std::fs;
@@ -20,10 +20,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use sys::Errno;
-use sys::fs::{LeakyFd, is_unique_mount_id, lasting_mount_id, mount_facts};
+use sys::fs::{LeakyFd, file_type, is_unique_mount_id, lasting_mount_id, mount_facts};
 use sys::mount::{self, Depth};
 use sys::nix::mount::{MntFlags, umount2};
-use sys::nix::sys::stat::{FileStat, SFlag, major, minor};
+use sys::nix::sys::stat::{FileStat, SFlag, fstat, major, minor};
 use sys::nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use sys::nix::unistd::fchdir;
 
@@ -138,7 +138,7 @@ impl Known {
         destination: &Path,
     ) -> std::result::Result<(), Error> {
         let meant = self.meant(root, &normal(destination));
-        let Meant { mount, by } = meant.map_err(|fault| Error(describe::answer(&fault)))?;
+        let Meant { mount, by } = meant.map_err(|fault| Error(fault.to_string()))?;
         self.unmount(&mount).map_err(|errno| Error(sys::errno_text(errno)))?;
         match by {
             By::Adding(id) => self.amended.added.retain(|added| added.id != id),
@@ -208,7 +208,7 @@ impl Known {
             return Err(Fault { detail: Some(b"nothing is mounted there".to_vec()), ..fault });
         }
         let id = lasting_mount_id(&mount).during(Step::MountPoint)?;
-        let (_, stat) = stat_type(&mount).during(Step::MountPoint)?;
+        let stat = fstat(&mount).during(Step::MountPoint)?;
         let table = Table::read(&self.proc).during(Step::MountPoint)?;
         let line = table.line(facts.id).cloned();
         // It was mounted this moment, and so by the container.
@@ -384,9 +384,8 @@ impl Found {
     /// Whether it is as `masks.rs` makes what covers a path: the null device, an empty tmpfs, or
     /// what it covers itself, read-only.
     fn looks_like_a_cover(&self) -> sys::Result<bool> {
-        let kind = SFlag::from_bits_truncate(self.stat.st_mode) & SFlag::S_IFMT;
         let device = (major(self.stat.st_rdev), minor(self.stat.st_rdev));
-        if kind == SFlag::S_IFCHR && device == (1, 3) {
+        if file_type(&self.stat) == SFlag::S_IFCHR && device == (1, 3) {
             return Ok(true);
         }
         if !self.line.read_only {
@@ -410,7 +409,7 @@ impl Found {
             Err(Errno::EINVAL) => return Ok(true),
             clone => LeakyFd::from(clone?),
         };
-        let (_, beneath) = stat_type(find_without_links(clone.as_fd(), &self.name)?)?;
+        let beneath = fstat(find_without_links(clone.as_fd(), &self.name)?)?;
         Ok((beneath.st_dev, beneath.st_ino) == (self.stat.st_dev, self.stat.st_ino))
     }
 }

@@ -1,9 +1,10 @@
-//! What is different about mounts where the container is there already: its processes rename
-//! directories and make links meanwhile, so no link is followed, what is remounted is the very mount
-//! that is meant ([`Known`]), and what is taken back is taken by descriptors.
+//! What is different where the container already runs: its processes rename directories and make links
+//! meanwhile. So rind follows no link, remounts only the very mount that is meant ([`Known`]), and
+//! takes back what it has made by descriptors.
 
+use crate::container_path::normal;
 use crate::known::{Added, Known, linked};
-use crate::layout::{MountPlan, normal};
+use crate::layout::MountPlan;
 use crate::step::{During, Fault, Result, Step};
 use crate::target::{Found, Kind, Made, find_or_make_without_links, find_without_links};
 use std::ffi::OsStr;
@@ -28,7 +29,7 @@ impl Live {
 
     /// Finds or makes the place that a mount is for.
     pub fn mount_point(&mut self, plan: &MountPlan, kind: Kind, root: BorrowedFd) -> Result<Found> {
-        let place = place(plan);
+        let place = destination_of(plan);
         let before = self.made.len();
         let file = find_or_make_without_links(root, &place, kind, &mut self.made)
             .map_err(|errno| linked(Step::MountPoint, errno, root, &place))?;
@@ -38,7 +39,7 @@ impl Live {
 
     /// The mount that is to be remounted.
     pub fn mount(&self, plan: &MountPlan, root: BorrowedFd) -> Result<LeakyFd> {
-        let place = place(plan);
+        let place = destination_of(plan);
         let mount = if place == Path::new("/") {
             find_without_links(root, c".").during(Step::MountPoint)?
         } else {
@@ -71,6 +72,6 @@ impl Live {
 }
 
 /// The path that a mount is for, without `..` and the like.
-pub(crate) fn place(plan: &MountPlan) -> PathBuf {
+pub(crate) fn destination_of(plan: &MountPlan) -> PathBuf {
     normal(Path::new(OsStr::from_bytes(plan.place.path.to_bytes())))
 }

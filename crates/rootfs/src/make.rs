@@ -1,18 +1,21 @@
-//! Making one entry of `mounts` and attaching it to the place below the root that it is for.
+//! Makes one entry of `mounts`, in the child, and attaches it to its place below the root.
 
-use crate::build::Built;
+use crate::built::Built;
 use crate::cgroup::{Made, make_view};
+use crate::filesystem::{
+    clone_source, configure, first_attributes, logged, mount_simple, new_file_system, octal,
+};
 use crate::layout::{Context, CopiedLink, MountPlan, Source, What};
-use crate::masks::HARMLESS;
+use crate::nodes::HARMLESS;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Found, Kind, again, stat_type};
+use crate::target::{Found, Kind, duplicate};
 use crate::{copyup, idmap};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use sys::Errno;
-use sys::fs::LeakyFd;
-use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attr, Attributes, Depth};
+use sys::fs::{LeakyFd, file_type};
+use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use sys::nix::mount::{MntFlags, MsFlags, umount2};
 use sys::nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
@@ -53,43 +56,13 @@ fn cgroup(context: &Context, plan: &MountPlan, built: &mut Built) -> Result<Leak
     }
 }
 
-/// A new file system with only string parameters, as a detached mount.
-pub(crate) fn simple(
-    name: &CStr,
-    parameters: &[(&CStr, &CStr)],
-    attributes: Attr,
-) -> sys::Result<LeakyFd> {
-    let fs = LeakyFd::from(mount::fsopen(name)?);
-    for (key, value) in parameters {
-        mount::fsconfig_string(&fs, key, value)?;
-    }
-    mount::fsconfig_create(&fs)?;
-    mount::fsmount(&fs, attributes).map(LeakyFd::from)
-}
-
-/// Clones the source of a bind mount, with a change of all of it in the same call; a link itself
-/// with `nofollow`.
-pub(crate) fn clone_source(
-    path: &CStr,
-    depth: Depth,
-    change: Option<&Attributes>,
-    nofollow: bool,
-) -> Result<LeakyFd> {
-    match change {
-        Some(change) if nofollow => mount::open_tree_with_nofollow(AT_FDCWD, path, depth, change),
-        Some(change) => mount::open_tree_with(AT_FDCWD, path, depth, change),
-        None => mount::open_tree(AT_FDCWD, path, depth, nofollow),
-    }
-    .map(LeakyFd::from)
-    .during(Step::Source)
-}
-
 /// Clones what an earlier entry has mounted, or what is in that. In the container's own mounts, where
 /// a locked one stays locked.
 fn clone_made(there: &LeakyFd, depth: Depth, mapped: Option<&(OwnedFd, Depth)>) -> Result<LeakyFd> {
     let tree = mount::open_tree(there, c"", depth, false).during(Step::Source)?;
     if let Some((namespace, depth)) = mapped {
-        mount::mount_setattr(&tree, *depth, &idmap::by(namespace)).during(Step::Attributes)?;
+        mount::mount_setattr(&tree, *depth, &idmap::attributes(namespace))
+            .during(Step::Attributes)?;
     }
     Ok(LeakyFd::from(tree))
 }
@@ -111,7 +84,7 @@ fn bind(
         (None, Source::Tree(tree)) => tree.as_fd(),
         (None, Source::Made { place, mapped }) => {
             let nofollow = plan.options.links.keeps_source;
-            let there = if nofollow { built.find_last(place) } else { built.find(place) };
+            let there = if nofollow { built.find_nofollow(place) } else { built.find(place) };
             cloned = clone_made(&there.during(Step::Source)?, depth, mapped.as_ref())?;
             cloned.as_fd()
         }
@@ -129,17 +102,17 @@ fn bind(
     }
     // Only where something is to be made does it matter what.
     let kind = || {
-        let (kind, _) = stat_type(tree)?;
-        Ok(if kind == SFlag::S_IFDIR { Kind::Directory } else { Kind::File })
+        let is_directory = file_type(&fstat(tree)?) == SFlag::S_IFDIR;
+        Ok(if is_directory { Kind::Directory } else { Kind::File })
     };
     let target = mount_point(plan, kind, built)?.file;
     if changed {
         attach(tree, &target)?;
     } else {
-        change(tree, Depth::One, &plan.options.attributes)?;
+        change_attributes(tree, Depth::One, &plan.options.attributes)?;
         finish_mount(plan, tree, &target)?;
     }
-    plan.is_kept.then(|| again(tree)).transpose().during(Step::Source)
+    plan.is_kept.then(|| duplicate(tree)).transpose().during(Step::Source)
 }
 
 /// Makes a source that is a link again where it was to be mounted; one to the same place may be there.
@@ -165,7 +138,8 @@ fn finish_mount(plan: &MountPlan, mount: BorrowedFd, target: &LeakyFd) -> Result
 /// Attaches a mount. Where only one of the two is a directory, this says so as mount(2) does:
 /// callers read it.
 fn attach(mount: BorrowedFd, target: &LeakyFd) -> Result<()> {
-    let is_directory = |file: BorrowedFd| Ok::<_, Errno>(stat_type(file)?.0 == SFlag::S_IFDIR);
+    let is_directory =
+        |file: BorrowedFd| Ok::<_, Errno>(file_type(&fstat(file)?) == SFlag::S_IFDIR);
     mount::move_mount(mount, target, c"")
         .map_err(|errno| match (is_directory(mount), is_directory(target.as_fd())) {
             (Ok(one), Ok(other)) if errno == Errno::EINVAL && one != other => Errno::ENOTDIR,
@@ -175,7 +149,7 @@ fn attach(mount: BorrowedFd, target: &LeakyFd) -> Result<()> {
 }
 
 fn finish_attributes(plan: &MountPlan, mount: BorrowedFd) -> Result<()> {
-    change(mount, Depth::Tree, &plan.options.recursive)?;
+    change_attributes(mount, Depth::Tree, &plan.options.recursive)?;
     propagate(plan, mount)
 }
 
@@ -191,7 +165,7 @@ fn propagate(plan: &MountPlan, mount: BorrowedFd) -> Result<()> {
 ///
 /// What is not named stays, so a flag that an outer user namespace has locked
 /// (`mount_namespaces(7)`) is in the way only of who wants it cleared.
-fn change(mount: BorrowedFd, depth: Depth, attributes: &Attributes) -> Result<()> {
+fn change_attributes(mount: BorrowedFd, depth: Depth, attributes: &Attributes) -> Result<()> {
     if *attributes == Attributes::default() {
         return Ok(());
     }
@@ -213,7 +187,7 @@ fn remount(plan: &MountPlan, built: &mut Built) -> Result<()> {
         mount::fsconfig_reconfigure(&fs)
             .map_err(|errno| logged(fs.as_fd(), Step::Remount, errno))?;
     }
-    change(target.as_fd(), Depth::One, &plan.options.attributes)?;
+    change_attributes(target.as_fd(), Depth::One, &plan.options.attributes)?;
     finish_attributes(plan, target.as_fd())
 }
 
@@ -265,15 +239,7 @@ fn file_system(
     Ok(mount)
 }
 
-/// A new file system as a detached mount that the host's side makes, with its defaults for what only
-/// the child knows.
-pub(crate) fn detached(plan: &MountPlan, name: &CStr) -> Result<OwnedFd> {
-    let fs = mount::fsopen(name).during(Step::FileSystem)?;
-    create(fs.as_fd(), plan, None)?;
-    mount::fsmount(&fs, first_attributes(plan)).during(Step::Make)
-}
-
-/// What [`detached`] has made, with the mode of its mount point.
+/// The file system that the host's side has made, with the mode of its mount point.
 fn taken_over(tree: &OwnedFd, mode: Option<Mode>) -> Result<LeakyFd> {
     if let Some(mode) = mode {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -281,12 +247,6 @@ fn taken_over(tree: &OwnedFd, mode: Option<Mode>) -> Result<LeakyFd> {
         root.and_then(|root| fchmod(&root, mode)).during(Step::Mode)?;
     }
     tree.try_clone().map(LeakyFd::from).map_err(|_| Fault::new(Step::Make, Errno::EMFILE))
-}
-
-/// The attributes to be made with.
-fn first_attributes(plan: &MountPlan) -> Attr {
-    let read_only = if plan.defers_read_only() { ATTR_RDONLY } else { Attr::empty() };
-    plan.options.attributes.set & !read_only
 }
 
 /// A tmpfs takes on the mode of the directory that it covers, if none is configured. One that was
@@ -299,61 +259,13 @@ fn default_mode(plan: &MountPlan, name: &CStr, point: &Found) -> Result<Option<M
     Ok(Some(Mode::from_bits_truncate(mode)))
 }
 
-/// A mode as an option has it.
-fn octal(mode: Mode) -> CString {
-    CString::new(format!("{:o}", mode.bits())).unwrap_or_default()
-}
-
-fn new_file_system(
-    plan: &MountPlan,
-    name: &CStr,
-    mode: Option<Mode>,
-    pid_namespace: Option<&OwnedFd>,
-) -> Result<LeakyFd> {
-    let fs = LeakyFd::from(mount::fsopen(name).during(Step::FileSystem)?);
-    if let Some(namespace) = pid_namespace.filter(|_| name == c"proc") {
-        mount::fsconfig_descriptor(&fs, c"pidns", namespace).during(Step::Make)?;
-    }
-    create(fs.as_fd(), plan, mode)?;
-    mount::fsmount(&fs, first_attributes(plan)).map(LeakyFd::from).during(Step::Make)
-}
-
-fn create(fs: BorrowedFd, plan: &MountPlan, mode: Option<Mode>) -> Result<()> {
-    mount::fsconfig_string(fs, c"source", &plan.source).during(Step::Make)?;
-    configure(fs, &plan.options.parameters)?;
-    if let Some(mode) = mode {
-        mount::fsconfig_string(fs, c"mode", &octal(mode)).during(Step::Make)?;
-    }
-    mount::fsconfig_create(fs).map_err(|errno| logged(fs, Step::Make, errno))
-}
-
-fn configure(fs: BorrowedFd, parameters: &[(CString, Option<CString>)]) -> Result<()> {
-    for (name, value) in parameters {
-        let set = match value {
-            Some(value) => mount::fsconfig_string(fs, name, value),
-            None => mount::fsconfig_flag(fs, name),
-        };
-        set.map_err(|errno| {
-            let fault = logged(fs, Step::Parameter, errno);
-            let detail = fault.detail.or_else(|| Some(name.as_bytes().to_vec()));
-            Fault { detail, ..fault }
-        })?;
-    }
-    Ok(())
-}
-
-/// A fault with the words that the kernel has for it.
-fn logged(fs: BorrowedFd, step: Step, errno: Errno) -> Fault {
-    Fault { detail: mount::fs_log(fs), ..Fault::new(step, errno) }
-}
-
 /// [`new_file_system`] by mount(2), which needs a place: one in a tmpfs that covers the target
 /// meanwhile, so that nobody else can get at it. What it is cloned from goes with the tmpfs.
 ///
 /// It takes paths only. They are from the working directory, which is of no use to anybody here: what
 /// a path below /proc leads to, may be for a container to say whose mount namespace is joined.
 fn classic(plan: &MountPlan, name: &CStr, mode: Option<Mode>, target: &LeakyFd) -> Result<LeakyFd> {
-    let place = simple(c"tmpfs", &[], Attr::empty()).during(Step::Make)?;
+    let place = mount_simple(c"tmpfs", &[], mount::Attr::empty()).during(Step::Make)?;
     attach(place.as_fd(), target)?;
     fchdir(&place).during(Step::Make)?;
     let made = classic_below(plan, name, mode, &place);
@@ -403,7 +315,7 @@ fn mount_point(
         }
     }
     let found = if plan.options.links.keeps_target {
-        built.find_last(&plan.place)
+        built.find_nofollow(&plan.place)
     } else {
         built.find_without_links(&plan.place)
     };
@@ -412,7 +324,7 @@ fn mount_point(
         Ok(point) if !plan.names_proc && !plan.options.links.keeps_target => {
             return Ok(Found::before(point));
         }
-        Err(Errno::ENOENT) => kind().and_then(|kind| built.make(&plan.place, kind)),
+        Err(Errno::ENOENT) => kind().and_then(|kind| built.make_path(&plan.place, kind)),
         Err(Errno::ELOOP) => kind().and_then(|kind| built.find_or_make(&plan.place, kind)),
         found => found.map(Found::before),
     };

@@ -1,63 +1,17 @@
-//! `linux.maskedPaths` and `linux.readonlyPaths`: each target is found once, and covered by its
-//! descriptor, below the mount that it is in. A target that isn't there is skipped; any other failure
-//! is fatal, and that one which was there is gone is such.
+//! `linux.maskedPaths` and `linux.readonlyPaths`, in the child: finds each target once, and covers it by
+//! its descriptor, below the mount that it is in. A missing target is skipped. Any other failure is
+//! fatal, and so is a target that has vanished since the plan.
 
-use crate::build::Built;
+use crate::built::Built;
+use crate::filesystem;
 use crate::layout::Layout;
-use crate::make;
+use crate::nodes::HARMLESS;
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{find, stat_type};
-use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::os::fd::AsFd;
 use sys::Errno;
-use sys::fs::LeakyFd;
-use sys::mount::{
-    self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attr, Attributes, Depth,
-};
-use sys::nix::fcntl::AT_FDCWD;
-use sys::nix::sys::stat::{SFlag, major, minor};
-
-/// How a file of the host's is bound that is not for the container to change: through a read-only
-/// mount its mode, owner and times can't be. A device can still be opened for writing.
-pub(crate) const HARMLESS: Attr = ATTR_RDONLY.union(ATTR_NOSUID).union(ATTR_NOEXEC);
-
-/// A clone of the host's node at `path` that its mode, owner and times can't be changed by. A link
-/// is cloned as what it is.
-pub(crate) fn clone_node(path: &CStr) -> sys::Result<LeakyFd> {
-    let harmless = Attributes { set: HARMLESS, ..Attributes::default() };
-    mount::open_tree_with_nofollow(AT_FDCWD, path, Depth::One, &harmless).map(LeakyFd::from)
-}
-
-/// A clone of the host's null device, which the container has no part in; checked to be one.
-pub fn clone_null() -> sys::Result<LeakyFd> {
-    let null = clone_node(c"/dev/null")?;
-    let (kind, stat) = stat_type(&null)?;
-    let is_null = kind == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
-    if is_null { Ok(null) } else { Err(Errno::ENODEV) }
-}
-
-/// Has nodes of the host's that are mounted at these paths below `root` be as [`clone_node`] makes
-/// them, where somebody else has mounted them: the container's processes don't run yet.
-pub fn protect_nodes<'a>(
-    root: BorrowedFd,
-    paths: impl Iterator<Item = &'a Path>,
-) -> sys::Result<()> {
-    let harmless = Attributes { set: HARMLESS, ..Attributes::default() };
-    for path in paths {
-        let path = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| Errno::EINVAL)?;
-        let node = match find(root, &path) {
-            Err(Errno::ENOENT) => continue,
-            found => found?,
-        };
-        let (kind, _) = stat_type(&node)?;
-        let is_device = kind == SFlag::S_IFCHR || kind == SFlag::S_IFBLK;
-        if is_device && sys::fs::mount_facts(&node)?.is_root {
-            mount::mount_setattr(&node, Depth::One, &harmless)?;
-        }
-    }
-    Ok(())
-}
+use sys::fs::{LeakyFd, file_type};
+use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
+use sys::nix::sys::stat::{SFlag, fstat};
 
 /// Covers each of `linux.readonlyPaths` with itself, read-only; a mount that was made is made so
 /// itself.
@@ -98,7 +52,7 @@ pub(crate) fn make_read_only(layout: &Layout, built: &mut Built) -> Result<()> {
 
 /// Covers each of `linux.maskedPaths`: a directory with an empty one, anything else with the null
 /// device.
-pub(crate) fn mask(layout: &Layout, built: &Built) -> Result<()> {
+pub(crate) fn mask_paths(layout: &Layout, built: &Built) -> Result<()> {
     let mut empty: Option<LeakyFd> = None;
     let mut null_is_used = false;
     for (index, path) in layout.masked_paths.iter().enumerate() {
@@ -107,11 +61,11 @@ pub(crate) fn mask(layout: &Layout, built: &Built) -> Result<()> {
             Err(Errno::ENOENT) if !path.is_there => continue,
             found => found.map_err(fault)?,
         };
-        let (kind, _) = stat_type(&target).map_err(fault)?;
+        let kind = file_type(&fstat(&target).map_err(fault)?);
         // The first target of a kind gets the mount itself, the others clones of it: a clone can
         // be made only of what is attached already.
         let cover = match (kind == SFlag::S_IFDIR, &empty, &built.null) {
-            (true, Some(empty), _) => clone(empty).during(Step::MaskSource)?,
+            (true, Some(empty), _) => clone_mount(empty).during(Step::MaskSource)?,
             (true, None, _) => {
                 let made = empty_directory().during(Step::MaskSource)?;
                 mount::move_mount(&made, &target, c"").map_err(fault)?;
@@ -123,7 +77,7 @@ pub(crate) fn mask(layout: &Layout, built: &Built) -> Result<()> {
                 null_is_used = true;
                 continue;
             }
-            (false, _, Some(null)) => clone(null).during(Step::MaskSource)?,
+            (false, _, Some(null)) => clone_mount(null).during(Step::MaskSource)?,
             (false, _, None) => return Err(Fault::new(Step::MaskSource, Errno::ENODEV)),
         };
         mount::move_mount(&cover, &target, c"").map_err(fault)?;
@@ -131,12 +85,12 @@ pub(crate) fn mask(layout: &Layout, built: &Built) -> Result<()> {
     Ok(())
 }
 
-fn clone(mount: impl AsFd) -> sys::Result<LeakyFd> {
+fn clone_mount(mount: impl AsFd) -> sys::Result<LeakyFd> {
     mount::open_tree(mount, c"", Depth::One, false).map(LeakyFd::from)
 }
 
 fn empty_directory() -> sys::Result<LeakyFd> {
     // The one inode is the directory's own.
     let limits = [(c"nr_blocks", c"1"), (c"nr_inodes", c"1")];
-    make::simple(c"tmpfs", &limits, HARMLESS | ATTR_NODEV)
+    filesystem::mount_simple(c"tmpfs", &limits, HARMLESS | ATTR_NODEV)
 }

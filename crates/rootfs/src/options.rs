@@ -1,7 +1,6 @@
 //! Mount options: the table of the spec, and what a list of them comes to.
 
 use crate::Error;
-use crate::layout::What;
 use std::ffi::{CStr, CString};
 use sys::mount::{
     ATTR_ATIME_MASK, ATTR_NOATIME, ATTR_NODEV, ATTR_NODIRATIME, ATTR_NOEXEC, ATTR_NOSUID,
@@ -14,8 +13,8 @@ use sys::mount::{
 enum Effect {
     /// Nothing that is not so anyway.
     Default,
-    /// Is for who reads fstab, but sets `MOUNT_ATTR_*` too.
-    Imply(Attr),
+    /// Is for whoever reads fstab, but sets these `MOUNT_ATTR_*` too.
+    Fstab(Attr),
     /// Sets or clears `MOUNT_ATTR_*` of the mount.
     Set(Attr),
     Clear(Attr),
@@ -38,9 +37,16 @@ enum Effect {
 }
 
 use Effect::{
-    Atime, Bind, Classic, Clear, CopyUp, Default as Nothing, Idmap, Imply, NotAtime, Propagate,
+    Atime, Bind, Classic, Clear, CopyUp, Default as Nothing, Fstab, Idmap, NotAtime, Propagate,
     Remount, Set, Superblock,
 };
+
+impl Effect {
+    /// Whether the option can be asked for of all mounts below too, with an `r` before its name.
+    fn has_recursive_form(self) -> bool {
+        matches!(self, Set(_) | Clear(_) | Atime(_) | NotAtime(_))
+    }
+}
 
 /// What is done about a symbolic link that is the source of a bind mount, or where it goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,10 +75,10 @@ impl Links {
 const LONGEST_VALUE: usize = 255;
 
 const MS_SILENT: u64 = 1 << 15;
-const MS_I_VERSION: u64 = 1 << 23;
+pub(crate) const MS_I_VERSION: u64 = 1 << 23;
 
-/// Every option that is not a file system's own, but for the recursive forms of those of [`Set`],
-/// [`Clear`], [`Atime`] and [`NotAtime`], whose names have an `r` before them.
+/// Every option that is not a file system's own, but for the recursive forms
+/// ([`Effect::has_recursive_form`]). A new option is a row here, and no more.
 const TABLE: [(&str, Effect); 56] = [
     ("async", Superblock("async")),
     ("atime", NotAtime(ATTR_NOATIME)),
@@ -122,88 +128,32 @@ const TABLE: [(&str, Effect); 56] = [
     ("tmpcopyup", CopyUp),
     ("unbindable", Propagate(Unbindable, Depth::One)),
     // The remaining ones only for `mount(8)`'s sake: they say how fstab is read.
-    ("_netdev", Nothing),
-    ("auto", Nothing),
-    ("group", Imply(ATTR_NOSUID.union(ATTR_NODEV))),
-    ("noauto", Nothing),
-    ("nofail", Nothing),
-    ("nouser", Nothing),
-    ("owner", Imply(ATTR_NOSUID.union(ATTR_NODEV))),
-    ("user", Imply(ATTR_NOSUID.union(ATTR_NODEV).union(ATTR_NOEXEC))),
-    ("users", Imply(ATTR_NOSUID.union(ATTR_NODEV).union(ATTR_NOEXEC))),
+    ("_netdev", Fstab(Attr::empty())),
+    ("auto", Fstab(Attr::empty())),
+    ("group", Fstab(ATTR_NOSUID.union(ATTR_NODEV))),
+    ("noauto", Fstab(Attr::empty())),
+    ("nofail", Fstab(Attr::empty())),
+    ("nouser", Fstab(Attr::empty())),
+    ("owner", Fstab(ATTR_NOSUID.union(ATTR_NODEV))),
+    ("user", Fstab(ATTR_NOSUID.union(ATTR_NODEV).union(ATTR_NOEXEC))),
+    ("users", Fstab(ATTR_NOSUID.union(ATTR_NODEV).union(ATTR_NOEXEC))),
 ];
 
 /// Beginnings of options that are comments to the kernel (`mount(8)`).
 const COMMENTS: [&str; 3] = ["x-", "X-", "comment="];
 
-/// The names of all options that a config may have, for `features`, sorted.
-pub const MOUNT_OPTIONS: [&str; 65] = [
-    "async",
-    "atime",
-    "bind",
-    "copy-symlink",
-    "defaults",
-    "dest-nofollow",
-    "dev",
-    "diratime",
-    "dirsync",
-    "exec",
-    "idmap",
-    "iversion",
-    "lazytime",
-    "loud",
-    "mand",
-    "noatime",
-    "nodev",
-    "nodiratime",
-    "noexec",
-    "noiversion",
-    "nolazytime",
-    "nomand",
-    "norelatime",
-    "nostrictatime",
-    "nosuid",
-    "nosymfollow",
-    "private",
-    "ratime",
-    "rbind",
-    "rdev",
-    "rdiratime",
-    "relatime",
-    "remount",
-    "rexec",
-    "ridmap",
-    "rnoatime",
-    "rnodev",
-    "rnodiratime",
-    "rnoexec",
-    "rnorelatime",
-    "rnostrictatime",
-    "rnosuid",
-    "rnosymfollow",
-    "ro",
-    "rprivate",
-    "rrelatime",
-    "rro",
-    "rrw",
-    "rshared",
-    "rslave",
-    "rstrictatime",
-    "rsuid",
-    "rsymfollow",
-    "runbindable",
-    "rw",
-    "shared",
-    "silent",
-    "slave",
-    "src-nofollow",
-    "strictatime",
-    "suid",
-    "symfollow",
-    "sync",
-    "tmpcopyup",
-    "unbindable",
-];
+/// The names of all options that a config may have, for `features`, sorted: those of [`TABLE`] but
+/// for what is fstab's, and their recursive forms.
+#[must_use]
+pub fn mount_options() -> Vec<String> {
+    let known = TABLE.iter().filter(|(_, effect)| !matches!(effect, Fstab(_)));
+    let recursive = known.clone().filter(|(_, effect)| effect.has_recursive_form());
+    let recursive = recursive.map(|(name, _)| format!("r{name}"));
+    let mut names: Vec<String> =
+        known.map(|(name, _)| (*name).to_owned()).chain(recursive).collect();
+    names.sort_unstable();
+    names
+}
 
 /// What the options of one mount come to.
 #[derive(Debug, Default)]
@@ -241,7 +191,7 @@ const OF_NEW: [&str; 6] = ["gid", "mode", "nr_blocks", "nr_inodes", "size", "uid
 
 /// Options of cgroup2, which are of the host's whole hierarchy: the kernel takes no notice of them in a
 /// container.
-const OF_CGROUP2: [&str; 4] =
+pub(crate) const OF_CGROUP2: [&str; 4] =
     ["favordynmods", "memory_localevents", "memory_recursiveprot", "nsdelegate"];
 
 /// The options by which a file system is labelled; a value with a comma is quoted for mount(2), and
@@ -269,7 +219,7 @@ impl Options {
             return Ok(());
         }
         let recursive = option.strip_prefix('r').and_then(find);
-        if let Some(effect @ (Set(_) | Clear(_) | Atime(_) | NotAtime(_))) = recursive {
+        if let Some(effect) = recursive.filter(|effect| effect.has_recursive_form()) {
             if let NotAtime(value) = effect
                 && value != ATTR_RELATIME
                 && !self.recursive.clear.intersects(ATTR_ATIME_MASK)
@@ -304,7 +254,7 @@ impl Options {
             // As with those of access times, mount(2) can't take off what is there.
             Clear(ATTR_NODIRATIME) => self.attributes.set &= !ATTR_NODIRATIME,
             Set(_) | Clear(_) | Atime(_) | NotAtime(_) => change(&mut self.attributes, effect),
-            Imply(bits) => change(&mut self.attributes, Set(bits)),
+            Fstab(bits) => change(&mut self.attributes, Set(bits)),
             Propagate(kind, depth) => self.propagation.push((kind, depth)),
             // One that asks for all below it is not taken back by one that does not say so.
             Bind(depth) if self.bind == Some(Depth::Tree) && depth == Depth::One => {}
@@ -331,45 +281,6 @@ impl Options {
             "mqueue" => self.label = Some(text),
             _ if self.parameters.iter().any(|(own, _)| [c"context", option].contains(&&**own)) => {}
             _ => self.parameters.push((option.to_owned(), Some(text))),
-        }
-        Ok(())
-    }
-
-    /// Refuses options that would do nothing for what the mount is.
-    pub fn check(&self, what: &What) -> Result<(), Error> {
-        let refuse = |reason: &str| Err(Error(reason.into()));
-        let is_new = matches!(what, What::FileSystem { .. });
-        let is_bind = matches!(what, What::Bind { .. });
-        if let Some(option) = &self.own
-            && (is_bind || matches!(what, What::Remount) && self.bind.is_some())
-        {
-            return Err(Error(format!(
-                "option {option:?} is not known, and a bind mount has none of a file system's own"
-            )));
-        }
-        if let Some(option) = self.own.as_ref().or(self.of_new.as_ref())
-            && matches!(what, What::Cgroup)
-            && !OF_CGROUP2.contains(&option.as_str())
-        {
-            return Err(Error(format!("option {option:?} is not known for a cgroup mount")));
-        }
-        if self.links != Links::default() && !is_bind {
-            return refuse("src-nofollow, dest-nofollow and copy-symlink are for bind mounts");
-        }
-        if self.copy_up && !is_new {
-            return refuse("tmpcopyup: only a new file system can be filled");
-        }
-        if self.idmap.is_some() && !is_new && !is_bind {
-            return refuse(
-                "idmap: only bind mounts and new file systems can have their ids mapped",
-            );
-        }
-        if self.idmap.is_some() && is_new && self.needs_classic() {
-            return refuse("idmap: not together with iversion, silent or a value of 256 bytes");
-        }
-        if matches!(what, What::Remount) && self.bind.is_none() && self.classic & MS_I_VERSION != 0
-        {
-            return refuse("iversion: can't be changed by a remount");
         }
         Ok(())
     }
@@ -461,7 +372,6 @@ pub fn is_propagation(name: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::layout::Source;
 
     fn parse(list: &[&str]) -> Options {
         Options::parse(&list.iter().map(|&option| option.to_owned()).collect::<Vec<_>>()).unwrap()
@@ -571,46 +481,10 @@ mod tests {
     }
 
     #[test]
-    fn what_would_do_nothing_is_refused() {
-        fn new() -> What {
-            What::FileSystem { name: c"tmpfs".to_owned(), made: None }
-        }
-        fn bind() -> What {
-            What::Bind { source: Source::Path(c"/".to_owned()), depth: Depth::One }
-        }
-        let cases = [
-            (vec!["tmpcopyup", "iversion", "silent"], new(), true),
-            (vec!["idmap"], new(), true),
-            (vec!["idmap", "iversion"], new(), false),
-            (vec!["bind", "ridmap", "silent"], bind(), true),
-            (vec!["bind", "tmpcopyup"], bind(), false),
-            (vec!["bind", "readonly"], bind(), false),
-            (vec!["bind", "ro "], bind(), false),
-            (vec!["bind", "size=4k"], bind(), true),
-            (vec!["bind", "sise=4k"], bind(), false),
-            (vec!["bind", "sync", "nofail", "x-a", "src-nofollow"], bind(), true),
-            (vec!["remount", "bind", "readonly"], What::Remount, false),
-            (vec!["remount", "size=1m"], What::Remount, true),
-            (vec!["src-nofollow"], new(), false),
-            (vec!["remount", "bind", "dest-nofollow"], What::Remount, false),
-            (vec!["tmpcopyup"], What::Cgroup, false),
-            (vec!["readonly"], What::Cgroup, false),
-            (vec!["nsdelegate", "ro"], What::Cgroup, true),
-            (vec!["idmap"], What::Cgroup, false),
-            (vec!["remount", "idmap"], What::Remount, false),
-            (vec!["remount", "tmpcopyup"], What::Remount, false),
-            (vec!["remount", "iversion"], What::Remount, false),
-            (vec!["remount", "bind", "silent", "ro"], What::Remount, true),
-        ];
-        for (list, what, fine) in cases {
-            assert_eq!(parse(&list).check(&what).is_ok(), fine, "{list:?}");
-        }
-    }
-
-    #[test]
     fn the_list_for_features_is_what_is_taken() {
-        assert!(MOUNT_OPTIONS.is_sorted());
-        for option in MOUNT_OPTIONS {
+        let all = mount_options();
+        assert!(all.is_sorted());
+        for option in &all {
             let parameters = parse(&[option]).parameters;
             let is_flag = |name: &CString| {
                 TABLE.iter().any(|(_, effect)| {
@@ -619,9 +493,8 @@ mod tests {
             };
             assert!(parameters.iter().all(|(name, _)| is_flag(name)), "{option}");
         }
-        for (option, _) in TABLE.iter().filter(|(_, effect)| !matches!(effect, Nothing | Imply(_)))
-        {
-            assert!(MOUNT_OPTIONS.contains(option), "{option}");
-        }
+        let has = |name: &str| all.iter().any(|option| option == name);
+        assert!(has("defaults") && has("ro") && has("rro") && has("rbind"));
+        assert!(!has("nofail") && !has("user") && !has("rsync") && !has("rrbind"));
     }
 }

@@ -1,9 +1,9 @@
 //! Changing to the container's root: `pivot_root(2)`, or what stands in for it.
 
-use crate::build::Built;
+use crate::built::Built;
+use crate::container_path::as_path;
+use crate::filesystem::mount_simple;
 use crate::layout::Layout;
-use crate::make::simple;
-use crate::place::as_path;
 use crate::step::{During, Result, Step};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -55,7 +55,7 @@ fn host_proc_and_sysfs(layout: &Layout) -> sys::Result<Vec<PathBuf>> {
     let table = if layout.context.nested.is_some() {
         // What is at /proc in a mount namespace that is joined, is for somebody else to say.
         openat(
-            simple(c"proc", &[], sys::mount::Attr::empty())?,
+            mount_simple(c"proc", &[], sys::mount::Attr::empty())?,
             "self/mountinfo",
             flags,
             Mode::empty(),

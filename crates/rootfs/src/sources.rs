@@ -6,8 +6,8 @@
 //! a copy of the host's mounts; but by the host's side, as what the container's root may not reach is
 //! mounted for it too, and as only the host's side may map ids.
 
-use crate::layout::{Layout, MountPlan, Source, What};
-use crate::{Additions, Error, idmap};
+use crate::layout::{Layout, Locked, MountPlan, Source, What};
+use crate::{Error, idmap};
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
@@ -15,21 +15,6 @@ use sys::Errno;
 use sys::mount::{self, Attributes, Depth, Propagation};
 use sys::nix::fcntl::{AT_FDCWD, OFlag, ResolveFlag, open};
 use sys::nix::sys::stat::{FileStat, Mode, fstat, stat};
-
-/// What is to be cloned there, and how.
-#[derive(Debug)]
-pub(crate) struct Locked {
-    /// What the config calls it.
-    property: &'static str,
-    path: CString,
-    depth: Depth,
-    /// Whether nothing that the host mounts below it later is to be seen.
-    private: bool,
-    /// Whether a link is cloned as what it is.
-    nofollow: bool,
-    /// The user namespace that its ids are mapped by, and how deep.
-    mapped: Option<(OwnedFd, Depth)>,
-}
 
 impl Locked {
     /// A source that is there now.
@@ -64,7 +49,7 @@ impl Locked {
             Error(format!("{why}{}", self.remedy(errno)))
         })?;
         if let Some((namespace, depth)) = &self.mapped {
-            idmap::apply(&tree, *depth, namespace)?;
+            idmap::map_ids(&tree, *depth, namespace)?;
         }
         Ok(tree)
     }
@@ -109,7 +94,7 @@ pub fn isolate_copy() -> sys::Result<()> {
 }
 
 /// Clones the sources of all these, in their order; each comes with what it is of, for errors.
-fn clone_all<'a>(
+pub(crate) fn clone_all<'a>(
     wanted: impl Iterator<Item = (&'a Locked, String)>,
 ) -> Result<Vec<OwnedFd>, Error> {
     let cloned =
@@ -117,7 +102,7 @@ fn clone_all<'a>(
     cloned.collect()
 }
 
-fn wanted_of(plan: &MountPlan) -> Option<(&Locked, String)> {
+pub(crate) fn wanted_of(plan: &MountPlan) -> Option<(&Locked, String)> {
     match &plan.what {
         What::Bind { source: Source::Locked(wanted), .. } => {
             let destination = plan.place.path.to_string_lossy();
@@ -127,7 +112,7 @@ fn wanted_of(plan: &MountPlan) -> Option<(&Locked, String)> {
     }
 }
 
-fn source_of(plan: &mut MountPlan) -> Option<&mut Source> {
+pub(crate) fn source_of(plan: &mut MountPlan) -> Option<&mut Source> {
     match &mut plan.what {
         What::Bind { source, .. } => Some(source),
         _ => None,
@@ -135,7 +120,7 @@ fn source_of(plan: &mut MountPlan) -> Option<&mut Source> {
 }
 
 /// Puts clones into the places of the first sources that wait for one.
-fn fill<'a>(sources: impl Iterator<Item = &'a mut Source>, trees: Vec<OwnedFd>) {
+pub(crate) fn fill<'a>(sources: impl Iterator<Item = &'a mut Source>, trees: Vec<OwnedFd>) {
     let waiting = sources.filter(|source| matches!(source, Source::Locked(_)));
     for (source, tree) in waiting.zip(trees) {
         *source = Source::Tree(tree);
@@ -164,23 +149,5 @@ impl Layout {
     pub fn take_sources(&mut self, trees: Vec<OwnedFd>) {
         let mounts = self.mounts.iter_mut().filter_map(source_of);
         fill(std::iter::once(&mut self.root).chain(mounts), trees);
-    }
-}
-
-impl Additions {
-    /// As [`Layout::awaits_sources`].
-    #[must_use]
-    pub fn awaits_sources(&self) -> bool {
-        self.mounts.iter().any(|plan| wanted_of(plan).is_some())
-    }
-
-    /// As [`Layout::clone_sources`].
-    pub fn clone_sources(&self) -> Result<Vec<OwnedFd>, Error> {
-        clone_all(self.mounts.iter().filter_map(wanted_of))
-    }
-
-    /// As [`Layout::take_sources`].
-    pub fn take_sources(&mut self, trees: Vec<OwnedFd>) {
-        fill(self.mounts.iter_mut().filter_map(source_of), trees);
     }
 }

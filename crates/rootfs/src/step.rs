@@ -1,127 +1,242 @@
-//! The steps of making a root, as a fault names them: numbers, for the child formats nothing.
+//! What goes wrong while the child makes a root: a step, an index into its list, the kernel's answer;
+//! and the words for it.
+//!
+//! A new step is a row of the table here, and no more. The child sends numbers; the parent finds the
+//! words, by its own copy of the plan.
 
+use crate::layout::{DEFAULT_DEVICES, DEV_LINKS, DevicePlan, Layout, MountPlan, What};
+use std::ffi::CStr;
+use std::fmt;
 use sys::Errno;
 
-/// A step of making what a container sees. The index of a [`Fault`] is into the list it names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
-pub enum Step {
-    /// Keeping the mounts of the namespace to itself.
-    Isolate,
-    /// Cloning the mount of the rootfs.
-    CloneRoot,
-    /// Attaching that clone.
-    AttachRoot,
-    /// `mounts`: finding or making the mount point.
-    MountPoint,
-    /// `mounts`: the mount point is no directory of its own, but a link or a file.
-    MountPointNotOrdinary,
-    /// `mounts`: the mount point is inside a procfs.
-    MountPointInProc,
-    /// `mounts`: the source of a bind mount.
-    Source,
-    /// `mounts`: the file system type.
-    FileSystem,
-    /// `mounts`: an option of the file system; the detail names it.
-    Parameter,
-    /// `mounts`: making the file system.
-    Make,
-    /// `mounts`: the mode of a new file system.
-    Mode,
-    /// `mounts`: its label.
-    Label,
-    /// `mounts`: the attributes of a mount.
-    Attributes,
-    /// `mounts`: the propagation of a mount.
-    Propagation,
-    /// `mounts`: attaching what was made.
-    Attach,
-    /// `mounts`: changing what is mounted there.
-    Remount,
-    /// `mounts`: copying what was there into it (tmpcopyup).
-    CopyUp,
-    /// `mounts`: showing a cgroup hierarchy.
-    Cgroup,
-    /// `mounts`: something else is seen where it was mounted.
-    Moved,
-    /// Opening /dev.
-    DevFolder,
-    /// A device that every container has; the index is into the fixed list.
-    DefaultDevice,
-    /// A link of /dev; the index is into the fixed list.
-    DevLink,
-    /// `linux.devices`.
-    Device,
-    /// `linux.devices`: something else is at its path.
-    DeviceMismatch,
-    /// Changing to the new root.
-    Pivot,
-    /// Changing to the new root without `pivot_root(2)`: taking the host's proc and sysfs away.
-    HideHost,
-    /// Binding the terminal to /dev/console.
-    Console,
-    /// Having a procfs to write to.
-    Proc,
-    /// `linux.sysctl`, in the order of the plan.
-    Sysctl,
-    /// `process.cwd`, made before the root becomes read-only.
-    WorkingDirectory,
-    /// `linux.readonlyPaths`.
-    ReadonlyPath,
-    /// Having something to mask with.
-    MaskSource,
-    /// `linux.maskedPaths`.
-    MaskedPath,
-    /// Making the root read-only.
-    ReadonlyRoot,
-    /// `linux.rootfsPropagation`.
-    RootPropagation,
+/// What a step is about, in words.
+enum Words {
+    /// The same for all.
+    Fixed(&'static str),
+    /// By the plan, and the index into the step's list.
+    Of(fn(&Layout, usize) -> String),
+    /// What is done to an entry of `mounts`, and what may help where the kernel gives this answer.
+    Mount(fn(&MountPlan) -> String, Remedy),
 }
 
-const STEPS: [Step; 35] = [
-    Step::Isolate,
-    Step::CloneRoot,
-    Step::AttachRoot,
-    Step::MountPoint,
-    Step::MountPointNotOrdinary,
-    Step::MountPointInProc,
-    Step::Source,
-    Step::FileSystem,
-    Step::Parameter,
-    Step::Make,
-    Step::Mode,
-    Step::Label,
-    Step::Attributes,
-    Step::Propagation,
-    Step::Attach,
-    Step::Remount,
-    Step::CopyUp,
-    Step::Cgroup,
-    Step::Moved,
-    Step::DevFolder,
-    Step::DefaultDevice,
-    Step::DevLink,
-    Step::Device,
-    Step::DeviceMismatch,
-    Step::Pivot,
-    Step::HideHost,
-    Step::Console,
-    Step::Proc,
-    Step::Sysctl,
-    Step::WorkingDirectory,
-    Step::ReadonlyPath,
-    Step::MaskSource,
-    Step::MaskedPath,
-    Step::ReadonlyRoot,
-    Step::RootPropagation,
-];
+type Remedy = fn(&MountPlan, Errno) -> &'static str;
+
+use Words::{Fixed, Mount, Of};
+
+/// Makes [`Step`] of its rows: what it is, its name, its words. A step's number is its row's.
+macro_rules! steps {
+    ($($(#[$what:meta])+ $name:ident: $words:expr;)+) => {
+        /// A step of making what a container sees. The index of a [`Fault`] is into the list it names.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u16)]
+        pub enum Step { $($(#[$what])+ $name),+ }
+
+        impl Step {
+            const ALL: &[Self] = &[$(Self::$name),+];
+
+            fn words(self) -> Words {
+                match self { $(Self::$name => $words),+ }
+            }
+        }
+    };
+}
+
+steps! {
+    /// Keeping the mounts of the namespace to itself.
+    Isolate: Fixed("making the mounts private to the container");
+    /// Cloning the mount of the rootfs.
+    CloneRoot: Of(root_path);
+    /// Attaching that clone.
+    AttachRoot: Of(root_path);
+    /// `mounts`: finding or making the mount point.
+    MountPoint: Mount(|_| "mount point".into(), no_remedy);
+    /// `mounts`: the mount point is no directory of its own, but a link or a file.
+    MountPointNotOrdinary: Mount(
+        |plan| format!("filesystem {:?} must be mounted on ordinary directory", type_name(plan)),
+        no_remedy,
+    );
+    /// `mounts`: the mount point is inside a procfs.
+    MountPointInProc:
+        Mount(|_| "cannot be mounted because it is inside /proc".into(), no_remedy);
+    /// `mounts`: the source of a bind mount.
+    Source: Mount(|_| "source".into(), no_remedy);
+    /// `mounts`: the file system type.
+    FileSystem: Mount(
+        |plan| format!("file system type {:?}", type_name(plan)),
+        |plan, errno| match &plan.what {
+            What::FileSystem { name, .. } if name.is_empty() || name.as_c_str() == c"bind" => {
+                ": a bind mount needs the option bind or rbind"
+            }
+            _ if errno == Errno::ENODEV => {
+                ": the kernel has no such file system (is a module missing?)"
+            }
+            _ => "",
+        },
+    );
+    /// `mounts`: an option of the file system; the detail names it.
+    Parameter: Mount(|_| "option".into(), no_remedy);
+    /// `mounts`: making the file system.
+    Make: Mount(
+        |plan| format!("making the {} file system", type_name(plan)),
+        |plan, errno| match errno {
+            Errno::EPERM if plan.is_new(c"proc") => {
+                ": in a user namespace the kernel makes a proc only for a pid namespace that is its \
+                 own (for the host's, bind /proc), and where nothing covers parts of the proc outside \
+                 (a container that this is run in needs an unmasked /proc)"
+            }
+            _ => "",
+        },
+    );
+    /// `mounts`: the mode of a new file system.
+    Mode: Mount(|_| "giving it the mode of its mount point".into(), no_remedy);
+    /// `mounts`: its label.
+    Label: Mount(|_| "linux.mountLabel".into(), no_remedy);
+    /// `mounts`: the attributes of a mount.
+    Attributes: Mount(
+        |_| "attributes".into(),
+        |plan, errno| match &plan.what {
+            What::Bind { .. } | What::Remount if errno == Errno::EPERM => {
+                ": the host's mount has a flag that can't be cleared, or access times that can't be \
+                 changed, as a user namespace has them locked"
+            }
+            _ => "",
+        },
+    );
+    /// `mounts`: the propagation of a mount.
+    Propagation: Mount(|_| "propagation".into(), no_remedy);
+    /// `mounts`: attaching what was made.
+    Attach: Mount(|_| "attaching".into(), no_remedy);
+    /// `mounts`: changing what is mounted there.
+    Remount: Mount(|_| "remounting".into(), no_remedy);
+    /// `mounts`: copying what was there into it (tmpcopyup).
+    CopyUp: Mount(|_| "tmpcopyup".into(), no_remedy);
+    /// `mounts`: showing a cgroup hierarchy.
+    Cgroup: Mount(|_| "showing the cgroups".into(), no_remedy);
+    /// `mounts`: something else is seen where it was mounted.
+    Moved: Mount(
+        |_| "looking whether it is still seen there".into(),
+        |_, _| {
+            ": it was moved, or covered, meanwhile: by a hook, or by whoever else has the rootfs"
+        },
+    );
+    /// Opening /dev.
+    DevFolder: Fixed("opening /dev");
+    /// A device that every container has; the index is into the fixed list.
+    DefaultDevice: Of(|_, at| {
+        let name = DEFAULT_DEVICES.get(at).map(|(name, ..)| *name);
+        format!("making /dev/{}", text(name))
+    });
+    /// A link of /dev; the index is into the fixed list.
+    DevLink: Of(|_, at| {
+        let name = DEV_LINKS.get(at).map_or(c"ptmx", |(name, ..)| name);
+        format!("making the link /dev/{}", name.to_string_lossy())
+    });
+    /// `linux.devices`.
+    Device: Of(|layout, at| {
+        let path = text(layout.devices.get(at).map(|device| &*device.path));
+        format!("linux.devices[{at}]: making {path}")
+    });
+    /// `linux.devices`: something else is at its path.
+    DeviceMismatch: Of(|layout, at| {
+        let device = layout.devices.get(at);
+        let path = text(device.map(|device| &*device.path));
+        let numbers = device.map(DevicePlan::numbers).unwrap_or_default();
+        format!("linux.devices[{at}]: {path} is there, but is not the device {numbers}")
+    });
+    /// Changing to the new root.
+    Pivot: Fixed("changing to the root (where that is on an initramfs, --no-pivot may be needed)");
+    /// Changing to the new root without `pivot_root(2)`: taking the host's proc and sysfs away.
+    HideHost: Fixed("unmounting the host's proc and sysfs (--no-pivot)");
+    /// Binding the terminal to /dev/console.
+    Console: Fixed("binding the terminal to /dev/console");
+    /// `linux.sysctl`, in the order of the plan.
+    Sysctl: Of(|layout, at| {
+        let sysctl = layout.sysctls.get(at);
+        let (name, value) = sysctl.map(|it| (&*it.name, &*it.value)).unwrap_or_default();
+        format!("linux.sysctl {name}: writing {value:?}")
+    });
+    /// `process.cwd`, made before the root becomes read-only.
+    WorkingDirectory: Of(|layout, _| {
+        let path = text(layout.make_cwd.as_ref().map(|place| &*place.path));
+        format!("process.cwd: making {path}")
+    });
+    /// `linux.readonlyPaths`.
+    ReadonlyPath: Of(|layout, at| {
+        let path = text(layout.readonly_paths.get(at).map(|path| &*path.place.path));
+        format!("linux.readonlyPaths: making {path} read-only")
+    });
+    /// Having something to mask with.
+    MaskSource: Fixed("linux.maskedPaths: having something to mask with");
+    /// `linux.maskedPaths`.
+    MaskedPath: Of(|layout, at| {
+        let path = text(layout.masked_paths.get(at).map(|path| &*path.place.path));
+        format!("linux.maskedPaths: masking {path}")
+    });
+    /// Making the root read-only.
+    ReadonlyRoot: Fixed("root.readonly: making the root read-only");
+    /// `linux.rootfsPropagation`.
+    RootPropagation: Fixed("linux.rootfsPropagation: setting it");
+}
+
+fn no_remedy(_: &MountPlan, _: Errno) -> &'static str {
+    ""
+}
+
+fn root_path(layout: &Layout, _: usize) -> String {
+    format!("mounting root.path {}", layout.root_path.to_string_lossy())
+}
+
+fn type_name(plan: &MountPlan) -> String {
+    text(match &plan.what {
+        What::FileSystem { name, .. } => Some(name),
+        What::Cgroup => Some(c"cgroup"),
+        _ => None,
+    })
+}
+
+fn text(of: Option<&CStr>) -> String {
+    of.map(|of| of.to_string_lossy().into_owned()).unwrap_or_default()
+}
 
 impl TryFrom<u16> for Step {
     type Error = u16;
 
     fn try_from(number: u16) -> std::result::Result<Self, u16> {
-        STEPS.get(usize::from(number)).copied().ok_or(number)
+        Self::ALL.get(usize::from(number)).copied().ok_or(number)
     }
+}
+
+impl Layout {
+    /// What a fault of a step was about, in words, with the kernel's answer.
+    #[must_use]
+    pub fn describe_fault(&self, fault: &Fault) -> String {
+        error_mounting(&self.mounts, fault).unwrap_or_else(|| {
+            let at = usize::try_from(fault.index).unwrap_or(usize::MAX);
+            let object = match fault.step.words() {
+                Fixed(object) => object.to_owned(),
+                Of(object) => object(self, at),
+                // Of an entry that there is not.
+                Mount(..) => "making the root".to_owned(),
+            };
+            format!("{object}: {fault}")
+        })
+    }
+}
+
+/// What went wrong with one of `mounts`, in the words that callers know from runc; `None` if it was
+/// something else.
+pub(crate) fn error_mounting(mounts: &[MountPlan], fault: &Fault) -> Option<String> {
+    let at = usize::try_from(fault.index).ok()?;
+    let plan = mounts.iter().find(|plan| plan.index == at)?;
+    let failure = mount_failure(plan, fault)?;
+    let (source, destination) = (plan.source.to_string_lossy(), plan.place.path.to_string_lossy());
+    Some(format!("error mounting {source:?} to rootfs at {destination:?}: mounts[{at}]: {failure}"))
+}
+
+/// What went wrong with a mount, if the fault is of one of its steps.
+pub(crate) fn mount_failure(plan: &MountPlan, fault: &Fault) -> Option<String> {
+    let Mount(what, remedy) = fault.step.words() else { return None };
+    Some(format!("{}: {fault}{}", what(plan), remedy(plan, fault.errno)))
 }
 
 /// A step that failed.
@@ -152,6 +267,17 @@ impl Fault {
     }
 }
 
+impl fmt::Display for Fault {
+    /// The kernel's answer, and what else is known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&sys::errno_text(self.errno))?;
+        match self.detail.as_deref().map(String::from_utf8_lossy) {
+            Some(detail) => write!(f, " ({detail})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What a function of the child's side gives.
 pub(crate) type Result<T> = std::result::Result<T, Fault>;
 
@@ -169,12 +295,12 @@ impl<T> During<T> for sys::Result<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{STEPS, Step};
+    use super::Step;
 
     #[test]
     fn every_step_survives_the_wire() {
-        for step in STEPS {
-            assert_eq!(Step::try_from(step as u16), Ok(step));
+        for step in Step::ALL {
+            assert_eq!(Step::try_from(*step as u16), Ok(*step));
         }
         assert!(Step::try_from(u16::MAX).is_err());
     }

@@ -1,7 +1,4 @@
-//! `linux.sysctl`, by a procfs that is one.
-
-use crate::build::Built;
-use crate::step::{Fault, Result, Step};
+//! `linux.sysctl`: where in a procfs a name is.
 
 /// One sysctl to write.
 #[derive(Debug)]
@@ -32,17 +29,6 @@ impl Sysctl {
         };
         Self { name: name.to_owned(), path: format!("sys/{path}"), value: value.to_owned() }
     }
-}
-
-/// Writes them in the order of the plan.
-pub(crate) fn write_all(list: &[Sysctl], built: &Built) -> Result<()> {
-    for (index, sysctl) in list.iter().enumerate() {
-        let written = built
-            .open_proc(&sysctl.path)
-            .and_then(|file| sys::fs::write_once(&file, sysctl.value.as_bytes()));
-        written.map_err(|errno| Fault::new(Step::Sysctl, errno).at(index))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

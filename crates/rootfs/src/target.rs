@@ -1,5 +1,5 @@
-//! Finding and making places below the root: by openat2(2) with the root as root, one component at
-//! a time where something is missing.
+//! Finds and makes places below the root: by openat2(2) with the root as root, one component at a time
+//! where something is missing. No path here may lead out of the root.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sys::Errno;
 use sys::fs::{LeakyFd, openat2};
 use sys::nix::fcntl::{AtFlags, OFlag, ResolveFlag, openat, readlinkat};
-use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
+use sys::nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use sys::nix::unistd::{UnlinkatFlags, unlinkat};
 
 /// How many dangling links in a row are followed, as many as the kernel follows of others.
@@ -49,7 +49,7 @@ pub(crate) fn find(root: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
 }
 
 /// [`find`], but a link at the end of `path` is opened as what it is.
-pub(crate) fn find_last(root: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
+pub(crate) fn find_nofollow(root: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
     open_in(root, path, OFlag::O_PATH | OFlag::O_NOFOLLOW, RESOLVE)
 }
 
@@ -64,13 +64,13 @@ pub(crate) fn find_directory(root: BorrowedFd, path: &CStr) -> sys::Result<Leaky
 /// An empty path is `root` itself, which may be a file.
 pub(crate) fn find_without_links(root: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
     let resolve = RESOLVE.union(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    if path.is_empty() { again(root) } else { open_in(root, path, OFlag::O_PATH, resolve) }
+    if path.is_empty() { duplicate(root) } else { open_in(root, path, OFlag::O_PATH, resolve) }
 }
 
 /// [`find`], but what is missing is made.
 pub(crate) fn find_or_make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<Found> {
     match find(root, path) {
-        Err(Errno::ENOENT) => make(root, path, kind),
+        Err(Errno::ENOENT) => make_path(root, path, kind),
         found => found.map(Found::before),
     }
 }
@@ -148,27 +148,21 @@ pub(crate) fn first_link(root: BorrowedFd, path: &Path) -> Option<PathBuf> {
 /// [`find`], but `EXDEV` if a link leads out of `mount`; `mount` itself for an empty path.
 pub(crate) fn find_beneath(mount: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
     let resolve = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    if path.is_empty() { again(mount) } else { open_in(mount, path, OFlag::O_PATH, resolve) }
+    if path.is_empty() { duplicate(mount) } else { open_in(mount, path, OFlag::O_PATH, resolve) }
 }
 
 /// [`find_beneath`], but a link at the end of `path` is opened as what it is.
-pub(crate) fn find_last_beneath(mount: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
+pub(crate) fn find_beneath_nofollow(mount: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
     let resolve = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-    if path.is_empty() { again(mount) } else { open_in(mount, path, flags, resolve) }
+    if path.is_empty() { duplicate(mount) } else { open_in(mount, path, flags, resolve) }
 }
 
 /// Makes what is missing of `path`, of which something is.
 ///
 /// `.` and `..` after what is missing are of the path alone: nothing is made for `missing/..`.
-pub(crate) fn make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<Found> {
+pub(crate) fn make_path(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<Found> {
     make_missing(root, path, kind, LINKS)
-}
-
-/// The type and numbers of what an `O_PATH` descriptor stands for.
-pub(crate) fn stat_type(file: impl AsFd) -> sys::Result<(SFlag, FileStat)> {
-    let stat = fstat(file)?;
-    Ok((SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT, stat))
 }
 
 /// `root` is the root of absolute paths and links, and what is below /proc leads nowhere else.
@@ -228,7 +222,7 @@ fn behind_link(target: &[u8], parent: &[u8]) -> sys::Result<CString> {
     CString::new(next).map_err(|_| Errno::EINVAL)
 }
 
-/// The path that [`make`] takes for `path`, for who looks there again.
+/// The path that [`make_path`] takes for `path`, for who looks there again.
 pub(crate) fn plain(root: BorrowedFd, path: &CStr) -> sys::Result<CString> {
     if has_dots(path) { without_dots(root, path) } else { Ok(path.to_owned()) }
 }
@@ -284,7 +278,7 @@ fn create(parent: &LeakyFd, name: &CStr, kind: Kind) -> sys::Result<LeakyFd> {
 }
 
 /// A descriptor of the same.
-pub(crate) fn again(file: BorrowedFd) -> sys::Result<LeakyFd> {
+pub(crate) fn duplicate(file: BorrowedFd) -> sys::Result<LeakyFd> {
     file.try_clone_to_owned().map(LeakyFd::from).map_err(|_| Errno::EMFILE)
 }
 
@@ -337,7 +331,7 @@ mod tests {
         find_or_make(root.as_fd(), c"a/b/file", Kind::File).unwrap();
         assert!(path.join("root/a/b/c").is_dir() && path.join("root/a/b/file").is_file());
         find_or_make(root.as_fd(), c"", Kind::Directory).unwrap();
-        assert!(!make(root.as_fd(), c"..", Kind::Directory).unwrap().is_new, "the root");
+        assert!(!make_path(root.as_fd(), c"..", Kind::Directory).unwrap().is_new, "the root");
     }
 
     #[test]

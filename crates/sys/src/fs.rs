@@ -3,7 +3,7 @@
 use crate::{Errno, Result, check, owned};
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, OpenHow, ResolveFlag, SealFlag};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{FileStat, Mode, SFlag};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use std::ffi::CStr;
 use std::mem::{ManuallyDrop, MaybeUninit};
@@ -33,6 +33,12 @@ pub fn openat2<P: nix::NixPath + ?Sized>(
             opened => return opened,
         }
     }
+}
+
+/// The type of the file that `stat` describes: `S_IFREG`, `S_IFDIR` and so on.
+#[must_use]
+pub fn file_type(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
 }
 
 /// What statx(2) tells of the mount that a descriptor is on.

@@ -70,13 +70,17 @@ fn exec(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     Ok(runtime::exec(&runtime(args, log), &options)?)
 }
 
-/// What the flags say of the process.
-fn process(args: &Parsed) -> Result<ProcessFlags, Failure> {
-    let id = |name: &str, text: &str| match text.parse::<u32>().map(Id::new) {
-        Ok(Some(id)) => Ok::<_, Failure>(id),
+/// An id that the flag `name` gives.
+fn id<Kind: Copy>(name: &str, text: &str) -> Result<Id<Kind>, Failure> {
+    match text.parse::<u32>().map(Id::new) {
+        Ok(Some(id)) => Ok(id),
         Ok(None) => fail(format!("--{name}: {text} is no user or group id")),
         Err(_) => fail(format!("--{name}: {text:?} is not a number")),
-    };
+    }
+}
+
+/// What the flags say of the process.
+fn process(args: &Parsed) -> Result<ProcessFlags, Failure> {
     let command = args.positional.get(1..).unwrap_or_default();
     if command.is_empty() {
         return fail(format!("process args cannot be empty; usage: {}", help::usage(args.entry)));

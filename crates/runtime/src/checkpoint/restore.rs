@@ -67,7 +67,7 @@ pub(crate) fn restore_container(runtime: &Runtime, options: &RestoreOptions) -> 
     runtime.warn_all(&bundle.warnings);
     let none = Linux::default();
     let linux = bundle.spec.linux().as_ref().unwrap_or(&none);
-    let namespaces = Namespaces::plan(linux)?;
+    let namespaces = Namespaces::from_config(linux)?;
     validate::check_joined(&bundle.spec, &namespaces)?;
     let mut warnings = Vec::new();
     let (place, systemd) = locate_cgroup(&bundle.spec, create)?;

@@ -19,7 +19,7 @@ use crate::host::listener;
 use crate::host::pid_file::publish_pid;
 use crate::{Error, Result, Runtime};
 use oci_spec::runtime::{Linux, Process, Spec};
-use process::{Child, Cradle, Event, Exec, Given, Target};
+use process::{CgroupPlacement, Child, Event, Exec, ProcessOptions, Target};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use sys::Errno;
@@ -145,7 +145,7 @@ fn plan_exec(
     let linux = spec.linux().as_ref().unwrap_or(&none);
     // `create` has given the warnings.
     let requests = Requests::read(&container.record.annotations, &mut vec![])?;
-    let given = Given {
+    let given = ProcessOptions {
         by_root: geteuid().is_root(),
         filter: requests.compile_filter(linux, &mut vec![])?,
         console,
@@ -180,7 +180,7 @@ fn fork_into_cgroup(
 ) -> Result<Child> {
     let place = container.record.cgroup.within(&options.cgroups)?;
     let unified = cgroups::unified_directory(&place)?;
-    let mut denied = match exec.spawn(Cradle::of(unified.as_ref()))? {
+    let mut denied = match exec.spawn(CgroupPlacement::of_directory(unified.as_ref()))? {
         Ok(child) => return Ok(child),
         Err(errno) => errno,
     };
@@ -190,7 +190,7 @@ fn fork_into_cgroup(
             return Err(full());
         }
         let inits = cgroups::unified_directory_of(&place, container.init.pid)?.ok_or_else(full)?;
-        denied = match exec.spawn(Cradle::Cgroup(inits.as_fd()))? {
+        denied = match exec.spawn(CgroupPlacement::CloneInto(inits.as_fd()))? {
             Ok(child) => return Ok(child),
             Err(Errno::EBUSY) => return Err(full()),
             Err(errno) => errno,
@@ -209,7 +209,7 @@ fn fork_into_cgroup(
         };
         attached.map_err(|error| error.to_string())
     };
-    exec.spawn(Cradle::Hops(&mut attach))?
+    exec.spawn(CgroupPlacement::Via(&mut attach))?
         .map_err(|_| Error::call("forking into the container's cgroup", denied))
 }
 

@@ -25,7 +25,7 @@ pub fn features(commit: &str) -> String {
             "prestart", "createRuntime", "createContainer", "startContainer", "poststart",
             "poststop",
         ],
-        "mountOptions": rootfs::MOUNT_OPTIONS.as_slice(),
+        "mountOptions": rootfs::mount_options(),
         "linux": linux(),
         "annotations": {
             // Engines look for runc's name of this annotation.

@@ -7,7 +7,8 @@ use crate::container::record::CONFIG;
 use crate::container::status::Status;
 use crate::{Error, Result, Runtime};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
-use process::mounts::{foreign_owner, in_locked_mounts, in_other_mounts};
+use process::foreign_owner;
+use process::mounts::{in_locked_mounts, in_other_mounts};
 use rootfs::{Added, Additions, Amended, CgroupView, Context, Known};
 use serde::{Deserialize, Serialize};
 use std::ffi::CStr;
@@ -68,7 +69,7 @@ pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Resu
     write_amended(&container, &before, &after)?;
     let added = inside(&mounts, || {
         let attached = additions.attach(open("/")?, known);
-        attached.map_err(|fault| Error::new(additions.describe(&fault)))
+        attached.map_err(|fault| Error::new(additions.describe_fault(&fault)))
     });
     added.inspect_err(|_| {
         // A failure does no harm: a mount in the list that is not there is ignored.

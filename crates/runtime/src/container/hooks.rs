@@ -4,7 +4,7 @@
 use crate::container::annotations::hook_output;
 use crate::{Error, Result};
 use oci_spec::runtime::{Hook, Spec};
-use process::hooks::{Output, Surroundings, run};
+use process::hooks::{HookContext, Output, run};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -88,7 +88,7 @@ fn each<'a>(
 ) -> impl Iterator<Item = Result<()>> + 'a {
     let json = state.to_json();
     hooks.iter().enumerate().map(move |(index, hook)| {
-        let surroundings = Surroundings {
+        let surroundings = HookContext {
             state: &json,
             directory: Some(&state.bundle),
             environment: &[],

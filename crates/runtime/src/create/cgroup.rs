@@ -12,7 +12,7 @@ use process::{IdMap, Namespaces};
 use rootfs::{CgroupView, ControllerView};
 use std::ffi::CString;
 use std::path::Path;
-use sys::credentials::Id;
+use sys::credentials::Uid;
 use sys::nix::sched::CloneFlags;
 use sys::nix::unistd::geteuid;
 
@@ -59,7 +59,7 @@ fn cgroups_path(spec: &Spec) -> Option<&Path> {
 
 /// The user that the cgroup is delegated to: the container's, if the container has a cgroup namespace
 /// of its own and a writable cgroup mount (runtime-spec, config-linux.md, cgroup ownership).
-pub(crate) fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<Id> {
+pub(crate) fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<Uid> {
     let may_write = |mount: &Mount| {
         matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"))
             && mount.destination() == Path::new("/sys/fs/cgroup")
@@ -78,7 +78,7 @@ pub(crate) fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<Id> {
     };
     // Only root may chown; another user owns the cgroup already.
     let ours = geteuid();
-    Id::new(owner).filter(|_| ours.is_root() && owner != ours.as_raw())
+    Uid::new(owner).filter(|_| ours.is_root() && owner != ours.as_raw())
 }
 
 /// The limits that the config asks for: `linux.resources`.
@@ -124,8 +124,8 @@ mod tests {
         });
         edit(&mut config);
         let spec: Spec = serde_json::from_str(&config.to_string()).unwrap();
-        let namespaces = Namespaces::plan(spec.linux().as_ref().unwrap()).unwrap();
-        cgroup_owner(&spec, &namespaces).map(Id::number)
+        let namespaces = Namespaces::from_config(spec.linux().as_ref().unwrap()).unwrap();
+        cgroup_owner(&spec, &namespaces).map(Uid::number)
     }
 
     #[test]

@@ -10,7 +10,7 @@ use process::Namespaces;
 use spec::Bundle;
 use state::Entry;
 use std::os::fd::OwnedFd;
-use sys::credentials::Id;
+use sys::credentials::Uid;
 
 /// What rind sets up for a container from outside: cgroups, network devices, a group of resctrl.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct HostSide {
     pub devices: Vec<network::Device>,
     rdt: Option<resctrl::Plan>,
     /// The user that the cgroup is delegated to, if it is not rind's own.
-    cgroup_owner: Option<Id>,
+    cgroup_owner: Option<Uid>,
 }
 
 impl HostSide {

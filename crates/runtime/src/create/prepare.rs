@@ -11,7 +11,7 @@ use crate::create::validate;
 use crate::foreground::terminal;
 use crate::{Error, Result, Runtime};
 use oci_spec::runtime::Linux;
-use process::{Given, Inputs, Namespaces, Plan};
+use process::{InitInputs, Namespaces, Plan, ProcessOptions};
 use rootfs::{Context, Layout};
 use spec::Bundle;
 use state::Entry;
@@ -40,7 +40,7 @@ impl Prepared {
         let spec = &bundle.spec;
         let none = Linux::default();
         let linux = spec.linux().as_ref().unwrap_or(&none);
-        let mut namespaces = Namespaces::plan(linux)?;
+        let mut namespaces = Namespaces::from_config(linux)?;
         validate::check_joined(spec, &namespaces)?;
         let (place, systemd) = locate_cgroup(spec, options)?;
         let record = Record::new(bundle, &namespaces, place, options.no_new_keyring);
@@ -54,7 +54,7 @@ impl Prepared {
         let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
         warnings.extend(layout.left_out());
         let (console, ours) = terminal::plan(spec.process().as_ref(), options.console_socket())?;
-        let given = Given {
+        let given = ProcessOptions {
             by_root: record.owner == 0,
             filter,
             console,
@@ -66,7 +66,7 @@ impl Prepared {
             listen_fds: options.listen_fds,
             keep_groups: requests.keep_groups,
         };
-        let inputs = Inputs {
+        let inputs = InitInputs {
             layout,
             namespaces,
             forks_last,

@@ -13,7 +13,7 @@ use crate::host::{listener, network};
 use crate::{Error, Result, Runtime};
 use cgroups::Place;
 use oci_spec::runtime::Spec;
-use process::{Child, Cradle, Event, Plan};
+use process::{CgroupPlacement, Child, Event, Plan};
 use spec::Bundle;
 use state::{Entry, Identity};
 use std::os::fd::{AsFd, OwnedFd};
@@ -38,20 +38,20 @@ pub(crate) fn start_init(
             Ok(_) => Ok(()),
             Err(error) => Err(error.to_string()),
         };
-        process::spawn(plan, Cradle::Hops(&mut create))?
+        process::spawn(plan, CgroupPlacement::Via(&mut create))?
     } else {
         entries = host_side.create_groups(entry, record, bundle, None)?;
         if record.cgroup.has_moved() {
             plan.show_cgroups(cgroup_view(&record.cgroup));
         }
         let unified = cgroups::unified_directory(&record.cgroup)?;
-        process::spawn(plan, Cradle::of(unified.as_ref()))?
+        process::spawn(plan, CgroupPlacement::of_directory(unified.as_ref()))?
     };
     let init = forked.insert(init);
     runtime.debug(|| format!("init is process {}", init.pid));
     set_up_host_side(runtime, host_side, record, entries, init, &bundle.spec)
         .map_err(|error| init.last_words(plan).map_or(error, Error::from))?;
-    if !init.is_hop() {
+    if !init.is_intermediate() {
         record_init(container, init)?;
     }
     serve_init(plan, container, init, &bundle.spec)?;

@@ -50,8 +50,7 @@ fn open_null(number: i32) -> sys::Result<()> {
 
 /// Sets close-on-exec on all inherited descriptors, for a command that is itself passed one.
 pub fn set_inherited_fds_cloexec() -> Result<()> {
-    sys::fs::hide_from(FIRST)
-        .map_err(|errno| Error::call("hiding the caller's descriptors", errno))
+    sys::fs::hide_from(FIRST).map_err(|errno| Error::call("hiding the caller's descriptors", errno))
 }
 
 /// Closes all inherited descriptors but the first `count` from 3 on, which get close-on-exec: only

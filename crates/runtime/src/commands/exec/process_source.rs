@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as ValueError;
 use std::path::PathBuf;
-use sys::credentials::Id;
+use sys::credentials::{Gid, Uid};
 
 /// Where the description of the process comes from.
 #[derive(Clone, Debug)]
@@ -36,9 +36,9 @@ pub struct ProcessFlags {
     /// Whether it has a terminal.
     pub terminal: bool,
     /// Its user, and group.
-    pub user: Option<(Id, Option<Id>)>,
+    pub user: Option<(Uid, Option<Gid>)>,
     /// Groups to add.
-    pub additional_gids: Vec<Id>,
+    pub additional_gids: Vec<Gid>,
     /// Capabilities to add, by name.
     pub capabilities: Vec<String>,
     /// Its `AppArmor` profile.
@@ -107,7 +107,7 @@ fn with_flags(spec: &Spec, flags: &ProcessFlags, warnings: &mut Vec<String>) -> 
     let user = process.user_mut();
     if let Some((uid, gid)) = flags.user {
         user.set_uid(uid.number());
-        user.set_gid(gid.map_or(user.gid(), Id::number));
+        user.set_gid(gid.map_or(user.gid(), Gid::number));
     }
     let more = flags.additional_gids.iter().map(|gid| gid.number());
     let groups = user.additional_gids().iter().flatten().copied().chain(more).collect();

@@ -1,24 +1,19 @@
 //! Where a path of the config is: in one of `mounts`, by the descriptor of what was made for it, or
 //! in the image.
 //!
-//! A mount goes with the directory that it is on, and whoever shares the rootfs can rename that
-//! meanwhile. A walk from the root would then miss the mount, and with it what is to be masked in
-//! it; its descriptor doesn't.
+//! A mount moves with the directory that it is on, and whoever shares the rootfs can rename that
+//! directory meanwhile. A walk from the root would then miss the mount, and everything in it that is
+//! to be masked; the mount's descriptor does not.
 
-use crate::build::Built;
-use crate::layout::normal;
-use crate::target::{self, Found, Kind};
+use oci_spec::runtime::{Mount, Spec};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use sys::Errno;
-use sys::fs::LeakyFd;
+use std::path::{Component, Path, PathBuf};
 
 /// A path of the config, and the mount that it is in.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ContainerPath {
     /// The path as the config has it, from the container's root.
     pub path: CString,
     /// The last mount that is around it by its name, and the way from there: empty for the mount
@@ -26,7 +21,7 @@ pub(crate) struct Place {
     pub within: Option<(Base, CString)>,
 }
 
-impl Place {
+impl ContainerPath {
     /// Whether it is where a mount is.
     pub fn is_mount(&self) -> bool {
         self.within.as_ref().is_some_and(|(_, way)| way.is_empty())
@@ -106,11 +101,11 @@ pub(crate) type Destinations = Paths<Base>;
 
 impl Destinations {
     /// Where `path` is, among the mounts added so far.
-    pub fn place(&self, path: CString) -> Place {
+    pub fn locate(&self, path: CString) -> ContainerPath {
         let last = self.around(as_path(&path)).into_iter().max_by_key(|(base, _)| **base);
         let within = last
             .and_then(|(base, way)| Some((*base, CString::new(way.as_os_str().as_bytes()).ok()?)));
-        Place { path, within }
+        ContainerPath { path, within }
     }
 }
 
@@ -119,91 +114,52 @@ pub(crate) fn as_path(path: &CStr) -> &Path {
     Path::new(OsStr::from_bytes(path.to_bytes()))
 }
 
-impl Built {
-    /// Opens what is at `place` (`O_PATH`).
-    pub(crate) fn find(&self, place: &Place) -> sys::Result<LeakyFd> {
-        match self.around(place)? {
-            Some((mount, way)) => match target::find_beneath(mount, way) {
-                // A link leads out of the mount: from the root again.
-                Err(Errno::EXDEV) => target::find(self.root(), &place.path),
-                found => found,
-            },
-            None => target::find(self.root(), &place.path),
+/// Where a mount goes, from the container's root at the absolute path `rootfs`. Callers may give that
+/// path too, as with runc.
+pub(crate) fn destination(mount: &Mount, rootfs: Option<&Path>) -> PathBuf {
+    let given = tidy(mount.destination());
+    let root = rootfs.map(normal).filter(|root| root != Path::new("/"));
+    let below = root.and_then(|root| normal(&given).strip_prefix(root).ok().map(tidy));
+    below.unwrap_or(given)
+}
+
+/// [`destination`] without `..` and the like, of a config whose bundle is at `bundle`.
+pub(crate) fn normal_destination(mount: &Mount, spec: &Spec, bundle: &Path) -> PathBuf {
+    let rootfs = spec.root().as_ref().map(|root| bundle.join(root.path()));
+    normal(&destination(mount, rootfs.as_deref()))
+}
+
+/// The path from the root, without `.` and slashes that mean nothing. `..` may be behind a link.
+pub(crate) fn tidy(path: &Path) -> PathBuf {
+    let kept = |part: &Component| matches!(part, Component::Normal(_) | Component::ParentDir);
+    Path::new("/").join(path.components().filter(kept).collect::<PathBuf>())
+}
+
+/// The path without `.`, `..` and doubled slashes, as it is where no links are.
+pub(crate) fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => normal.push(name),
+            Component::ParentDir => drop(normal.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
         }
     }
-
-    /// The mount that is at `place`, if one is.
-    pub(crate) fn mount_at(&self, place: &Place) -> Option<&LeakyFd> {
-        place
-            .within
-            .as_ref()
-            .filter(|(_, way)| way.is_empty())
-            .and_then(|(base, _)| self.kept(*base))
-    }
-
-    /// [`Built::find`] of a directory of that very path: `ELOOP` or `ENOTDIR` for a link or anything
-    /// else.
-    pub(crate) fn find_directory(&self, place: &Place) -> sys::Result<LeakyFd> {
-        let (base, path) = self.base(place)?;
-        target::find_directory(base, path)
-    }
-
-    /// [`Built::find`], but `ELOOP` if there is a link anywhere in the path.
-    pub(crate) fn find_without_links(&self, place: &Place) -> sys::Result<LeakyFd> {
-        let (base, path) = self.base(place)?;
-        target::find_without_links(base, path)
-    }
-
-    /// [`Built::find`], but what is missing is made.
-    pub(crate) fn find_or_make(&self, place: &Place, kind: Kind) -> sys::Result<Found> {
-        match self.around(place)? {
-            Some((mount, way)) => match target::find_beneath(mount, way) {
-                Err(Errno::ENOENT) => target::make(mount, way, kind),
-                Err(Errno::EXDEV) => target::find_or_make(self.root(), &place.path, kind),
-                found => found.map(Found::before),
-            },
-            None => target::find_or_make(self.root(), &place.path, kind),
-        }
-    }
-
-    /// [`Built::find`], but a link that is there is opened as what it is.
-    pub(crate) fn find_last(&self, place: &Place) -> sys::Result<LeakyFd> {
-        match self.around(place)? {
-            Some((mount, way)) => match target::find_last_beneath(mount, way) {
-                Err(Errno::EXDEV) => target::find_last(self.root(), &place.path),
-                found => found,
-            },
-            None => target::find_last(self.root(), &place.path),
-        }
-    }
-
-    /// Makes what [`Built::find_without_links`] has not found.
-    pub(crate) fn make(&self, place: &Place, kind: Kind) -> sys::Result<Found> {
-        let (base, path) = self.base(place)?;
-        target::make(base, path, kind)
-    }
-
-    /// Where a path without links that lead elsewhere starts.
-    fn base<'a>(&'a self, place: &'a Place) -> sys::Result<(BorrowedFd<'a>, &'a CStr)> {
-        Ok(self.around(place)?.unwrap_or((self.root(), &place.path)))
-    }
-
-    /// The mount that is around `place`, and the way from there.
-    fn around<'a>(&'a self, place: &'a Place) -> sys::Result<Option<(BorrowedFd<'a>, &'a CStr)>> {
-        let Some((base, way)) = &place.within else { return Ok(None) };
-        match (self.kept(*base), base) {
-            (Some(mount), _) => Ok(Some((mount.as_fd(), way))),
-            // There is no cover of what isn't there.
-            (None, Base::Cover(_)) => Err(Errno::ENOENT),
-            // It is kept if anything is in it; from the root it could be missed.
-            (None, Base::Mount(_)) => Err(Errno::ESTALE),
-        }
-    }
+    normal
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_made_normal_within_the_root() {
+        for (path, expected) in
+            [("proc//", "/proc"), ("/a/../../proc/.", "/proc"), ("", "/"), ("/dev/x/..", "/dev")]
+        {
+            assert_eq!(normal(Path::new(path)), Path::new(expected));
+        }
+    }
 
     #[test]
     fn a_path_is_in_the_last_mount_around_it() {
@@ -219,7 +175,7 @@ mod tests {
             (c"/x/../a/c/d/", Some((4, c"d"))),
             (c"/", None),
         ] {
-            let place = all.place(path.to_owned());
+            let place = all.locate(path.to_owned());
             let found = place.within.as_ref().map(|(base, way)| (*base, way.as_c_str()));
             let within = within.map(|(index, way)| (Base::Mount(index), way));
             assert_eq!(found, within, "{}", path.to_string_lossy());

@@ -1,12 +1,13 @@
-//! What a process is made of, whether it is a container's init or comes later by `exec`: all that
-//! `process` and its surroundings say, in the form that the last stages use.
+//! All that `process` and the sections around it say of one process, in the form that the child uses:
+//! of a container's init, or of a process of `exec`. Computed before the fork, on the host's side.
 
-use crate::capabilities::{Sets, number_name};
-use crate::identity::Stdio;
+use crate::Error;
+use crate::capabilities::Sets;
+use crate::fault::{Fault, Object};
 use crate::memory::Policy;
 use crate::procfs::Procfs;
 use crate::program::Program;
-use crate::{Error, Fault, Stage};
+use crate::stdio::Stdio;
 use oci_spec::runtime::{
     IOPriorityClass, Linux, LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy,
     PosixRlimitType, Process, Scheduler,
@@ -22,9 +23,9 @@ use sys::nix::sys::stat::Mode;
 use sys::terminal::Size;
 use sys::{process, schedule};
 
-/// What a process is given beside its config.
+/// What the caller says of a process beside its config.
 #[derive(Debug, Default)]
-pub struct Given {
+pub struct ProcessOptions {
     /// Whether we are root, so that none of our processes need ever be dumpable.
     pub by_root: bool,
     /// Its seccomp filter.
@@ -52,42 +53,56 @@ pub struct Console {
     pub size: Option<Size>,
 }
 
-/// A process to be, from its settling down to its execve.
+/// A process to be, whichever it is: what the parent, and the first and the last steps of the child,
+/// have to know of it.
+pub trait ProcessPlan {
+    /// What it is from [`apply_process`](crate::apply::apply_process) to its execve.
+    fn spec(&self) -> &ProcessSpec;
+
+    /// What went wrong in the child, in words: the step, the object, the kernel's answer.
+    fn describe_fault(&self, fault: &Fault) -> String {
+        fault.to_words(&self.spec().object())
+    }
+}
+
+/// A process to be, from [`apply_process`](crate::apply::apply_process) to its execve.
 #[derive(Debug)]
-pub(crate) struct Task {
-    pub given: Given,
+pub struct ProcessSpec {
+    pub(crate) options: ProcessOptions,
     /// Without `process`, a container can be made but not started.
-    pub program: Option<Program>,
-    pub identity: Identity,
-    pub capabilities: Sets,
-    pub rlimits: Vec<Rlimit>,
+    pub(crate) program: Option<Program>,
+    pub(crate) identity: Identity,
+    pub(crate) capabilities: Sets,
+    pub(crate) rlimits: Vec<Rlimit>,
     /// As the kernel takes it.
-    pub oom_score: Option<String>,
-    pub scheduler: Option<schedule::Attributes>,
-    pub io_priority: Option<(u32, u32)>,
-    pub memory_policy: Option<Policy>,
-    pub personality: Option<u64>,
-    pub label: Option<Label>,
-    pub no_new_privileges: bool,
+    pub(crate) oom_score: Option<String>,
+    pub(crate) scheduler: Option<schedule::Attributes>,
+    pub(crate) io_priority: Option<(u32, u32)>,
+    pub(crate) memory_policy: Option<Policy>,
+    pub(crate) personality: Option<u64>,
+    pub(crate) label: Option<Label>,
+    pub(crate) no_new_privileges: bool,
     /// What stdin, stdout and stderr are, once that was looked at.
-    pub stdio: Option<Stdio>,
+    pub(crate) stdio: Option<Stdio>,
     /// Whether it is in a user namespace that is not the caller's.
-    pub user_namespace: bool,
+    pub(crate) user_namespace: bool,
     /// Whether our parent is root, so that no process of ours has ever been dumpable.
-    pub by_root: bool,
+    pub(crate) by_root: bool,
     /// The host's procfs, where something is to be written in it.
-    pub procfs: Option<Procfs>,
-    /// Whether it is forked once more when it has settled down, into a pid namespace in which others
+    pub(crate) procfs: Option<Procfs>,
+    /// Whether it is forked once more when it has taken on all that `process` says, into a pid namespace in which others
     /// can see it: nothing that is the host's may be left of it by then.
-    pub forks_last: bool,
-    /// Whether it waits after that while its root is made ([`park`](crate::park)).
-    pub is_parked: bool,
+    pub(crate) forks_last: bool,
+    /// Whether it comes into a container that is there.
+    pub(crate) is_exec: bool,
+    /// Whether it waits after that while its root is made ([`park`](crate::init)).
+    pub(crate) is_parked: bool,
     /// Whether hooks run in it before its program, for which the filter isn't.
-    pub runs_hooks: bool,
+    pub(crate) runs_hooks: bool,
     /// Which signals we ignore, as our caller did.
-    pub ignored_signals: Signals,
+    pub(crate) ignored_signals: Signals,
     /// Whether its filter is in.
-    pub has_filter: bool,
+    pub(crate) has_filter: bool,
 }
 
 /// Whom the process runs as.
@@ -111,30 +126,30 @@ pub(crate) struct Rlimit {
 /// A security label to take at execve.
 #[derive(Debug)]
 pub(crate) struct Label {
-    /// Below /proc/PID.
-    pub file: &'static str,
+    /// The file to write it to, below /proc.
+    pub path: &'static str,
     pub value: String,
 }
 
-impl Task {
+impl ProcessSpec {
     /// Lays out `process`, with what `linux` says of every process of the container.
-    pub fn plan(
+    pub(crate) fn new(
         process: Option<&Process>,
         linux: Option<&Linux>,
-        given: Given,
+        options: ProcessOptions,
         user_namespace: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Self, Error> {
         let config = process.and_then(|p| p.capabilities().as_ref());
-        let capabilities = Sets::plan(config, user_namespace, warnings)
+        let capabilities = Sets::from_config(config, user_namespace, warnings)
             .map_err(|errno| Error::call("reading our own capabilities", errno))?;
         let oom_score = process.and_then(Process::oom_score_adj).map(|score| score.to_string());
         let label = process.and_then(|p| label(p, warnings));
         let uses_procfs = oom_score.is_some() || label.is_some();
         Ok(Self {
-            program: process.map(|p| Program::plan(p, given.listen_fds)).transpose()?,
+            program: process.map(|p| Program::from_config(p, options.listen_fds)).transpose()?,
             identity: process
-                .map(|p| Identity::plan(p, given.keep_groups))
+                .map(|p| Identity::from_config(p, options.keep_groups))
                 .transpose()?
                 .unwrap_or_default(),
             capabilities,
@@ -145,44 +160,50 @@ impl Task {
             memory_policy: memory_policy(linux)?,
             personality: personality(linux),
             label,
-            by_root: given.by_root,
+            by_root: options.by_root,
             procfs: uses_procfs.then(Procfs::open).transpose()?,
             forks_last: false,
+            is_exec: false,
             is_parked: false,
             runs_hooks: false,
             ignored_signals: sys::exec::ignored_signals(),
             has_filter: false,
             no_new_privileges: process.and_then(Process::no_new_privileges).unwrap_or(false),
             stdio: None,
-            given,
+            options,
             user_namespace,
         })
     }
 
     /// Its scheduling, where a fork would lose it.
-    pub fn scheduler_lost_by_fork(&self) -> Option<&schedule::Attributes> {
+    pub(crate) fn scheduler_lost_by_fork(&self) -> Option<&schedule::Attributes> {
         self.scheduler.as_ref().filter(|attributes| attributes.are_lost_by_fork())
+    }
+
+    /// Its scheduling, where the parent has to set it after the last fork, as that loses it.
+    pub(crate) fn scheduler_after_fork(&self) -> Option<&schedule::Attributes> {
+        self.scheduler_lost_by_fork().filter(|_| self.forks_last)
     }
 
     /// Whether its directory and its file can only be found by the process itself, after the last
     /// fork: where the way leads through itself, or hooks may yet make them.
-    pub fn finds_last(&self) -> bool {
+    pub(crate) fn finds_last(&self) -> bool {
         let is_its_own = || self.program.as_ref().is_some_and(Program::is_its_own);
         self.forks_last && (self.is_parked || is_its_own())
     }
 
     /// Whether the filter allows all that is left to do once no more than the last fork is, so that
     /// it can be in before anybody sees the process.
-    pub fn filters_before_fork(&self) -> bool {
-        let filter = self.given.filter.as_ref().filter(|filter| filter.listener().is_none());
+    pub(crate) fn filters_before_fork(&self) -> bool {
+        let filter = self.options.filter.as_ref().filter(|filter| filter.listener().is_none());
         let Some(filter) = filter.filter(|_| !self.runs_hooks) else { return false };
         let allows = |number| filter.allows(number, [0; 6]);
         filter.allows(libc::SYS_clone, [process::SIBLING, 0, 0, 0, 0, 0])
             && [libc::SYS_write, libc::SYS_exit_group, libc::SYS_setsid].into_iter().all(allows)
-            && (self.given.console.is_none()
+            && (self.options.console.is_none()
                 || filter.allows(libc::SYS_ioctl, [0, libc::TIOCSCTTY, 0, 0, 0, 0]))
             && (self.rlimits.is_empty() || allows(libc::SYS_prlimit64))
-            && (self.given.listen_fds == 0 || allows(libc::SYS_getpid))
+            && (self.options.listen_fds == 0 || allows(libc::SYS_getpid))
             && allows(libc::SYS_read)
             && (!self.finds_last()
                 || [libc::SYS_chdir, libc::SYS_getcwd, libc::SYS_newfstatat, libc::SYS_faccessat2]
@@ -191,107 +212,21 @@ impl Task {
             && (self.no_new_privileges || allows(libc::SYS_capset))
     }
 
-    /// What went wrong, in words.
-    pub fn describe(&self, fault: &Fault) -> String {
-        let answer = sys::errno_text(fault.errno);
-        match (fault.stage, &self.program) {
-            (Stage::ProgramNotInPath | Stage::Program | Stage::Exec, Some(program)) => {
-                program.describe(fault.stage, fault.errno)
-            }
-            (Stage::ProgramNotInPath | Stage::Program | Stage::Exec, None) => answer,
-            (Stage::Ambient, _) => {
-                let name = number_name(u8::try_from(fault.index).unwrap_or(u8::MAX));
-                format!("can't raise ambient capability {name}: {answer}")
-            }
-            _ => format!("{}: {answer}{}", self.object(fault), remedy(fault)),
+    /// What its faults are about.
+    pub(crate) fn object(&self) -> Object<'_> {
+        let program = self.program.as_ref();
+        Object {
+            program: program
+                .and_then(|program| program.arguments.strings().first())
+                .map(|zero| &**zero),
+            cwd: program.map(|program| &*program.cwd),
+            is_exec: self.is_exec,
         }
-    }
-
-    /// What a stage was about: its words, and the config's place for it.
-    fn object(&self, fault: &Fault) -> String {
-        let index = fault.index;
-        let cwd = self.program.as_ref().map(|p| p.cwd.to_string_lossy()).unwrap_or_default();
-        match fault.stage {
-            Stage::Rlimit => format!("setting process.rlimits[{index}]"),
-            Stage::EnterCgroup => format!("entering cgroup hierarchy {index}"),
-            Stage::NullStdio => "binding /dev/null for stdin, stdout and stderr".to_owned(),
-            Stage::Stdio => format!("giving descriptor {index} to process.user"),
-            Stage::WorkingDirectory => {
-                format!("chdir to cwd (\"{cwd}\") set in config.json failed")
-            }
-            Stage::WorkingDirectoryOutside => format!(
-                "process.cwd {cwd}: current working directory is outside of container mount \
-                 namespace root -- possible container breakout detected"
-            ),
-            Stage::Bounding => {
-                let name = number_name(u8::try_from(index).unwrap_or(u8::MAX));
-                format!("dropping {name} from the bounding set")
-            }
-            stage => fixed_object(stage).to_owned(),
-        }
-    }
-}
-
-/// What a stage was about, where that needs nothing but the stage.
-fn fixed_object(stage: Stage) -> &'static str {
-    match stage {
-        Stage::EnterContainer => "joining the namespaces of the container",
-        Stage::EnterRoot => "changing to the root of the container",
-        Stage::Affinity => "setting process.execCPUAffinity",
-        Stage::TimeNamespace => "making the time namespace with linux.timeOffsets",
-        Stage::UserNamespace => "making the user namespace",
-        Stage::MakeNamespaces => "making linux.namespaces",
-        Stage::Fork => "forking init",
-        Stage::MappedRoot => "becoming root of the user namespace (linux.uidMappings need id 0)",
-        Stage::OomScore => "setting process.oomScoreAdj",
-        Stage::Descriptors => "passing descriptors on (--preserve-fds)",
-        Stage::Session => "starting a session",
-        Stage::Keyring => "joining a new session keyring",
-        Stage::Loopback => "setting the loopback interface up",
-        Stage::Hostname => "setting hostname",
-        Stage::Domainname => "setting domainname",
-        Stage::CgroupNamespace => "making the cgroup namespace",
-        Stage::Terminal => "making the terminal (process.terminal)",
-        Stage::ConsoleSocket => "sending the terminal over the console socket",
-        Stage::Scheduler => "setting process.scheduler",
-        Stage::IoPriority => "setting process.ioPriority",
-        Stage::MemoryPolicy => "setting linux.memoryPolicy",
-        Stage::Personality => "setting linux.personality",
-        Stage::Label => "setting process.apparmorProfile or process.selinuxLabel",
-        Stage::Capabilities => "setting process.capabilities",
-        Stage::User => "setting process.user",
-        Stage::NoNewPrivileges => "setting process.noNewPrivileges",
-        Stage::Seccomp => "installing the linux.seccomp filter",
-        Stage::ExecFifo => "waiting on the exec fifo",
-        _ => "talking to init",
-    }
-}
-
-/// What may help, for the failures whose cause is known.
-fn remedy(fault: &Fault) -> &'static str {
-    match (fault.stage, fault.errno) {
-        (Stage::Keyring, sys::Errno::EDQUOT) => {
-            " (the user has too many keyrings: raise kernel.keys.maxkeys, or use --no-new-keyring)"
-        }
-        (Stage::MemoryPolicy, sys::Errno::EINVAL) => {
-            " (invalid memory policy: the nodes must be there and in linux.resources.cpu.mems, and \
-             the kernel must know the mode)"
-        }
-        (Stage::MemoryPolicy, sys::Errno::ENOSYS) => " (the kernel is built without NUMA)",
-        (Stage::OomScore, sys::Errno::EACCES) => " (lowering it needs CAP_SYS_RESOURCE)",
-        (Stage::Rlimit, sys::Errno::EPERM) => " (raising a hard limit needs CAP_SYS_RESOURCE)",
-        (Stage::User, sys::Errno::EINVAL) => {
-            " (in a user namespace, the user and the groups must be mapped: see linux.uidMappings and \
-             linux.gidMappings)"
-        }
-        (Stage::Fork, sys::Errno::ENOSPC) => " (see user.max_*_namespaces in /proc/sys)",
-        (Stage::Fork, sys::Errno::EPERM) => " (making namespaces needs CAP_SYS_ADMIN)",
-        _ => "",
     }
 }
 
 impl Identity {
-    fn plan(process: &Process, keep_groups: bool) -> Result<Self, Error> {
+    fn from_config(process: &Process, keep_groups: bool) -> Result<Self, Error> {
         let user = process.user();
         let group = |at: &str, gid| id(gid, at, "group");
         let more = user.additional_gids().iter().flatten().enumerate();
@@ -381,7 +316,7 @@ fn io_priority(process: &Process) -> Option<(u32, u32)> {
 
 fn memory_policy(linux: Option<&Linux>) -> Result<Option<Policy>, Error> {
     let config = linux.and_then(|linux| linux.memory_policy().as_ref());
-    config.map(Policy::plan).transpose()
+    config.map(Policy::from_config).transpose()
 }
 
 fn personality(linux: Option<&Linux>) -> Option<u64> {
@@ -399,13 +334,13 @@ fn label(process: &Process, warnings: &mut Vec<String>) -> Option<Label> {
     if let Some(profile) = given(process.apparmor_profile()) {
         if module_is_on("/sys/module/apparmor/parameters/enabled", "Y") {
             let value = format!("exec {profile}");
-            return Some(Label { file: "attr/apparmor/exec", value });
+            return Some(Label { path: "self/attr/apparmor/exec", value });
         }
         warnings.push(format!("process.apparmorProfile {profile}: AppArmor is not enabled here"));
     }
     if let Some(value) = given(process.selinux_label()) {
         if module_is_on("/sys/fs/selinux/enforce", "") {
-            return Some(Label { file: "attr/exec", value });
+            return Some(Label { path: "self/attr/exec", value });
         }
         warnings.push(format!("process.selinuxLabel {value}: SELinux is not enabled here"));
     }

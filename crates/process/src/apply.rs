@@ -1,13 +1,14 @@
-//! The last stages of every process, a container's init or one of `exec`: what is set on the process
-//! itself, the wait, and the execve.
+//! What every new process applies to itself, a container's init or one of `exec`, in the child:
+//! what `process` says, the last fork, the wait for `start`, and the execve.
 //!
-//! Nothing is formatted and little is allocated here; a failure leaves as a [`Fault`].
+//! A failure leaves as a [`Fault`], in numbers, and little is allocated. The child formats only what
+//! nobody else can know: its own pid for `LISTEN_PID`, and the failure itself once the parent is
+//! gone. No step here may undo the confinement of an earlier one.
 
 use crate::fault::{During, Fault, Stage};
-use crate::message::{self, Kind};
-use crate::spawn::Describe;
-use crate::task::Task;
-use crate::{console, identity, program};
+use crate::message::{self, Kind, NOT_RUN, abandoned};
+use crate::process_spec::{ProcessPlan, ProcessSpec};
+use crate::{console, identity, program, stdio};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::nix::sys::resource::{getrlimit, setrlimit};
@@ -15,9 +16,6 @@ use sys::nix::sys::signal::{SigSet, Signal};
 use sys::nix::sys::stat::{Mode, umask};
 use sys::nix::unistd::setsid;
 use sys::{Errno, process, schedule};
-
-/// The exit status of a process that could not run its program.
-const NOT_RUN: i32 = 255;
 
 /// Who is told of a failure.
 pub(crate) enum Reporter {
@@ -27,23 +25,22 @@ pub(crate) enum Reporter {
     Starter,
 }
 
-/// Carries `stages` out for the plan `of`; does not come back.
-pub(crate) fn run<T: Describe>(
-    of: &mut T,
+/// Carries `stages` of `plan` out; does not come back.
+pub(crate) fn run_stages<T: ProcessPlan>(
+    plan: &mut T,
     channel: &OwnedFd,
     stages: fn(&mut T, BorrowedFd, &mut Reporter) -> Result<Infallible, Fault>,
-    fifo: fn(&T) -> Option<&OwnedFd>,
 ) -> ! {
     // The program gets nothing of what our caller, or we, have blocked, or our caller ignores.
     // It only fails for arguments that make no sense.
     let _ = SigSet::empty().thread_set_mask();
-    sys::exec::default_signals(of.ignored_signals());
+    sys::exec::default_signals(plan.spec().ignored_signals);
     let mut reporter = Reporter::Parent;
-    let Err(fault) = stages(of, channel.as_fd(), &mut reporter);
-    match (reporter, fifo(of)) {
+    let Err(fault) = stages(plan, channel.as_fd(), &mut reporter);
+    match (reporter, &plan.spec().options.exec_fifo) {
         (Reporter::Starter, Some(fifo)) => {
             // Whoever would read it may be gone, and then nobody is there to tell.
-            let _ = sys::fs::write_once(fifo, of.describe(&fault).as_bytes());
+            let _ = sys::fs::write_once(fifo, plan.describe_fault(&fault).as_bytes());
         }
         _ => {
             // A parent that is gone needs no telling.
@@ -53,16 +50,11 @@ pub(crate) fn run<T: Describe>(
     process::exit_now(NOT_RUN)
 }
 
-/// Ends a process whose parent is gone.
-pub(crate) fn abandoned() -> ! {
-    process::exit_now(NOT_RUN)
-}
-
 /// Has no descriptor of the program's be the host's null device with a way to change it. While paths
 /// still are the host's, and once.
-pub(crate) fn guard_stdio(task: &mut Task) -> Result<(), Fault> {
-    if task.given.console.is_none() && task.stdio.is_none() {
-        task.stdio = Some(identity::guard_stdio()?);
+pub(crate) fn guard_stdio(spec: &mut ProcessSpec) -> Result<(), Fault> {
+    if spec.options.console.is_none() && spec.stdio.is_none() {
+        spec.stdio = Some(stdio::guard()?);
     }
     Ok(())
 }
@@ -70,20 +62,17 @@ pub(crate) fn guard_stdio(task: &mut Task) -> Result<(), Fault> {
 /// Adjusts how soon the OOM killer takes this process, and those that it forks. Before a user
 /// namespace is joined, as lowering it takes a privilege on the host; and once, as what is forked has
 /// it, and may not set it any more.
-pub(crate) fn adjust_oom_score(task: &mut Task) -> Result<(), Fault> {
-    match task.oom_score.take() {
-        Some(score) => write_own(task, OOM_SCORE, &score).during(Stage::OomScore),
+pub(crate) fn adjust_oom_score(spec: &mut ProcessSpec) -> Result<(), Fault> {
+    match spec.oom_score.take() {
+        Some(score) => write_own(spec, "self/oom_score_adj", &score).during(Stage::OomScore),
         None => Ok(()),
     }
 }
 
-/// Below /proc/PID.
-pub(crate) const OOM_SCORE: &str = "oom_score_adj";
-
-/// Writes to a file below our own folder in the host's procfs.
-fn write_own(task: &Task, file: &str, text: &str) -> sys::Result<()> {
-    let procfs = task.procfs.as_ref().ok_or(Errno::ENOENT)?;
-    procfs.write(&format!("self/{file}"), text.as_bytes())
+/// Writes to a file of the host's procfs, below `self`.
+fn write_own(spec: &ProcessSpec, path: &str, text: &str) -> sys::Result<()> {
+    let procfs = spec.procfs.as_ref().ok_or(Errno::ENOENT)?;
+    procfs.write(path, text.as_bytes())
 }
 
 /// Enters cgroups by their v1 `tasks` files; a v2 one we were born in.
@@ -113,8 +102,8 @@ pub(crate) fn start_session() -> Result<(), Fault> {
 }
 
 /// Joins the container's session keyring, which has nothing to do with sessions of processes.
-pub(crate) fn join_keyring(task: &Task) -> Result<(), Fault> {
-    if let Some(name) = &task.given.keyring {
+pub(crate) fn join_keyring(spec: &ProcessSpec) -> Result<(), Fault> {
+    if let Some(name) = &spec.options.keyring {
         match sys::keyring::join_session(name) {
             Err(Errno::ENOSYS) => {}
             joined => joined.during(Stage::Keyring)?,
@@ -123,8 +112,8 @@ pub(crate) fn join_keyring(task: &Task) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Where a process settles down.
-pub(crate) struct Place<'a> {
+/// What [`apply_process`] depends on beside the process.
+pub(crate) struct ApplyContext<'a> {
     /// The container's root directory.
     pub root: BorrowedFd<'a>,
     /// Whether a working directory that is missing is made.
@@ -135,26 +124,28 @@ pub(crate) struct Place<'a> {
 
 /// All that is set on the process itself, from what needs the most privileges to what needs none;
 /// then the program is looked for, as the user who will run it.
-pub(crate) fn settle(task: &mut Task, place: &Place) -> Result<(), Fault> {
-    if let Some(program) = task.program.as_mut() {
-        program.add_home(place.root, task.identity.uid.number());
-        if !task.forks_last {
+pub(crate) fn apply_process(spec: &mut ProcessSpec, context: &ApplyContext) -> Result<(), Fault> {
+    if let Some(program) = spec.program.as_mut() {
+        program.add_home(context.root, spec.identity.uid.number());
+        if !spec.forks_last {
             program.add_listen_pid();
         }
     }
-    set_attributes(task)?;
-    raise_limits(task)?;
-    if let Some(label) = &task.label {
-        write_own(task, label.file, &label.value).during(Stage::Label)?;
+    set_attributes(spec)?;
+    raise_limits(spec)?;
+    if let Some(label) = &spec.label {
+        write_own(spec, label.path, &label.value).during(Stage::Label)?;
     }
-    identity::take_own_null(task, place.root)?;
-    identity::own_stdio(task)?;
-    umask(task.identity.umask.unwrap_or(place.umask));
-    let here = task.program.as_ref().filter(|_| !task.finds_last());
+    if spec.options.console.is_none() {
+        stdio::take_own_null(&mut spec.stdio, context.root)?;
+    }
+    stdio::give(spec.stdio, spec.identity.uid)?;
+    umask(spec.identity.umask.unwrap_or(context.umask));
+    let here = spec.program.as_ref().filter(|_| !spec.finds_last());
     let directory = here.map(|program| program.cwd.as_c_str());
-    let below = place.makes_cwd.then_some(place.root);
+    let below = context.makes_cwd.then_some(context.root);
     let entered = directory.map_or(Ok(()), |cwd| program::enter_directory(cwd, below));
-    identity::assume(task)?;
+    identity::assume(spec)?;
     match (entered, directory) {
         // A directory that root may not enter, over NFS say, may be the user's own.
         (Err(fault), Some(cwd)) if fault.errno == Errno::EACCES => {
@@ -163,24 +154,24 @@ pub(crate) fn settle(task: &mut Task, place: &Place) -> Result<(), Fault> {
         }
         (entered, _) => entered?,
     }
-    if let Some(domain) = task.personality {
+    if let Some(domain) = spec.personality {
         process::set_personality(domain).during(Stage::Personality)?;
     }
-    let finds_last = task.finds_last();
-    task.program.as_mut().filter(|_| !finds_last).map_or(Ok(()), program::Program::find)
+    let finds_last = spec.finds_last();
+    spec.program.as_mut().filter(|_| !finds_last).map_or(Ok(()), program::Program::find)
 }
 
 /// Scheduling and memory policy, in the container's own cgroup, as its cpuset bounds them.
-fn set_attributes(task: &Task) -> Result<(), Fault> {
+fn set_attributes(spec: &ProcessSpec) -> Result<(), Fault> {
     // What the last fork would lose is set by the parent after it.
-    let kept = || !task.forks_last || task.scheduler_lost_by_fork().is_none();
-    if let Some(attributes) = task.scheduler.as_ref().filter(|_| kept()) {
+    let kept = || !spec.forks_last || spec.scheduler_lost_by_fork().is_none();
+    if let Some(attributes) = spec.scheduler.as_ref().filter(|_| kept()) {
         schedule::set(0, attributes).during(Stage::Scheduler)?;
     }
-    if let Some((class, priority)) = task.io_priority {
+    if let Some((class, priority)) = spec.io_priority {
         schedule::set_io_priority(class, priority).during(Stage::IoPriority)?;
     }
-    if let Some(policy) = &task.memory_policy {
+    if let Some(policy) = &spec.memory_policy {
         let set = schedule::set_memory_policy(policy.mode, &policy.nodes);
         set.during(Stage::MemoryPolicy)?;
     }
@@ -189,8 +180,8 @@ fn set_attributes(task: &Task) -> Result<(), Fault> {
 
 /// Raises the hard limits that have to be, while that is allowed. The limits themselves come last:
 /// what is left to do must not be subject to them.
-fn raise_limits(task: &Task) -> Result<(), Fault> {
-    for (index, limit) in task.rlimits.iter().enumerate() {
+fn raise_limits(spec: &ProcessSpec) -> Result<(), Fault> {
+    for (index, limit) in spec.rlimits.iter().enumerate() {
         let failed = |errno| Fault::at(Stage::Rlimit, index, errno);
         let (soft, hard) = getrlimit(limit.resource).map_err(failed)?;
         if hard < limit.hard {
@@ -200,8 +191,8 @@ fn raise_limits(task: &Task) -> Result<(), Fault> {
     Ok(())
 }
 
-fn set_limits(task: &Task) -> Result<(), Fault> {
-    for (index, limit) in task.rlimits.iter().enumerate() {
+fn set_limits(spec: &ProcessSpec) -> Result<(), Fault> {
+    for (index, limit) in spec.rlimits.iter().enumerate() {
         let set = setrlimit(limit.resource, limit.soft, limit.hard);
         set.map_err(|errno| Fault::at(Stage::Rlimit, index, errno))?;
     }
@@ -214,45 +205,45 @@ fn set_limits(task: &Task) -> Result<(), Fault> {
 /// Until here the pid namespace was only that of our children. What comes to sight there is what the
 /// program will be: its user, its capabilities, its root, its descriptors, and its filter, if that
 /// allows the rest of the way.
-pub(crate) fn fork_last(task: &mut Task, channel: BorrowedFd) -> Result<(), Fault> {
-    if !task.forks_last {
+pub(crate) fn fork_last(spec: &mut ProcessSpec, channel: BorrowedFd) -> Result<(), Fault> {
+    if !spec.forks_last {
         return Ok(());
     }
-    strip(task, channel)?;
-    if task.filters_before_fork() {
-        install_filter(task, channel)?;
-        task.has_filter = true;
+    strip(spec, channel)?;
+    if spec.filters_before_fork() {
+        install_filter(spec, channel)?;
+        spec.has_filter = true;
     }
     let pid = process::go_on_in_sibling().during(Stage::Fork)?;
     message::announce(channel, Kind::Born, pid.cast_unsigned()).during(Stage::Channel)?;
-    if let Some(program) = &mut task.program {
+    if let Some(program) = &mut spec.program {
         program.add_listen_pid();
     }
     start_session()?;
-    if task.given.console.is_some() {
-        console::control()?;
+    if spec.options.console.is_some() {
+        console::make_controlling()?;
     }
-    if task.scheduler_lost_by_fork().is_some() && !message::wait(channel).during(Stage::Channel)? {
+    if spec.scheduler_lost_by_fork().is_some() && !message::wait(channel).during(Stage::Channel)? {
         abandoned();
     }
     Ok(())
 }
 
 /// Finds the working directory and the program where that had to wait.
-pub(crate) fn find_last(task: &mut Task) -> Result<(), Fault> {
-    if !task.finds_last() {
+pub(crate) fn find_last(spec: &mut ProcessSpec) -> Result<(), Fault> {
+    if !spec.finds_last() {
         return Ok(());
     }
-    let Some(program) = &mut task.program else { return Ok(()) };
+    let Some(program) = &mut spec.program else { return Ok(()) };
     program::enter_directory(&program.cwd, None)?;
     program.find()
 }
 
 /// Lets go of all that is the host's: descriptors, also what belongs to the parent alone, such as
 /// its lock on the state, and the caller's environment.
-fn strip(task: &Task, channel: BorrowedFd) -> Result<(), Fault> {
-    let fifo = task.given.exec_fifo.as_ref().map_or(channel, AsFd::as_fd);
-    sys::fs::strip(task.given.preserve_fds, &[channel, fifo]).during(Stage::Descriptors)?;
+fn strip(spec: &ProcessSpec, channel: BorrowedFd) -> Result<(), Fault> {
+    let fifo = spec.options.exec_fifo.as_ref().map_or(channel, AsFd::as_fd);
+    sys::fs::strip(spec.options.preserve_fds, &[channel, fifo]).during(Stage::Descriptors)?;
     sys::exec::wipe_environment();
     Ok(())
 }
@@ -265,50 +256,50 @@ const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Si
 ///
 /// Once the filter is in there are only read, write and execve: whatever else one did here, a
 /// profile could forbid.
-pub(crate) fn launch(
-    task: &Task,
+pub(crate) fn exec_program(
+    spec: &ProcessSpec,
     hooks: Option<&dyn Fn() -> Result<(), Fault>>,
     channel: BorrowedFd,
     reporter: &mut Reporter,
 ) -> Result<Infallible, Fault> {
-    if !task.forks_last {
-        strip(task, channel)?;
+    if !spec.forks_last {
+        strip(spec, channel)?;
     }
-    let given = &task.given;
-    if given.exec_fifo.is_some() {
+    let options = &spec.options;
+    if options.exec_fifo.is_some() {
         // Who stops it from outside, as systemd does, needn't know that it has not been started.
         process::end_of(&ENDING).during(Stage::ExecFifo)?;
     }
     // A listener has to be handed over while the parent is there; else hooks go before the filter,
     // which is the program's, not theirs.
-    let listens = given.filter.as_ref().is_some_and(|filter| filter.listener().is_some());
-    let late_filter = hooks.is_some() && !listens && !task.has_filter;
+    let listens = options.filter.as_ref().is_some_and(|filter| filter.listener().is_some());
+    let late_filter = hooks.is_some() && !listens && !spec.has_filter;
     if !late_filter {
-        set_limits(task)?;
-        if !task.has_filter {
-            install_filter(task, channel)?;
+        set_limits(spec)?;
+        if !spec.has_filter {
+            install_filter(spec, channel)?;
         }
     }
     message::announce(channel, Kind::Ready, 0).during(Stage::Channel)?;
-    if let Some(fifo) = &given.exec_fifo {
+    if let Some(fifo) = &options.exec_fifo {
         *reporter = Reporter::Starter;
         wait_for_start(fifo)?;
     }
     hooks.map_or(Ok(()), |run| run())?;
     if late_filter {
         // They are the program's too.
-        set_limits(task)?;
-        install_filter(task, channel)?;
+        set_limits(spec)?;
+        install_filter(spec, channel)?;
     }
-    match &task.program {
+    match &spec.program {
         Some(program) => Err(program.execute()),
         None => Err(Fault::new(Stage::Exec, Errno::ENOEXEC)),
     }
 }
 
 /// Installs the filter, and hands its listener over where it has one.
-fn install_filter(task: &Task, channel: BorrowedFd) -> Result<(), Fault> {
-    let Some(listener) = identity::install_filter(task)? else { return Ok(()) };
+fn install_filter(spec: &ProcessSpec, channel: BorrowedFd) -> Result<(), Fault> {
+    let Some(listener) = identity::install_filter(spec)? else { return Ok(()) };
     let number = listener.as_raw_fd().cast_unsigned();
     message::announce(channel, Kind::Listener, number).during(Stage::Channel)?;
     if !message::wait(channel).during(Stage::Channel)? {

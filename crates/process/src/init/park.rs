@@ -1,28 +1,25 @@
-//! An init that is parked: one with a pid namespace in which others see it, and hooks before the change
-//! of root, which are told its pid.
+//! A parked init: one that joins a pid namespace in which others see it, in a container with hooks
+//! that are told its pid before the change of root.
 //!
-//! So it has to be there by then, and must not be what can be seen of the host. It is forked by a
-//! process of its own, that has taken on all that init is to be; its root is the container's already.
-//! What goes before it, its builder, runs the hooks, changes the root of the mount namespace, and
-//! ends. Then init goes on.
+//! So init has to exist by then, and must show nothing of the host's. The builder, which makes the
+//! root, has it forked by a process of its own that has taken on all that init is to be; init's root
+//! is the container's from the start. The builder then runs the hooks, changes the root of the mount
+//! namespace, and ends. Then init goes on.
 
+use crate::apply::{self, ApplyContext, Reporter};
 use crate::console;
 use crate::fault::{During, Fault, Stage};
-use crate::init;
 use crate::message::{self, Kind};
 use crate::plan::Plan;
-use crate::settle::{self, Place, Reporter};
-use crate::spawn::{self, Describe};
+use crate::process_spec::{ProcessPlan, ProcessSpec};
 use rootfs::Built;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::Errno;
-use sys::exec::Signals;
 use sys::nix::sched::CloneFlags;
 use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::{chdir, chroot, fchdir};
 use sys::process::{self, Fork};
-use sys::schedule::Attributes;
 
 /// In the builder: has init forked, and gives its pid as it is in its own pid namespace.
 pub(crate) fn park(
@@ -31,10 +28,10 @@ pub(crate) fn park(
     channel: BorrowedFd,
     umask: Mode,
 ) -> Result<i32, Fault> {
-    let terminal = match &plan.task.given.console {
+    let terminal = match &plan.spec.options.console {
         None => None,
         Some(console) => {
-            let slave = console::make(console, built.root(), &plan.task.identity)?;
+            let slave = console::open_pty(console, built.root(), &plan.spec.identity)?;
             plan.inputs.layout.bind_console(built, slave.as_fd())?;
             Some(slave)
         }
@@ -43,14 +40,14 @@ pub(crate) fn park(
     match process::fork(CloneFlags::CLONE_PARENT, None).during(Stage::Fork)? {
         Fork::Child => {
             let mut init = Parked { plan, root: built.root(), terminal, umask };
-            settle::run(&mut init, &parking, stages, |init| init.plan.task.given.exec_fifo.as_ref())
+            apply::run_stages(&mut init, &parking, stages)
         }
         Fork::Parent { pid, .. } => {
             let told = message::announce(channel, Kind::Parked, pid.cast_unsigned());
             told.during(Stage::Channel)?;
             // For the hooks, which are to be in all of the container's namespaces.
-            spawn::join_pids(&plan.inputs.namespaces)?;
-            Ok(init::expect(channel, Kind::Continue)?.index.cast_signed())
+            plan.inputs.namespaces.join_pids()?;
+            Ok(message::expect(channel, Kind::Continue)?.index.cast_signed())
         }
     }
 }
@@ -63,21 +60,13 @@ struct Parked<'a> {
     umask: Mode,
 }
 
-impl Describe for Parked<'_> {
-    fn describe(&self, fault: &Fault) -> String {
-        self.plan.describe(fault)
+impl ProcessPlan for Parked<'_> {
+    fn spec(&self) -> &ProcessSpec {
+        self.plan.spec()
     }
 
-    fn ignored_signals(&self) -> Signals {
-        self.plan.ignored_signals()
-    }
-
-    fn scheduler(&self) -> Option<&Attributes> {
-        self.plan.scheduler()
-    }
-
-    fn forks_last(&self) -> bool {
-        true
+    fn describe_fault(&self, fault: &Fault) -> String {
+        self.plan.describe_fault(fault)
     }
 }
 
@@ -89,17 +78,17 @@ fn stages(
     let enter = || fchdir(init.root).and_then(|()| chroot(".")).and_then(|()| chdir("/"));
     enter().during(Stage::EnterRoot)?;
     if let Some(terminal) = &init.terminal {
-        console::take(terminal)?;
+        console::make_stdio(terminal)?;
     }
-    let place = Place { root: init.root, makes_cwd: false, umask: init.umask };
+    let context = ApplyContext { root: init.root, makes_cwd: false, umask: init.umask };
     // While it may.
-    spawn::join_pids(&init.plan.inputs.namespaces)?;
-    settle::settle(&mut init.plan.task, &place)?;
-    settle::fork_last(&mut init.plan.task, channel)?;
+    init.plan.inputs.namespaces.join_pids()?;
+    apply::apply_process(&mut init.plan.spec, &context)?;
+    apply::fork_last(&mut init.plan.spec, channel)?;
     // For the builder's end.
     if !message::wait(channel).during(Stage::Channel)? {
-        settle::abandoned();
+        message::abandoned();
     }
-    settle::find_last(&mut init.plan.task)?;
-    init::launch(init.plan, channel, reporter)
+    apply::find_last(&mut init.plan.spec)?;
+    super::exec_program(init.plan, channel, reporter)
 }

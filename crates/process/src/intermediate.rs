@@ -1,0 +1,125 @@
+//! The intermediate process (runc's stage 1), in the child: it joins namespaces, makes those that init
+//! can't be born in, and forks init as a child of its own parent; or it goes on as init itself, and
+//! forks that last.
+//!
+//! It must not come into a container's sight while it can be traced.
+
+use crate::fault::{During, Fault, Stage};
+use crate::identity::become_root;
+use crate::message::{self, Kind};
+use crate::namespaces::{CLONE_NEWTIME, Joined, Namespaces};
+use crate::plan::Plan;
+use crate::{apply, init};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use sys::nix::sched::{CloneFlags, unshare};
+use sys::process::Fork;
+use sys::{Errno, process};
+
+/// In the intermediate process: joins namespaces, prepares the time namespace, and forks init; or makes the namespaces
+/// itself, and is what init will be but for the pid namespace.
+pub(crate) fn run(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
+    init::guard_stdio(plan)?;
+    apply::adjust_oom_score(&mut plan.spec)?;
+    let by_root = plan.spec.by_root;
+    if plan.inputs.namespaces.needs_intermediate() && !by_root {
+        // In a container's sight. Else it's only init that is, which sees to that itself once its
+        // mappings are written, as its parent couldn't before.
+        process::set_dumpable(false).during(Stage::Session)?;
+    }
+    let keep_groups = plan.spec.options.keep_groups;
+    // What forks an init that is parked must not be seen there itself.
+    let now = |one: &&Joined| !plan.spec.is_parked || one.kind != CloneFlags::CLONE_NEWPID;
+    join(&plan.inputs.namespaces.joined.iter().filter(now).collect::<Vec<_>>(), keep_groups)?;
+    if plan.spec.forks_last || plan.inputs.namespaces.new_time.is_some() {
+        if plan.inputs.namespaces.new_user() {
+            enter_user_namespace(
+                &mut plan.inputs.namespaces,
+                keep_groups,
+                channel.as_fd(),
+                by_root,
+            )?;
+        }
+        if let Some(offsets) = plan.inputs.namespaces.new_time.take() {
+            make_time_namespace(&offsets, channel.as_fd(), by_root)?;
+        }
+        // Becoming another user may have made it untrue, and a user's process was not until now.
+        process::set_dumpable(false).during(Stage::Session)?;
+    }
+    let new = plan.inputs.namespaces.new;
+    if plan.spec.forks_last {
+        unshare(new).during(Stage::MakeNamespaces)?;
+        message::announce(channel.as_fd(), Kind::Here, 0).during(Stage::Channel)?;
+        init::run(plan, channel)
+    }
+    match fork_init(new, channel)? {
+        Some(_) => Ok(()),
+        None => init::run(plan, channel),
+    }
+}
+
+/// A time namespace belongs to the user namespace that it is made in, so that one comes first.
+fn enter_user_namespace(
+    namespaces: &mut Namespaces,
+    keep_groups: bool,
+    channel: BorrowedFd,
+    by_root: bool,
+) -> Result<(), Fault> {
+    unshare(CloneFlags::CLONE_NEWUSER).during(Stage::UserNamespace)?;
+    if !by_root {
+        // Or only root could write the mappings.
+        process::set_dumpable(true).during(Stage::Session)?;
+    }
+    message::announce(channel, Kind::Map, 0).during(Stage::Channel)?;
+    message::expect(channel, Kind::Mapped)?;
+    become_root(keep_groups)?;
+    namespaces.new.remove(CloneFlags::CLONE_NEWUSER);
+    Ok(())
+}
+
+/// The parent writes the offsets, as the mounts may be another container's by now.
+fn make_time_namespace(offsets: &str, channel: BorrowedFd, by_root: bool) -> Result<(), Fault> {
+    unshare(CLONE_NEWTIME).during(Stage::TimeNamespace)?;
+    if offsets.is_empty() {
+        return Ok(());
+    }
+    if !by_root {
+        // Or only root could write them.
+        process::set_dumpable(true).during(Stage::Session)?;
+    }
+    message::announce(channel, Kind::Clocks, 0).during(Stage::Channel)?;
+    message::expect(channel, Kind::Mapped).map(drop)
+}
+
+/// Joins namespaces. The caller may own them, or only the user namespace among them may: those
+/// that can't be joined before it are tried again after it. The mount namespace is the last, as
+/// joining it changes what paths mean.
+fn join(joined: &[&Joined], keep_groups: bool) -> Result<(), Fault> {
+    let find = |kind: CloneFlags| joined.iter().copied().find(|one| one.kind == kind);
+    let (user, mount) = (find(CloneFlags::CLONE_NEWUSER), find(CloneFlags::CLONE_NEWNS));
+    let last = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
+    let mut later = Vec::new();
+    for one in joined.iter().copied().filter(|one| !last.contains(one.kind)) {
+        match one.join() {
+            Err(fault) if fault.errno == Errno::EPERM && user.is_some() => later.push(one),
+            entered => entered?,
+        }
+    }
+    if let Some(user) = user {
+        user.join()?;
+        become_root(keep_groups)?;
+    }
+    later.into_iter().chain(mount).try_for_each(Joined::join)
+}
+
+/// In the intermediate process: forks the process proper as its parent's child, and tells who it is.
+///
+/// In the child it gives nothing back, in the intermediate process its pid.
+fn fork_init(new: CloneFlags, channel: &OwnedFd) -> Result<Option<i32>, Fault> {
+    match process::fork(new | CloneFlags::CLONE_PARENT, None).during(Stage::Fork)? {
+        Fork::Child => Ok(None),
+        Fork::Parent { pid, .. } => {
+            let told = message::announce(channel.as_fd(), Kind::Born, pid.cast_unsigned());
+            told.during(Stage::Channel).map(|()| Some(pid))
+        }
+    }
+}

@@ -1,0 +1,615 @@
+//! The host's side: makes a [`Layout`] of the config, and opens before the fork whatever can be opened.
+//! What only the host's side may make, it makes here, detached. It must not attach anything.
+
+use crate::container_path::{
+    Base, ContainerPath, Destinations, Paths, as_path, destination, normal, tidy,
+};
+use crate::layout::{
+    Context, CopiedLink, DevicePlan, Layout, Locked, MountPlan, NAMESPACED, RestrictedPath, Source,
+    What,
+};
+use crate::options::{self, Links, MS_I_VERSION, OF_CGROUP2, Options};
+use crate::step::{Fault, mount_failure};
+use crate::sysctl::Sysctl;
+use crate::{Error, filesystem, idmap, nodes, target};
+use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, Mount, Spec};
+use std::collections::HashSet;
+use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use sys::credentials::Id;
+use sys::fs::file_type;
+use sys::mount::{self, ATTR_RDONLY, Attributes, Depth, Propagation};
+use sys::nix::fcntl::{AT_FDCWD, readlink};
+use sys::nix::sys::stat::{Mode, SFlag, makedev, stat};
+
+/// Files below /proc that may be bound over: what a container may be told of the machine
+/// otherwise than by the kernel. None of them is one that a runtime writes to.
+const ALLOWED_IN_PROC: [&str; 11] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/net/dev",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/sys/crypto/fips_enabled",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/uptime",
+];
+
+impl Layout {
+    /// Plans the root of a container whose rootfs is at the absolute path `rootfs`.
+    ///
+    /// Sources of bind mounts are relative to `bundle`. With a user namespace, what only the caller
+    /// may do is left to [`Layout::clone_sources`]: cloning mounts that the container can't reach,
+    /// mapping their ids.
+    pub fn plan(
+        spec: &Spec,
+        bundle: &Path,
+        rootfs: &Path,
+        context: Context,
+    ) -> Result<Self, Error> {
+        let linux = spec.linux().as_ref();
+        let propagation = propagation(linux)?;
+        let (mut mounts, mut destinations) = plan_mounts(spec, bundle, Some(rootfs), &context)?;
+        let root_path = c_string(rootfs, "root.path")?;
+        let root = if context.clones() {
+            Source::Locked(locked_root(&root_path, propagation)?)
+        } else {
+            Source::Path(root_path.clone())
+        };
+        let read_only_root =
+            spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false);
+        let devices = plan_devices(linux, &mounts, &destinations, &context)?;
+        let [dev, proc] = [c"/dev", c"/proc"].map(|path| destinations.locate(path.to_owned()));
+        let make_cwd = read_only_root.then(|| working_directory(spec)).flatten();
+        let make_cwd = make_cwd.map(|path| destinations.locate(path));
+        let (readonly_paths, masked_paths) = plan_restricted(linux, &mounts, &mut destinations)?;
+        let restricted = || readonly_paths.iter().chain(&masked_paths).map(|path| &path.place);
+        let places = devices.iter().map(|device| &device.parent).chain([&dev, &proc]);
+        keep_around(&mut mounts, places.chain(&make_cwd).chain(restricted()));
+        show(&mut mounts, &readonly_paths, &masked_paths);
+        Ok(Self {
+            root,
+            root_path,
+            sets_up_dev: !mounts.iter().any(|plan| plan.covers_dev && plan.is_bind()),
+            mounts,
+            devices,
+            sysctls: plan_sysctls(linux),
+            make_cwd,
+            dev,
+            proc,
+            readonly_paths,
+            masked_paths,
+            read_only_root,
+            propagation,
+            context,
+        })
+    }
+}
+
+fn propagation(linux: Option<&Linux>) -> Result<Option<(Propagation, Depth)>, Error> {
+    let Some(name) = linux.and_then(|linux| linux.rootfs_propagation().as_deref()) else {
+        return Ok(None);
+    };
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let known = options::propagation(name);
+    known.map(Some).ok_or_else(|| Error(format!("linux.rootfsPropagation: unknown value {name:?}")))
+}
+
+pub(crate) fn plan_mounts(
+    spec: &Spec,
+    bundle: &Path,
+    rootfs: Option<&Path>,
+    context: &Context,
+) -> Result<(Vec<MountPlan>, Destinations), Error> {
+    let linux = spec.linux().as_ref();
+    let label = linux.and_then(|linux| linux.mount_label().as_deref()).filter(|label| {
+        // Where SELinux is off there is nothing that would understand it.
+        !label.is_empty() && Path::new("/sys/fs/selinux/enforce").exists()
+    });
+    let mut destinations = Destinations::default();
+    let mut mounts: Vec<MountPlan> = Vec::new();
+    for (index, mount) in spec.mounts().iter().flatten().enumerate() {
+        let entry = MountEntry { index, mount, bundle, rootfs, linux, context, label };
+        let plan = plan_mount(&entry, &destinations).map_err(|Error(why)| {
+            Error(format!("mounts[{index}] {}: {why}", mount.destination().display()))
+        })?;
+        if !matches!(plan.what, What::Remount) && plan.copied_link.is_none() {
+            destinations.add(as_path(&plan.place.path), Base::Mount(index));
+        }
+        let source = match &plan.what {
+            What::Bind { source: Source::Made { place, .. }, .. } => Some(place),
+            _ => None,
+        };
+        let link = plan.copied_link.as_ref().map(|link| &link.parent);
+        keep_around(&mut mounts, [Some(&plan.place), source, link].into_iter().flatten());
+        mounts.push(plan);
+    }
+    Ok((mounts, destinations))
+}
+
+/// Has the mounts kept that `places` are in.
+fn keep_around<'a>(mounts: &mut [MountPlan], places: impl Iterator<Item = &'a ContainerPath>) {
+    for place in places {
+        if let Some((Base::Mount(index), _)) = place.within
+            && let Some(mount) = mounts.get_mut(index)
+        {
+            mount.is_kept = true;
+        }
+    }
+}
+
+/// `linux.readonlyPaths` and `linux.maskedPaths`. They are covered in this order, and what is below
+/// one of the former is then in its cover.
+fn plan_restricted(
+    linux: Option<&Linux>,
+    mounts: &[MountPlan],
+    destinations: &mut Destinations,
+) -> Result<(Vec<RestrictedPath>, Vec<RestrictedPath>), Error> {
+    let mut all = Paths::default();
+    for plan in mounts {
+        all.add(as_path(&plan.place.path), ());
+    }
+    let plan = |destinations: &Destinations, path: CString| {
+        let place = destinations.locate(path);
+        let has_mounts = all.any_below(as_path(&place.path));
+        let is_kernels = |base| match base {
+            Base::Mount(index) => mounts.get(index).is_some_and(|plan: &MountPlan| plan.ordinary),
+            Base::Cover(_) => false,
+        };
+        let alone = !has_mounts && place.within.as_ref().is_some_and(|(base, _)| is_kernels(*base));
+        let is_there = has_mounts && place.within.is_none();
+        RestrictedPath { place, alone, is_there, is_kept: false }
+    };
+    let list = |list: Option<&Vec<String>>, name| unique(list.map_or(&[][..], Vec::as_slice), name);
+    let mut readonly: Vec<RestrictedPath> = Vec::new();
+    for path in list(linux.and_then(|l| l.readonly_paths().as_ref()), "linux.readonlyPaths")? {
+        let planned = plan(destinations, path);
+        if !planned.place.is_mount() {
+            destinations.add(as_path(&planned.place.path), Base::Cover(readonly.len()));
+        }
+        keep_cover(&mut readonly, &planned);
+        readonly.push(planned);
+    }
+    let mut masked = Vec::new();
+    for path in list(linux.and_then(|l| l.masked_paths().as_ref()), "linux.maskedPaths")? {
+        let planned = plan(destinations, path);
+        keep_cover(&mut readonly, &planned);
+        masked.push(planned);
+    }
+    Ok((readonly, masked))
+}
+
+/// Has the cover kept that a path is in.
+fn keep_cover(covers: &mut [RestrictedPath], path: &RestrictedPath) {
+    if let Some((Base::Cover(index), _)) = path.place.within
+        && let Some(cover) = covers.get_mut(index)
+    {
+        cover.is_kept = true;
+    }
+}
+
+/// Each path once.
+fn unique(list: &[String], name: &str) -> Result<Vec<CString>, Error> {
+    let mut seen = HashSet::new();
+    list.iter().filter(|path| seen.insert(path.as_str())).map(|path| c_text(path, name)).collect()
+}
+
+/// Decides which mounts the container must see where they were made: procfs, sysfs, and what
+/// something is restricted in. Not those that a later mount hides, or a cover.
+fn show(mounts: &mut [MountPlan], readonly: &[RestrictedPath], masked: &[RestrictedPath]) {
+    for path in readonly.iter().chain(masked) {
+        if let Some((Base::Mount(index), _)) = path.place.within
+            && let Some(mount) = mounts.get_mut(index)
+        {
+            mount.is_shown = true;
+        }
+    }
+    let (mut covered, mut hidden) = (Paths::default(), Paths::default());
+    for path in readonly {
+        covered.add(as_path(&path.place.path), ());
+    }
+    for path in masked {
+        hidden.add(as_path(&path.place.path), ());
+    }
+    for plan in mounts.iter_mut().rev().filter(|plan| !matches!(plan.what, What::Remount)) {
+        let path = as_path(&plan.place.path);
+        let is_hidden = !hidden.around(path).is_empty()
+            || covered.around(path).iter().any(|((), way)| !way.as_os_str().is_empty());
+        plan.is_shown = !is_hidden && (plan.is_shown || plan.ordinary || plan.covers_proc);
+        plan.is_kept |= plan.is_shown;
+        hidden.add(path, ());
+    }
+}
+
+/// An entry of `mounts`, and what its plan depends on.
+struct MountEntry<'a> {
+    index: usize,
+    mount: &'a Mount,
+    bundle: &'a Path,
+    /// The absolute path of the rootfs, unless the container is there already.
+    rootfs: Option<&'a Path>,
+    linux: Option<&'a Linux>,
+    context: &'a Context,
+    label: Option<&'a str>,
+}
+
+impl MountEntry<'_> {
+    /// Where it goes, from the container's root.
+    fn destination(&self) -> Result<PathBuf, Error> {
+        let path = destination(self.mount, self.rootfs);
+        if normal(&path) == Path::new("/") && normal(self.mount.destination()) != Path::new("/") {
+            return Err(Error("is the root itself, which root.path is for".into()));
+        }
+        Ok(path)
+    }
+
+    /// The place in the container that the source of a bind mount is at, if that is in what an
+    /// earlier entry mounts.
+    fn made_before(&self, source: &Path, destinations: &Destinations) -> Option<ContainerPath> {
+        // Where the host's root is the container's, the host's path is meant.
+        let rootfs = self.rootfs.map(normal).filter(|root| root != Path::new("/"))?;
+        let way = normal(source).strip_prefix(rootfs).map(tidy).ok()?;
+        let place = destinations.locate(c_string(&way, "source").ok()?);
+        place.within.is_some().then_some(place)
+    }
+}
+
+/// What `copy-symlink` makes of a source that is a link.
+fn copied_link(
+    path: &Path,
+    source: &CStr,
+    destinations: &Destinations,
+) -> Result<Option<CopiedLink>, Error> {
+    let Ok(target) = readlink(source) else { return Ok(None) };
+    let at = c_string(path, "destination")?;
+    let (parent, name) = target::split(&at).map_err(|errno| Error::call("destination", errno))?;
+    let target = c_string(Path::new(&target), "source")?;
+    Ok(Some(CopiedLink { target, parent: destinations.locate(parent), name }))
+}
+
+fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPlan, Error> {
+    let &MountEntry { index, mount, bundle, linux, context, label, .. } = entry;
+    let kind = mount.typ().as_deref().unwrap_or_default();
+    let mut destination = entry.destination()?;
+    if matches!(kind, "proc" | "sysfs") {
+        // No link may be in it, so that nothing else is meant by it.
+        destination = normal(&destination);
+    }
+    let place = destinations.locate(c_string(&destination, "destination")?);
+    let mut options =
+        Options::parse(mount.options().as_deref().unwrap_or_default()).map_err(Error)?;
+    let source = mount.source().as_deref().unwrap_or_else(|| Path::new(""));
+    let mut link = None;
+    let is_on_disk = options.bind.is_none() && is_block_device(source);
+    if mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty()) {
+        options.idmap.get_or_insert(Depth::One);
+    }
+    let what = if options.remount {
+        What::Remount
+    } else if let Some(depth) = options.bind {
+        let from = bundle.join(source);
+        let path = c_string(&from, "source")?;
+        if options.links.copies {
+            link = copied_link(&destination, &path, destinations)?;
+        }
+        let source = if link.is_some() {
+            Source::Path(path)
+        } else {
+            let made = entry.made_before(&from, destinations);
+            bind_source(path, made, depth, &options, entry)?
+        };
+        What::Bind { source, depth }
+    } else if kind == "cgroup" {
+        What::Cgroup
+    } else {
+        if let Some(label) = label {
+            options.add_label(kind, context.mount_context, label)?;
+        }
+        if is_on_disk && options.attributes.set.contains(ATTR_RDONLY) {
+            // Making it available must not write to it either.
+            options.parameters.push((c"ro".to_owned(), None));
+        }
+        What::FileSystem { name: c_text(kind, "type")?, made: None }
+    };
+    check_options(&options, &what)?;
+    let name = normal(&destination);
+    let covers_proc = name == Path::new("/proc");
+    let mut plan = MountPlan {
+        index,
+        place,
+        ordinary: matches!(&what, What::FileSystem { .. }) && matches!(kind, "proc" | "sysfs"),
+        what,
+        source: c_string(
+            if source.as_os_str().is_empty() { Path::new("none") } else { source },
+            "source",
+        )?,
+        options,
+        copied_link: link,
+        covers_proc,
+        names_proc: name.starts_with("/proc"),
+        covers_dev: name == Path::new("/dev"),
+        allowed_in_proc: covers_proc
+            || ALLOWED_IN_PROC.iter().any(|allowed| name == Path::new(allowed)),
+        is_kept: false,
+        is_shown: false,
+    };
+    let is_mapped = plan.options.idmap.is_some();
+    if is_mapped || is_on_disk && !context.user_namespace && !plan.options.needs_classic() {
+        make_here(&mut plan, mount, linux)?;
+    }
+    Ok(plan)
+}
+
+/// Refuses options that would do nothing for what the mount is.
+fn check_options(options: &Options, what: &What) -> Result<(), Error> {
+    let refuse = |reason: &str| Err(Error(reason.into()));
+    let is_new = matches!(what, What::FileSystem { .. });
+    let is_bind = matches!(what, What::Bind { .. });
+    if let Some(option) = &options.own
+        && (is_bind || matches!(what, What::Remount) && options.bind.is_some())
+    {
+        return Err(Error(format!(
+            "option {option:?} is not known, and a bind mount has none of a file system's own"
+        )));
+    }
+    if let Some(option) = options.own.as_ref().or(options.of_new.as_ref())
+        && matches!(what, What::Cgroup)
+        && !OF_CGROUP2.contains(&option.as_str())
+    {
+        return Err(Error(format!("option {option:?} is not known for a cgroup mount")));
+    }
+    if options.links != Links::default() && !is_bind {
+        return refuse("src-nofollow, dest-nofollow and copy-symlink are for bind mounts");
+    }
+    if options.copy_up && !is_new {
+        return refuse("tmpcopyup: only a new file system can be filled");
+    }
+    if options.idmap.is_some() && !is_new && !is_bind {
+        return refuse("idmap: only bind mounts and new file systems can have their ids mapped");
+    }
+    if options.idmap.is_some() && is_new && options.needs_classic() {
+        return refuse("idmap: not together with iversion, silent or a value of 256 bytes");
+    }
+    if matches!(what, What::Remount)
+        && options.bind.is_none()
+        && options.classic & MS_I_VERSION != 0
+    {
+        return refuse("iversion: can't be changed by a remount");
+    }
+    Ok(())
+}
+
+/// Makes a new file system on the host's side. The kernel lets only who may do so in the user
+/// namespaces of both the file system and the mapping map ids, and the container may not in the
+/// latter.
+fn make_here(plan: &mut MountPlan, mount: &Mount, linux: Option<&Linux>) -> Result<(), Error> {
+    let What::FileSystem { name, .. } = &plan.what else { return Ok(()) };
+    if NAMESPACED.iter().any(|kind| name.to_bytes() == kind.as_bytes()) {
+        let kind = name.to_string_lossy();
+        return Err(Error(format!("idmap: the ids of a {kind} can't be mapped")));
+    }
+    let failed = |fault: Fault| Error(mount_failure(plan, &fault).unwrap_or_default());
+    let tree = filesystem::mount_detached(plan, name).map_err(failed)?;
+    if plan.options.idmap.is_some() {
+        idmap::map_ids(&tree, Depth::One, &idmap::user_namespace(mount, linux)?)?;
+    }
+    if let What::FileSystem { made, .. } = &mut plan.what {
+        *made = Some(tree);
+    }
+    Ok(())
+}
+
+fn is_block_device(path: &Path) -> bool {
+    path.is_absolute() && stat(path).is_ok_and(|found| file_type(&found) == SFlag::S_IFBLK)
+}
+
+/// The source of a bind mount, cloned on the host's side where the child may not do so or map its
+/// ids; not if it is `made` only by an earlier entry.
+fn bind_source(
+    path: CString,
+    made: Option<ContainerPath>,
+    depth: Depth,
+    options: &Options,
+    entry: &MountEntry,
+) -> Result<Source, Error> {
+    let &MountEntry { mount, linux, context, .. } = entry;
+    let (idmap, nofollow) = (options.idmap, options.links.keeps_source);
+    if idmap.is_none() && !context.clones() {
+        return Ok(Source::Path(path));
+    }
+    let mapped = |depth| Ok((idmap::user_namespace(mount, linux)?, depth));
+    if made.is_some() && idmap.is_some() && context.user_namespace {
+        // The child may not, in a namespace that the host's side has made.
+        return Err(Error(
+            "idmap: its source is what an earlier entry mounts, which has no ids to be mapped by \
+             the host yet: with a user namespace, give the source of that entry"
+                .into(),
+        ));
+    }
+    if let Some(place) = made {
+        return Ok(Source::Made { place, mapped: idmap.map(mapped).transpose()? });
+    }
+    if context.locks() {
+        let wanted = Locked::new("source", &path, depth, nofollow)?;
+        return Ok(Source::Locked(wanted.mapped(idmap.map(mapped).transpose()?)));
+    }
+    let failed = |errno| Error::call(format!("source {}", path.to_string_lossy()), errno);
+    let tree = parents_tree(&path, depth, nofollow).map_err(failed)?;
+    if let Some((namespace, depth)) = idmap.map(mapped).transpose()? {
+        idmap::map_ids(&tree, depth, &namespace)?;
+    }
+    Ok(Source::Tree(tree))
+}
+
+/// A clone made on the host's side: cut off from what the container mounts, as a new mount
+/// namespace would have it.
+fn parents_tree(path: &CStr, depth: Depth, nofollow: bool) -> sys::Result<OwnedFd> {
+    let slave = Attributes { propagation: Propagation::Slave, ..Attributes::default() };
+    if nofollow {
+        return mount::open_tree_with_nofollow(AT_FDCWD, path, depth, &slave);
+    }
+    mount::open_tree_with(AT_FDCWD, path, depth, &slave)
+}
+
+/// As [`Layout::clone_root`], on the host's side.
+fn locked_root(path: &CStr, propagation: Option<(Propagation, Depth)>) -> Result<Locked, Error> {
+    let keeps = propagation.is_none_or(|(kind, _)| kind == Propagation::Slave);
+    Ok(Locked::new("root.path", path, Depth::Tree, false)?.private(!keeps))
+}
+
+fn plan_devices(
+    linux: Option<&Linux>,
+    mounts: &[MountPlan],
+    destinations: &Destinations,
+    context: &Context,
+) -> Result<Vec<DevicePlan>, Error> {
+    let list = linux.and_then(|linux| linux.devices().as_ref());
+    list.into_iter()
+        .flatten()
+        .enumerate()
+        .map(|(index, device)| {
+            let mut plan = plan_device(index, device, mounts, destinations)?;
+            if context.clones() && plan.kind != SFlag::S_IFIFO && !nodes::host_has(&plan) {
+                let owner =
+                    (host_id(device.uid(), linux, false), host_id(device.gid(), linux, true));
+                plan.made = nodes::make_detached(&plan, owner).map_err(|errno| {
+                    let path = device.path().display();
+                    Error::call(format!("linux.devices[{index}]: making {path}"), errno)
+                })?;
+            }
+            Ok(plan)
+        })
+        .collect()
+}
+
+/// What an id of the container is on the host, by the mappings of its user namespace.
+fn host_id<Kind: Copy>(id: Option<u32>, linux: Option<&Linux>, is_group: bool) -> Option<Id<Kind>> {
+    let linux = linux?;
+    let list = if is_group { linux.gid_mappings() } else { linux.uid_mappings() };
+    list.iter().flatten().find_map(|one| {
+        let into = id.unwrap_or(0).checked_sub(one.container_id());
+        let into = into.filter(|into| *into < one.size())?;
+        Id::new(one.host_id().checked_add(into)?)
+    })
+}
+
+fn plan_device(
+    index: usize,
+    device: &LinuxDevice,
+    mounts: &[MountPlan],
+    destinations: &Destinations,
+) -> Result<DevicePlan, Error> {
+    let at = || format!("linux.devices[{index}] {}", device.path().display());
+    let kind = match device.typ() {
+        LinuxDeviceType::B => SFlag::S_IFBLK,
+        LinuxDeviceType::C | LinuxDeviceType::U => SFlag::S_IFCHR,
+        LinuxDeviceType::P => SFlag::S_IFIFO,
+        LinuxDeviceType::A => return Err(Error(format!("{}: type a is no device", at()))),
+    };
+    let (uid, gid) = (device.uid().unwrap_or(0), device.gid().unwrap_or(0));
+    let no_id = |key, id| Error(format!("{}: {key} {id} is no id", at()));
+    let number = |value: i64| {
+        u64::try_from(value).map_err(|_| Error(format!("{}: major and minor must be given", at())))
+    };
+    let path = c_string(&tidy(device.path()), "linux.devices")?;
+    let (parent, name) = target::split(&path).map_err(|errno| Error::call(at(), errno))?;
+    let parent = destinations.locate(parent);
+    let around = match parent.within {
+        Some((Base::Mount(index), _)) => mounts.get(index),
+        _ => None,
+    };
+    Ok(DevicePlan {
+        is_hosts: around.is_some_and(MountPlan::is_bind),
+        parent,
+        name,
+        path,
+        is_ptmx: normal(device.path()) == Path::new("/dev/ptmx"),
+        kind,
+        number: if kind == SFlag::S_IFIFO {
+            0
+        } else {
+            makedev(number(device.major())?, number(device.minor())?)
+        },
+        mode: Mode::from_bits_truncate(device.file_mode().unwrap_or(0o666) & 0o7777),
+        uid: Id::new(uid).ok_or_else(|| no_id("uid", uid))?,
+        gid: Id::new(gid).ok_or_else(|| no_id("gid", gid))?,
+        made: None,
+    })
+}
+
+fn plan_sysctls(linux: Option<&Linux>) -> Vec<Sysctl> {
+    let list = linux.and_then(|linux| linux.sysctl().as_ref());
+    let mut sysctls: Vec<Sysctl> =
+        list.into_iter().flatten().map(|(name, value)| Sysctl::new(name, value)).collect();
+    sysctls.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    sysctls
+}
+
+fn working_directory(spec: &Spec) -> Option<CString> {
+    let cwd = spec.process().as_ref()?.cwd();
+    let cwd = CString::new(cwd.as_os_str().as_bytes()).ok()?;
+    (cwd.as_c_str() != c"/").then_some(cwd)
+}
+
+fn c_string(path: &Path, what: &str) -> Result<CString, Error> {
+    let text = CString::new(path.as_os_str().as_bytes());
+    text.map_err(|_| Error(format!("{what}: has a NUL byte")))
+}
+
+fn c_text(text: &str, what: &str) -> Result<CString, Error> {
+    c_string(Path::new(text), what)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn parse(list: &[&str]) -> Options {
+        Options::parse(&list.iter().map(|&option| option.to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn what_would_do_nothing_is_refused() {
+        fn new() -> What {
+            What::FileSystem { name: c"tmpfs".to_owned(), made: None }
+        }
+        fn bind() -> What {
+            What::Bind { source: Source::Path(c"/".to_owned()), depth: Depth::One }
+        }
+        let cases = [
+            (vec!["tmpcopyup", "iversion", "silent"], new(), true),
+            (vec!["idmap"], new(), true),
+            (vec!["idmap", "iversion"], new(), false),
+            (vec!["bind", "ridmap", "silent"], bind(), true),
+            (vec!["bind", "tmpcopyup"], bind(), false),
+            (vec!["bind", "readonly"], bind(), false),
+            (vec!["bind", "ro "], bind(), false),
+            (vec!["bind", "size=4k"], bind(), true),
+            (vec!["bind", "sise=4k"], bind(), false),
+            (vec!["bind", "sync", "nofail", "x-a", "src-nofollow"], bind(), true),
+            (vec!["remount", "bind", "readonly"], What::Remount, false),
+            (vec!["remount", "size=1m"], What::Remount, true),
+            (vec!["src-nofollow"], new(), false),
+            (vec!["remount", "bind", "dest-nofollow"], What::Remount, false),
+            (vec!["tmpcopyup"], What::Cgroup, false),
+            (vec!["readonly"], What::Cgroup, false),
+            (vec!["nsdelegate", "ro"], What::Cgroup, true),
+            (vec!["idmap"], What::Cgroup, false),
+            (vec!["remount", "idmap"], What::Remount, false),
+            (vec!["remount", "tmpcopyup"], What::Remount, false),
+            (vec!["remount", "iversion"], What::Remount, false),
+            (vec!["remount", "bind", "silent", "ro"], What::Remount, true),
+        ];
+        for (list, what, fine) in cases {
+            assert_eq!(check_options(&parse(&list), &what).is_ok(), fine, "{list:?}");
+        }
+    }
+}
