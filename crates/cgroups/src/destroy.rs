@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::events::{self, PATIENCE};
-use crate::place::{Hierarchy, Place};
+use crate::path::{CgroupPath, Hierarchy};
 use crate::{file, processes, tree, unit};
 use std::time::Instant;
 use sys::Errno;
@@ -11,7 +11,7 @@ use sys::Errno;
 /// below, and then the parents that rind made and nobody else uses.
 ///
 /// What is gone already is no error, and an error in one hierarchy leaves the others not undone.
-pub fn destroy(place: &Place) -> Result<()> {
+pub fn destroy(place: &CgroupPath) -> Result<()> {
     let mut result = if place.is_systemds() { end_unit(place) } else { Ok(()) };
     // v2 first: there the kernel does the killing, and tells when all are gone from all hierarchies.
     let (unified, v1): (Vec<_>, Vec<_>) = place.hierarchies().partition(|one| one.is_unified());
@@ -24,7 +24,7 @@ pub fn destroy(place: &Place) -> Result<()> {
 /// Stops the container's unit before its cgroups go: systemd learns of the end of a unit's processes
 /// by its cgroup becoming empty, and not by its being removed. A stop that is under way, as by
 /// `systemctl stop`, would last until its time is up.
-fn end_unit(place: &Place) -> Result<()> {
+fn end_unit(place: &CgroupPath) -> Result<()> {
     let of_systemd = |one: &&Hierarchy| one.is_unified() || one.has("name=systemd");
     let mut result = Ok(());
     for cgroup in place.hierarchies().filter(of_systemd) {
@@ -37,7 +37,7 @@ fn end_unit(place: &Place) -> Result<()> {
 /// which it is not known whether its cgroups were made, as its making was interrupted.
 ///
 /// Of the parents those go that `place` says it is to make. A unit is stopped.
-pub fn remove_unused(place: &Place) -> Result<()> {
+pub fn remove_unused(place: &CgroupPath) -> Result<()> {
     if place.is_systemds() && is_deserted(place)? {
         unit::stop(place)?;
     }
@@ -58,7 +58,7 @@ pub fn remove_unused(place: &Place) -> Result<()> {
 
 /// Whether there are no processes in the cgroups, or soon will be none: those of a maker that was
 /// killed are about to end. What stays is another's, whose unit has the same name.
-fn is_deserted(place: &Place) -> Result<bool> {
+fn is_deserted(place: &CgroupPath) -> Result<bool> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let mut is_empty = true;
@@ -77,7 +77,7 @@ fn is_deserted(place: &Place) -> Result<bool> {
 }
 
 /// Removes the container's cgroup of one hierarchy, or empties one that rind didn't make.
-fn remove(place: &Place, cgroup: &Hierarchy) -> Result<()> {
+fn remove(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
     let directory = cgroup.directory();
     let error = |errno| Error::kernel(format!("removing the cgroup {directory}"), errno);
     if cgroup.made == 0 {
@@ -98,7 +98,7 @@ fn remove(place: &Place, cgroup: &Hierarchy) -> Result<()> {
 }
 
 /// Ends what the container left in a cgroup, which stays.
-fn empty(place: &Place, cgroup: &Hierarchy) -> Result<()> {
+fn empty(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
     let directory = cgroup.directory();
     let error = |errno| Error::kernel(format!("removing cgroups below {directory}"), errno);
     if !processes::list(&directory)?.is_empty() {
@@ -112,7 +112,7 @@ fn empty(place: &Place, cgroup: &Hierarchy) -> Result<()> {
 }
 
 /// Removes a cgroup that has processes, or cgroups below.
-fn remove_used(place: &Place, cgroup: &Hierarchy) -> Result<()> {
+fn remove_used(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
     let directory = cgroup.directory();
     processes::kill(place, cgroup)?;
     let remove = || match tree::remove_below(&directory) {

@@ -7,7 +7,7 @@ mod list;
 
 use crate::error::{Error, Result};
 use crate::file;
-use crate::place::{Hierarchy, Place};
+use crate::path::{CgroupPath, Hierarchy};
 use crate::properties;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 use std::fmt;
@@ -20,24 +20,24 @@ use systemd::Property;
 ///
 /// A `lenient` place without a cgroup for them goes without, as does a user who may not set them:
 /// no device can be made in a user namespace, and those of the host keep the host's permissions.
-pub(crate) fn apply(place: &Place, configured: Option<&[LinuxDeviceCgroup]>) -> Result<()> {
+pub(crate) fn apply(place: &CgroupPath, configured: Option<&[LinuxDeviceCgroup]>) -> Result<()> {
     set(place, configured.unwrap_or_default(), list::apply)
 }
 
 /// [`apply`] for a container that runs: whatever stays allowed is allowed throughout.
-pub(crate) fn replace(place: &Place, configured: &[LinuxDeviceCgroup]) -> Result<()> {
+pub(crate) fn replace(place: &CgroupPath, configured: &[LinuxDeviceCgroup]) -> Result<()> {
     set(place, configured, list::replace)
 }
 
 /// The container's v1 list, if it has one.
-pub(crate) fn list_of(place: &Place) -> Result<Option<list::List>> {
+pub(crate) fn list_of(place: &CgroupPath) -> Result<Option<list::List>> {
     let found = place.controlling("devices").filter(|one| one.joined && !one.is_unified());
     found.map(list::current).transpose()
 }
 
 /// What a unit of systemd's is told of the rules.
 pub(crate) fn properties(
-    place: &Place,
+    place: &CgroupPath,
     configured: Option<&[LinuxDeviceCgroup]>,
 ) -> Result<Vec<Property>> {
     let rules = rules(configured.unwrap_or_default())?;
@@ -46,7 +46,7 @@ pub(crate) fn properties(
 
 /// Sets the rules, those of v1 by `set_list`; a filter of v2 is replaced by one call.
 fn set(
-    place: &Place,
+    place: &CgroupPath,
     configured: &[LinuxDeviceCgroup],
     set_list: fn(&Hierarchy, &[Rule]) -> Result<()>,
 ) -> Result<()> {

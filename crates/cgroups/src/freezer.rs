@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::events::{self, Limit, PATIENCE};
 use crate::file;
-use crate::place::{Hierarchy, Place};
+use crate::path::{CgroupPath, Hierarchy};
 use crate::tree;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Instant;
@@ -12,25 +12,25 @@ use sys::nix::fcntl::{OFlag, openat};
 use sys::nix::sys::stat::Mode;
 
 /// Whether the container is paused, by its own cgroup or by one above it.
-pub fn is_frozen(place: &Place) -> Result<bool> {
+pub fn is_frozen(place: &CgroupPath) -> Result<bool> {
     freezer(place).map_or(Ok(false), is_cgroup_frozen)
 }
 
 /// The directory of the cgroup that stops the container, for others that freeze it themselves.
 #[must_use]
-pub fn freezer_directory(place: &Place) -> Option<String> {
+pub fn freezer_directory(place: &CgroupPath) -> Option<String> {
     freezer(place).map(Hierarchy::directory)
 }
 
 /// Stops every process of the container where it is; returns when all have stopped.
 ///
 /// It is undone where it can't be done, and when `interrupt` becomes readable first (`EINTR`).
-pub fn freeze(place: &Place, interrupt: Option<BorrowedFd>) -> Result<()> {
+pub fn freeze(place: &CgroupPath, interrupt: Option<BorrowedFd>) -> Result<()> {
     freeze_within(place, Limit { deadline: Instant::now() + PATIENCE, interrupt })
 }
 
 /// [`freeze`], with a limit of its own.
-pub(crate) fn freeze_within(place: &Place, limit: Limit) -> Result<()> {
+pub(crate) fn freeze_within(place: &CgroupPath, limit: Limit) -> Result<()> {
     let freezer = needed(place)?;
     let frozen = if freezer.is_unified() {
         write(freezer, "cgroup.freeze", "1")?;
@@ -54,7 +54,7 @@ pub(crate) fn freeze_within(place: &Place, limit: Limit) -> Result<()> {
 }
 
 /// Lets the container's processes go on.
-pub fn thaw(place: &Place) -> Result<()> {
+pub fn thaw(place: &CgroupPath) -> Result<()> {
     let freezer = needed(place)?;
     start_again(freezer)?;
     let goes_on = if freezer.is_unified() {
@@ -83,7 +83,7 @@ fn is_cgroup_frozen(cgroup: &Hierarchy) -> Result<bool> {
 }
 
 /// Thaws the container's v1 freezer, and those that it made below: frozen processes don't die.
-pub(crate) fn thaw_for_killing(place: &Place) {
+pub(crate) fn thaw_for_killing(place: &CgroupPath) {
     let Some(freezer) = place.v1("freezer").filter(|found| found.joined) else { return };
     let thaw = |cgroup: &OwnedFd| {
         let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
@@ -94,11 +94,11 @@ pub(crate) fn thaw_for_killing(place: &Place) {
 }
 
 /// The container's cgroup that stops it.
-pub(crate) fn freezer(place: &Place) -> Option<&Hierarchy> {
+pub(crate) fn freezer(place: &CgroupPath) -> Option<&Hierarchy> {
     place.controlling("freezer").filter(|found| found.joined)
 }
 
-fn needed(place: &Place) -> Result<&Hierarchy> {
+fn needed(place: &CgroupPath) -> Result<&Hierarchy> {
     let none = || Error::refused("no freezer: container could not join or create cgroup");
     freezer(place).ok_or_else(none)
 }

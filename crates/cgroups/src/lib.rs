@@ -17,7 +17,7 @@ mod freezer;
 mod host;
 mod limits;
 mod make;
-mod place;
+mod path;
 mod processes;
 mod properties;
 pub mod stats;
@@ -33,7 +33,7 @@ pub use limits::{apply, update};
 pub use make::{
     Note, admit, delegate, entry_files, make, missing, unified_directory, unified_directory_of,
 };
-pub use place::{Hierarchy, Place, locate};
+pub use path::{CgroupPath as Place, Hierarchy, locate};
 pub use processes::{processes, signal_all};
 pub use stats::{Stats, stats};
 pub use unit::{Systemd, attach, attach_beside, locate_unit, make_unit, settle_unit};

@@ -9,7 +9,7 @@ mod other;
 mod undo;
 
 use crate::error::{Error, Result};
-use crate::place::{Hierarchy, Place};
+use crate::path::{CgroupPath, Hierarchy};
 use crate::{controllers, devices, file, unit};
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 use std::borrow::Cow;
@@ -23,7 +23,7 @@ use undo::Undo;
 /// never without the default ones. To be done before the container's first process goes on.
 ///
 /// Gives what is to be said of limits that a `lenient` place can't have: it goes without.
-pub fn apply(place: &Place, resources: Option<&LinuxResources>) -> Result<Vec<String>> {
+pub fn apply(place: &CgroupPath, resources: Option<&LinuxResources>) -> Result<Vec<String>> {
     let mut lost = Vec::new();
     if place.disabled {
         return Ok(lost);
@@ -41,7 +41,7 @@ pub fn apply(place: &Place, resources: Option<&LinuxResources>) -> Result<Vec<St
 /// `swap` is what `memory.swap` was last set to, by the configuration or an update: v2 keeps a limit
 /// on swap alone. `devices` are the rules in force until then, likewise.
 pub fn update(
-    place: &Place,
+    place: &CgroupPath,
     resources: &LinuxResources,
     swap: Option<i64>,
     devices: Option<&[LinuxDeviceCgroup]>,
@@ -64,7 +64,10 @@ pub fn update(
 }
 
 /// The v2 controllers that it takes to limit what `resources` ask for, on this host.
-pub(crate) fn needed_controllers(place: &Place, resources: &LinuxResources) -> Result<Vec<String>> {
+pub(crate) fn needed_controllers(
+    place: &CgroupPath,
+    resources: &LinuxResources,
+) -> Result<Vec<String>> {
     let mut needed: Vec<String> = Vec::new();
     let parts = plan(place, resources)?;
     let unified = parts.iter().filter(|part| part.home.is_some_and(Hierarchy::is_unified));
@@ -80,7 +83,7 @@ pub(crate) fn needed_controllers(place: &Place, resources: &LinuxResources) -> R
 /// What `resources` come to in v2's files, whatever this host has: names and values. Of files that
 /// another may stand for, it's the other.
 pub(crate) fn v2_values(resources: &LinuxResources) -> Result<Vec<(String, String)>> {
-    let place = Place { hierarchies: vec![Hierarchy::default()], ..Place::default() };
+    let place = CgroupPath { hierarchies: vec![Hierarchy::default()], ..CgroupPath::default() };
     let writes = plan(&place, resources)?.into_iter().flat_map(|part| part.writes);
     let value = |write: Write| match write.absent {
         Absent::Instead(file, value) => (file.to_owned(), value),
@@ -152,7 +155,7 @@ fn refused(property: &str, reason: impl Display) -> Error {
 }
 
 /// All that `resources` ask for, in the order to write it. Nothing is asked of the kernel.
-fn plan<'a>(place: &'a Place, resources: &LinuxResources) -> Result<Vec<Part<'a>>> {
+fn plan<'a>(place: &'a CgroupPath, resources: &LinuxResources) -> Result<Vec<Part<'a>>> {
     let mut parts = Vec::new();
     let mut ask = |controller, writes: &dyn Fn(Version) -> Result<Vec<Write>>| {
         let home = place.controlling(controller);
@@ -195,7 +198,7 @@ fn plan<'a>(place: &'a Place, resources: &LinuxResources) -> Result<Vec<Part<'a>
 }
 
 /// A v2 file whose controller is on v1 can't be written, whatever it is on other hosts.
-fn refuse_on_v1(place: &Place, unified: &[Write]) -> Result<()> {
+fn refuse_on_v1(place: &CgroupPath, unified: &[Write]) -> Result<()> {
     let on_v1 = |write: &&Write| place.v1(controller_of(&write.file)).is_some();
     match (unified.iter().find(on_v1), unified.first(), place.unified()) {
         (Some(write), ..) => {
@@ -217,7 +220,7 @@ fn controller_of(file: &str) -> &str {
 
 /// Writes all limits. With `lost`, those that can't be had are told of there, and are no error.
 fn write_limits(
-    place: &Place,
+    place: &CgroupPath,
     resources: &LinuxResources,
     mut undo: Option<&mut Undo>,
     mut lost: Option<&mut Vec<String>>,
@@ -396,8 +399,8 @@ mod tests {
             folder
         }
 
-        pub(super) fn place(&self) -> Place {
-            Place::of(&self.0, "box", &[(&[], true)])
+        pub(super) fn place(&self) -> CgroupPath {
+            CgroupPath::of(&self.0, "box", &[(&[], true)])
         }
 
         fn read(&self, file: &str) -> String {
@@ -435,10 +438,10 @@ mod tests {
         }
     }
 
-    fn hybrid() -> Place {
+    fn hybrid() -> CgroupPath {
         let hierarchies: [(&[&str], bool); 4] =
             [(&["memory"], true), (&["cpu", "cpuacct"], true), (&["pids"], false), (&[], true)];
-        Place::of(Path::new("/nowhere"), "box", &hierarchies)
+        CgroupPath::of(Path::new("/nowhere"), "box", &hierarchies)
     }
 
     fn resources(config: &str) -> LinuxResources {
@@ -473,7 +476,7 @@ mod tests {
 
     #[test]
     fn unified_is_refused_where_v1_has_the_controller() {
-        let refused = |place: &Place| {
+        let refused = |place: &CgroupPath| {
             let asked = resources(r#"{ "unified": { "memory.high": "1" } }"#);
             needed_controllers(place, &asked).unwrap_err().to_string()
         };
@@ -481,7 +484,7 @@ mod tests {
             refused(&hybrid()),
             "linux.resources.unified.memory.high: this host has memory on cgroup v1, not v2"
         );
-        let none = Place::default();
+        let none = CgroupPath::default();
         assert_eq!(
             refused(&none),
             "linux.resources.unified.memory.high: this host has no cgroup v2"
@@ -490,7 +493,7 @@ mod tests {
 
     #[test]
     fn a_limit_without_a_cgroup_is_an_error_and_no_limit_is_none() {
-        let refused = |place: &Place, config| {
+        let refused = |place: &CgroupPath, config| {
             write_limits(place, &resources(config), None, None).unwrap_err().to_string()
         };
         assert_eq!(
@@ -498,7 +501,7 @@ mod tests {
             "linux.resources.pids.limit: cannot set pids limit: container could not join or create \
              cgroup"
         );
-        let none = Place::default();
+        let none = CgroupPath::default();
         assert_eq!(
             refused(&none, r#"{ "memory": { "limit": 5 } }"#),
             "linux.resources.memory.limit: no memory cgroup on this host"
@@ -506,7 +509,7 @@ mod tests {
         let unset = r#"{ "memory": { "limit": 0 }, "cpu": { "shares": 0 }, "network": {},
             "hugepageLimits": [], "unified": {}, "rdma": {} }"#;
         write_limits(&none, &resources(unset), None, None).unwrap();
-        let disabled = update(&Place::disabled(), &resources("{}"), None, None).unwrap_err();
+        let disabled = update(&CgroupPath::disabled(), &resources("{}"), None, None).unwrap_err();
         assert!(disabled.to_string().contains("without cgroups"));
     }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::host::{self, Mounted};
-use crate::place::{Hierarchy, Place, join};
+use crate::path::{CgroupPath, Hierarchy, join};
 use crate::{controllers, file, freezer, limits, processes};
 use oci_spec::runtime::LinuxResources;
 use std::os::fd::OwnedFd;
@@ -26,7 +26,7 @@ const DELEGATED: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n"
 
 /// Keeps where a container's cgroups are to be, for [`remove_unused`](crate::remove_unused) should we
 /// be killed; an error is in words.
-pub type Note<'a> = &'a mut dyn FnMut(&Place) -> std::result::Result<(), String>;
+pub type Note<'a> = &'a mut dyn FnMut(&CgroupPath) -> std::result::Result<(), String>;
 
 /// Makes the container's cgroup in every hierarchy, with the parents that are missing.
 ///
@@ -36,7 +36,7 @@ pub type Note<'a> = &'a mut dyn FnMut(&Place) -> std::result::Result<(), String>
 ///
 /// Gives the [`entry_files`], as these tell whether what was made is a cgroup at all.
 pub fn make(
-    place: &mut Place,
+    place: &mut CgroupPath,
     resources: Option<&LinuxResources>,
     note: Note,
 ) -> Result<Vec<OwnedFd>> {
@@ -55,11 +55,11 @@ pub fn make(
     result
 }
 
-fn enter_all(place: &mut Place, mut note: Note) -> Result<Vec<OwnedFd>> {
+fn enter_all(place: &mut CgroupPath, mut note: Note) -> Result<Vec<OwnedFd>> {
     let (pure, lenient) = (place.is_pure_v2(), place.lenient);
     // How many directories each hierarchy lacks, once one is known to lack a parent.
     let mut missing: Option<Vec<usize>> = None;
-    let plan = |place: &Place, note: &mut Note| {
+    let plan = |place: &CgroupPath, note: &mut Note| {
         let planned = with_parents(place);
         note(&planned).map_err(Error::refused)?;
         Ok(Some(planned.hierarchies.iter().map(|one| one.made).collect()))
@@ -88,7 +88,7 @@ fn enter_all(place: &mut Place, mut note: Note) -> Result<Vec<OwnedFd>> {
 }
 
 /// The place as it will be once it is made, with the parents that are missing now.
-pub(crate) fn with_parents(place: &Place) -> Place {
+pub(crate) fn with_parents(place: &CgroupPath) -> CgroupPath {
     let mut planned = place.clone();
     for one in planned.hierarchies.iter_mut().filter(|one| !one.joined) {
         let is_missing =
@@ -100,7 +100,7 @@ pub(crate) fn with_parents(place: &Place) -> Place {
 
 /// The v1 `tasks` files, open for writing: a single-threaded process that writes `0` to each is in
 /// the cgroups, without the grace period that a write to `cgroup.procs` waits for.
-pub fn entry_files(place: &Place) -> Result<Vec<OwnedFd>> {
+pub fn entry_files(place: &CgroupPath) -> Result<Vec<OwnedFd>> {
     let files = place.hierarchies().filter(|one| !one.is_unified()).map(|one| {
         let path = one.file(ENTRY);
         let opened = file::open(&path, OFlag::O_WRONLY);
@@ -111,7 +111,7 @@ pub fn entry_files(place: &Place) -> Result<Vec<OwnedFd>> {
 
 /// Moves the process `pid`, which has one thread, into the container's cgroups: for one that can't
 /// enter by [`entry_files`] itself, as this waits for a grace period in each hierarchy.
-pub fn admit(place: &Place, pid: i32) -> Result<()> {
+pub fn admit(place: &CgroupPath, pid: i32) -> Result<()> {
     for one in place.hierarchies() {
         let path = one.file(if one.is_unified() { "cgroup.procs" } else { "tasks" });
         file::write(&path, &pid.to_string())
@@ -121,7 +121,7 @@ pub fn admit(place: &Place, pid: i32) -> Result<()> {
 }
 
 /// The v2 cgroup, for a process to be born in (`CLONE_INTO_CGROUP`).
-pub fn unified_directory(place: &Place) -> Result<Option<OwnedFd>> {
+pub fn unified_directory(place: &CgroupPath) -> Result<Option<OwnedFd>> {
     let found = place.hierarchies().find(|one| one.is_unified()).map(|one| {
         let path = one.directory();
         let opened = file::open_directory(&path);
@@ -133,14 +133,14 @@ pub fn unified_directory(place: &Place) -> Result<Option<OwnedFd>> {
 /// The directory of one of the container's cgroups that has been removed, if any has been: by
 /// others, or since the container has ended, as systemd removes those that are empty.
 #[must_use]
-pub fn missing(place: &Place) -> Option<String> {
+pub fn missing(place: &CgroupPath) -> Option<String> {
     let is_missing =
         |directory: &String| access(directory.as_str(), AccessFlags::F_OK) == Err(Errno::ENOENT);
     place.hierarchies().map(Hierarchy::directory).find(is_missing)
 }
 
 /// The v2 cgroup that the process `pid` is in, for another to be born in.
-pub fn unified_directory_of(place: &Place, pid: i32) -> Result<Option<OwnedFd>> {
+pub fn unified_directory_of(place: &CgroupPath, pid: i32) -> Result<Option<OwnedFd>> {
     let Some(unified) = place.hierarchies().find(|one| one.is_unified()) else { return Ok(None) };
     let file = format!("/proc/{pid}/cgroup");
     let text = file::read_value(&file)?;
@@ -152,7 +152,7 @@ pub fn unified_directory_of(place: &Place, pid: i32) -> Result<Option<OwnedFd>> 
 
 /// Gives the container's v2 cgroup to the host's user `owner`, for a container that has a cgroup
 /// namespace and a writable cgroup mount (runtime-spec, cgroup ownership). v1 can't be delegated.
-pub fn delegate(place: &Place, owner: Id) -> Result<()> {
+pub fn delegate(place: &CgroupPath, owner: Id) -> Result<()> {
     let Some(cgroup) = place.hierarchies().find(|one| one.is_unified()) else { return Ok(()) };
     let files = file::try_read_value("/sys/kernel/cgroup/delegate");
     let files = files.unwrap_or_else(|_| DELEGATED.to_owned());
@@ -342,7 +342,7 @@ fn refuse_used(cgroup: &Hierarchy) -> Result<()> {
 }
 
 /// A process that enters a frozen cgroup, or one below such, would never come to say so.
-pub(crate) fn refuse_frozen(place: &Place) -> Result<()> {
+pub(crate) fn refuse_frozen(place: &CgroupPath) -> Result<()> {
     match freezer::freezer(place) {
         Some(freezer) if freezer::is_frozen(place)? => {
             let directory = freezer.directory();
@@ -415,9 +415,9 @@ mod tests {
         }
         let of = |path: &std::path::Path| fs::metadata(path).unwrap().uid();
         let owner = Id::new(7).unwrap();
-        delegate(&Place::of(&mount, "box", &[(&["memory"], true)]), owner).unwrap();
+        delegate(&CgroupPath::of(&mount, "box", &[(&["memory"], true)]), owner).unwrap();
         assert_eq!(of(&cgroup), 0, "v1 can't be");
-        delegate(&Place::of(&mount, "box", &[(&[], true)]), owner).unwrap();
+        delegate(&CgroupPath::of(&mount, "box", &[(&[], true)]), owner).unwrap();
         let owners = ["", "cgroup.procs", "cgroup.subtree_control", "memory.max"]
             .map(|name| of(&cgroup.join(name)));
         fs::remove_dir_all(&mount).unwrap();

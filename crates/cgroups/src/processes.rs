@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::events::{self, PATIENCE};
 use crate::file;
 use crate::freezer;
-use crate::place::{Hierarchy, Place};
+use crate::path::{CgroupPath, Hierarchy};
 use crate::tree;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ const HELD: usize = 256;
 const FREEZING: Duration = Duration::from_secs(1);
 
 /// The pids of the container's cgroup and all below it.
-pub fn processes(place: &Place) -> Result<Vec<i32>> {
+pub fn processes(place: &CgroupPath) -> Result<Vec<i32>> {
     for cgroup in authorities(place) {
         let found = list(&cgroup.directory())?;
         if !found.is_empty() {
@@ -34,7 +34,7 @@ pub fn processes(place: &Place) -> Result<Vec<i32>> {
 
 /// Sends `signal`, by number, to every process in the container's cgroup and below it. With SIGKILL
 /// it returns when none is left.
-pub fn signal_all(place: &Place, signal: i32) -> Result<()> {
+pub fn signal_all(place: &CgroupPath, signal: i32) -> Result<()> {
     let is_there = |one: &&Hierarchy| access(one.directory().as_str(), AccessFlags::F_OK).is_ok();
     match authorities(place).find(is_there) {
         None => Ok(()),
@@ -45,7 +45,7 @@ pub fn signal_all(place: &Place, signal: i32) -> Result<()> {
 
 /// The cgroups that are asked for the container's processes, the best first. They are in the one of
 /// every hierarchy, unless somebody has moved them out of some.
-fn authorities(place: &Place) -> impl Iterator<Item = &Hierarchy> {
+fn authorities(place: &CgroupPath) -> impl Iterator<Item = &Hierarchy> {
     let best = [place.unified(), place.v1("pids"), place.v1("freezer")];
     best.into_iter().flatten().filter(|one| one.joined).chain(place.hierarchies())
 }
@@ -86,7 +86,7 @@ pub(crate) fn list(directory: &str) -> Result<Vec<i32>> {
 }
 
 /// Kills every process in `cgroup`, one of the container's, and below it, until none is left.
-pub(crate) fn kill(place: &Place, cgroup: &Hierarchy) -> Result<()> {
+pub(crate) fn kill(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let kill = if cgroup.is_unified() { kill_v2 } else { kill_v1 };
     if kill(place, cgroup, deadline)? {
@@ -99,7 +99,7 @@ pub(crate) fn kill(place: &Place, cgroup: &Hierarchy) -> Result<()> {
 }
 
 /// The kernel does it, whatever is forked meanwhile, and frozen or not.
-fn kill_v2(place: &Place, cgroup: &Hierarchy, deadline: Instant) -> Result<bool> {
+fn kill_v2(place: &CgroupPath, cgroup: &Hierarchy, deadline: Instant) -> Result<bool> {
     let path = cgroup.file("cgroup.kill");
     match file::write(&path, "1") {
         Ok(()) => {}
@@ -111,7 +111,7 @@ fn kill_v2(place: &Place, cgroup: &Hierarchy, deadline: Instant) -> Result<bool>
 }
 
 /// Round by round, from the second on with the container frozen, so that none can fork.
-fn kill_v1(place: &Place, cgroup: &Hierarchy, deadline: Instant) -> Result<bool> {
+fn kill_v1(place: &CgroupPath, cgroup: &Hierarchy, deadline: Instant) -> Result<bool> {
     let directory = cgroup.directory();
     let waiting = |errno| Error::kernel(format!("waiting on {directory}"), errno);
     let mut again = false;

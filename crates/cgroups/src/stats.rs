@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::file;
-use crate::place::{Hierarchy, Place};
+use crate::path::{CgroupPath, Hierarchy};
 use libcgroups::common::WrappedIoError;
 use libcgroups::stats as parse;
 use serde::Serialize;
@@ -229,7 +229,7 @@ pub struct Stalled {
 }
 
 /// Reads the statistics of the container's cgroups.
-pub fn stats(place: &Place) -> Result<Stats> {
+pub fn stats(place: &CgroupPath) -> Result<Stats> {
     let joined = |controller| place.controlling(controller).filter(|found| found.joined);
     let mut stats = Stats::default();
     if let Some(cgroup) = joined("cpu") {
@@ -521,7 +521,7 @@ mod tests {
         for (file, text) in files {
             fs::write(root.join("box").join(file), text).unwrap();
         }
-        let place = Place::of(&root, "box", &[(&[], true)]);
+        let place = CgroupPath::of(&root, "box", &[(&[], true)]);
         let stats = serde_json::to_value(stats(&place).unwrap()).unwrap();
         fs::remove_dir_all(root).unwrap();
         stats

@@ -9,10 +9,9 @@
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::make::{Note, make_directories, provide_cpuset, refuse_frozen, unmake, with_parents};
-use crate::place::{Hierarchy, Place, join};
+use crate::path::{CgroupPath, Hierarchy, Unit, join};
 use crate::{controllers, devices, file, limits, properties};
 use oci_spec::runtime::LinuxResources;
-use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -22,18 +21,6 @@ use systemd::{Bus, Manager, Property, Value};
 /// How long systemd may take for a start or a stop; a busy one takes seconds. It's what D-Bus's own
 /// libraries give a call.
 const DEADLINE: Duration = Duration::from_secs(25);
-
-/// The container's unit, as the state file keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Unit {
-    /// `docker-0123.scope`.
-    name: String,
-    /// The slice that it is in: `system.slice`.
-    slice: String,
-    /// Whose unit it is: the system's, or a user's.
-    bus: Bus,
-}
 
 /// A connection to the systemd that is asked.
 pub struct Systemd {
@@ -97,7 +84,7 @@ pub fn locate_unit(
     cgroups_path: Option<&Path>,
     id: &str,
     systemd: &mut Systemd,
-) -> Result<Place> {
+) -> Result<CgroupPath> {
     let unit = name_unit(cgroups_path, id, systemd.bus)?;
     if systemd.bus == Bus::User && !host.is_pure_v2() {
         let reason = "a user's systemd limits by cgroup v2, and this host has controllers on v1";
@@ -118,7 +105,7 @@ pub fn locate_unit(
         joined: false,
         moved: false,
     });
-    Ok(Place { hierarchies: hierarchies.collect(), unit: Some(unit), ..Place::default() })
+    Ok(CgroupPath { hierarchies: hierarchies.collect(), unit: Some(unit), ..CgroupPath::default() })
 }
 
 fn name_unit(cgroups_path: Option<&Path>, id: &str, bus: Bus) -> Result<Unit> {
@@ -176,7 +163,7 @@ fn escape(name: &str) -> String {
 ///
 /// [`destroy`]: crate::destroy
 pub fn make_unit(
-    place: &mut Place,
+    place: &mut CgroupPath,
     resources: Option<&LinuxResources>,
     pid: i32,
     systemd: &mut Systemd,
@@ -234,7 +221,7 @@ fn basic_properties(unit: &Unit, pid: i32) -> Vec<Property> {
 
 /// A user's systemd can't keep anybody from a device.
 fn device_properties(
-    place: &Place,
+    place: &CgroupPath,
     unit: &Unit,
     resources: Option<&LinuxResources>,
 ) -> Result<Vec<Property>> {
@@ -248,7 +235,7 @@ fn device_properties(
 
 /// An error if systemd has put the process elsewhere than where it was to be: what the container
 /// sees of its cgroup is planned by then.
-fn check_path(place: &Place, pid: i32) -> Result<()> {
+fn check_path(place: &CgroupPath, pid: i32) -> Result<()> {
     let text = file::read_value(&format!("/proc/{pid}/cgroup"))?;
     for one in &place.hierarchies {
         let is_systemds =
@@ -276,7 +263,7 @@ fn check_path(place: &Place, pid: i32) -> Result<()> {
 }
 
 /// Takes the cgroups that systemd has made, and makes those that it hasn't.
-fn take(place: &mut Place) -> Result<()> {
+fn take(place: &mut CgroupPath) -> Result<()> {
     let pure = place.is_pure_v2();
     for one in &mut place.hierarchies {
         if !one.is_unified() && !host::is_v1(&one.mount) {
@@ -300,7 +287,7 @@ fn take(place: &mut Place) -> Result<()> {
 
 /// To be done once the hop is gone that init was forked by: a limit of one process kept its place.
 pub fn settle_unit(
-    place: &Place,
+    place: &CgroupPath,
     resources: Option<&LinuxResources>,
     systemd: &mut Systemd,
 ) -> Result<()> {
@@ -316,7 +303,7 @@ pub fn settle_unit(
 
 /// Has systemd move the process `pid` into the container's unit, or the cgroup `below` it: for a
 /// user, who may not move one from one unit to another himself.
-pub fn attach(place: &Place, pid: i32) -> Result<()> {
+pub fn attach(place: &CgroupPath, pid: i32) -> Result<()> {
     let Some(unit) = &place.unit else {
         let reason = "the container's cgroup can't be entered from rind's own: both would have to be \
                       below one that is the user's";
@@ -331,7 +318,7 @@ pub fn attach(place: &Place, pid: i32) -> Result<()> {
 }
 
 /// The same, into the cgroup below the unit that `init` is in; `false` if init isn't below it.
-pub fn attach_beside(place: &Place, pid: i32, init: i32) -> Result<bool> {
+pub fn attach_beside(place: &CgroupPath, pid: i32, init: i32) -> Result<bool> {
     let Some((unit, top)) = place.unit.as_ref().zip(place.unified()) else { return Ok(false) };
     let of = |pid| -> Result<String> {
         let text = file::read_value(&format!("/proc/{pid}/cgroup"))?;
@@ -357,7 +344,7 @@ fn attach_below(unit: &Unit, below: &str, pid: i32) -> Result<()> {
 }
 
 /// Tells systemd of new limits, those that it knows.
-pub(crate) fn update(place: &Place, resources: &LinuxResources) -> Result<()> {
+pub(crate) fn update(place: &CgroupPath, resources: &LinuxResources) -> Result<()> {
     let Some(unit) = &place.unit else { return Ok(()) };
     let mut all = properties::of(resources, place.is_pure_v2(), false)?;
     if resources.devices().is_some() {
@@ -373,7 +360,7 @@ pub(crate) fn update(place: &Place, resources: &LinuxResources) -> Result<()> {
 }
 
 /// Stops the container's unit, if there is one, and waits until it is gone.
-pub(crate) fn stop(place: &Place) -> Result<()> {
+pub(crate) fn stop(place: &CgroupPath) -> Result<()> {
     let Some(unit) = &place.unit else { return Ok(()) };
     // Without a systemd there are no units either.
     let Ok(mut systemd) = Systemd::connect(unit.bus == Bus::User) else { return Ok(()) };

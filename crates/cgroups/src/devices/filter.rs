@@ -3,7 +3,7 @@
 use super::{Access, DEFAULTS, Devices, Kind, Rule};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::place::Hierarchy;
+use crate::path::Hierarchy;
 use std::os::fd::{AsFd, OwnedFd};
 use sys::bpf::{self, Instruction};
 

@@ -3,7 +3,7 @@
 use super::{Access, DEFAULTS, Devices, Kind, Rule, refused, rules};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::place::{Hierarchy, Place};
+use crate::path::{CgroupPath, Hierarchy};
 use oci_spec::runtime::LinuxDeviceCgroup;
 use std::collections::BTreeMap;
 use sys::nix::fcntl::OFlag;
@@ -42,7 +42,7 @@ impl List {
     /// it; `configured` are the rules that it was made by.
     pub(crate) fn set_back(
         &self,
-        place: &Place,
+        place: &CgroupPath,
         configured: Option<&[LinuxDeviceCgroup]>,
     ) -> Result<()> {
         let Some(cgroup) = place.controlling("devices") else { return Ok(()) };

@@ -4,14 +4,14 @@
 use super::refused;
 use crate::error::{Error, Result};
 use crate::file;
-use crate::place::{Hierarchy, Place};
+use crate::path::{CgroupPath, Hierarchy};
 use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxResources};
 use sys::Errno;
 
 /// `asked` with its other halves. `swap` is what memory and swap together were last limited to, by
 /// the configuration or an update.
 pub(super) fn complete(
-    place: &Place,
+    place: &CgroupPath,
     asked: &LinuxResources,
     swap: Option<i64>,
 ) -> Result<LinuxResources> {

@@ -5,7 +5,7 @@ use crate::devices;
 use crate::error::{Error, Result};
 use crate::file;
 use crate::freezer;
-use crate::place::{Hierarchy, Place};
+use crate::path::{CgroupPath, Hierarchy};
 use oci_spec::runtime::LinuxDeviceCgroup;
 use sys::Errno;
 
@@ -52,7 +52,7 @@ const V1: [(&str, &[&str]); 4] = [
 ///
 /// `devices` are the rules in force, for where the kernel doesn't tell them all.
 pub(super) fn keep(
-    place: &Place,
+    place: &CgroupPath,
     devices: Option<&[LinuxDeviceCgroup]>,
     change: impl FnOnce() -> Result<()>,
 ) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::{Version, Write, refused};
 use crate::error::Result;
 use crate::file;
-use crate::place::Hierarchy;
+use crate::path::Hierarchy;
 use oci_spec::runtime::LinuxMemory;
 
 /// Every file to write, in order. 0 is what engines send for what nobody asked for.

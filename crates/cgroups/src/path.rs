@@ -2,14 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::host::{Host, Membership};
-use crate::unit::Unit;
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path};
+use systemd::Bus;
 
 /// A container's cgroup as the state file keeps it, and as every later command opens it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Place {
+pub struct CgroupPath {
     pub(crate) hierarchies: Vec<Hierarchy>,
     /// Whether missing permissions on cgroups are no error: rootless, and no path was asked for.
     pub(crate) lenient: bool,
@@ -39,7 +39,19 @@ pub struct Hierarchy {
     pub(crate) moved: bool,
 }
 
-impl Place {
+/// The container's unit, as the state file keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Unit {
+    /// `docker-0123.scope`.
+    pub(crate) name: String,
+    /// The slice that it is in: `system.slice`.
+    pub(crate) slice: String,
+    /// Whose unit it is: the system's, or a user's.
+    pub(crate) bus: Bus,
+}
+
+impl CgroupPath {
     /// No cgroup at all: limits and device rules are not applied, nothing is entered.
     #[must_use]
     pub fn disabled() -> Self {
@@ -211,7 +223,12 @@ pub(crate) fn join(directory: &str, name: &str) -> String {
 /// stands for the id, is below the runtime's own cgroup in v1. In v2 it is beside it: a cgroup with
 /// processes can't hand controllers down to children (cgroups(7), no internal processes).
 /// With `rootless` and no path asked for, missing permissions are no error later.
-pub fn locate(host: &Host, cgroups_path: Option<&Path>, id: &str, rootless: bool) -> Result<Place> {
+pub fn locate(
+    host: &Host,
+    cgroups_path: Option<&Path>,
+    id: &str,
+    rootless: bool,
+) -> Result<CgroupPath> {
     let asked = cgroups_path.filter(|path| !path.as_os_str().is_empty());
     let below = match asked {
         Some(path) => components(path)?,
@@ -231,7 +248,7 @@ pub fn locate(host: &Host, cgroups_path: Option<&Path>, id: &str, rootless: bool
     });
     let hierarchies = hierarchies.collect::<Result<_>>()?;
     let lenient = rootless && asked.is_none();
-    Ok(Place { hierarchies, lenient, ..Place::default() })
+    Ok(CgroupPath { hierarchies, lenient, ..CgroupPath::default() })
 }
 
 /// The components of a `linux.cgroupsPath`, joined.
