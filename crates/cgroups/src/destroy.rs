@@ -11,10 +11,10 @@ use sys::Errno;
 /// below, and then the parents that rind made and nobody else uses.
 ///
 /// What is gone already is no error, and an error in one hierarchy leaves the others not undone.
-pub fn destroy(place: &CgroupPath) -> Result<()> {
-    let mut result = if place.is_systemds() { end_unit(place) } else { Ok(()) };
+pub(crate) fn destroy(place: &CgroupPath) -> Result<()> {
+    let mut result = if place.unit.is_some() { end_unit(place) } else { Ok(()) };
     // v2 first: there the kernel does the killing, and tells when all are gone from all hierarchies.
-    let (unified, v1): (Vec<_>, Vec<_>) = place.hierarchies().partition(|one| one.is_unified());
+    let (unified, v1): (Vec<_>, Vec<_>) = place.joined().partition(|one| one.is_unified());
     for cgroup in unified.into_iter().chain(v1) {
         result = result.and(remove(place, cgroup));
     }
@@ -27,7 +27,7 @@ pub fn destroy(place: &CgroupPath) -> Result<()> {
 fn end_unit(place: &CgroupPath) -> Result<()> {
     let of_systemd = |one: &&Hierarchy| one.is_unified() || one.has("name=systemd");
     let mut result = Ok(());
-    for cgroup in place.hierarchies().filter(of_systemd) {
+    for cgroup in place.joined().filter(of_systemd) {
         result = result.and(empty(place, cgroup));
     }
     result.and(unit::stop(place))
@@ -37,11 +37,11 @@ fn end_unit(place: &CgroupPath) -> Result<()> {
 /// which it is not known whether its cgroups were made, as its making was interrupted.
 ///
 /// Of the parents those go that `place` says it is to make. A unit is stopped.
-pub fn remove_unused(place: &CgroupPath) -> Result<()> {
-    if place.is_systemds() && is_deserted(place)? {
+pub(crate) fn remove_unused(place: &CgroupPath) -> Result<()> {
+    if place.unit.is_some() && is_deserted(place)? {
         unit::stop(place)?;
     }
-    for cgroup in place.planned() {
+    for cgroup in place.hierarchies.iter() {
         for up in 0..cgroup.made.max(1) {
             let directory = cgroup.ancestor(up);
             match file::remove_directory(&directory) {
@@ -62,7 +62,7 @@ fn is_deserted(place: &CgroupPath) -> Result<bool> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let mut is_empty = true;
-        for cgroup in place.planned() {
+        for cgroup in place.hierarchies.iter() {
             let directory = cgroup.directory();
             is_empty &= processes::list(&directory)?.is_empty();
         }

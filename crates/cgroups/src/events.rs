@@ -32,7 +32,7 @@ enum Source {
 
 impl OomWatch {
     /// Watches the memory cgroup of `place`; `None` where the container has none.
-    pub fn new(place: &CgroupPath) -> Result<Option<Self>> {
+    pub(crate) fn new(place: &CgroupPath) -> Result<Option<Self>> {
         let Some(memory) = place.controlling("memory").filter(|found| found.joined) else {
             return Ok(None);
         };
@@ -85,7 +85,7 @@ impl OomWatch {
 /// How many processes in the container's memory cgroup the kernel has killed for lack of memory; `None`
 /// where it has none, or that is gone.
 #[must_use]
-pub fn oom_kills(place: &CgroupPath) -> Option<u64> {
+pub(crate) fn oom_kills(place: &CgroupPath) -> Option<u64> {
     let memory = place.controlling("memory").filter(|found| found.joined)?;
     let name = if memory.is_unified() { "memory.events" } else { "memory.oom_control" };
     value_of(&file::try_read_value(&memory.file(name)).ok()?, "oom_kill")

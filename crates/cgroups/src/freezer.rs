@@ -12,20 +12,14 @@ use sys::nix::fcntl::{OFlag, openat};
 use sys::nix::sys::stat::Mode;
 
 /// Whether the container is paused, by its own cgroup or by one above it.
-pub fn is_frozen(place: &CgroupPath) -> Result<bool> {
+pub(crate) fn is_frozen(place: &CgroupPath) -> Result<bool> {
     freezer(place).map_or(Ok(false), is_cgroup_frozen)
-}
-
-/// The directory of the cgroup that stops the container, for others that freeze it themselves.
-#[must_use]
-pub fn freezer_directory(place: &CgroupPath) -> Option<String> {
-    freezer(place).map(Hierarchy::directory)
 }
 
 /// Stops every process of the container where it is; returns when all have stopped.
 ///
 /// It is undone where it can't be done, and when `interrupt` becomes readable first (`EINTR`).
-pub fn freeze(place: &CgroupPath, interrupt: Option<BorrowedFd>) -> Result<()> {
+pub(crate) fn freeze(place: &CgroupPath, interrupt: Option<BorrowedFd>) -> Result<()> {
     freeze_within(place, Limit { deadline: Instant::now() + PATIENCE, interrupt })
 }
 
@@ -54,7 +48,7 @@ pub(crate) fn freeze_within(place: &CgroupPath, limit: Limit) -> Result<()> {
 }
 
 /// Lets the container's processes go on.
-pub fn thaw(place: &CgroupPath) -> Result<()> {
+pub(crate) fn thaw(place: &CgroupPath) -> Result<()> {
     let freezer = needed(place)?;
     start_again(freezer)?;
     let goes_on = if freezer.is_unified() {

@@ -23,7 +23,7 @@ use undo::Undo;
 /// never without the default ones. To be done before the container's first process goes on.
 ///
 /// Gives what is to be said of limits that a `lenient` place can't have: it goes without.
-pub fn apply(place: &CgroupPath, resources: Option<&LinuxResources>) -> Result<Vec<String>> {
+pub(crate) fn apply(place: &CgroupPath, resources: Option<&LinuxResources>) -> Result<Vec<String>> {
     let mut lost = Vec::new();
     if place.disabled {
         return Ok(lost);
@@ -40,7 +40,7 @@ pub fn apply(place: &CgroupPath, resources: Option<&LinuxResources>) -> Result<V
 ///
 /// `swap` is what `memory.swap` was last set to, by the configuration or an update: v2 keeps a limit
 /// on swap alone. `devices` are the rules in force until then, likewise.
-pub fn update(
+pub(crate) fn update(
     place: &CgroupPath,
     resources: &LinuxResources,
     swap: Option<i64>,

@@ -24,9 +24,8 @@ const ENTRY: &str = "tasks";
 /// What is chowned where the kernel doesn't say what a delegated cgroup needs (cgroups(7)).
 const DELEGATED: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
 
-/// Keeps where a container's cgroups are to be, for [`remove_unused`](crate::remove_unused) should we
-/// be killed; an error is in words.
-pub type Note<'a> = &'a mut dyn FnMut(&CgroupPath) -> std::result::Result<(), String>;
+/// Writes down where the cgroups are going to be; the error is a message for the user.
+pub(crate) type Note<'a> = &'a mut dyn FnMut(CgroupPath) -> std::result::Result<(), String>;
 
 /// Makes the container's cgroup in every hierarchy, with the parents that are missing.
 ///
@@ -35,7 +34,7 @@ pub type Note<'a> = &'a mut dyn FnMut(&CgroupPath) -> std::result::Result<(), St
 /// before any parent is made, and anything below rind's own cgroup.
 ///
 /// Gives the [`entry_files`], as these tell whether what was made is a cgroup at all.
-pub fn make(
+pub(crate) fn make(
     place: &mut CgroupPath,
     resources: Option<&LinuxResources>,
     note: Note,
@@ -61,8 +60,9 @@ fn enter_all(place: &mut CgroupPath, mut note: Note) -> Result<Vec<OwnedFd>> {
     let mut missing: Option<Vec<usize>> = None;
     let plan = |place: &CgroupPath, note: &mut Note| {
         let planned = with_parents(place);
-        note(&planned).map_err(Error::refused)?;
-        Ok(Some(planned.hierarchies.iter().map(|one| one.made).collect()))
+        let missing = planned.hierarchies.iter().map(|one| one.made).collect();
+        note(planned).map_err(Error::refused)?;
+        Ok(Some(missing))
     };
     // Below our own cgroup nobody else would find it.
     if place.hierarchies.iter().any(|one| !one.base.is_empty()) {
@@ -100,8 +100,8 @@ pub(crate) fn with_parents(place: &CgroupPath) -> CgroupPath {
 
 /// The v1 `tasks` files, open for writing: a single-threaded process that writes `0` to each is in
 /// the cgroups, without the grace period that a write to `cgroup.procs` waits for.
-pub fn entry_files(place: &CgroupPath) -> Result<Vec<OwnedFd>> {
-    let files = place.hierarchies().filter(|one| !one.is_unified()).map(|one| {
+pub(crate) fn entry_files(place: &CgroupPath) -> Result<Vec<OwnedFd>> {
+    let files = place.joined().filter(|one| !one.is_unified()).map(|one| {
         let path = one.file(ENTRY);
         let opened = file::open(&path, OFlag::O_WRONLY);
         opened.map_err(|errno| Error::kernel(format!("opening {path}"), errno))
@@ -111,8 +111,8 @@ pub fn entry_files(place: &CgroupPath) -> Result<Vec<OwnedFd>> {
 
 /// Moves the process `pid`, which has one thread, into the container's cgroups: for one that can't
 /// enter by [`entry_files`] itself, as this waits for a grace period in each hierarchy.
-pub fn admit(place: &CgroupPath, pid: i32) -> Result<()> {
-    for one in place.hierarchies() {
+pub(crate) fn admit(place: &CgroupPath, pid: i32) -> Result<()> {
+    for one in place.joined() {
         let path = one.file(if one.is_unified() { "cgroup.procs" } else { "tasks" });
         file::write(&path, &pid.to_string())
             .map_err(|errno| Error::kernel(format!("writing {pid} to {path}"), errno))?;
@@ -121,8 +121,8 @@ pub fn admit(place: &CgroupPath, pid: i32) -> Result<()> {
 }
 
 /// The v2 cgroup, for a process to be born in (`CLONE_INTO_CGROUP`).
-pub fn unified_directory(place: &CgroupPath) -> Result<Option<OwnedFd>> {
-    let found = place.hierarchies().find(|one| one.is_unified()).map(|one| {
+pub(crate) fn unified_directory(place: &CgroupPath) -> Result<Option<OwnedFd>> {
+    let found = place.joined().find(|one| one.is_unified()).map(|one| {
         let path = one.directory();
         let opened = file::open_directory(&path);
         opened.map_err(|errno| Error::kernel(format!("opening {path}"), errno))
@@ -133,15 +133,15 @@ pub fn unified_directory(place: &CgroupPath) -> Result<Option<OwnedFd>> {
 /// The directory of one of the container's cgroups that has been removed, if any has been: by
 /// others, or since the container has ended, as systemd removes those that are empty.
 #[must_use]
-pub fn missing(place: &CgroupPath) -> Option<String> {
+pub(crate) fn missing(place: &CgroupPath) -> Option<String> {
     let is_missing =
         |directory: &String| access(directory.as_str(), AccessFlags::F_OK) == Err(Errno::ENOENT);
-    place.hierarchies().map(Hierarchy::directory).find(is_missing)
+    place.joined().map(Hierarchy::directory).find(is_missing)
 }
 
 /// The v2 cgroup that the process `pid` is in, for another to be born in.
-pub fn unified_directory_of(place: &CgroupPath, pid: i32) -> Result<Option<OwnedFd>> {
-    let Some(unified) = place.hierarchies().find(|one| one.is_unified()) else { return Ok(None) };
+pub(crate) fn unified_directory_of(place: &CgroupPath, pid: i32) -> Result<Option<OwnedFd>> {
+    let Some(unified) = place.joined().find(|one| one.is_unified()) else { return Ok(None) };
     let file = format!("/proc/{pid}/cgroup");
     let text = file::read_value(&file)?;
     let below = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
@@ -152,8 +152,8 @@ pub fn unified_directory_of(place: &CgroupPath, pid: i32) -> Result<Option<Owned
 
 /// Gives the container's v2 cgroup to the host's user `owner`, for a container that has a cgroup
 /// namespace and a writable cgroup mount (runtime-spec, cgroup ownership). v1 can't be delegated.
-pub fn delegate(place: &CgroupPath, owner: Id) -> Result<()> {
-    let Some(cgroup) = place.hierarchies().find(|one| one.is_unified()) else { return Ok(()) };
+pub(crate) fn delegate(place: &CgroupPath, owner: Id) -> Result<()> {
+    let Some(cgroup) = place.joined().find(|one| one.is_unified()) else { return Ok(()) };
     let files = file::try_read_value("/sys/kernel/cgroup/delegate");
     let files = files.unwrap_or_else(|_| DELEGATED.to_owned());
     for name in std::iter::once("").chain(files.lines()) {

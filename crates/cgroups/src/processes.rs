@@ -22,7 +22,7 @@ const HELD: usize = 256;
 const FREEZING: Duration = Duration::from_secs(1);
 
 /// The pids of the container's cgroup and all below it.
-pub fn processes(place: &CgroupPath) -> Result<Vec<i32>> {
+pub(crate) fn processes(place: &CgroupPath) -> Result<Vec<i32>> {
     for cgroup in authorities(place) {
         let found = list(&cgroup.directory())?;
         if !found.is_empty() {
@@ -34,7 +34,7 @@ pub fn processes(place: &CgroupPath) -> Result<Vec<i32>> {
 
 /// Sends `signal`, by number, to every process in the container's cgroup and below it. With SIGKILL
 /// it returns when none is left.
-pub fn signal_all(place: &CgroupPath, signal: i32) -> Result<()> {
+pub(crate) fn signal_all(place: &CgroupPath, signal: i32) -> Result<()> {
     let is_there = |one: &&Hierarchy| access(one.directory().as_str(), AccessFlags::F_OK).is_ok();
     match authorities(place).find(is_there) {
         None => Ok(()),
@@ -47,7 +47,7 @@ pub fn signal_all(place: &CgroupPath, signal: i32) -> Result<()> {
 /// every hierarchy, unless somebody has moved them out of some.
 fn authorities(place: &CgroupPath) -> impl Iterator<Item = &Hierarchy> {
     let best = [place.unified(), place.v1("pids"), place.v1("freezer")];
-    best.into_iter().flatten().filter(|one| one.joined).chain(place.hierarchies())
+    best.into_iter().flatten().filter(|one| one.joined).chain(place.joined())
 }
 
 /// The pids of the cgroup at `directory` and all below it; none where there is no such cgroup.

@@ -229,7 +229,7 @@ pub struct Stalled {
 }
 
 /// Reads the statistics of the container's cgroups.
-pub fn stats(place: &CgroupPath) -> Result<Stats> {
+pub(crate) fn stats(place: &CgroupPath) -> Result<Stats> {
     let joined = |controller| place.controlling(controller).filter(|found| found.joined);
     let mut stats = Stats::default();
     if let Some(cgroup) = joined("cpu") {

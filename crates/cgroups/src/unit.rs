@@ -79,7 +79,7 @@ impl Systemd {
 ///
 /// `linux.cgroupsPath` is `SLICE:PREFIX:NAME`, for `PREFIX-NAME.scope` in the slice; an empty slice
 /// is `system.slice`, or a user's `user.slice`. Without a path it is `rind-ID.scope` in that.
-pub fn locate_unit(
+pub(crate) fn locate_unit(
     host: &Host,
     cgroups_path: Option<&Path>,
     id: &str,
@@ -161,8 +161,8 @@ fn escape(name: &str) -> String {
 ///
 /// `note` is called before there is anything. On an error the scope is left to [`destroy`].
 ///
-/// [`destroy`]: crate::destroy
-pub fn make_unit(
+/// [`destroy`]: crate::Cgroup::remove
+pub(crate) fn make_unit(
     place: &mut CgroupPath,
     resources: Option<&LinuxResources>,
     pid: i32,
@@ -180,7 +180,7 @@ pub fn make_unit(
     // The last word is the annotations'.
     all.retain(|one| !systemd.asked.iter().any(|other| other.name == one.name));
     all.extend_from_slice(&systemd.asked);
-    note(&with_parents(place)).map_err(Error::refused)?;
+    note(with_parents(place)).map_err(Error::refused)?;
     if let Err(error) = systemd.manager.start_scope(&unit.name, &all) {
         // Unless it's somebody else's, or systemd knows already that it is to stop it.
         if !error.is_unit_exists() && !error.is_timeout() {
@@ -286,7 +286,7 @@ fn take(place: &mut CgroupPath) -> Result<()> {
 }
 
 /// To be done once the hop is gone that init was forked by: a limit of one process kept its place.
-pub fn settle_unit(
+pub(crate) fn settle_unit(
     place: &CgroupPath,
     resources: Option<&LinuxResources>,
     systemd: &mut Systemd,
@@ -303,7 +303,7 @@ pub fn settle_unit(
 
 /// Has systemd move the process `pid` into the container's unit, or the cgroup `below` it: for a
 /// user, who may not move one from one unit to another himself.
-pub fn attach(place: &CgroupPath, pid: i32) -> Result<()> {
+pub(crate) fn attach(place: &CgroupPath, pid: i32) -> Result<()> {
     let Some(unit) = &place.unit else {
         let reason = "the container's cgroup can't be entered from rind's own: both would have to be \
                       below one that is the user's";
@@ -318,7 +318,7 @@ pub fn attach(place: &CgroupPath, pid: i32) -> Result<()> {
 }
 
 /// The same, into the cgroup below the unit that `init` is in; `false` if init isn't below it.
-pub fn attach_beside(place: &CgroupPath, pid: i32, init: i32) -> Result<bool> {
+pub(crate) fn attach_beside(place: &CgroupPath, pid: i32, init: i32) -> Result<bool> {
     let Some((unit, top)) = place.unit.as_ref().zip(place.unified()) else { return Ok(false) };
     let of = |pid| -> Result<String> {
         let text = file::read_value(&format!("/proc/{pid}/cgroup"))?;

@@ -86,9 +86,9 @@ pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> 
         Ok(())
     });
     if let Err(error) = dumped as std::result::Result<_, ::criu::Error> {
-        if status == Status::Running && cgroups::is_frozen(&container.record.cgroup)? {
+        if status == Status::Running && container.record.cgroup.is_frozen()? {
             // criu itself was killed.
-            cgroups::thaw(&container.record.cgroup)?;
+            container.record.cgroup.thaw()?;
         }
         return Err(image.explain(&error));
     }
@@ -176,7 +176,7 @@ fn describe(
             asked.external(&format!("{name}[{number}]:{key}"));
         }
     }
-    if let Some(directory) = cgroups::freezer_directory(&record.cgroup) {
+    if let Some(directory) = record.cgroup.freezer_directory() {
         asked.freeze_cgroup(&directory);
     }
     if let Some(parent) = &options.parent {

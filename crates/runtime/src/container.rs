@@ -145,7 +145,7 @@ impl Container {
 
     /// Whether its processes are frozen.
     pub fn is_frozen(&self) -> bool {
-        cgroups::is_frozen(&self.record.cgroup).unwrap_or(false)
+        self.record.cgroup.is_frozen().unwrap_or(false)
     }
 
     /// An error if it has been deleted since it was found.

@@ -14,7 +14,7 @@ use crate::terminal::{self, User};
 use crate::{
     Error, Result, Runtime, delete, listener, network, notify, pidfile, rdt, run, validate,
 };
-use cgroups::{Place, Systemd};
+use cgroups::{Cgroup, Systemd};
 use oci_spec::runtime::{Hook, Linux, LinuxResources, Mount, Spec};
 use process::{Child, Cradle, Event, Given, IdMap, Inputs, Namespaces, Plan};
 use rootfs::{CgroupView, Context, ControllerView, Layout};
@@ -227,7 +227,7 @@ impl Extras {
         // With this, what is made can be found and removed, whatever becomes of us.
         entry.write_file(CONFIG, &bundle.text)?;
         let mut is_noted = false;
-        let mut note = |planned: &Place| {
+        let mut note = |planned: &Cgroup| {
             is_noted = true;
             let text = serde_json::to_vec(planned).map_err(|error| error.to_string())?;
             entry.write_file(PLANNED_CGROUPS, &text).map_err(|error| error.to_string())
@@ -235,13 +235,13 @@ impl Extras {
         let (place, resources) = (&mut record.cgroup, resources(&bundle.spec));
         let entries = match (&mut self.systemd, first) {
             (Some(systemd), Some(pid)) => {
-                cgroups::make_unit(place, resources, pid, systemd, &mut note)?;
+                place.make_scope(resources, pid, systemd, &mut note)?;
                 None
             }
-            _ => Some(cgroups::make(place, resources, &mut note)?),
+            _ => Some(place.make(resources, &mut note)?),
         };
         if let Some(owner) = self.cgroup_owner.filter(|_| record.cgroup.is_pure_v2()) {
-            cgroups::delegate(&record.cgroup, owner)?;
+            record.cgroup.delegate(owner)?;
         }
         record.rdt = self.rdt.as_ref().map(rdt::Plan::make).transpose()?;
         entry.write_first(record)?;
@@ -337,7 +337,7 @@ fn bring_up(
     let Container { entry, record, .. } = &mut *container;
     runtime.debug(|| format!("making {:?} of {}", entry.id(), record.bundle.display()));
     let mut entries = None;
-    let init = if record.cgroup.is_systemds() {
+    let init = if record.cgroup.is_in_scope() {
         let mut make =
             |hop| extras.make_groups(entry, record, bundle, Some(hop)).map(|_| ()).map_err(words);
         process::spawn(plan, Cradle::Hops(&mut make))?
@@ -346,7 +346,7 @@ fn bring_up(
         if record.cgroup.has_moved() {
             plan.show_cgroups(view(&record.cgroup));
         }
-        let unified = cgroups::unified_directory(&record.cgroup)?;
+        let unified = record.cgroup.unified_directory()?;
         process::spawn(plan, Cradle::of(unified.as_ref()))?
     };
     let init = born.insert(init);
@@ -385,7 +385,7 @@ fn serve(
         groups.enter(init.pid)?;
     }
     network::hand_over(&extras.devices, init.pid)?;
-    let entries = entries.map_or_else(|| cgroups::entry_files(&record.cgroup), Ok)?;
+    let entries = entries.map_or_else(|| record.cgroup.entry_files(), Ok)?;
     init.release(&entries.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
     sys::fs::close_all(entries).map_err(|errno| Error::call("closing cgroup files", errno))
 }
@@ -393,15 +393,15 @@ fn serve(
 /// Limits the cgroups, now that a process is in them.
 pub(crate) fn limit(
     runtime: &Runtime,
-    place: &Place,
+    place: &Cgroup,
     extras: &mut Extras,
     spec: &Spec,
 ) -> Result<()> {
     let resources = resources(spec);
     if let Some(systemd) = &mut extras.systemd {
-        cgroups::settle_unit(place, resources, systemd)?;
+        place.settle_scope(resources, systemd)?;
     }
-    runtime.warn_all(&cgroups::apply(place, resources)?);
+    runtime.warn_all(&place.apply(resources)?);
     Ok(())
 }
 
@@ -457,8 +457,8 @@ pub(crate) fn admit_others(entry: &Entry) -> Result<()> {
 }
 
 /// What may have killed init: its cgroup is new, so that kills in it are init's.
-fn killer(place: &Place) -> Option<&'static str> {
-    let kills = cgroups::oom_kills(place).filter(|&kills| kills > 0);
+fn killer(place: &Cgroup) -> Option<&'static str> {
+    let kills = place.oom_kills().filter(|&kills| kills > 0);
     kills.map(|_| "OOM-killed (memory limit too low?): see linux.resources.memory.limit")
 }
 
@@ -493,7 +493,7 @@ pub(crate) fn undo_started(runtime: &Runtime, container: &Container) {
 /// Removes all of a container whose init has ended: processes that outlive it, cgroups, the root's
 /// mount, the state.
 pub(crate) fn clear(container: &Container) -> Result<()> {
-    cgroups::destroy(&container.record.cgroup)?;
+    container.record.cgroup.remove()?;
     container.record.rdt.as_ref().map_or(Ok(()), rdt::Groups::remove)?;
     if container.record.mounted_root {
         // Not mounted, where it did not come to that.
@@ -506,7 +506,7 @@ pub(crate) fn new_record(
     bundle: &Bundle,
     options: &CreateOptions,
     namespaces: &Namespaces,
-    cgroup: Place,
+    cgroup: Cgroup,
 ) -> Record {
     let spec = &bundle.spec;
     let hooks = spec.hooks().as_ref();
@@ -538,16 +538,16 @@ pub(crate) fn new_record(
 pub(crate) fn choose_place(
     spec: &Spec,
     options: &CreateOptions,
-) -> Result<(Place, Option<Systemd>)> {
+) -> Result<(Cgroup, Option<Systemd>)> {
     let CreateOptions { id, manager, rootless, .. } = options;
     let path = cgroups_path(spec);
     let host = match manager {
-        CgroupManager::Disabled => return Ok((Place::disabled(), None)),
+        CgroupManager::Disabled => return Ok((Cgroup::disabled(), None)),
         _ => cgroups::Host::detect()?,
     };
-    let in_unit = || -> Result<(Place, Systemd)> {
+    let in_unit = || -> Result<(Cgroup, Systemd)> {
         let mut systemd = Systemd::connect(*rootless)?;
-        Ok((cgroups::locate_unit(&host, path, id, &mut systemd)?, systemd))
+        Ok((Cgroup::locate_scope(&host, path, id, &mut systemd)?, systemd))
     };
     let found = match manager {
         CgroupManager::Systemd => Some(in_unit()?),
@@ -557,7 +557,7 @@ pub(crate) fn choose_place(
         _ => None,
     };
     let Some((place, mut systemd)) = found else {
-        return Ok((cgroups::locate(&host, path, id, *rootless)?, None));
+        return Ok((Cgroup::locate(&host, path, id, *rootless)?, None));
     };
     // Also for who has not asked for systemd a property that can't be is an error.
     for (name, value) in spec.annotations().iter().flatten() {
@@ -652,7 +652,7 @@ fn context(
 }
 
 /// What mounts of type `cgroup` show: the container's own directory in each hierarchy.
-pub(crate) fn view(place: &Place) -> CgroupView {
+pub(crate) fn view(place: &Cgroup) -> CgroupView {
     let text = |text: &str| CString::new(text).unwrap_or_default();
     let mut controllers = Vec::new();
     for hierarchy in place.planned() {

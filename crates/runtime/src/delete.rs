@@ -5,7 +5,7 @@ use crate::create::{CgroupManager, CreateOptions, choose_place, clear};
 use crate::hooks::{State, run_leniently};
 use crate::record::{CONFIG, PLANNED_CGROUPS};
 use crate::{Error, Result, Runtime, kill, rdt};
-use cgroups::Place;
+use cgroups::Cgroup;
 use oci_spec::runtime::Spec;
 use state::Entry;
 use std::os::fd::AsFd;
@@ -116,7 +116,7 @@ fn forget(entry: &Entry) -> Result<()> {
     let name = Path::new(entry.id());
     let spec = config.and_then(|text| spec::parse(&text, name, &mut Vec::new()).ok());
     if let Some(spec) = spec {
-        cgroups::remove_unused(&planned_place(entry, &spec)?)?;
+        planned_place(entry, &spec)?.remove_unused()?;
         let group =
             spec.linux().as_ref().map(|linux| rdt::plan(linux, entry.id(), &mut Vec::new()));
         // What can't be planned was not made either.
@@ -128,7 +128,7 @@ fn forget(entry: &Entry) -> Result<()> {
 }
 
 /// Where cgroups were to be: without a plan they are only those that the config names.
-fn planned_place(entry: &Entry, spec: &Spec) -> Result<Place> {
+fn planned_place(entry: &Entry, spec: &Spec) -> Result<Cgroup> {
     let text = entry.read_file(PLANNED_CGROUPS).unwrap_or_default();
     if let Ok(planned) = serde_json::from_slice(&text) {
         return Ok(planned);

@@ -101,7 +101,7 @@ fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
             // Of a container that has ended meanwhile, what failed first is chance.
             return not_running();
         }
-        match cgroups::missing(&container.record.cgroup) {
+        match container.record.cgroup.missing() {
             // Others have removed it, and what of that failed first is chance too.
             Some(cgroup) => Error::new(format!("the container's cgroup {cgroup} is gone")),
             None => error,
@@ -308,7 +308,7 @@ fn plan(
     let target = Target {
         pid: container.init.pid,
         pidfd: container.init_process().map_err(|_| not_running())?,
-        entries: cgroups::entry_files(&place)?,
+        entries: place.entry_files()?,
     };
     let exec = Exec::new(process, linux, target, given, warnings)?;
     // What was looked at by the pid was init's, if it still is.
@@ -320,7 +320,7 @@ fn plan(
 /// who may not fork into it, as from another session's cgroup, has systemd move a hop there.
 fn spawn(container: &Container, options: &ExecOptions, exec: &mut Exec) -> Result<Child> {
     let place = container.record.cgroup.within(&options.cgroups)?;
-    let unified = cgroups::unified_directory(&place)?;
+    let unified = place.unified_directory()?;
     let mut denied = match exec.spawn(Cradle::of(unified.as_ref()))? {
         Ok(child) => return Ok(child),
         Err(errno) => errno,
@@ -330,7 +330,7 @@ fn spawn(container: &Container, options: &ExecOptions, exec: &mut Exec) -> Resul
         if !options.cgroups.is_empty() {
             return Err(full());
         }
-        let inits = cgroups::unified_directory_of(&place, container.init.pid)?.ok_or_else(full)?;
+        let inits = place.unified_directory_of(container.init.pid)?.ok_or_else(full)?;
         denied = match exec.spawn(Cradle::Cgroup(inits.as_fd()))? {
             Ok(child) => return Ok(child),
             Err(Errno::EBUSY) => return Err(full()),
@@ -338,10 +338,10 @@ fn spawn(container: &Container, options: &ExecOptions, exec: &mut Exec) -> Resul
         };
     }
     let mut attach = |hop| {
-        let attached = match cgroups::attach(&place, hop) {
+        let attached = match place.attach(hop) {
             // That there are only cgroups in it is told by systemd as that it couldn't.
             Err(error) if options.cgroups.is_empty() => {
-                match cgroups::attach_beside(&place, hop, container.init.pid) {
+                match place.attach_beside(hop, container.init.pid) {
                     Ok(true) => Ok(()),
                     _ => Err(error),
                 }
@@ -386,7 +386,7 @@ fn begin(
 
 /// What may have killed it: the kernel, if the container has come to the end of its memory before.
 fn killer(container: &Container) -> Option<&'static str> {
-    let kills = cgroups::oom_kills(&container.record.cgroup).filter(|&kills| kills > 0);
+    let kills = container.record.cgroup.oom_kills().filter(|&kills| kills > 0);
     kills.map(|_| {
         "possibly OOM-killed, as others in the container were: see linux.resources.memory.limit"
     })

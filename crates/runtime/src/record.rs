@@ -1,7 +1,7 @@
 //! What is kept of a container, in its `state.json`, for the commands that come after `create`.
 
 use crate::rdt;
-use cgroups::Place;
+use cgroups::Cgroup;
 use oci_spec::runtime::{Hook, LinuxDeviceCgroup};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ pub(crate) struct Record {
     pub created: String,
     /// Who made it.
     pub owner: u32,
-    pub cgroup: Place,
+    pub cgroup: Cgroup,
     /// Its group in resctrl, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rdt: Option<rdt::Groups>,

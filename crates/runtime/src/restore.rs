@@ -159,7 +159,7 @@ fn bring_up(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd
     let Container { entry, record, .. } = &mut *container;
     runtime.debug(|| format!("restoring {:?} of {}", entry.id(), record.bundle.display()));
     // Until criu is in it, somebody has to be.
-    let keeper = if record.cgroup.is_systemds() {
+    let keeper = if record.cgroup.is_in_scope() {
         let mut make =
             |pid| extras.make_groups(entry, record, bundle, Some(pid)).map(|_| ()).map_err(words);
         Some(process::Keeper::fork(&mut make)?)
@@ -300,7 +300,7 @@ fn enter(asked: &mut Options, criu: &Criu, container: &Container) -> Result<()> 
     if let Some(groups) = &container.record.rdt {
         groups.enter(pid)?;
     }
-    cgroups::admit(&container.record.cgroup, pid)?;
+    container.record.cgroup.enter(pid)?;
     let path = format!("/proc/{pid}/cgroup");
     let text = fs::read_to_string(&path)
         .map_err(|error| Error::new(format!("reading {path}: {}", sys::answer(&error))))?;

@@ -77,7 +77,7 @@ pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
     let last = container.record.updated.clone();
     let updated = keep(&mut container, &asked).and_then(|()| {
         let rules = before.devices.as_deref();
-        cgroups::update(&container.record.cgroup, &asked, before.swap, rules).map_err(Error::from)
+        container.record.cgroup.update(&asked, before.swap, rules).map_err(Error::from)
     });
     updated.inspect_err(|_| {
         // What fails here as well would only hide the error that is the reason for it.

@@ -56,10 +56,10 @@ pub(super) fn keep(
     devices: Option<&[LinuxDeviceCgroup]>,
     change: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    if !place.is_systemds() {
+    if !place.unit.is_some() {
         return change();
     }
-    let files: Vec<(String, String)> = place.hierarchies().flat_map(read).collect();
+    let files: Vec<(String, String)> = place.joined().flat_map(read).collect();
     let list = devices::list_of(place)?;
     // systemd denies all devices and then allows them one by one, of which nobody is to see anything.
     let stopped = list.is_some() && !freezer::is_frozen(place)?;
