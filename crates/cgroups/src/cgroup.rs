@@ -3,13 +3,16 @@
 //!
 //! Each method says what it does and leaves how to the modules below. Nothing below imports this.
 
+mod remove;
+
+use crate::cgroupfs::oom::{self, OomWatch};
+use crate::cgroupfs::{enter, freezer, kill, make, v2};
 use crate::error::Result;
-use crate::events::OomWatch;
 use crate::host::Host;
+use crate::limits;
 use crate::path::{CgroupPath, Hierarchy};
 use crate::stats::{self, Stats};
 use crate::unit::{self, Systemd};
-use crate::{destroy, events, freezer, limits, make, processes};
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 use serde::{Deserialize, Serialize};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -113,7 +116,7 @@ impl Cgroup {
     /// it, or systemd did after the container ended.
     #[must_use]
     pub fn missing(&self) -> Option<String> {
-        make::missing(&self.path)
+        enter::missing(&self.path)
     }
 }
 
@@ -126,7 +129,8 @@ impl Cgroup {
     /// removes everything it made. It calls `note` before it makes any parent, or anything below
     /// its own cgroup.
     pub fn make(&mut self, resources: Option<&LinuxResources>, note: Note) -> Result<Vec<OwnedFd>> {
-        make::make(&mut self.path, resources, &mut noting(note))
+        let needed = resources.map_or(Ok(Vec::new()), |all| limits::needed(&self.path, all))?;
+        make::make(&mut self.path, &needed, &mut noting(note))
     }
 
     /// Has systemd make the scope for the process `pid`, which systemd moves into it, and makes
@@ -157,29 +161,29 @@ impl Cgroup {
     /// Gives the v2 cgroup to the host's user `owner`, for a container that has a cgroup namespace
     /// and a writable cgroup mount (runtime-spec, cgroup ownership). v1 can't be delegated.
     pub fn delegate(&self, owner: Id) -> Result<()> {
-        make::delegate(&self.path, owner)
+        v2::delegate(&self.path, owner)
     }
 
     /// The v1 `tasks` files, open for writing. A single-threaded process that writes `0` to each is
     /// in the cgroups, without the RCU grace period that a write to `cgroup.procs` waits for.
     pub fn entry_files(&self) -> Result<Vec<OwnedFd>> {
-        make::entry_files(&self.path)
+        enter::entry_files(&self.path)
     }
 
     /// The v2 directory, for a process to be born in (`CLONE_INTO_CGROUP`, clone(2)).
     pub fn unified_directory(&self) -> Result<Option<OwnedFd>> {
-        make::unified_directory(&self.path)
+        enter::unified_directory(&self.path)
     }
 
     /// The v2 directory that the process `pid` is in, for another process to be born in.
     pub fn unified_directory_of(&self, pid: i32) -> Result<Option<OwnedFd>> {
-        make::unified_directory_of(&self.path, pid)
+        enter::unified_directory_of(&self.path, pid)
     }
 
     /// Moves the single-threaded process `pid` into the cgroups. This waits for a grace period in
     /// each hierarchy, so it is only for a process that can't use [`Cgroup::entry_files`] itself.
     pub fn enter(&self, pid: i32) -> Result<()> {
-        make::admit(&self.path, pid)
+        enter::enter(&self.path, pid)
     }
 
     /// Has systemd move the process `pid` into the scope, or the cgroup below it: a user may not
@@ -233,7 +237,7 @@ impl Cgroup {
     /// the container has no memory cgroup, or it is gone.
     #[must_use]
     pub fn oom_kills(&self) -> Option<u64> {
-        events::oom_kills(&self.path)
+        oom::oom_kills(&self.path)
     }
 }
 
@@ -241,13 +245,13 @@ impl Cgroup {
 impl Cgroup {
     /// The pids in the cgroup and all below it.
     pub fn processes(&self) -> Result<Vec<i32>> {
-        processes::processes(&self.path)
+        kill::processes(&self.path)
     }
 
     /// Sends `signal`, by number (signal(7)), to every process in the cgroup and below it. After
     /// SIGKILL it waits until none is left.
     pub fn signal_all(&self, signal: i32) -> Result<()> {
-        processes::signal_all(&self.path, signal)
+        kill::signal_all(&self.path, signal)
     }
 
     /// Stops every process where it is, and returns when all have stopped.
@@ -280,7 +284,7 @@ impl Cgroup {
     /// What is gone already is no error. After an error in one hierarchy rind goes on with the
     /// others.
     pub fn remove(&self) -> Result<()> {
-        destroy::destroy(&self.path)
+        remove::destroy(&self.path)
     }
 
     /// Removes the cgroup as far as nobody uses it, and kills nobody: for a container whose making
@@ -288,7 +292,7 @@ impl Cgroup {
     ///
     /// Of the parents rind removes those that it was going to make. It stops the unit.
     pub fn remove_unused(&self) -> Result<()> {
-        destroy::remove_unused(&self.path)
+        remove::remove_unused(&self.path)
     }
 }
 

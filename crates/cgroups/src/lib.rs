@@ -8,26 +8,20 @@
 //! later command works on the same [`Cgroup`], as the state file keeps it.
 
 mod cgroup;
-mod controllers;
-mod destroy;
+mod cgroupfs;
 mod devices;
 mod error;
-mod events;
 mod file;
-mod freezer;
 mod host;
 mod limits;
-mod make;
 mod path;
-mod processes;
 mod properties;
 pub mod stats;
-mod tree;
 mod unit;
 
 pub use cgroup::{Cgroup, Note};
+pub use cgroupfs::oom::OomWatch;
 pub use error::{Error, Result};
-pub use events::OomWatch;
 pub use host::{Host, is_v2_alone};
 pub use path::Hierarchy;
 pub use stats::Stats;

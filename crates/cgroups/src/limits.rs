@@ -8,9 +8,10 @@ mod memory;
 mod other;
 mod undo;
 
+use crate::cgroupfs::v2::controllers;
 use crate::error::{Error, Result};
 use crate::path::{CgroupPath, Hierarchy};
-use crate::{controllers, devices, file, unit};
+use crate::{devices, file, unit};
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -50,7 +51,7 @@ pub(crate) fn update(
         return Err(Error::refused("the container was made without cgroups, so it has no limits"));
     }
     let resources = current::complete(place, resources, swap)?;
-    controllers::enable(place, &needed_controllers(place, &resources)?, false)?;
+    controllers::enable(place, &needed(place, &resources)?, false)?;
     let mut undo = Undo::default();
     let updated = write_limits(place, &resources, Some(&mut undo), None);
     let updated =
@@ -64,10 +65,7 @@ pub(crate) fn update(
 }
 
 /// The v2 controllers that it takes to limit what `resources` ask for, on this host.
-pub(crate) fn needed_controllers(
-    place: &CgroupPath,
-    resources: &LinuxResources,
-) -> Result<Vec<String>> {
+pub(crate) fn needed(place: &CgroupPath, resources: &LinuxResources) -> Result<Vec<String>> {
     let mut needed: Vec<String> = Vec::new();
     let parts = plan(place, resources)?;
     let unified = parts.iter().filter(|part| part.home.is_some_and(Hierarchy::is_unified));
@@ -471,14 +469,14 @@ mod tests {
             "misc.max",
         ];
         assert_eq!(files, expected);
-        assert_eq!(needed_controllers(&place, &asked).unwrap(), ["cpuset", "hugetlb", "misc"]);
+        assert_eq!(needed(&place, &asked).unwrap(), ["cpuset", "hugetlb", "misc"]);
     }
 
     #[test]
     fn unified_is_refused_where_v1_has_the_controller() {
         let refused = |place: &CgroupPath| {
             let asked = resources(r#"{ "unified": { "memory.high": "1" } }"#);
-            needed_controllers(place, &asked).unwrap_err().to_string()
+            needed(place, &asked).unwrap_err().to_string()
         };
         assert_eq!(
             refused(&hybrid()),

@@ -6,11 +6,14 @@
 //! the cgroup's files later, as after `systemctl daemon-reload`, is the same; rind then writes them
 //! itself, to the byte, and those that systemd doesn't know.
 
+use crate::cgroupfs::freezer::refuse_frozen;
+use crate::cgroupfs::make::{Note, make_directories, unmake, with_parents};
+use crate::cgroupfs::v1::provide_cpuset;
+use crate::cgroupfs::v2::controllers;
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
-use crate::make::{Note, make_directories, provide_cpuset, refuse_frozen, unmake, with_parents};
 use crate::path::{CgroupPath, Hierarchy, Unit, join};
-use crate::{controllers, devices, file, limits, properties};
+use crate::{devices, file, limits, properties};
 use oci_spec::runtime::LinuxResources;
 use std::fmt::{self, Write};
 use std::path::Path;
@@ -170,7 +173,7 @@ pub(crate) fn make_unit(
     note: Note,
 ) -> Result<()> {
     let Some(unit) = place.unit.clone() else { return Ok(()) };
-    let needed = resources.map_or(Ok(Vec::new()), |all| limits::needed_controllers(place, all))?;
+    let needed = resources.map_or(Ok(Vec::new()), |all| limits::needed(place, all))?;
     let mut all = basic_properties(&unit, pid);
     if let Some(resources) = resources {
         all.extend(properties::of(resources, place.is_pure_v2(), true)?);

@@ -1,10 +1,10 @@
 //! What systemd writes over: told of one property, it writes all that its unit has to the cgroup's
 //! files, in its own units, and the defaults where it knows of nothing.
 
+use crate::cgroupfs::freezer;
 use crate::devices;
 use crate::error::{Error, Result};
 use crate::file;
-use crate::freezer;
 use crate::path::{CgroupPath, Hierarchy};
 use oci_spec::runtime::LinuxDeviceCgroup;
 use sys::Errno;

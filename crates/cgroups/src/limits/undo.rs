@@ -2,8 +2,7 @@
 
 use super::controller_of;
 use crate::error::Error;
-use crate::events::value_of;
-use crate::file;
+use crate::file::{self, value_of};
 
 /// What files held before they were written to.
 #[derive(Debug, Default)]

@@ -1,15 +1,13 @@
 //! Pausing: v1's freezer and v2's cgroup.freeze.
 
+use super::wait::{self, Limit, PATIENCE};
+use super::{v1, v2};
 use crate::error::{Error, Result};
-use crate::events::{self, Limit, PATIENCE};
 use crate::file;
 use crate::path::{CgroupPath, Hierarchy};
-use crate::tree;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::time::Instant;
 use sys::Errno;
-use sys::nix::fcntl::{OFlag, openat};
-use sys::nix::sys::stat::Mode;
 
 /// Whether the container is paused, by its own cgroup or by one above it.
 pub(crate) fn is_frozen(place: &CgroupPath) -> Result<bool> {
@@ -26,12 +24,8 @@ pub(crate) fn freeze(place: &CgroupPath, interrupt: Option<BorrowedFd>) -> Resul
 /// [`freeze`], with a limit of its own.
 pub(crate) fn freeze_within(place: &CgroupPath, limit: Limit) -> Result<()> {
     let freezer = needed(place)?;
-    let frozen = if freezer.is_unified() {
-        write(freezer, "cgroup.freeze", "1")?;
-        events::wait(freezer, "frozen", true, limit)
-    } else {
-        freeze_v1(freezer, limit)
-    };
+    let freeze = if freezer.is_unified() { v2::freeze } else { v1::freeze };
+    let frozen = freeze(freezer, limit);
     match frozen {
         Ok(true) => Ok(()),
         Ok(false) => {
@@ -52,7 +46,7 @@ pub(crate) fn thaw(place: &CgroupPath) -> Result<()> {
     let freezer = needed(place)?;
     start_again(freezer)?;
     let goes_on = if freezer.is_unified() {
-        events::wait(freezer, "frozen", false, Instant::now() + PATIENCE)?
+        wait::wait(freezer, "frozen", false, Instant::now() + PATIENCE)?
     } else {
         !is_cgroup_frozen(freezer)?
     };
@@ -68,23 +62,12 @@ pub(crate) fn thaw(place: &CgroupPath) -> Result<()> {
 fn is_cgroup_frozen(cgroup: &Hierarchy) -> Result<bool> {
     let file = cgroup.file(if cgroup.is_unified() { "cgroup.events" } else { "freezer.state" });
     match file::try_read_value(&file) {
-        Ok(text) if cgroup.is_unified() => Ok(events::value_of(&text, "frozen") == Some(1)
+        Ok(text) if cgroup.is_unified() => Ok(file::value_of(&text, "frozen") == Some(1)
             || file::try_read_value(&cgroup.file("cgroup.freeze")).is_ok_and(|own| own == "1\n")),
         Ok(text) => Ok(text.trim_end() != "THAWED"),
         Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
         Err(errno) => Err(Error::kernel(format!("reading {file}"), errno)),
     }
-}
-
-/// Thaws the container's v1 freezer, and those that it made below: frozen processes don't die.
-pub(crate) fn thaw_for_killing(place: &CgroupPath) {
-    let Some(freezer) = place.v1("freezer").filter(|found| found.joined) else { return };
-    let thaw = |cgroup: &OwnedFd| {
-        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        sys::fs::write_once(openat(cgroup, "freezer.state", flags, Mode::empty())?, b"THAWED")
-    };
-    // What can't be thawed shows as a process that doesn't die.
-    let _ = tree::visit(&freezer.directory(), |cgroup| thaw(cgroup).or(Ok(())));
 }
 
 /// The container's cgroup that stops it.
@@ -97,33 +80,17 @@ fn needed(place: &CgroupPath) -> Result<&Hierarchy> {
     freezer(place).ok_or_else(none)
 }
 
-/// v1 reports nothing when all has stopped: it's looked up each time the state is read, and it can
-/// take another FROZEN to catch processes that were forked meanwhile.
-fn freeze_v1(freezer: &Hierarchy, limit: Limit) -> Result<bool> {
-    let path = freezer.file("freezer.state");
-    loop {
-        write(freezer, "freezer.state", "FROZEN")?;
-        if file::read_value(&path)?.trim_end() == "FROZEN" {
-            return Ok(true);
-        }
-        // The freezer has no event to wait for; the processes need processors to stop.
-        let waited = events::pause(limit);
-        if !waited.map_err(|errno| Error::kernel(format!("waiting on {path}"), errno))? {
-            return Ok(false);
-        }
-    }
-}
-
 fn start_again(freezer: &Hierarchy) -> Result<()> {
-    if freezer.is_unified() {
-        write(freezer, "cgroup.freeze", "0")
-    } else {
-        write(freezer, "freezer.state", "THAWED")
-    }
+    if freezer.is_unified() { v2::thaw(freezer) } else { v1::thaw(freezer) }
 }
 
-fn write(freezer: &Hierarchy, file: &str, value: &str) -> Result<()> {
-    let path = freezer.file(file);
-    file::write(&path, value)
-        .map_err(|errno| Error::kernel(format!("writing {value} to {path}"), errno))
+/// A process that enters a frozen cgroup, or one below such, would never come to say so.
+pub(crate) fn refuse_frozen(place: &CgroupPath) -> Result<()> {
+    match freezer(place) {
+        Some(freezer) if is_frozen(place)? => {
+            let directory = freezer.directory();
+            Err(Error::refused(format!("container's cgroup unexpectedly frozen: {directory}")))
+        }
+        _ => Ok(()),
+    }
 }

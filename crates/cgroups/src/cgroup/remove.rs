@@ -1,9 +1,10 @@
 //! The end of a container's cgroups.
 
+use crate::cgroupfs::wait::{self, PATIENCE};
+use crate::cgroupfs::{kill::kill, processes, tree};
 use crate::error::{Error, Result};
-use crate::events::{self, PATIENCE};
 use crate::path::{CgroupPath, Hierarchy};
-use crate::{file, processes, tree, unit};
+use crate::{file, unit};
 use std::time::Instant;
 use sys::Errno;
 
@@ -67,7 +68,7 @@ fn is_deserted(place: &CgroupPath) -> Result<bool> {
             is_empty &= processes::list(&directory)?.is_empty();
         }
         let waited = || {
-            let paused = events::pause(deadline);
+            let paused = wait::pause(deadline);
             paused.map_err(|errno| Error::kernel("waiting for processes to end", errno))
         };
         if is_empty || !waited()? {
@@ -102,7 +103,7 @@ fn empty(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
     let directory = cgroup.directory();
     let error = |errno| Error::kernel(format!("removing cgroups below {directory}"), errno);
     if !processes::list(&directory)?.is_empty() {
-        processes::kill(place, cgroup)?;
+        kill(place, cgroup)?;
     }
     match tree::has_children(&directory) {
         Ok(true) => settled(|| tree::remove_below(&directory)).map_err(error),
@@ -114,7 +115,7 @@ fn empty(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
 /// Removes a cgroup that has processes, or cgroups below.
 fn remove_used(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
     let directory = cgroup.directory();
-    processes::kill(place, cgroup)?;
+    kill(place, cgroup)?;
     let remove = || match tree::remove_below(&directory) {
         Ok(()) => file::remove_directory(&directory),
         Err(Errno::ENOENT) => Ok(()),
@@ -134,7 +135,7 @@ fn settled(mut remove: impl FnMut() -> sys::Result<()>) -> sys::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match remove() {
-            Err(Errno::EBUSY) if events::pause(deadline)? => {}
+            Err(Errno::EBUSY) if wait::pause(deadline)? => {}
             other => return other,
         }
     }
