@@ -4,15 +4,17 @@
 //! Each method says what it does and leaves how to the modules below. Nothing below imports this.
 
 mod remove;
+mod update;
 
 use crate::cgroupfs::oom::{self, OomWatch};
-use crate::cgroupfs::{enter, freezer, kill, make, v2};
+use crate::cgroupfs::{self, enter, freezer, kill, make, v2};
+use crate::devices::{self, Rule};
 use crate::error::Result;
 use crate::host::Host;
-use crate::limits;
+use crate::limits::{self, Limit};
 use crate::path::{CgroupPath, Hierarchy};
+use crate::scope::{self, Systemd};
 use crate::stats::{self, Stats};
-use crate::unit::{self, Systemd};
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
 use serde::{Deserialize, Serialize};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -67,7 +69,7 @@ impl Cgroup {
         id: &str,
         systemd: &mut Systemd,
     ) -> Result<Self> {
-        Ok(Self { path: unit::locate_unit(host, cgroups_path, id, systemd)? })
+        Ok(Self { path: scope::locate(host, cgroups_path, id, systemd)? })
     }
 
     /// The same cgroup, but missing permissions are no error.
@@ -129,7 +131,10 @@ impl Cgroup {
     /// removes everything it made. It calls `note` before it makes any parent, or anything below
     /// its own cgroup.
     pub fn make(&mut self, resources: Option<&LinuxResources>, note: Note) -> Result<Vec<OwnedFd>> {
-        let needed = resources.map_or(Ok(Vec::new()), |all| limits::needed(&self.path, all))?;
+        if self.path.disabled {
+            return Ok(Vec::new());
+        }
+        let needed = cgroupfs::limits::needed(&self.path, &limits_of(resources)?)?;
         make::make(&mut self.path, &needed, &mut noting(note))
     }
 
@@ -145,7 +150,8 @@ impl Cgroup {
         systemd: &mut Systemd,
         note: Note,
     ) -> Result<()> {
-        unit::make_unit(&mut self.path, resources, pid, systemd, &mut noting(note))
+        let (limits, rules) = (limits_of(resources)?, rules_of(resources)?);
+        scope::make(&mut self.path, &limits, &rules, pid, systemd, &mut noting(note))
     }
 
     /// Sets the limits that had to wait until the hop that forked init is gone: a limit of one
@@ -155,7 +161,7 @@ impl Cgroup {
         resources: Option<&LinuxResources>,
         systemd: &mut Systemd,
     ) -> Result<()> {
-        unit::settle_unit(&self.path, resources, systemd)
+        scope::settle(&self.path, &limits_of(resources)?, systemd)
     }
 
     /// Gives the v2 cgroup to the host's user `owner`, for a container that has a cgroup namespace
@@ -189,13 +195,13 @@ impl Cgroup {
     /// Has systemd move the process `pid` into the scope, or the cgroup below it: a user may not
     /// move a process from one unit to another.
     pub fn attach(&self, pid: i32) -> Result<()> {
-        unit::attach(&self.path, pid)
+        scope::attach(&self.path, pid)
     }
 
     /// Has systemd move the process `pid` beside `init`, into the cgroup below the scope. Returns
     /// `false` if init isn't below it.
     pub fn attach_beside(&self, pid: i32, init: i32) -> Result<bool> {
-        unit::attach_beside(&self.path, pid, init)
+        scope::attach_beside(&self.path, pid, init)
     }
 }
 
@@ -206,7 +212,7 @@ impl Cgroup {
     ///
     /// Returns a warning for each limit that a lenient cgroup goes without.
     pub fn apply(&self, resources: Option<&LinuxResources>) -> Result<Vec<String>> {
-        limits::apply(&self.path, resources)
+        update::apply(&self.path, resources)
     }
 
     /// Sets the limits of a running container anew, and replaces its device rules if `resources`
@@ -220,7 +226,7 @@ impl Cgroup {
         swap: Option<i64>,
         devices: Option<&[LinuxDeviceCgroup]>,
     ) -> Result<()> {
-        limits::update(&self.path, resources, swap, devices)
+        update::update(&self.path, resources, swap, devices)
     }
 
     /// Reads the statistics.
@@ -294,6 +300,17 @@ impl Cgroup {
     pub fn remove_unused(&self) -> Result<()> {
         remove::remove_unused(&self.path)
     }
+}
+
+/// The limits that `resources` ask for.
+fn limits_of(resources: Option<&LinuxResources>) -> Result<Vec<Limit>> {
+    resources.map_or(Ok(Vec::new()), limits::of)
+}
+
+/// The device rules of `resources`, without the default ones.
+fn rules_of(resources: Option<&LinuxResources>) -> Result<Vec<Rule>> {
+    let rules = resources.and_then(|all| all.devices().as_deref());
+    devices::rules(rules.unwrap_or_default())
 }
 
 /// `note` for the modules below, which know no handle.

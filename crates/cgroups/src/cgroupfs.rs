@@ -3,9 +3,12 @@
 //!
 //! Nothing here reads `linux.resources`, or asks systemd.
 
+pub(crate) mod current;
+pub(crate) mod devices;
 pub(crate) mod enter;
 pub(crate) mod freezer;
 pub(crate) mod kill;
+pub(crate) mod limits;
 pub(crate) mod make;
 pub(crate) mod oom;
 pub(crate) mod processes;
@@ -13,3 +16,4 @@ pub(crate) mod tree;
 pub(crate) mod v1;
 pub(crate) mod v2;
 pub(crate) mod wait;
+pub(crate) mod write;

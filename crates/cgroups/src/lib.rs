@@ -15,14 +15,13 @@ mod file;
 mod host;
 mod limits;
 mod path;
-mod properties;
+mod scope;
 pub mod stats;
-mod unit;
 
 pub use cgroup::{Cgroup, Note};
 pub use cgroupfs::oom::OomWatch;
 pub use error::{Error, Result};
 pub use host::{Host, is_v2_alone};
 pub use path::Hierarchy;
+pub use scope::Systemd;
 pub use stats::Stats;
-pub use unit::Systemd;

@@ -4,7 +4,7 @@ use crate::cgroupfs::wait::{self, PATIENCE};
 use crate::cgroupfs::{kill::kill, processes, tree};
 use crate::error::{Error, Result};
 use crate::path::{CgroupPath, Hierarchy};
-use crate::{file, unit};
+use crate::{file, scope};
 use std::time::Instant;
 use sys::Errno;
 
@@ -31,7 +31,7 @@ fn end_unit(place: &CgroupPath) -> Result<()> {
     for cgroup in place.joined().filter(of_systemd) {
         result = result.and(empty(place, cgroup));
     }
-    result.and(unit::stop(place))
+    result.and(scope::stop(place))
 }
 
 /// Removes the container's cgroups as far as nobody uses them, and kills nobody: for a container of
@@ -40,7 +40,7 @@ fn end_unit(place: &CgroupPath) -> Result<()> {
 /// Of the parents those go that `place` says it is to make. A unit is stopped.
 pub(crate) fn remove_unused(place: &CgroupPath) -> Result<()> {
     if place.unit.is_some() && is_deserted(place)? {
-        unit::stop(place)?;
+        scope::stop(place)?;
     }
     for cgroup in place.hierarchies.iter() {
         for up in 0..cgroup.made.max(1) {

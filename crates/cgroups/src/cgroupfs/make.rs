@@ -32,9 +32,6 @@ pub(crate) type Note<'a> = &'a mut dyn FnMut(CgroupPath) -> std::result::Result<
 ///
 /// Gives the [`entry_files`](super::enter::entry_files), as these tell whether what was made is a cgroup at all.
 pub(crate) fn make(place: &mut CgroupPath, needed: &[String], note: Note) -> Result<Vec<OwnedFd>> {
-    if place.disabled {
-        return Ok(Vec::new());
-    }
     let result = enter_all(place, note).and_then(|entries| {
         controllers::enable(place, needed, place.lenient)?;
         refuse_frozen(place)?;

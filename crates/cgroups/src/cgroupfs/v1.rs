@@ -1,6 +1,9 @@
 //! What only v1 takes: cpusets that must be filled, a freezer that tells nobody, killing one by one,
 //! and hierarchies that may be mounted anywhere.
 
+pub(crate) mod devices;
+pub(crate) mod limits;
+
 use super::processes::{list, signal_in};
 use super::tree;
 use super::wait::{self, Limit};

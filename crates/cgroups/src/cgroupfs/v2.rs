@@ -2,6 +2,8 @@
 //! kernel freezes and kills.
 
 pub(crate) mod controllers;
+pub(crate) mod devices;
+pub(crate) mod limits;
 
 use super::wait::{self, Limit};
 use crate::error::{Error, Result};

@@ -7,14 +7,20 @@
 //! itself, to the byte, and those that systemd doesn't know.
 
 use crate::cgroupfs::freezer::refuse_frozen;
+use crate::cgroupfs::limits;
 use crate::cgroupfs::make::{Note, make_directories, unmake, with_parents};
 use crate::cgroupfs::v1::provide_cpuset;
 use crate::cgroupfs::v2::controllers;
+mod devices;
+mod properties;
+mod rewritten;
+
+use crate::devices::Rule;
 use crate::error::{Error, Result};
+use crate::file;
 use crate::host::{self, Host};
+use crate::limits::Limit;
 use crate::path::{CgroupPath, Hierarchy, Unit, join};
-use crate::{devices, file, limits, properties};
-use oci_spec::runtime::LinuxResources;
 use std::fmt::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -82,7 +88,7 @@ impl Systemd {
 ///
 /// `linux.cgroupsPath` is `SLICE:PREFIX:NAME`, for `PREFIX-NAME.scope` in the slice; an empty slice
 /// is `system.slice`, or a user's `user.slice`. Without a path it is `rind-ID.scope` in that.
-pub(crate) fn locate_unit(
+pub(crate) fn locate(
     host: &Host,
     cgroups_path: Option<&Path>,
     id: &str,
@@ -165,20 +171,19 @@ fn escape(name: &str) -> String {
 /// `note` is called before there is anything. On an error the scope is left to [`destroy`].
 ///
 /// [`destroy`]: crate::Cgroup::remove
-pub(crate) fn make_unit(
+pub(crate) fn make(
     place: &mut CgroupPath,
-    resources: Option<&LinuxResources>,
+    limits: &[Limit],
+    rules: &[Rule],
     pid: i32,
     systemd: &mut Systemd,
     note: Note,
 ) -> Result<()> {
     let Some(unit) = place.unit.clone() else { return Ok(()) };
-    let needed = resources.map_or(Ok(Vec::new()), |all| limits::needed(place, all))?;
+    let needed = limits::needed(place, limits)?;
     let mut all = basic_properties(&unit, pid);
-    if let Some(resources) = resources {
-        all.extend(properties::of(resources, place.is_pure_v2(), true)?);
-    }
-    all.extend(device_properties(place, &unit, resources)?);
+    all.extend(properties::of(limits, place.is_pure_v2(), true));
+    all.extend(device_properties(place, &unit, rules)?);
     systemd.leave_out_newer(&mut all)?;
     // The last word is the annotations'.
     all.retain(|one| !systemd.asked.iter().any(|other| other.name == one.name));
@@ -223,15 +228,9 @@ fn basic_properties(unit: &Unit, pid: i32) -> Vec<Property> {
 }
 
 /// A user's systemd can't keep anybody from a device.
-fn device_properties(
-    place: &CgroupPath,
-    unit: &Unit,
-    resources: Option<&LinuxResources>,
-) -> Result<Vec<Property>> {
+fn device_properties(path: &CgroupPath, unit: &Unit, rules: &[Rule]) -> Result<Vec<Property>> {
     match unit.bus {
-        Bus::System => {
-            devices::properties(place, resources.and_then(|all| all.devices().as_deref()))
-        }
+        Bus::System => devices::properties(rules, path.is_pure_v2()),
         Bus::User => Ok(Vec::new()),
     }
 }
@@ -288,20 +287,20 @@ fn take(place: &mut CgroupPath) -> Result<()> {
     Ok(())
 }
 
-/// To be done once the hop is gone that init was forked by: a limit of one process kept its place.
-pub(crate) fn settle_unit(
-    place: &CgroupPath,
-    resources: Option<&LinuxResources>,
-    systemd: &mut Systemd,
-) -> Result<()> {
-    let Some(unit) = &place.unit else { return Ok(()) };
-    match resources.map(properties::left_over).unwrap_or_default() {
-        left if left.is_empty() => Ok(()),
-        left => {
-            let set = systemd.manager.set_properties(&unit.name, &left);
-            set.map_err(|error| failed("setting properties of", unit, &error))
-        }
+/// Sets the limits that had to wait until the hop that forked init is gone.
+pub(crate) fn settle(path: &CgroupPath, limits: &[Limit], systemd: &mut Systemd) -> Result<()> {
+    match &path.unit {
+        Some(unit) => set(unit, &properties::left_over(limits), systemd),
+        None => Ok(()),
     }
+}
+
+fn set(unit: &Unit, properties: &[Property], systemd: &mut Systemd) -> Result<()> {
+    if properties.is_empty() {
+        return Ok(());
+    }
+    let set = systemd.manager.set_properties(&unit.name, properties);
+    set.map_err(|error| failed("setting properties of", unit, &error))
 }
 
 /// Has systemd move the process `pid` into the container's unit, or the cgroup `below` it: for a
@@ -346,20 +345,28 @@ fn attach_below(unit: &Unit, below: &str, pid: i32) -> Result<()> {
     attached.map_err(|error| failed("moving a process into", unit, &error))
 }
 
-/// Tells systemd of new limits, those that it knows.
-pub(crate) fn update(place: &CgroupPath, resources: &LinuxResources) -> Result<()> {
-    let Some(unit) = &place.unit else { return Ok(()) };
-    let mut all = properties::of(resources, place.is_pure_v2(), false)?;
-    if resources.devices().is_some() {
-        all.extend(device_properties(place, unit, Some(resources))?);
-    }
-    if all.is_empty() {
-        return Ok(());
-    }
-    let mut systemd = Systemd::connect(unit.bus == Bus::User)?;
-    systemd.leave_out_newer(&mut all)?;
-    let set = systemd.manager.set_properties(&unit.name, &all);
-    set.map_err(|error| failed("setting properties of", unit, &error))
+/// Tells systemd of the new limits and device `rules` that it knows, and sets back what it writes over.
+///
+/// `before` are the device rules in force, for v1, whose kernel doesn't tell them all.
+pub(crate) fn update(
+    path: &CgroupPath,
+    limits: &[Limit],
+    rules: Option<&[Rule]>,
+    before: &[Rule],
+) -> Result<()> {
+    let Some(unit) = &path.unit else { return Ok(()) };
+    rewritten::keep(path, before, || {
+        let mut all = properties::of(limits, path.is_pure_v2(), false);
+        if let Some(rules) = rules {
+            all.extend(device_properties(path, unit, rules)?);
+        }
+        if all.is_empty() {
+            return Ok(());
+        }
+        let mut systemd = Systemd::connect(unit.bus == Bus::User)?;
+        systemd.leave_out_newer(&mut all)?;
+        set(unit, &all, &mut systemd)
+    })
 }
 
 /// Stops the container's unit, if there is one, and waits until it is gone.
