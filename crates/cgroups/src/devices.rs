@@ -1,100 +1,30 @@
-//! Device rules: what the configuration says, what every container has, and the kernel's two ways
-//! to enforce them.
+//! Device rules: what the config says, and what every container has. Pure: the kernel's two ways to
+//! enforce them are `cgroupfs/v1/devices.rs` and `cgroupfs/v2/devices.rs`.
 
-mod allowed;
-mod filter;
-mod list;
+pub(crate) mod list;
 
 use crate::error::{Error, Result};
-use crate::file;
-use crate::place::{Hierarchy, Place};
-use crate::properties;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 use std::fmt;
-use sys::Errno;
-use sys::nix::unistd::geteuid;
-use systemd::Property;
-
-/// Sets the device rules of the container's cgroup: nothing is allowed but what `configured` rules
-/// allow, one after the other, and then what every container has.
-///
-/// A `lenient` place without a cgroup for them goes without, as does a user who may not set them:
-/// no device can be made in a user namespace, and those of the host keep the host's permissions.
-pub(crate) fn apply(place: &Place, configured: Option<&[LinuxDeviceCgroup]>) -> Result<()> {
-    set(place, configured.unwrap_or_default(), list::apply)
-}
-
-/// [`apply`] for a container that runs: whatever stays allowed is allowed throughout.
-pub(crate) fn replace(place: &Place, configured: &[LinuxDeviceCgroup]) -> Result<()> {
-    set(place, configured, list::replace)
-}
-
-/// The container's v1 list, if it has one.
-pub(crate) fn list_of(place: &Place) -> Result<Option<list::List>> {
-    let found = place.controlling("devices").filter(|one| one.joined && !one.is_unified());
-    found.map(list::current).transpose()
-}
-
-/// What a unit of systemd's is told of the rules.
-pub(crate) fn properties(
-    place: &Place,
-    configured: Option<&[LinuxDeviceCgroup]>,
-) -> Result<Vec<Property>> {
-    let rules = rules(configured.unwrap_or_default())?;
-    Ok(properties::devices(allowed::entries(&rules, place.is_pure_v2())?))
-}
-
-/// Sets the rules, those of v1 by `set_list`; a filter of v2 is replaced by one call.
-fn set(
-    place: &Place,
-    configured: &[LinuxDeviceCgroup],
-    set_list: fn(&Hierarchy, &[Rule]) -> Result<()>,
-) -> Result<()> {
-    let configured = rules(configured)?;
-    let applied = match place.controlling("devices").filter(|found| found.joined) {
-        Some(cgroup) if cgroup.is_unified() => filter::apply(cgroup, &configured),
-        Some(cgroup) => set_list(cgroup, &configured),
-        None if place.lenient => Ok(()),
-        None => Err(refused("no devices cgroup on this host to enforce device rules with")
-            .with_remedy(Some("mount one below /sys/fs/cgroup, or use --cgroup-manager disabled"))),
-    };
-    match applied {
-        Err(error) if is_denied(&error) && !is_privileged() => Ok(()),
-        other => other,
-    }
-}
-
-fn is_denied(error: &Error) -> bool {
-    matches!(error.errno(), Some(Errno::EPERM | Errno::EACCES))
-}
-
-/// Whether this is the host's root: nobody's uids are mapped.
-fn is_privileged() -> bool {
-    let whole = |map: String| {
-        let mut fields = map.split_ascii_whitespace();
-        fields.next() == Some("0") && fields.nth(1) == Some("4294967295")
-    };
-    // Where the map can't be read there are no user namespaces.
-    geteuid().is_root() && file::try_read_value("/proc/self/uid_map").map_or(true, whole)
-}
 
 /// An error about all device rules.
-fn refused(reason: impl fmt::Display) -> Error {
+pub(crate) fn refused(reason: impl fmt::Display) -> Error {
     Error::refused(format!("linux.resources.devices: {reason}"))
 }
 
 /// Ways to use a device, as a set; the numbers are those that device filters get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Access(u8);
+pub(crate) struct Access(pub u8);
 
 impl Access {
-    const MKNOD: Self = Self(1);
-    const READ: Self = Self(2);
-    const WRITE: Self = Self(4);
-    const ALL: Self = Self(7);
-    const LETTERS: [(Self, char); 3] = [(Self::READ, 'r'), (Self::WRITE, 'w'), (Self::MKNOD, 'm')];
+    pub const MKNOD: Self = Self(1);
+    pub const READ: Self = Self(2);
+    pub const WRITE: Self = Self(4);
+    pub const ALL: Self = Self(7);
+    pub const LETTERS: [(Self, char); 3] =
+        [(Self::READ, 'r'), (Self::WRITE, 'w'), (Self::MKNOD, 'm')];
 
-    fn parse(letters: &str) -> Option<Self> {
+    pub fn parse(letters: &str) -> Option<Self> {
         let bits = letters.chars().try_fold(0, |bits, letter| {
             let (Self(bit), _) = Self::LETTERS.into_iter().find(|(_, known)| *known == letter)?;
             Some(bits | bit)
@@ -102,19 +32,19 @@ impl Access {
         bits.map(Self)
     }
 
-    fn with(self, other: Self) -> Self {
+    pub fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    fn without(self, other: Self) -> Self {
+    pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    fn is_empty(self) -> bool {
+    pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    fn overlaps(self, other: Self) -> bool {
+    pub fn overlaps(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 }
@@ -127,25 +57,25 @@ impl fmt::Display for Access {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub(crate) enum Kind {
     Character,
     Block,
 }
 
 /// Some devices: those of a kind, a major and a minor number, or of any where it's `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Devices {
-    kind: Option<Kind>,
-    major: Option<u32>,
-    minor: Option<u32>,
+pub(crate) struct Devices {
+    pub kind: Option<Kind>,
+    pub major: Option<u32>,
+    pub minor: Option<u32>,
 }
 
 impl Devices {
-    const ANY: Self = Self { kind: None, major: None, minor: None };
+    pub const ANY: Self = Self { kind: None, major: None, minor: None };
 
     /// Whether all of `other` are among these.
-    fn cover(&self, other: &Self) -> bool {
-        fn covers<T: PartialEq + Copy>(one: Option<T>, other: Option<T>) -> bool {
+    pub fn cover(&self, other: &Self) -> bool {
+        pub fn covers<T: PartialEq + Copy>(one: Option<T>, other: Option<T>) -> bool {
             one.is_none() || one == other
         }
         covers(self.kind, other.kind)
@@ -154,7 +84,7 @@ impl Devices {
     }
 
     /// Whether any of `other` are among these.
-    fn meet(&self, other: &Self) -> bool {
+    pub fn meet(&self, other: &Self) -> bool {
         fn meets<T: PartialEq + Copy>(one: Option<T>, other: Option<T>) -> bool {
             one.is_none() || other.is_none() || one == other
         }
@@ -179,10 +109,10 @@ impl fmt::Display for Devices {
 
 /// Some ways to use some devices are allowed, or denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rule {
-    allow: bool,
-    devices: Devices,
-    access: Access,
+pub(crate) struct Rule {
+    pub allow: bool,
+    pub devices: Devices,
+    pub access: Access,
 }
 
 impl fmt::Display for Rule {
@@ -193,7 +123,7 @@ impl fmt::Display for Rule {
 }
 
 /// What every container is allowed: to make any device, and to use those that it always has.
-const DEFAULTS: [Rule; 10] = [
+pub(crate) const DEFAULTS: [Rule; 10] = [
     default(Some(Kind::Character), None, None, Access::MKNOD),
     default(Some(Kind::Block), None, None, Access::MKNOD),
     // null, zero, full, random, urandom.
@@ -218,7 +148,7 @@ const fn default(
 }
 
 /// The configuration's rules. Whatever a rule doesn't say is for all: type, numbers and access.
-fn rules(configured: &[LinuxDeviceCgroup]) -> Result<Vec<Rule>> {
+pub(crate) fn rules(configured: &[LinuxDeviceCgroup]) -> Result<Vec<Rule>> {
     configured.iter().enumerate().map(|(index, rule)| parse(index, rule)).collect()
 }
 
@@ -250,12 +180,12 @@ fn parse(index: usize, rule: &LinuxDeviceCgroup) -> Result<Rule> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
 
     /// The rules of a configuration.
-    pub(super) fn configured(config: &str) -> Vec<Rule> {
+    pub(crate) fn configured(config: &str) -> Vec<Rule> {
         rules(&serde_json::from_str::<Vec<_>>(config).unwrap()).unwrap()
     }
 
@@ -294,13 +224,5 @@ mod tests {
             let expected = format!("linux.resources.devices[1].{expected}");
             assert!(error.to_string().starts_with(&expected), "{error}");
         }
-    }
-
-    #[test]
-    fn a_host_has_no_mapped_users() {
-        // Whatever this runs as, both answers must be possible to give.
-        let _ = is_privileged();
-        assert!(is_denied(&Error::kernel("x", Errno::EPERM)));
-        assert!(!is_denied(&Error::kernel("x", Errno::EINVAL)));
     }
 }

@@ -28,6 +28,11 @@ impl Error {
         Self { step: reason.into(), errno: None, remedy: None }
     }
 
+    /// An error about the property `property` of `linux.resources`.
+    pub(crate) fn limit(property: &str, reason: impl fmt::Display) -> Self {
+        Self::refused(format!("linux.resources.{property}: {reason}"))
+    }
+
     /// The same, with what helps where that is known.
     pub(crate) fn with_remedy<R: Into<Cow<'static, str>>>(mut self, remedy: Option<R>) -> Self {
         self.remedy = remedy.map(Into::into);

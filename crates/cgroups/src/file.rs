@@ -54,6 +54,11 @@ pub(crate) fn write(path: &str, value: &str) -> sys::Result<()> {
     sys::fs::write_once(open(path, OFlag::O_WRONLY)?, value.as_bytes())
 }
 
+/// [`write`], with an error that names the value and the path.
+pub(crate) fn set(path: &str, value: &str) -> Result<()> {
+    write(path, value).map_err(|errno| Error::kernel(format!("writing {value} to {path}"), errno))
+}
+
 /// Removes the cgroup directory `path`; one that isn't there counts as removed.
 pub(crate) fn remove_directory(path: &str) -> sys::Result<()> {
     match unlinkat(AT_FDCWD, path, UnlinkatFlags::RemoveDir) {
@@ -65,4 +70,23 @@ pub(crate) fn remove_directory(path: &str) -> sys::Result<()> {
 fn text_of(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into())
+}
+
+/// The value of `key` in a file of lines `key value`.
+pub(crate) fn value_of(text: &str, key: &str) -> Option<u64> {
+    let found = text.lines().filter_map(|line| line.split_once(' '));
+    found.filter(|(name, _)| *name == key).find_map(|(_, value)| value.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_by_their_whole_key() {
+        let text = "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n";
+        assert_eq!(value_of(text, "oom_kill"), Some(3));
+        assert_eq!(value_of(text, "oom"), None);
+        assert_eq!(value_of("populated 1\nfrozen 0\n", "frozen"), Some(0));
+    }
 }

@@ -1,39 +1,27 @@
-//! One cgroup over v1, hybrid and v2: where it is, its limits and device rules, its processes, its
-//! end.
+//! One container's cgroup over v1, hybrid and v2: where it is, its limits and device rules, its
+//! processes, its end. It knows nothing of containers but their id, and never prints.
 //!
-//! [`locate`] finds the [`Place`] of a container, [`make`] makes it there, [`apply`] limits it (with
-//! systemd that's [`locate_unit`] and [`make_unit`]); the
-//! container's first process then enters by the descriptors of [`entry_files`] and
-//! [`unified_directory`], which is what costs no RCU grace period. Everything later works on the
-//! same [`Place`], as the state file keeps it.
+//! [`Host`] says which hierarchies there are, [`Cgroup::locate`] where the container's cgroup is going
+//! to be in them. [`Cgroup::make`] makes it, [`Cgroup::apply`] limits it (with systemd,
+//! [`Cgroup::locate_scope`] and [`Cgroup::make_scope`]). Init then enters by
+//! [`Cgroup::entry_files`] and [`Cgroup::unified_directory`], which costs no RCU grace period. Every
+//! later command works on the same [`Cgroup`], as the state file keeps it.
 
-mod controllers;
-mod destroy;
+mod cgroup;
+mod cgroupfs;
 mod devices;
 mod error;
-mod events;
 mod file;
-mod freezer;
 mod host;
 mod limits;
-mod make;
-mod place;
-mod processes;
-mod properties;
+mod path;
+mod scope;
 pub mod stats;
-mod tree;
-mod unit;
 
-pub use destroy::{destroy, remove_unused};
+pub use cgroup::{Cgroup, Note};
+pub use cgroupfs::oom::OomWatch;
 pub use error::{Error, Result};
-pub use events::{OomWatch, oom_kills};
-pub use freezer::{freeze, freezer_directory, is_frozen, thaw};
 pub use host::{Host, is_v2_alone};
-pub use limits::{apply, update};
-pub use make::{
-    Note, admit, delegate, entry_files, make, missing, unified_directory, unified_directory_of,
-};
-pub use place::{Hierarchy, Place, locate};
-pub use processes::{processes, signal_all};
-pub use stats::{Stats, stats};
-pub use unit::{Systemd, attach, attach_beside, locate_unit, make_unit, settle_unit};
+pub use path::Hierarchy;
+pub use scope::Systemd;
+pub use stats::Stats;

@@ -1,532 +1,374 @@
-//! Limits: from `linux.resources` to what is written to which file, and the writing.
-
-mod cpu;
-mod current;
-mod io;
-mod kept;
-mod memory;
-mod other;
-mod undo;
+//! From `linux.resources` to a list of typed limits, in the order in which rind sets them.
+//!
+//! This knows no file of the kernel, no property of systemd and no text: `cgroupfs/v1/limits.rs`,
+//! `cgroupfs/v2/limits.rs` and `scope/properties.rs` each say in one `match` what a [`Limit`] is
+//! there. A new limit is a variant here, and the compiler then asks for its arm in these three.
 
 use crate::error::{Error, Result};
-use crate::place::{Hierarchy, Place};
-use crate::{controllers, devices, file, unit};
-use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
-use std::borrow::Cow;
-use std::fmt::Display;
-use std::os::fd::OwnedFd;
-use sys::Errno;
-use sys::nix::fcntl::OFlag;
-use undo::Undo;
+use oci_spec::runtime::{
+    LinuxBlockIo, LinuxCpu, LinuxHugepageLimit, LinuxMemory, LinuxNetwork, LinuxRdma,
+    LinuxResources, LinuxThrottleDevice,
+};
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::RangeInclusive;
 
-/// Limits the container's cgroups as `resources` ask for, and sets the device rules, which are
-/// never without the default ones. To be done before the container's first process goes on.
+/// The scheduler's period if nobody asks for one (cgroup v2's own default), in microseconds.
+pub(crate) const PERIOD: u64 = 100_000;
+
+/// The values that v1's `cpu.shares` takes.
+pub(crate) const SHARES: RangeInclusive<u64> = 2..=262_144;
+
+/// One limit, in the specification's units: bytes, microseconds, numbers of things.
 ///
-/// Gives what is to be said of limits that a `lenient` place can't have: it goes without.
-pub fn apply(place: &Place, resources: Option<&LinuxResources>) -> Result<Vec<String>> {
-    let mut lost = Vec::new();
-    if place.disabled {
-        return Ok(lost);
-    }
-    if let Some(resources) = resources {
-        write_limits(place, resources, None, place.lenient.then_some(&mut lost))?;
-    }
-    devices::apply(place, resources.and_then(|all| all.devices().as_deref()))?;
-    Ok(lost)
+/// 0 is what engines send for what nobody asked for, so that it is no limit, except where a field
+/// says that it is. -1 lifts a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// `memory.limit`, and `memory.swap` for memory and swap together: one limit, as they bound
+    /// each other. `check` refuses what is less than the container uses (`checkBeforeUpdate`).
+    Memory {
+        limit: Option<i64>,
+        swap: Option<i64>,
+        check: bool,
+    },
+    MemoryReservation(i64),
+    KernelMemory(i64),
+    KernelTcpMemory(i64),
+    /// 0 to 100.
+    Swappiness(u64),
+    DisableOomKiller,
+    UseHierarchy,
+    CpuShares(u64),
+    CpuBandwidth {
+        quota: Option<i64>,
+        period: Option<u64>,
+    },
+    CpuRealtime {
+        runtime: Option<i64>,
+        period: Option<u64>,
+    },
+    /// 0 is a value.
+    CpuBurst(u64),
+    /// 0 is a value.
+    CpuIdle(i64),
+    /// A list as in cpuset(7).
+    Cpus(String),
+    /// A list as in cpuset(7).
+    MemoryNodes(String),
+    /// 0 is a limit; every negative number lifts it.
+    Pids(i64),
+    /// BFQ's weight (10 to 1000), of a device or of all.
+    IoWeight {
+        device: Option<Device>,
+        weight: u16,
+    },
+    IoLeafWeight {
+        device: Option<Device>,
+        weight: u16,
+    },
+    /// A rate of 0 lifts the limit.
+    IoRate {
+        device: Device,
+        direction: Direction,
+        rate: u64,
+    },
+    /// The entry `index` of `hugepageLimits`.
+    HugePages {
+        index: usize,
+        size: String,
+        limit: i64,
+    },
+    NetworkClass(u32),
+    NetworkPriority {
+        interface: String,
+        priority: u32,
+    },
+    Rdma {
+        device: String,
+        handles: Option<u32>,
+        objects: Option<u32>,
+    },
+    /// A line of `unified`: a file of v2 by its name, and what to write, as the user gave it.
+    Unified {
+        file: String,
+        line: String,
+    },
 }
 
-/// Limits the cgroups of a running container anew, and replaces its device rules if there are any;
-/// what `resources` don't set stays as it is. On an error everything is set back.
-///
-/// `swap` is what `memory.swap` was last set to, by the configuration or an update: v2 keeps a limit
-/// on swap alone. `devices` are the rules in force until then, likewise.
-pub fn update(
-    place: &Place,
-    resources: &LinuxResources,
-    swap: Option<i64>,
-    devices: Option<&[LinuxDeviceCgroup]>,
-) -> Result<()> {
-    if place.disabled {
-        return Err(Error::refused("the container was made without cgroups, so it has no limits"));
-    }
-    let resources = current::complete(place, resources, swap)?;
-    controllers::enable(place, &needed_controllers(place, &resources)?, false)?;
-    let mut undo = Undo::default();
-    let updated = write_limits(place, &resources, Some(&mut undo), None);
-    let updated =
-        updated.and_then(|()| kept::keep(place, devices, || unit::update(place, &resources)));
-    // The last, as they are not set back.
-    let updated = updated.and_then(|()| match resources.devices() {
-        Some(rules) => devices::replace(place, rules),
-        None => Ok(()),
-    });
-    updated.map_err(|error| undo.take_back(error))
-}
-
-/// The v2 controllers that it takes to limit what `resources` ask for, on this host.
-pub(crate) fn needed_controllers(place: &Place, resources: &LinuxResources) -> Result<Vec<String>> {
-    let mut needed: Vec<String> = Vec::new();
-    let parts = plan(place, resources)?;
-    let unified = parts.iter().filter(|part| part.home.is_some_and(Hierarchy::is_unified));
-    for write in unified.flat_map(|part| &part.writes) {
-        let controller = controller_of(&write.file);
-        if controller != "cgroup" && !needed.iter().any(|one| one == controller) {
-            needed.push(controller.to_owned());
-        }
-    }
-    Ok(needed)
-}
-
-/// What `resources` come to in v2's files, whatever this host has: names and values. Of files that
-/// another may stand for, it's the other.
-pub(crate) fn v2_values(resources: &LinuxResources) -> Result<Vec<(String, String)>> {
-    let place = Place { hierarchies: vec![Hierarchy::default()], ..Place::default() };
-    let writes = plan(&place, resources)?.into_iter().flat_map(|part| part.writes);
-    let value = |write: Write| match write.absent {
-        Absent::Instead(file, value) => (file.to_owned(), value),
-        _ => (write.file.into_owned(), write.value),
-    };
-    Ok(writes.map(value).collect())
-}
-
-/// A cgroup version; it decides the files and the units of a limit.
+/// A block device by its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    V1,
-    V2,
+pub(crate) struct Device {
+    pub major: i64,
+    pub minor: i64,
 }
 
-/// What is asked of one controller.
-struct Part<'a> {
-    /// By its v1 name.
-    controller: &'static str,
-    /// The hierarchy that has it; it may not be joined.
-    home: Option<&'a Hierarchy>,
-    writes: Vec<Write>,
-}
-
-/// One write to a file of the container's cgroup.
-#[derive(Debug, PartialEq, Eq)]
-struct Write {
-    /// The property that asks for it, from `linux.resources.` on.
-    property: Cow<'static, str>,
-    file: Cow<'static, str>,
-    value: String,
-    absent: Absent,
-}
-
-/// What to do where the kernel has no such file.
-#[derive(Debug, PartialEq, Eq)]
-enum Absent {
-    Refuse,
-    /// It limits nothing that could still be used.
-    Ignore,
-    /// Write this value to this file.
-    Instead(&'static str, String),
-}
-
-impl Write {
-    fn new<P, F>(property: P, file: F, value: String) -> Self
-    where
-        P: Into<Cow<'static, str>>,
-        F: Into<Cow<'static, str>>,
-    {
-        let (property, file) = (property.into(), file.into());
-        Self { property, file, value, absent: Absent::Refuse }
-    }
-
-    /// The same, left out where the kernel has no such file, `if` that is so.
-    fn optional(self, optional: bool) -> Self {
-        if optional { Self { absent: Absent::Ignore, ..self } } else { self }
-    }
-
-    /// The same, with another file for kernels that don't have the first.
-    fn or(self, file: &'static str, value: String) -> Self {
-        Self { absent: Absent::Instead(file, value), ..self }
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
     }
 }
 
-/// An error about a property of `linux.resources`.
-fn refused(property: &str, reason: impl Display) -> Error {
-    Error::refused(format!("linux.resources.{property}: {reason}"))
+/// What a rate counts: bytes or operations a second, read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    ReadBytes,
+    WriteBytes,
+    ReadOperations,
+    WriteOperations,
 }
 
-/// All that `resources` ask for, in the order to write it. Nothing is asked of the kernel.
-fn plan<'a>(place: &'a Place, resources: &LinuxResources) -> Result<Vec<Part<'a>>> {
-    let mut parts = Vec::new();
-    let mut ask = |controller, writes: &dyn Fn(Version) -> Result<Vec<Write>>| {
-        let home = place.controlling(controller);
-        let v1 = home.is_some_and(|home| !home.is_unified());
-        let writes = writes(if v1 { Version::V1 } else { Version::V2 })?;
-        if !writes.is_empty() {
-            parts.push(Part { controller, home, writes });
+impl Limit {
+    /// The controller that has it, by its v1 name; `unified` for a file of v2.
+    pub fn controller(&self) -> &'static str {
+        match self {
+            Self::Memory { .. }
+            | Self::MemoryReservation(_)
+            | Self::KernelMemory(_)
+            | Self::KernelTcpMemory(_)
+            | Self::Swappiness(_)
+            | Self::DisableOomKiller
+            | Self::UseHierarchy => "memory",
+            Self::CpuShares(_)
+            | Self::CpuBandwidth { .. }
+            | Self::CpuRealtime { .. }
+            | Self::CpuBurst(_)
+            | Self::CpuIdle(_) => "cpu",
+            Self::Cpus(_) | Self::MemoryNodes(_) => "cpuset",
+            Self::Pids(_) => "pids",
+            Self::IoWeight { .. } | Self::IoLeafWeight { .. } | Self::IoRate { .. } => "blkio",
+            Self::HugePages { .. } => "hugetlb",
+            Self::NetworkClass(_) => "net_cls",
+            Self::NetworkPriority { .. } => "net_prio",
+            Self::Rdma { .. } => "rdma",
+            Self::Unified { .. } => "unified",
         }
-        Ok(())
-    };
+    }
+}
+
+/// All that `resources` ask for. An error names the property.
+pub(crate) fn of(resources: &LinuxResources) -> Result<Vec<Limit>> {
+    let mut all = Vec::new();
     if let Some(memory) = resources.memory() {
-        ask("memory", &|version| memory::writes(memory, version))?;
+        add_memory(memory, &mut all)?;
     }
     if let Some(cpu) = resources.cpu() {
-        ask("cpu", &|version| cpu::writes(cpu, version))?;
-        ask("cpuset", &|_| Ok(cpu::set_writes(cpu)))?;
+        add_cpu(cpu, &mut all);
     }
-    if let Some(pids) = resources.pids() {
-        ask("pids", &|_| Ok(other::pids(*pids)))?;
-    }
+    all.extend(resources.pids().as_ref().map(|pids| Limit::Pids(pids.limit())));
     if let Some(block) = resources.block_io() {
-        ask("blkio", &|version| io::writes(block, version))?;
+        add_block_io(block, &mut all);
     }
-    if let Some(pages) = resources.hugepage_limits() {
-        ask("hugetlb", &|version| other::hugepages(pages, version))?;
+    for (index, pages) in resources.hugepage_limits().iter().flatten().enumerate() {
+        all.push(huge_pages(index, pages)?);
     }
     if let Some(network) = resources.network() {
-        ask("net_cls", &|version| other::network_class(network, version))?;
-        ask("net_prio", &|version| other::network_priorities(network, version))?;
+        add_network(network, &mut all);
     }
     if let Some(rdma) = resources.rdma() {
-        ask("rdma", &|_| other::rdma(rdma))?;
+        add_rdma(rdma, &mut all)?;
     }
-    if let Some(unified) = resources.unified().as_ref().filter(|all| !all.is_empty()) {
-        let writes = other::unified(unified)?;
-        refuse_on_v1(place, &writes)?;
-        parts.push(Part { controller: "unified", home: place.unified(), writes });
+    if let Some(unified) = resources.unified() {
+        add_unified(unified, &mut all)?;
     }
-    Ok(parts)
+    Ok(all)
 }
 
-/// A v2 file whose controller is on v1 can't be written, whatever it is on other hosts.
-fn refuse_on_v1(place: &Place, unified: &[Write]) -> Result<()> {
-    let on_v1 = |write: &&Write| place.v1(controller_of(&write.file)).is_some();
-    match (unified.iter().find(on_v1), unified.first(), place.unified()) {
-        (Some(write), ..) => {
-            let controller = controller_of(&write.file);
-            Err(refused(
-                &write.property,
-                format!("this host has {controller} on cgroup v1, not v2"),
-            ))
+fn set<T: PartialEq + Default>(value: Option<T>) -> Option<T> {
+    value.filter(|value| *value != T::default())
+}
+
+fn add_memory(memory: &LinuxMemory, all: &mut Vec<Limit>) -> Result<()> {
+    if let Some(swappiness) = memory.swappiness().filter(|&value| value > 100) {
+        let reason = format!("{swappiness} is not within 0 and 100");
+        return Err(Error::limit("memory.swappiness", reason));
+    }
+    let (limit, swap) = (set(memory.limit()), set(memory.swap()));
+    check_swap(limit, swap)?;
+    // If memory has no limit, one on both together makes no sense.
+    let swap = swap.or(limit.filter(|&limit| limit == -1));
+    if limit.is_some() || swap.is_some() {
+        let check = memory.check_before_update() == Some(true);
+        all.push(Limit::Memory { limit, swap, check });
+    }
+    all.extend(set(memory.reservation()).map(Limit::MemoryReservation));
+    #[allow(deprecated)]
+    all.extend(set(memory.kernel()).map(Limit::KernelMemory));
+    all.extend(set(memory.kernel_tcp()).map(Limit::KernelTcpMemory));
+    all.extend(memory.swappiness().map(Limit::Swappiness));
+    all.extend(set(memory.disable_oom_killer()).map(|_| Limit::DisableOomKiller));
+    all.extend(set(memory.use_hierarchy()).map(|_| Limit::UseHierarchy));
+    Ok(())
+}
+
+/// Refuses a limit on memory and swap together that is less than the one on memory.
+pub(crate) fn check_swap(limit: Option<i64>, swap: Option<i64>) -> Result<()> {
+    match (limit, swap) {
+        (Some(limit), Some(swap @ 0..)) if swap < limit => {
+            let reason =
+                format!("{swap} is for memory and swap together, and memory alone has {limit}");
+            Err(Error::limit("memory.swap", reason))
         }
-        (None, Some(write), None) => Err(refused(&write.property, "this host has no cgroup v2")),
         _ => Ok(()),
     }
 }
 
-/// The v2 controller that a file belongs to.
-fn controller_of(file: &str) -> &str {
-    file.split('.').next().unwrap_or(file)
+fn add_cpu(cpu: &LinuxCpu, all: &mut Vec<Limit>) {
+    all.extend(set(cpu.shares()).map(Limit::CpuShares));
+    let (quota, period) = (set(cpu.quota()), set(cpu.period()));
+    if quota.is_some() || period.is_some() {
+        all.push(Limit::CpuBandwidth { quota, period });
+    }
+    let (runtime, period) = (set(cpu.realtime_runtime()), set(cpu.realtime_period()));
+    if runtime.is_some() || period.is_some() {
+        all.push(Limit::CpuRealtime { runtime, period });
+    }
+    all.extend(cpu.burst().map(Limit::CpuBurst));
+    all.extend(cpu.idle().map(Limit::CpuIdle));
+    all.extend(set(cpu.cpus().clone()).map(Limit::Cpus));
+    all.extend(set(cpu.mems().clone()).map(Limit::MemoryNodes));
 }
 
-/// Writes all limits. With `lost`, those that can't be had are told of there, and are no error.
-fn write_limits(
-    place: &Place,
-    resources: &LinuxResources,
-    mut undo: Option<&mut Undo>,
-    mut lost: Option<&mut Vec<String>>,
-) -> Result<()> {
-    let parts = plan(place, resources)?;
-    if let (Some(memory), Some(home)) = (resources.memory(), place.controlling("memory")) {
-        memory::refuse_below_usage(home, memory)?;
+fn add_block_io(block: &LinuxBlockIo, all: &mut Vec<Limit>) {
+    let mut add = |device, weight, leaf_weight| {
+        all.extend(set(weight).map(|weight| Limit::IoWeight { device, weight }));
+        all.extend(set(leaf_weight).map(|weight| Limit::IoLeafWeight { device, weight }));
+    };
+    add(None, block.weight(), block.leaf_weight());
+    for one in block.weight_device().iter().flatten() {
+        let device = Device { major: one.major(), minor: one.minor() };
+        add(Some(device), one.weight(), one.leaf_weight());
     }
-    for Part { controller, home, writes } in parts {
-        if let Some(home) = home.filter(|home| home.joined) {
-            write_all(home, writes, undo.as_deref_mut(), lost.as_deref_mut())?;
-            continue;
+    type Asked<'a> = &'a Option<Vec<LinuxThrottleDevice>>;
+    let rates: [(Direction, Asked); 4] = [
+        (Direction::ReadBytes, block.throttle_read_bps_device()),
+        (Direction::WriteBytes, block.throttle_write_bps_device()),
+        (Direction::ReadOperations, block.throttle_read_iops_device()),
+        (Direction::WriteOperations, block.throttle_write_iops_device()),
+    ];
+    for (direction, devices) in rates {
+        all.extend(devices.iter().flatten().map(|one| {
+            let device = Device { major: one.major(), minor: one.minor() };
+            Limit::IoRate { device, direction, rate: one.rate() }
+        }));
+    }
+}
+
+fn huge_pages(index: usize, pages: &LinuxHugepageLimit) -> Result<Limit> {
+    let size = pages.page_size();
+    // The size becomes part of a file's name.
+    let unit = size.trim_start_matches(|one: char| one.is_ascii_digit());
+    if unit.len() == size.len() || !matches!(unit, "KB" | "MB" | "GB" | "TB" | "PB") {
+        let reason = format!("{size:?} is no size such as 2MB");
+        return Err(Error::limit(&format!("hugepageLimits[{index}].pageSize"), reason));
+    }
+    Ok(Limit::HugePages { index, size: size.clone(), limit: pages.limit() })
+}
+
+fn add_network(network: &LinuxNetwork, all: &mut Vec<Limit>) {
+    all.extend(set(network.class_id()).map(Limit::NetworkClass));
+    all.extend(network.priorities().iter().flatten().map(|one| Limit::NetworkPriority {
+        interface: one.name().clone(),
+        priority: one.priority(),
+    }));
+}
+
+fn add_rdma(limits: &HashMap<String, LinuxRdma>, all: &mut Vec<Limit>) -> Result<()> {
+    let mut devices: Vec<_> = limits.iter().collect();
+    devices.sort_by_key(|(device, _)| *device);
+    for (device, limits) in devices {
+        let (handles, objects) = (limits.hca_handles(), limits.hca_objects());
+        if handles.is_none() && objects.is_none() {
+            let property = format!("rdma.{device}");
+            return Err(Error::limit(&property, "neither hcaHandles nor hcaObjects"));
         }
-        let why = match home {
-            None => format!("no {controller} cgroup on this host"),
-            Some(_) => {
-                format!("cannot set {controller} limit: container could not join or create cgroup")
-            }
-        };
-        for write in writes.iter().filter(|write| write.absent != Absent::Ignore) {
-            lose(refused(&write.property, &why), lost.as_deref_mut())?;
-        }
+        all.push(Limit::Rdma { device: device.clone(), handles, objects });
     }
     Ok(())
 }
 
-/// Has the container go without a limit, if it may.
-fn lose(error: Error, lost: Option<&mut Vec<String>>) -> Result<()> {
-    let Some(lost) = lost else { return Err(error) };
-    lost.push(format!("{error}; the container goes without this limit"));
+/// Every line of a value is a limit of its own, and a write of its own.
+fn add_unified(files: &HashMap<String, String>, all: &mut Vec<Limit>) -> Result<()> {
+    let mut files: Vec<_> = files.iter().collect();
+    files.sort();
+    for (name, value) in files {
+        // GHSA-5g49-rx9x-qfc6: anything else is a path, to other cgroups or out of them.
+        if matches!(name.as_str(), "" | "." | "..") || name.contains(['/', '\0']) {
+            let reason = format!("{name:?} is no name of a file in a cgroup");
+            return Err(Error::limit("unified", reason));
+        }
+        if let Some(reason) = not_a_setting(name) {
+            return Err(Error::limit(&format!("unified.{name}"), reason));
+        }
+        let lines = value.split('\n').filter(|line| !line.is_empty() || value.is_empty());
+        all.extend(lines.map(|line| Limit::Unified { file: name.clone(), line: line.to_owned() }));
+    }
     Ok(())
 }
 
-/// Writes in order, but what the kernel calls invalid again after the others: limits bound each
-/// other (memory and memory+swap, burst and quota), and which of the two has to be changed first
-/// depends on what they are now.
-fn write_all(
-    cgroup: &Hierarchy,
-    mut writes: Vec<Write>,
-    undo: Option<&mut Undo>,
-    mut lost: Option<&mut Vec<String>>,
-) -> Result<()> {
-    let mut writer = Writer { directory: cgroup.directory(), open: None, undo };
-    loop {
-        let count = writes.len();
-        let mut invalid = Vec::new();
-        let mut first = None;
-        for write in writes {
-            match write.perform(&mut writer) {
-                Err(error) if error.errno() == Some(Errno::EINVAL) => {
-                    first.get_or_insert(error);
-                    invalid.push(write);
-                }
-                Err(error) if error.is_unavailable() => lose(error, lost.as_deref_mut())?,
-                other => other?,
-            }
+/// Files of the cgroup core that hold a setting of this one cgroup.
+const CORE_SETTINGS: [&str; 3] = ["cgroup.max.depth", "cgroup.max.descendants", "cgroup.pressure"];
+
+/// Why a write to the file `name` sets nothing for the container, if it doesn't: it would move, stop
+/// or kill processes, or the kernel would undo it as soon as rind closes the file.
+fn not_a_setting(name: &str) -> Option<&'static str> {
+    if CORE_SETTINGS.contains(&name) {
+        return None;
+    }
+    // `cgroup.procs` takes the pid of any process of the host's, and 0 for the writer.
+    if controller_of(name) == "cgroup" {
+        return Some("it is the runtime's to write, no limit that a config can set");
+    }
+    match name.rsplit('.').next() {
+        Some("reclaim") => Some("it has memory given back at once, which is no limit"),
+        Some("peak" | "pressure") => {
+            Some("what is written there has no effect once the file is closed")
         }
-        match first {
-            None => return Ok(()),
-            Some(error) if invalid.len() == count => return Err(error),
-            Some(_) => writes = invalid,
-        }
+        _ => None,
     }
 }
 
-impl Write {
-    fn perform(&self, writer: &mut Writer) -> Result<()> {
-        let missing = |errno| matches!(errno, Errno::ENOENT | Errno::EOPNOTSUPP);
-        let mut written = writer.write(&self.file, &self.value);
-        // BFQ has a file once it is loaded, and refuses what disks it doesn't schedule are to have.
-        if let (Err((_, errno)), Absent::Instead(file, value)) = (&written, &self.absent)
-            && missing(*errno)
-        {
-            written = writer.write(file, value);
-        }
-        match written {
-            Err((_, errno)) if missing(errno) && self.absent == Absent::Ignore => Ok(()),
-            Err((path, errno)) => {
-                let remedy = match errno {
-                    Errno::ENOENT => Some("the kernel, or the cgroup above, has no such limit"),
-                    Errno::EBUSY => Some("more than that is in use"),
-                    Errno::EOPNOTSUPP if self.property == "blockIO.weightDevice" => {
-                        Some("the device's I/O scheduler has no weights: bfq has them")
-                    }
-                    Errno::EINVAL if self.file == "memory.limit_in_bytes" => {
-                        Some("memory and swap together may have less: memory.swap")
-                    }
-                    _ => None,
-                };
-                let step = format!("writing {} to {path}", self.value);
-                let property = format!("linux.resources.{}", self.property);
-                Err(Error::kernel(step, errno).with_remedy(remedy).about(&property))
-            }
-            Ok(()) => Ok(()),
-        }
+/// The v2 controller that the file `name` belongs to.
+pub(crate) fn controller_of(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}
+
+/// What v2 limits swap alone to, where `swap` is for memory and swap together: `Some(None)` is no
+/// limit, and `None` can't be told without `memory.limit`.
+pub(crate) fn swap_alone(limit: Option<i64>, swap: i64) -> Option<Option<u64>> {
+    match (limit, swap) {
+        (_, ..=-1) => Some(None),
+        (Some(limit @ 1..), _) => Some(u64::try_from(swap - limit).ok()),
+        _ => None,
     }
 }
 
-/// Writes to files of a cgroup.
-struct Writer<'a> {
-    directory: String,
-    /// The file that was written last, open for the next write.
-    open: Option<(String, OwnedFd)>,
-    undo: Option<&'a mut Undo>,
+/// v1's shares (2 to 262144, 1024 by default) as v2's weight (1 to 10000, 100 by default): a
+/// quadratic function, in logarithms, through these three, as all runtimes have agreed on.
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+pub(crate) fn cpu_weight(shares: u64) -> u64 {
+    let log = (shares.clamp(*SHARES.start(), *SHARES.end()) as f64).log2();
+    let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
+    (10_f64.powf(exponent).ceil() as u64).clamp(1, 10_000)
 }
 
-impl Writer<'_> {
-    /// Writes `value` to a file; errors come with the path.
-    fn write(&mut self, file: &str, value: &str) -> std::result::Result<(), (String, Errno)> {
-        let path = format!("{}/{file}", self.directory);
-        let found = self.open.take().filter(|(last, _)| *last == path);
-        let opened = match found {
-            Some((_, fd)) => Ok(fd),
-            None => file::open(&path, OFlag::O_WRONLY),
-        };
-        let before = self.undo.as_ref().and_then(|_| undo::before(&path, file, value));
-        let written = opened.and_then(|fd| sys::fs::write_once(&fd, value.as_bytes()).map(|()| fd));
-        match written {
-            Ok(fd) => {
-                if let (Some(undo), Some(before)) = (&mut self.undo, before) {
-                    undo.keep(&path, before);
-                }
-                self.open = Some((path, fd));
-                Ok(())
-            }
-            Err(errno) => Err((path, errno)),
-        }
-    }
+/// BFQ's weight (10 to 1000) as v2's `io.weight` (1 to 10000).
+pub(crate) fn io_weight(weight: u16) -> u16 {
+    let above = u32::from(weight.clamp(10, 1000)) - 10;
+    u16::try_from(1 + above * 9999 / 990).unwrap_or(10_000)
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use serde::de::DeserializeOwned;
-    use std::fs;
-    use std::path::{Path, PathBuf};
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    /// Compares files and values of what `writes` makes of `config`.
-    #[track_caller]
-    pub(super) fn check<T: DeserializeOwned>(
-        writes: impl Fn(&T) -> Result<Vec<Write>>,
-        config: &str,
-        expected: &[(&str, &str)],
-    ) {
-        let all = writes(&serde_json::from_str(config).unwrap()).unwrap();
-        let found: Vec<_> = all.iter().map(|one| (&*one.file, &*one.value)).collect();
-        assert_eq!(found, expected, "{config}");
-    }
-
-    /// Checks that `writes` refuses `config` in words that start with `expected`.
-    #[track_caller]
-    pub(super) fn refuse<T: DeserializeOwned>(
-        writes: impl Fn(&T) -> Result<Vec<Write>>,
-        config: &str,
-        expected: &str,
-    ) {
-        let refused = writes(&serde_json::from_str(config).unwrap()).unwrap_err().to_string();
-        assert!(refused.starts_with(expected), "{refused}");
-    }
-
-    /// Ordinary files in place of a v2 cgroup's.
-    pub(super) struct Folder(PathBuf);
-
-    impl Folder {
-        pub(super) fn new(files: &[(&str, &str)]) -> Self {
-            static NUMBER: AtomicUsize = AtomicUsize::new(0);
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let name = format!("rind-limits-{}-{number}", std::process::id());
-            let folder = Self(std::env::temp_dir().join(name));
-            fs::create_dir_all(folder.0.join("box")).unwrap();
-            for (file, text) in files {
-                fs::write(folder.0.join("box").join(file), text).unwrap();
-            }
-            folder
-        }
-
-        pub(super) fn place(&self) -> Place {
-            Place::of(&self.0, "box", &[(&[], true)])
-        }
-
-        fn read(&self, file: &str) -> String {
-            fs::read_to_string(self.0.join("box").join(file)).unwrap()
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
 
     #[test]
-    fn a_refused_update_changes_nothing() {
-        let all = "cpuset cpu io memory pids\n";
-        let folder = Folder::new(&[
-            ("cgroup.controllers", all),
-            ("memory.max", "4096\n"),
-            ("memory.swap.max", "2048\n"),
-            ("cpu.max", "max 100000\n"),
-        ]);
-        let asked = resources(
-            r#"{ "memory": { "limit": 8192, "swap": 9000 }, "cpu": { "quota": 111 },
-                "pids": { "limit": 5 } }"#,
-        );
-        // There is no pids.max.
-        let refused = update(&folder.place(), &asked, None, None).unwrap_err().to_string();
-        assert!(refused.starts_with("linux.resources.pids.limit: writing 5 to "), "{refused}");
-        assert!(refused.ends_with("(the kernel, or the cgroup above, has no such limit)"));
-        for (file, before) in
-            [("memory.max", "4096\n"), ("memory.swap.max", "2048\n"), ("cpu.max", "max 100000\n")]
-        {
-            assert_eq!(folder.read(file).get(..before.len()), Some(before), "{file}");
+    fn shares_become_weights() {
+        let table = [(1, 1), (2, 1), (512, 59), (1024, 100), (2048, 174), (262_144, 10_000)];
+        for (shares, expected) in table {
+            assert_eq!(cpu_weight(shares), expected, "{shares}");
         }
-    }
-
-    fn hybrid() -> Place {
-        let hierarchies: [(&[&str], bool); 4] =
-            [(&["memory"], true), (&["cpu", "cpuacct"], true), (&["pids"], false), (&[], true)];
-        Place::of(Path::new("/nowhere"), "box", &hierarchies)
-    }
-
-    fn resources(config: &str) -> LinuxResources {
-        serde_json::from_str(config).unwrap()
-    }
-
-    #[test]
-    fn a_hybrid_host_has_each_controller_once() {
-        let place = hybrid();
-        let asked = resources(
-            r#"{ "memory": { "limit": 4096 }, "cpu": { "shares": 2, "cpus": "0" },
-                "hugepageLimits": [{ "pageSize": "2MB", "limit": 0 }],
-                "unified": { "misc.max": "x", "cgroup.max.depth": "3" } }"#,
-        );
-        let files: Vec<_> = plan(&place, &asked)
-            .unwrap()
-            .into_iter()
-            .flat_map(|part| part.writes.into_iter().map(|write| write.file.into_owned()))
-            .collect();
-        let expected = [
-            "memory.limit_in_bytes",
-            "cpu.shares",
-            "cpuset.cpus",
-            "hugetlb.2MB.rsvd.max",
-            "hugetlb.2MB.max",
-            "cgroup.max.depth",
-            "misc.max",
-        ];
-        assert_eq!(files, expected);
-        assert_eq!(needed_controllers(&place, &asked).unwrap(), ["cpuset", "hugetlb", "misc"]);
-    }
-
-    #[test]
-    fn unified_is_refused_where_v1_has_the_controller() {
-        let refused = |place: &Place| {
-            let asked = resources(r#"{ "unified": { "memory.high": "1" } }"#);
-            needed_controllers(place, &asked).unwrap_err().to_string()
-        };
-        assert_eq!(
-            refused(&hybrid()),
-            "linux.resources.unified.memory.high: this host has memory on cgroup v1, not v2"
-        );
-        let none = Place::default();
-        assert_eq!(
-            refused(&none),
-            "linux.resources.unified.memory.high: this host has no cgroup v2"
-        );
-    }
-
-    #[test]
-    fn a_limit_without_a_cgroup_is_an_error_and_no_limit_is_none() {
-        let refused = |place: &Place, config| {
-            write_limits(place, &resources(config), None, None).unwrap_err().to_string()
-        };
-        assert_eq!(
-            refused(&hybrid(), r#"{ "pids": { "limit": 5 } }"#),
-            "linux.resources.pids.limit: cannot set pids limit: container could not join or create \
-             cgroup"
-        );
-        let none = Place::default();
-        assert_eq!(
-            refused(&none, r#"{ "memory": { "limit": 5 } }"#),
-            "linux.resources.memory.limit: no memory cgroup on this host"
-        );
-        let unset = r#"{ "memory": { "limit": 0 }, "cpu": { "shares": 0 }, "network": {},
-            "hugepageLimits": [], "unified": {}, "rdma": {} }"#;
-        write_limits(&none, &resources(unset), None, None).unwrap();
-        let disabled = update(&Place::disabled(), &resources("{}"), None, None).unwrap_err();
-        assert!(disabled.to_string().contains("without cgroups"));
-    }
-
-    #[test]
-    fn what_is_invalid_at_first_is_written_after_the_others() {
-        // No kernel file, but one that can't be opened is an error all the same.
-        let place = hybrid();
-        let cgroup = place.v1("memory").unwrap();
-        let error = write_all(
-            cgroup,
-            vec![Write::new("memory.limit", "memory.max", "5".to_owned())],
-            None,
-            None,
-        );
-        assert_eq!(
-            error.unwrap_err().to_string(),
-            "linux.resources.memory.limit: writing 5 to /nowhere/box/memory.max: no such \
-             file or directory (the kernel, or the cgroup above, has no such limit)"
-        );
-        write_all(cgroup, vec![Write::new("a", "a", "5".to_owned()).optional(true)], None, None)
-            .unwrap();
+        assert_eq!(cpu_weight(u64::MAX), 10_000);
+        assert_eq!((io_weight(10), io_weight(1000)), (1, 10_000));
     }
 }

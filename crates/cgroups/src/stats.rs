@@ -4,14 +4,15 @@
 //! only where every controller of theirs has every file, which hosts without swap accounting,
 //! pressure or huge pages don't.
 
-use crate::error::{Error, Result};
-use crate::file;
-use crate::place::{Hierarchy, Place};
-use libcgroups::common::WrappedIoError;
+mod read;
+mod v1;
+mod v2;
+
+use crate::error::Result;
+use crate::path::CgroupPath;
 use libcgroups::stats as parse;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::Path;
 
 /// What the container uses and has used; zero or empty where the host doesn't account for it.
@@ -229,20 +230,22 @@ pub struct Stalled {
 }
 
 /// Reads the statistics of the container's cgroups.
-pub fn stats(place: &Place) -> Result<Stats> {
-    let joined = |controller| place.controlling(controller).filter(|found| found.joined);
+pub(crate) fn stats(path: &CgroupPath) -> Result<Stats> {
+    let joined = |controller| path.controlling(controller).filter(|found| found.joined);
     let mut stats = Stats::default();
-    if let Some(cgroup) = joined("cpu") {
-        cpu(cgroup, &mut stats.cpu)?;
+    match joined("cpu") {
+        Some(cgroup) if cgroup.is_unified() => stats.cpu = v2::cpu(cgroup)?,
+        Some(cgroup) => stats.cpu.throttling = v1::throttling(cgroup)?,
+        None => {}
     }
     if let Some(cgroup) = joined("cpuacct").filter(|found| !found.is_unified()) {
-        cpu_v1(cgroup, &mut stats.cpu.usage)?;
+        stats.cpu.usage = v1::cpu_usage(cgroup)?;
     }
     if let Some(cgroup) = joined("cpuset") {
-        stats.cpuset = cpuset(cgroup)?;
+        stats.cpuset = if cgroup.is_unified() { v2::cpuset(cgroup)? } else { v1::cpuset(cgroup)? };
     }
     if let Some(cgroup) = joined("memory") {
-        stats.memory = if cgroup.is_unified() { memory_v2(cgroup)? } else { memory_v1(cgroup)? };
+        stats.memory = if cgroup.is_unified() { v2::memory(cgroup)? } else { v1::memory(cgroup)? };
     }
     if let Some(cgroup) = joined("pids")
         && let Ok(pids) = parse::pid_stats(Path::new(&cgroup.directory()))
@@ -250,266 +253,27 @@ pub fn stats(place: &Place) -> Result<Stats> {
         stats.pids = Pids { current: pids.current, limit: pids.limit };
     }
     if let Some(cgroup) = joined("blkio") {
-        stats.blkio = if cgroup.is_unified() { io_v2(cgroup)? } else { io_v1(cgroup)? };
+        stats.blkio = if cgroup.is_unified() { v2::io(cgroup)? } else { v1::io(cgroup)? };
     }
     if let Some(cgroup) = joined("hugetlb") {
-        stats.hugetlb = huge_pages(cgroup)?;
-    }
-    Ok(stats)
-}
-
-/// The cpu controller's cpu.stat; v2's also tells what was used.
-fn cpu(cgroup: &Hierarchy, cpu: &mut Cpu) -> Result<()> {
-    let stat = table(cgroup, "cpu.stat")?;
-    let value = |key: &str| stat.get(key).copied().unwrap_or_default();
-    let micro = |key: &str| value(key).saturating_mul(1000);
-    let (periods, throttled_periods) = (value("nr_periods"), value("nr_throttled"));
-    let throttled_time = if cgroup.is_unified() {
-        let (total, user) = (micro("usage_usec"), micro("user_usec"));
-        cpu.usage = CpuUsage { total, user, kernel: micro("system_usec"), ..CpuUsage::default() };
-        cpu.psi = pressure(cgroup, "cpu.pressure")?;
-        micro("throttled_usec")
-    } else {
-        value("throttled_time")
-    };
-    cpu.throttling = Throttling { periods, throttled_periods, throttled_time };
-    Ok(())
-}
-
-fn cpu_v1(cgroup: &Hierarchy, usage: &mut CpuUsage) -> Result<()> {
-    let each = |file| -> Result<Vec<u64>> {
-        let text = text(cgroup, file)?;
-        Ok(text.split_ascii_whitespace().filter_map(|one| one.parse().ok()).collect())
-    };
-    *usage = CpuUsage {
-        total: number(cgroup, "cpuacct.usage")?,
-        percpu: each("cpuacct.usage_percpu")?,
-        percpu_kernel: each("cpuacct.usage_percpu_sys")?,
-        percpu_user: each("cpuacct.usage_percpu_user")?,
-        kernel: number(cgroup, "cpuacct.usage_sys")?,
-        user: number(cgroup, "cpuacct.usage_user")?,
-    };
-    Ok(())
-}
-
-fn cpuset(cgroup: &Hierarchy) -> Result<CpuSet> {
-    if cgroup.is_unified() {
-        return Ok(CpuSet {
-            cpus: ranges(&text(cgroup, "cpuset.cpus.effective")?),
-            mems: ranges(&text(cgroup, "cpuset.mems.effective")?),
-            ..CpuSet::default()
-        });
-    }
-    let flag = |name: &str| number(cgroup, &format!("cpuset.{name}"));
-    let level = text(cgroup, "cpuset.sched_relax_domain_level")?;
-    Ok(CpuSet {
-        cpus: ranges(&text(cgroup, "cpuset.cpus")?),
-        cpu_exclusive: flag("cpu_exclusive")?,
-        mems: ranges(&text(cgroup, "cpuset.mems")?),
-        mem_hardwall: flag("mem_hardwall")?,
-        mem_exclusive: flag("mem_exclusive")?,
-        memory_migrate: flag("memory_migrate")?,
-        memory_spread_page: flag("memory_spread_page")?,
-        memory_spread_slab: flag("memory_spread_slab")?,
-        memory_pressure: flag("memory_pressure")?,
-        sched_load_balance: flag("sched_load_balance")?,
-        sched_relax_domain_level: level.trim_end().parse().unwrap_or_default(),
-    })
-}
-
-/// A list such as `0-2,5`.
-fn ranges(text: &str) -> Vec<u16> {
-    let range = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some(first.parse::<u16>().ok()?..=last.parse().ok()?)
-    };
-    text.trim_end().split(',').filter_map(range).flatten().collect()
-}
-
-fn memory_v1(cgroup: &Hierarchy) -> Result<Memory> {
-    let entry = |prefix: &str| -> Result<MemoryEntry> {
-        let number = |file| number(cgroup, &format!("{prefix}.{file}"));
-        Ok(MemoryEntry {
-            limit: number("limit_in_bytes")?,
-            usage: number("usage_in_bytes")?,
-            max: number("max_usage_in_bytes")?,
-            failcnt: number("failcnt")?,
-        })
-    };
-    let raw = table(cgroup, "memory.stat")?;
-    Ok(Memory {
-        cache: raw.get("cache").copied().unwrap_or_default(),
-        usage: entry("memory")?,
-        swap: entry("memory.memsw")?,
-        kernel: entry("memory.kmem")?,
-        kernel_tcp: entry("memory.kmem.tcp")?,
-        raw,
-        psi: None,
-    })
-}
-
-fn memory_v2(cgroup: &Hierarchy) -> Result<Memory> {
-    let entry = |prefix: &str, event: &str| -> Result<MemoryEntry> {
-        let number = |file| number(cgroup, &format!("{prefix}.{file}"));
-        let events = table(cgroup, &format!("{prefix}.events"))?;
-        Ok(MemoryEntry {
-            limit: number("max")?,
-            usage: number("current")?,
-            max: number("peak")?,
-            failcnt: events.get(event).copied().unwrap_or_default(),
-        })
-    };
-    let raw = table(cgroup, "memory.stat")?;
-    let (usage, mut swap) = (entry("memory", "max")?, entry("memory.swap", "max")?);
-    // As v1 counts: memory and swap together; the most of both can't be told.
-    swap.max = 0;
-    swap.usage = swap.usage.saturating_add(usage.usage);
-    swap.limit = swap.limit.saturating_add(usage.limit);
-    Ok(Memory {
-        cache: raw.get("file").copied().unwrap_or_default(),
-        usage,
-        swap,
-        raw,
-        psi: pressure(cgroup, "memory.pressure")?,
-        ..Memory::default()
-    })
-}
-
-fn io_v1(cgroup: &Hierarchy) -> Result<BlockIo> {
-    let entries = |name: &str| -> Result<Vec<BlockIoEntry>> {
-        let text = text(cgroup, &format!("blkio.{name}_recursive"))?;
-        Ok(text.lines().filter_map(io_line).collect())
-    };
-    // What BFQ doesn't schedule, it doesn't count.
-    let any = |name: &str| match entries(&format!("bfq.{name}"))? {
-        none if none.is_empty() => entries(&format!("throttle.{name}")),
-        some => Ok(some),
-    };
-    Ok(BlockIo {
-        io_service_bytes_recursive: any("io_service_bytes")?,
-        io_serviced_recursive: any("io_serviced")?,
-        io_queue_recursive: entries("bfq.io_queued")?,
-        io_service_time_recursive: entries("bfq.io_service_time")?,
-        io_wait_time_recursive: entries("bfq.io_wait_time")?,
-        io_merged_recursive: entries("bfq.io_merged")?,
-        io_time_recursive: entries("bfq.time")?,
-        sectors_recursive: entries("bfq.sectors")?,
-        psi: None,
-    })
-}
-
-/// A line `8:0 Read 4096` or `8:0 4096`; the sum over all devices, `Total 4096`, is none.
-fn io_line(line: &str) -> Option<BlockIoEntry> {
-    let mut fields = line.split_ascii_whitespace();
-    let (major, minor) = fields.next()?.split_once(':')?;
-    let (first, second) = (fields.next()?, fields.next());
-    let op = second.map_or("", |_| first).to_owned();
-    let value = second.unwrap_or(first).parse().ok()?;
-    Some(BlockIoEntry { major: major.parse().ok()?, minor: minor.parse().ok()?, op, value })
-}
-
-fn io_v2(cgroup: &Hierarchy) -> Result<BlockIo> {
-    let mut io = BlockIo { psi: pressure(cgroup, "io.pressure")?, ..BlockIo::default() };
-    // A cgroup that has used no device has an empty file, and one without the controller none.
-    let devices = parse::parse_nested_keyed_data(Path::new(&cgroup.file("io.stat")));
-    for (device, counts) in devices.unwrap_or_default() {
-        for (key, value) in counts.iter().filter_map(|count| count.split_once('=')) {
-            let (entries, op) = match key {
-                "rbytes" => (&mut io.io_service_bytes_recursive, "Read"),
-                "wbytes" => (&mut io.io_service_bytes_recursive, "Write"),
-                "rios" => (&mut io.io_serviced_recursive, "Read"),
-                "wios" => (&mut io.io_serviced_recursive, "Write"),
-                _ => continue,
-            };
-            entries.extend(io_line(&format!("{device} {op} {value}")));
-        }
-    }
-    io.io_service_bytes_recursive.sort_unstable();
-    io.io_serviced_recursive.sort_unstable();
-    Ok(io)
-}
-
-/// Reserved pages where the kernel counts them, which includes those in use.
-fn huge_pages(cgroup: &Hierarchy) -> Result<BTreeMap<String, HugePages>> {
-    let mut all = BTreeMap::new();
-    let in_use = if cgroup.is_unified() { "current" } else { "usage_in_bytes" };
-    for size in parse::supported_page_sizes().unwrap_or_default() {
-        for prefix in [format!("hugetlb.{size}.rsvd"), format!("hugetlb.{size}")] {
-            let Some(usage) = try_number(cgroup, &format!("{prefix}.{in_use}"))? else { continue };
-            let failcnt = if cgroup.is_unified() {
-                let events = table(cgroup, &format!("hugetlb.{size}.events"))?;
-                events.get("max").copied().unwrap_or_default()
-            } else {
-                number(cgroup, &format!("{prefix}.failcnt"))?
-            };
-            let max = number(cgroup, &format!("{prefix}.max_usage_in_bytes"))?;
-            all.insert(size, HugePages { usage, max, failcnt });
-            break;
-        }
-    }
-    Ok(all)
-}
-
-/// Lines such as `some avg10=0.12 avg60=0.05 avg300=0.01 total=4711`; none where it's turned off.
-fn pressure(cgroup: &Hierarchy, file: &str) -> Result<Option<Pressure>> {
-    let text = text(cgroup, file)?;
-    let line = |kind: &str| {
-        let found = text.lines().find_map(|line| line.strip_prefix(kind));
-        let mut stalled = Stalled::default();
-        for (key, value) in found?.split_ascii_whitespace().filter_map(|one| one.split_once('=')) {
-            match key {
-                "avg10" => stalled.avg10 = value.parse().ok()?,
-                "avg60" => stalled.avg60 = value.parse().ok()?,
-                "avg300" => stalled.avg300 = value.parse().ok()?,
-                "total" => stalled.total = value.parse().ok()?,
-                _ => {}
+        let huge_pages = if cgroup.is_unified() { v2::huge_pages } else { v1::huge_pages };
+        for size in parse::supported_page_sizes().unwrap_or_default() {
+            // Reserved pages if the kernel counts them, which includes those in use.
+            for prefix in [format!("hugetlb.{size}.rsvd"), format!("hugetlb.{size}")] {
+                if let Some(pages) = huge_pages(cgroup, &size, &prefix)? {
+                    stats.hugetlb.insert(size, pages);
+                    break;
+                }
             }
         }
-        Some(stalled)
-    };
-    let some = line("some ");
-    Ok(some.map(|some| Pressure { some, full: line("full ").unwrap_or_default() }))
-}
-
-/// The number in a file; 0 where the kernel has no such file.
-fn number(cgroup: &Hierarchy, file: &str) -> Result<u64> {
-    Ok(try_number(cgroup, file)?.unwrap_or_default())
-}
-
-fn try_number(cgroup: &Hierarchy, file: &str) -> Result<Option<u64>> {
-    match parse::parse_single_value(Path::new(&cgroup.file(file))) {
-        Ok(number) => Ok(Some(number)),
-        Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => Err(Error::refused(format!("reading statistics: {error}"))),
     }
-}
-
-fn is_absent(error: &WrappedIoError) -> bool {
-    matches!(error.inner().kind(), ErrorKind::NotFound | ErrorKind::Unsupported)
-}
-
-/// A file of lines `key number`; nothing where the kernel has no such file.
-fn table(cgroup: &Hierarchy, file: &str) -> Result<BTreeMap<String, u64>> {
-    let text = text(cgroup, file)?;
-    let lines = text.lines().filter_map(|line| line.split_once(' '));
-    let entries = lines.filter_map(|(key, value)| Some((key.to_owned(), value.parse().ok()?)));
-    Ok(entries.collect())
-}
-
-/// The text of a file; empty where the kernel has no such file.
-fn text(cgroup: &Hierarchy, file: &str) -> Result<String> {
-    use sys::Errno::{ENODEV, ENOENT, EOPNOTSUPP};
-    let path = cgroup.file(file);
-    match file::try_read_value(&path) {
-        Ok(text) => Ok(text),
-        Err(ENOENT | ENODEV | EOPNOTSUPP) => Ok(String::new()),
-        Err(errno) => Err(Error::kernel(format!("reading {path}"), errno)),
-    }
+    Ok(stats)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::read::{io_line, ranges};
     use super::*;
     use serde_json::{Value, json};
     use std::fs;
@@ -521,7 +285,7 @@ mod tests {
         for (file, text) in files {
             fs::write(root.join("box").join(file), text).unwrap();
         }
-        let place = Place::of(&root, "box", &[(&[], true)]);
+        let place = CgroupPath::of(&root, "box", &[(&[], true)]);
         let stats = serde_json::to_value(stats(&place).unwrap()).unwrap();
         fs::remove_dir_all(root).unwrap();
         stats

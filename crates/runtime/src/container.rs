@@ -30,7 +30,7 @@ pub(crate) struct Container {
 impl Container {
     /// Whether its processes are frozen.
     pub fn is_frozen(&self) -> bool {
-        cgroups::is_frozen(&self.record.cgroup).unwrap_or(false)
+        self.record.cgroup.is_frozen().unwrap_or(false)
     }
 
     /// Fails if the container has been deleted since it was found.
@@ -61,7 +61,7 @@ impl Container {
         sys::process::pidfd_send_signal(&init, signal)?;
         if signal == SIGKILL && self.is_frozen() {
             // A failure is none of this command's: init dies as soon as anything else thaws it.
-            let _ = cgroups::thaw(&self.record.cgroup);
+            let _ = self.record.cgroup.thaw();
         }
         Ok(())
     }

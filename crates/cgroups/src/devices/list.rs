@@ -1,91 +1,35 @@
-//! v1's lists: a default, and exceptions to it.
+//! Rules as a list: a default, and exceptions to it. v1's kernel has such, and so has systemd.
 
-use super::{Access, DEFAULTS, Devices, Kind, Rule, refused, rules};
+use super::{Access, DEFAULTS, Devices, Kind, Rule, refused};
 use crate::error::{Error, Result};
-use crate::file;
-use crate::place::{Hierarchy, Place};
-use oci_spec::runtime::LinuxDeviceCgroup;
 use std::collections::BTreeMap;
-use sys::nix::fcntl::OFlag;
 
-/// Sets the lists of the v1 cgroup `cgroup`.
-pub(super) fn apply(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
-    let list = List::of(configured)?;
-    let (default, exception) = if list.allow {
-        ("devices.allow", "devices.deny")
-    } else {
-        ("devices.deny", "devices.allow")
-    };
-    // Whatever was inherited goes with this.
-    write(&cgroup.file(default), ["a".to_owned()])?;
-    let exceptions = list.exceptions.iter().map(|(devices, access)| format!("{devices} {access}"));
-    if list.exceptions.is_empty() { Ok(()) } else { write(&cgroup.file(exception), exceptions) }
-}
-
-/// Sets the lists of a v1 cgroup that has processes: only what is different is written, and on an
-/// error it is set back. Where all is allowed the kernel doesn't tell what is not, so that from there
-/// and to there the lists are set anew.
-pub(super) fn replace(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
-    let list = List::of(configured)?;
-    let current = current(cgroup)?;
-    if list.allow || current.allow {
-        return apply(cgroup, configured);
-    }
-    change(cgroup, &current, &list).map_err(|error| match self::current(cgroup) {
-        Ok(changed) if change(cgroup, &changed, &current).is_ok() => error,
-        _ => error.with_remedy(Some("and the rules before it are not set back")),
-    })
+/// What rules come to: the fewest writes that make them so.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct List {
+    /// Whether what is no exception is allowed.
+    pub(crate) allow: bool,
+    /// In the order of the rules that made them, which devices.list then shows.
+    pub(crate) exceptions: Vec<(Devices, Access)>,
 }
 
 impl List {
-    /// Sets the list of a container that is stopped back to this one, after somebody else has changed
-    /// it; `configured` are the rules that it was made by.
-    pub(crate) fn set_back(
-        &self,
-        place: &Place,
-        configured: Option<&[LinuxDeviceCgroup]>,
-    ) -> Result<()> {
-        let Some(cgroup) = place.controlling("devices") else { return Ok(()) };
-        let now = current(cgroup)?;
-        match (self.allow, now.allow) {
-            (false, false) => change(cgroup, &now, self),
-            // With all allowed the kernel doesn't tell what is not.
-            (true, _) => apply(cgroup, &rules(configured.unwrap_or_default())?),
-            (false, true) => {
-                write(&cgroup.file("devices.deny"), ["a".to_owned()])?;
-                change(cgroup, &List::default(), self)
-            }
+    /// Applies `configured` rules and then the default ones to a list that denies everything.
+    pub(crate) fn of(configured: &[Rule]) -> Result<Self> {
+        let mut list = Growing::default();
+        for (index, rule) in configured.iter().enumerate() {
+            list.apply(rule)
+                .map_err(|error| error.about(&format!("linux.resources.devices[{index}]")))?;
         }
+        for rule in &DEFAULTS {
+            list.apply(rule).map_err(|error| refused(format!("a default one: {error}")))?;
+        }
+        Ok(list.finish())
     }
 }
 
-/// Has a list that denies all but its exceptions go from those of one to those of another.
-fn change(cgroup: &Hierarchy, from: &List, to: &List) -> Result<()> {
-    let lines = |list: &List, other: &List| -> Vec<String> {
-        let others: BTreeMap<_, _> = other.exceptions.iter().rev().copied().collect();
-        let more = list.exceptions.iter().map(|(devices, access)| {
-            (devices, others.get(devices).map_or(*access, |has| access.without(*has)))
-        });
-        let more = more.filter(|(_, access)| !access.is_empty());
-        more.map(|(devices, access)| format!("{devices} {access}")).collect()
-    };
-    write(&cgroup.file("devices.allow"), lines(to, from))?;
-    write(&cgroup.file("devices.deny"), lines(from, to))
-}
-
-/// The lists as they are.
-pub(super) fn current(cgroup: &Hierarchy) -> Result<List> {
-    let path = cgroup.file("devices.list");
-    let text = file::read(&path)?;
-    let exceptions = text.lines().filter(|line| !line.starts_with('a')).map(exception);
-    let exceptions: Option<Vec<_>> = exceptions.collect();
-    let unknown = || Error::refused(format!("{path} is not as expected: {text:?}"));
-    let exceptions = exceptions.ok_or_else(unknown)?;
-    Ok(List { allow: text.starts_with('a'), exceptions })
-}
-
 /// A line of devices.list, such as `c 136:* rwm`.
-fn exception(line: &str) -> Option<(Devices, Access)> {
+pub(crate) fn exception(line: &str) -> Option<(Devices, Access)> {
     let mut words = line.split([' ', ':']);
     let kind = match words.next()? {
         "c" => Kind::Character,
@@ -98,45 +42,6 @@ fn exception(line: &str) -> Option<(Devices, Access)> {
     };
     let (major, minor) = (number()?, number()?);
     Some((Devices { kind: Some(kind), major, minor }, Access::parse(words.next()?)?))
-}
-
-/// Writes each of `lines` to the file `path`.
-fn write(path: &str, lines: impl IntoIterator<Item = String>) -> Result<()> {
-    let error = |step: String, errno| Error::kernel(step, errno).about("linux.resources.devices");
-    let file = file::open(path, OFlag::O_WRONLY);
-    let file = file.map_err(|errno| error(format!("opening {path}"), errno))?;
-    for line in lines {
-        let written = sys::fs::write_once(&file, line.as_bytes());
-        written.map_err(|errno| {
-            let remedy = "the cgroup above doesn't have it";
-            error(format!("writing {line} to {path}"), errno).with_remedy(Some(remedy))
-        })?;
-    }
-    Ok(())
-}
-
-/// What rules come to: the fewest writes that make them so.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct List {
-    /// Whether what is no exception is allowed.
-    pub(super) allow: bool,
-    /// In the order of the rules that made them, which devices.list then shows.
-    pub(super) exceptions: Vec<(Devices, Access)>,
-}
-
-impl List {
-    /// Applies `configured` rules and then the default ones to a list that denies everything.
-    pub(super) fn of(configured: &[Rule]) -> Result<Self> {
-        let mut list = Growing::default();
-        for (index, rule) in configured.iter().enumerate() {
-            list.apply(rule)
-                .map_err(|error| error.about(&format!("linux.resources.devices[{index}]")))?;
-        }
-        for rule in &DEFAULTS {
-            list.apply(rule).map_err(|error| refused(format!("a default one: {error}")))?;
-        }
-        Ok(list.finish())
-    }
 }
 
 /// A list while rules are applied to it.

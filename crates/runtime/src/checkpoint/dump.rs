@@ -60,7 +60,7 @@ pub(crate) fn dump_options(
             asked.external(&format!("{name}[{number}]:{key}"));
         }
     }
-    if let Some(directory) = cgroups::freezer_directory(&record.cgroup) {
+    if let Some(directory) = record.cgroup.freezer_directory() {
         asked.freeze_cgroup(&directory);
     }
     if let Some(parent) = &options.parent {

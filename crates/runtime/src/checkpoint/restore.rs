@@ -122,7 +122,7 @@ fn run_criu(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd
     let Container { entry, record, .. } = &mut *container;
     runtime.debug(|| format!("restoring {:?} of {}", entry.id(), record.bundle.display()));
     // A systemd scope needs a process until criu is in it.
-    let keeper = if record.cgroup.is_systemds() {
+    let keeper = if record.cgroup.is_in_scope() {
         let mut make = |pid| {
             host_side
                 .create_groups(entry, record, bundle, Some(pid))
@@ -267,7 +267,7 @@ fn move_to_cgroups(asked: &mut Options, criu: &Criu, container: &Container) -> R
     if let Some(groups) = &container.record.rdt {
         groups.enter(pid)?;
     }
-    cgroups::admit(&container.record.cgroup, pid)?;
+    container.record.cgroup.enter(pid)?;
     let path = format!("/proc/{pid}/cgroup");
     let text = fs::read_to_string(&path)
         .map_err(|error| Error::new(format!("reading {path}: {}", sys::answer(&error))))?;

@@ -50,9 +50,9 @@ pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> 
         Ok(())
     });
     if let Err(error) = dumped as std::result::Result<_, ::criu::Error> {
-        if status == Status::Running && cgroups::is_frozen(&container.record.cgroup)? {
+        if status == Status::Running && container.record.cgroup.is_frozen()? {
             // criu itself was killed.
-            cgroups::thaw(&container.record.cgroup)?;
+            container.record.cgroup.thaw()?;
         }
         return Err(image.explain(&error));
     }

@@ -69,7 +69,7 @@ fn watch(
     interval: Duration,
     lines: Lines,
 ) -> Result<io::Result<()>> {
-    let mut oom = OomWatch::new(&container.record.cgroup)?;
+    let mut oom = container.record.cgroup.watch_oom()?;
     if oom.is_none() {
         (runtime.warn)("OOM kills can't be told of: the container has no memory cgroup");
     }
@@ -156,7 +156,7 @@ struct Data {
 fn statistics(container: &Container) -> Result<String> {
     let groups = container.record.rdt.as_ref();
     let data = Data {
-        cgroup: cgroups::stats(&container.record.cgroup)?,
+        cgroup: container.record.cgroup.stats()?,
         intel_rdt: groups.map(resctrl::Groups::stats).transpose()?.unwrap_or_default(),
         network_interfaces: None,
     };

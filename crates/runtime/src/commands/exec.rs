@@ -66,7 +66,7 @@ fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
             // If the container has ended meanwhile, it is chance which step failed first.
             return Error::not_running();
         }
-        match cgroups::missing(&container.record.cgroup) {
+        match container.record.cgroup.missing() {
             // The same if others have removed its cgroup.
             Some(cgroup) => Error::new(format!("the container's cgroup {cgroup} is gone")),
             None => error,
@@ -162,7 +162,7 @@ fn plan_exec(
     let target = Target {
         pid: container.init.pid,
         pidfd: container.init_process().map_err(|_| Error::not_running())?,
-        entries: cgroups::entry_files(&place)?,
+        entries: place.entry_files()?,
     };
     let exec = Exec::new(process, linux, target, given, warnings)?;
     // If init is still alive, what was found by its pid was init's.
@@ -179,7 +179,7 @@ fn fork_into_cgroup(
     exec: &mut Exec,
 ) -> Result<Child> {
     let place = container.record.cgroup.within(&options.cgroups)?;
-    let unified = cgroups::unified_directory(&place)?;
+    let unified = place.unified_directory()?;
     let mut denied = match exec.spawn(CgroupPlacement::of_directory(unified.as_ref()))? {
         Ok(child) => return Ok(child),
         Err(errno) => errno,
@@ -189,7 +189,7 @@ fn fork_into_cgroup(
         if !options.cgroups.is_empty() {
             return Err(full());
         }
-        let inits = cgroups::unified_directory_of(&place, container.init.pid)?.ok_or_else(full)?;
+        let inits = place.unified_directory_of(container.init.pid)?.ok_or_else(full)?;
         denied = match exec.spawn(CgroupPlacement::CloneInto(inits.as_fd()))? {
             Ok(child) => return Ok(child),
             Err(Errno::EBUSY) => return Err(full()),
@@ -197,10 +197,10 @@ fn fork_into_cgroup(
         };
     }
     let mut attach = |hop| {
-        let attached = match cgroups::attach(&place, hop) {
+        let attached = match place.attach(hop) {
             // systemd does not tell EBUSY apart from other errors.
             Err(error) if options.cgroups.is_empty() => {
-                match cgroups::attach_beside(&place, hop, container.init.pid) {
+                match place.attach_beside(hop, container.init.pid) {
                     Ok(true) => Ok(()),
                     _ => Err(error),
                 }
@@ -245,7 +245,7 @@ fn wait_for_exec(
 
 /// What is known of a SIGKILL that it got: perhaps the OOM killer, if it has killed here before.
 fn killer(container: &Container) -> Option<&'static str> {
-    let kills = cgroups::oom_kills(&container.record.cgroup).filter(|&kills| kills > 0);
+    let kills = container.record.cgroup.oom_kills().filter(|&kills| kills > 0);
     kills.map(|_| {
         "possibly OOM-killed, as others in the container were: see linux.resources.memory.limit"
     })

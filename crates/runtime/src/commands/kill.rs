@@ -93,9 +93,8 @@ pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()
 fn signal_every(container: &Container, signal: i32, all: bool) -> Result<()> {
     let place = &container.record.cgroup;
     // Before the signal, which may be what stops it. What is left of a stopped one gets it too.
-    let is_over =
-        container.status() == Status::Stopped && !all && cgroups::processes(place)?.is_empty();
-    cgroups::signal_all(place, signal)?;
+    let is_over = container.status() == Status::Stopped && !all && place.processes()?.is_empty();
+    place.signal_all(signal)?;
     if is_over { Err(Error::not_running()) } else { Ok(()) }
 }
 

@@ -21,9 +21,9 @@ pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
     }
     let cgroup = &container.record.cgroup;
     let interrupt = Interrupt::watch()?;
-    cgroups::freeze(cgroup, Some(interrupt.signals.as_fd()))?;
+    cgroup.freeze(Some(interrupt.signals.as_fd()))?;
     if interrupt.has_come() {
-        cgroups::thaw(cgroup)?;
+        cgroup.thaw()?;
         return Err(Error::new("pausing was interrupted, and is undone"));
     }
     Ok(())
@@ -33,7 +33,7 @@ pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
 pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
     let container = find_locked(runtime, id)?;
     match container.status_under_lock() {
-        Status::Paused => Ok(cgroups::thaw(&container.record.cgroup)?),
+        Status::Paused => Ok(container.record.cgroup.thaw()?),
         status => Err(Error::new(format!("container not paused: {status}"))),
     }
 }

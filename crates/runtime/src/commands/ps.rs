@@ -28,7 +28,7 @@ pub fn ps_table(runtime: &Runtime, id: &str, options: &[String]) -> Result<Strin
 /// The container's processes, sorted.
 fn processes(container: &Container) -> Result<Vec<i32>> {
     let cgroup = &container.record.cgroup;
-    let listed = cgroups::processes(cgroup);
+    let listed = cgroup.processes();
     // The container may have been deleted meanwhile, and its cgroups go first.
     container.check_exists()?;
     let mut pids = listed?;

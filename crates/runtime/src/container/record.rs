@@ -3,7 +3,7 @@
 
 use super::hooks::State;
 use crate::host::resctrl;
-use cgroups::Place;
+use cgroups::Cgroup;
 use oci_spec::runtime::{Hook, LinuxDeviceCgroup};
 use process::Namespaces;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub(crate) struct Record {
     pub created: String,
     /// The user that created it.
     pub owner: u32,
-    pub cgroup: Place,
+    pub cgroup: Cgroup,
     /// Its group of resctrl, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rdt: Option<resctrl::Groups>,
@@ -74,7 +74,7 @@ impl Record {
     pub fn new(
         bundle: &Bundle,
         namespaces: &Namespaces,
-        cgroup: Place,
+        cgroup: Cgroup,
         keeps_keyring: bool,
     ) -> Self {
         let spec = &bundle.spec;

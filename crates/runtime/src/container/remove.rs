@@ -105,7 +105,7 @@ fn warn_while_undoing(runtime: &Runtime, undone: Result<()>) {
 /// Removes all that is left once init has ended: processes that outlive it, the cgroups, the group of
 /// resctrl, the root's mount, the state directory.
 fn destroy(container: &Container) -> Result<()> {
-    cgroups::destroy(&container.record.cgroup)?;
+    container.record.cgroup.remove()?;
     container.record.rdt.as_ref().map_or(Ok(()), resctrl::Groups::remove)?;
     if container.record.mounted_root {
         // A create that failed early has not mounted it.

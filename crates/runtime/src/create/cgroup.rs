@@ -6,7 +6,7 @@
 use crate::container::annotations;
 use crate::create::options::{CgroupManager, CreateOptions};
 use crate::{Error, Result};
-use cgroups::{Place, Systemd};
+use cgroups::{Cgroup, Systemd};
 use oci_spec::runtime::{LinuxResources, Mount, Spec};
 use process::{IdMap, Namespaces};
 use rootfs::{CgroupView, ControllerView};
@@ -21,16 +21,16 @@ use sys::nix::unistd::geteuid;
 pub(crate) fn locate_cgroup(
     spec: &Spec,
     options: &CreateOptions,
-) -> Result<(Place, Option<Systemd>)> {
+) -> Result<(Cgroup, Option<Systemd>)> {
     let CreateOptions { id, manager, rootless, .. } = options;
     let path = cgroups_path(spec);
     let host = match manager {
-        CgroupManager::Disabled => return Ok((Place::disabled(), None)),
+        CgroupManager::Disabled => return Ok((Cgroup::disabled(), None)),
         _ => cgroups::Host::detect()?,
     };
-    let in_unit = || -> Result<(Place, Systemd)> {
+    let in_unit = || -> Result<(Cgroup, Systemd)> {
         let mut systemd = Systemd::connect(*rootless)?;
-        Ok((cgroups::locate_unit(&host, path, id, &mut systemd)?, systemd))
+        Ok((Cgroup::locate_scope(&host, path, id, &mut systemd)?, systemd))
     };
     let found = match manager {
         CgroupManager::Systemd => Some(in_unit()?),
@@ -40,7 +40,7 @@ pub(crate) fn locate_cgroup(
         _ => None,
     };
     let Some((place, mut systemd)) = found else {
-        return Ok((cgroups::locate(&host, path, id, *rootless)?, None));
+        return Ok((Cgroup::locate(&host, path, id, *rootless)?, None));
     };
     // A property that systemd doesn't have is an error, even if the caller has not asked for systemd.
     for (name, value) in spec.annotations().iter().flatten() {
@@ -87,7 +87,7 @@ pub(crate) fn resources(spec: &Spec) -> Option<&LinuxResources> {
 }
 
 /// What mounts of type `cgroup` show: the container's own directory of each hierarchy.
-pub(crate) fn cgroup_view(place: &Place) -> CgroupView {
+pub(crate) fn cgroup_view(place: &Cgroup) -> CgroupView {
     let text = |text: &str| CString::new(text).unwrap_or_default();
     let mut controllers = Vec::new();
     for hierarchy in place.planned() {

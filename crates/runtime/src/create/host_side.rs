@@ -4,7 +4,7 @@ use crate::container::record::{CONFIG, PLANNED_CGROUPS, Record};
 use crate::create::cgroup::{cgroup_owner, resources};
 use crate::host::{network, resctrl};
 use crate::{Error, Result, Runtime};
-use cgroups::{Place, Systemd};
+use cgroups::{Cgroup, Systemd};
 use oci_spec::runtime::{Linux, Spec};
 use process::Namespaces;
 use spec::Bundle;
@@ -56,7 +56,7 @@ impl HostSide {
         // First, as `delete --force` finds the cgroups by this copy if rind is killed here.
         entry.write_file(CONFIG, &bundle.text)?;
         let mut is_noted = false;
-        let mut note = |planned: &Place| {
+        let mut note = |planned: &Cgroup| {
             is_noted = true;
             let text = serde_json::to_vec(planned).map_err(|error| error.to_string())?;
             entry.write_file(PLANNED_CGROUPS, &text).map_err(|error| error.to_string())
@@ -64,13 +64,13 @@ impl HostSide {
         let (place, resources) = (&mut record.cgroup, resources(&bundle.spec));
         let entries = match (&mut self.systemd, first) {
             (Some(systemd), Some(pid)) => {
-                cgroups::make_unit(place, resources, pid, systemd, &mut note)?;
+                place.make_scope(resources, pid, systemd, &mut note)?;
                 None
             }
-            _ => Some(cgroups::make(place, resources, &mut note)?),
+            _ => Some(place.make(resources, &mut note)?),
         };
         if let Some(owner) = self.cgroup_owner.filter(|_| record.cgroup.is_pure_v2()) {
-            cgroups::delegate(&record.cgroup, owner)?;
+            record.cgroup.delegate(owner)?;
         }
         record.rdt = self.rdt.as_ref().map(resctrl::Plan::create).transpose()?;
         entry.write_first(record)?;
@@ -84,12 +84,12 @@ impl HostSide {
 
     /// Applies `linux.resources` and the device rules to the cgroups. With systemd there has to be a
     /// process in them by now.
-    pub fn apply_limits(&mut self, runtime: &Runtime, place: &Place, spec: &Spec) -> Result<()> {
+    pub fn apply_limits(&mut self, runtime: &Runtime, place: &Cgroup, spec: &Spec) -> Result<()> {
         let resources = resources(spec);
         if let Some(systemd) = &mut self.systemd {
-            cgroups::settle_unit(place, resources, systemd)?;
+            place.settle_scope(resources, systemd)?;
         }
-        runtime.warn_all(&cgroups::apply(place, resources)?);
+        runtime.warn_all(&place.apply(resources)?);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use crate::container::record::{CONFIG, PLANNED_CGROUPS};
 use crate::create::cgroup::locate_cgroup;
 use crate::create::options::{CgroupManager, CreateOptions};
 use crate::host::resctrl;
-use cgroups::Place;
+use cgroups::Cgroup;
 use oci_spec::runtime::Spec;
 use state::Entry;
 use std::path::Path;
@@ -18,7 +18,7 @@ pub(crate) fn remove_leftovers(entry: &Entry) -> Result<()> {
     let name = Path::new(entry.id());
     let spec = config.and_then(|text| spec::parse(&text, name, &mut Vec::new()).ok());
     if let Some(spec) = spec {
-        cgroups::remove_unused(&planned_place(entry, &spec)?)?;
+        planned_place(entry, &spec)?.remove_unused()?;
         let group =
             spec.linux().as_ref().map(|linux| resctrl::plan(linux, entry.id(), &mut Vec::new()));
         // A config that is refused here was refused by that create, which then made no group.
@@ -30,7 +30,7 @@ pub(crate) fn remove_leftovers(entry: &Entry) -> Result<()> {
 }
 
 /// Where the cgroups were to be: as cgroups.json has it, else where the config puts them.
-fn planned_place(entry: &Entry, spec: &Spec) -> Result<Place> {
+fn planned_place(entry: &Entry, spec: &Spec) -> Result<Cgroup> {
     let text = entry.read_file(PLANNED_CGROUPS).unwrap_or_default();
     if let Ok(planned) = serde_json::from_slice(&text) {
         return Ok(planned);

@@ -11,7 +11,7 @@ use crate::create::cgroup::cgroup_view;
 use crate::create::host_side::HostSide;
 use crate::host::{listener, network};
 use crate::{Error, Result, Runtime};
-use cgroups::Place;
+use cgroups::Cgroup;
 use oci_spec::runtime::Spec;
 use process::{CgroupPlacement, Child, Event, Plan};
 use spec::Bundle;
@@ -32,7 +32,7 @@ pub(crate) fn start_init(
     let Container { entry, record, .. } = &mut *container;
     runtime.debug(|| format!("making {:?} of {}", entry.id(), record.bundle.display()));
     let mut entries = None;
-    let init = if record.cgroup.is_systemds() {
+    let init = if record.cgroup.is_in_scope() {
         // The scope needs a process: the hop that forks init.
         let mut create = |hop| match host_side.create_groups(entry, record, bundle, Some(hop)) {
             Ok(_) => Ok(()),
@@ -44,7 +44,7 @@ pub(crate) fn start_init(
         if record.cgroup.has_moved() {
             plan.show_cgroups(cgroup_view(&record.cgroup));
         }
-        let unified = cgroups::unified_directory(&record.cgroup)?;
+        let unified = record.cgroup.unified_directory()?;
         process::spawn(plan, CgroupPlacement::of_directory(unified.as_ref()))?
     };
     let init = forked.insert(init);
@@ -84,7 +84,7 @@ fn set_up_host_side(
         groups.enter(init.pid)?;
     }
     network::move_to_container(&host_side.devices, init.pid)?;
-    let entries = entries.map_or_else(|| cgroups::entry_files(&record.cgroup), Ok)?;
+    let entries = entries.map_or_else(|| record.cgroup.entry_files(), Ok)?;
     init.release(&entries.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
     sys::fs::close_all(entries).map_err(|errno| Error::call("closing cgroup files", errno))
 }
@@ -138,7 +138,7 @@ pub(crate) fn unlock_for_hooks(entry: &Entry) -> Result<()> {
 }
 
 /// What is known of a SIGKILL that init got: its cgroup is new, so that OOM kills in it are init's.
-fn oom_killed(place: &Place) -> Option<&'static str> {
-    let kills = cgroups::oom_kills(place).filter(|&kills| kills > 0);
+fn oom_killed(place: &Cgroup) -> Option<&'static str> {
+    let kills = place.oom_kills().filter(|&kills| kills > 0);
     kills.map(|_| "OOM-killed (memory limit too low?): see linux.resources.memory.limit")
 }

@@ -6,13 +6,21 @@
 //! the cgroup's files later, as after `systemctl daemon-reload`, is the same; rind then writes them
 //! itself, to the byte, and those that systemd doesn't know.
 
+use crate::cgroupfs::freezer::refuse_frozen;
+use crate::cgroupfs::limits;
+use crate::cgroupfs::make::{Note, make_directories, unmake, with_parents};
+use crate::cgroupfs::v1::provide_cpuset;
+use crate::cgroupfs::v2::controllers;
+mod devices;
+mod properties;
+mod rewritten;
+
+use crate::devices::Rule;
 use crate::error::{Error, Result};
+use crate::file;
 use crate::host::{self, Host};
-use crate::make::{Note, make_directories, provide_cpuset, refuse_frozen, unmake, with_parents};
-use crate::place::{Hierarchy, Place, join};
-use crate::{controllers, devices, file, limits, properties};
-use oci_spec::runtime::LinuxResources;
-use serde::{Deserialize, Serialize};
+use crate::limits::Limit;
+use crate::path::{CgroupPath, Hierarchy, Unit, join};
 use std::fmt::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -22,18 +30,6 @@ use systemd::{Bus, Manager, Property, Value};
 /// How long systemd may take for a start or a stop; a busy one takes seconds. It's what D-Bus's own
 /// libraries give a call.
 const DEADLINE: Duration = Duration::from_secs(25);
-
-/// The container's unit, as the state file keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Unit {
-    /// `docker-0123.scope`.
-    name: String,
-    /// The slice that it is in: `system.slice`.
-    slice: String,
-    /// Whose unit it is: the system's, or a user's.
-    bus: Bus,
-}
 
 /// A connection to the systemd that is asked.
 pub struct Systemd {
@@ -92,12 +88,12 @@ impl Systemd {
 ///
 /// `linux.cgroupsPath` is `SLICE:PREFIX:NAME`, for `PREFIX-NAME.scope` in the slice; an empty slice
 /// is `system.slice`, or a user's `user.slice`. Without a path it is `rind-ID.scope` in that.
-pub fn locate_unit(
+pub(crate) fn locate(
     host: &Host,
     cgroups_path: Option<&Path>,
     id: &str,
     systemd: &mut Systemd,
-) -> Result<Place> {
+) -> Result<CgroupPath> {
     let unit = name_unit(cgroups_path, id, systemd.bus)?;
     if systemd.bus == Bus::User && !host.is_pure_v2() {
         let reason = "a user's systemd limits by cgroup v2, and this host has controllers on v1";
@@ -118,7 +114,7 @@ pub fn locate_unit(
         joined: false,
         moved: false,
     });
-    Ok(Place { hierarchies: hierarchies.collect(), unit: Some(unit), ..Place::default() })
+    Ok(CgroupPath { hierarchies: hierarchies.collect(), unit: Some(unit), ..CgroupPath::default() })
 }
 
 fn name_unit(cgroups_path: Option<&Path>, id: &str, bus: Bus) -> Result<Unit> {
@@ -174,26 +170,25 @@ fn escape(name: &str) -> String {
 ///
 /// `note` is called before there is anything. On an error the scope is left to [`destroy`].
 ///
-/// [`destroy`]: crate::destroy
-pub fn make_unit(
-    place: &mut Place,
-    resources: Option<&LinuxResources>,
+/// [`destroy`]: crate::Cgroup::remove
+pub(crate) fn make(
+    place: &mut CgroupPath,
+    limits: &[Limit],
+    rules: &[Rule],
     pid: i32,
     systemd: &mut Systemd,
     note: Note,
 ) -> Result<()> {
     let Some(unit) = place.unit.clone() else { return Ok(()) };
-    let needed = resources.map_or(Ok(Vec::new()), |all| limits::needed_controllers(place, all))?;
+    let needed = limits::needed(place, limits)?;
     let mut all = basic_properties(&unit, pid);
-    if let Some(resources) = resources {
-        all.extend(properties::of(resources, place.is_pure_v2(), true)?);
-    }
-    all.extend(device_properties(place, &unit, resources)?);
+    all.extend(properties::of(limits, place.is_pure_v2(), true));
+    all.extend(device_properties(place, &unit, rules)?);
     systemd.leave_out_newer(&mut all)?;
     // The last word is the annotations'.
     all.retain(|one| !systemd.asked.iter().any(|other| other.name == one.name));
     all.extend_from_slice(&systemd.asked);
-    note(&with_parents(place)).map_err(Error::refused)?;
+    note(with_parents(place)).map_err(Error::refused)?;
     if let Err(error) = systemd.manager.start_scope(&unit.name, &all) {
         // Unless it's somebody else's, or systemd knows already that it is to stop it.
         if !error.is_unit_exists() && !error.is_timeout() {
@@ -233,22 +228,16 @@ fn basic_properties(unit: &Unit, pid: i32) -> Vec<Property> {
 }
 
 /// A user's systemd can't keep anybody from a device.
-fn device_properties(
-    place: &Place,
-    unit: &Unit,
-    resources: Option<&LinuxResources>,
-) -> Result<Vec<Property>> {
+fn device_properties(path: &CgroupPath, unit: &Unit, rules: &[Rule]) -> Result<Vec<Property>> {
     match unit.bus {
-        Bus::System => {
-            devices::properties(place, resources.and_then(|all| all.devices().as_deref()))
-        }
+        Bus::System => devices::properties(rules, path.is_pure_v2()),
         Bus::User => Ok(Vec::new()),
     }
 }
 
 /// An error if systemd has put the process elsewhere than where it was to be: what the container
 /// sees of its cgroup is planned by then.
-fn check_path(place: &Place, pid: i32) -> Result<()> {
+fn check_path(place: &CgroupPath, pid: i32) -> Result<()> {
     let text = file::read_value(&format!("/proc/{pid}/cgroup"))?;
     for one in &place.hierarchies {
         let is_systemds =
@@ -276,7 +265,7 @@ fn check_path(place: &Place, pid: i32) -> Result<()> {
 }
 
 /// Takes the cgroups that systemd has made, and makes those that it hasn't.
-fn take(place: &mut Place) -> Result<()> {
+fn take(place: &mut CgroupPath) -> Result<()> {
     let pure = place.is_pure_v2();
     for one in &mut place.hierarchies {
         if !one.is_unified() && !host::is_v1(&one.mount) {
@@ -298,25 +287,25 @@ fn take(place: &mut Place) -> Result<()> {
     Ok(())
 }
 
-/// To be done once the hop is gone that init was forked by: a limit of one process kept its place.
-pub fn settle_unit(
-    place: &Place,
-    resources: Option<&LinuxResources>,
-    systemd: &mut Systemd,
-) -> Result<()> {
-    let Some(unit) = &place.unit else { return Ok(()) };
-    match resources.map(properties::left_over).unwrap_or_default() {
-        left if left.is_empty() => Ok(()),
-        left => {
-            let set = systemd.manager.set_properties(&unit.name, &left);
-            set.map_err(|error| failed("setting properties of", unit, &error))
-        }
+/// Sets the limits that had to wait until the hop that forked init is gone.
+pub(crate) fn settle(path: &CgroupPath, limits: &[Limit], systemd: &mut Systemd) -> Result<()> {
+    match &path.unit {
+        Some(unit) => set(unit, &properties::left_over(limits), systemd),
+        None => Ok(()),
     }
+}
+
+fn set(unit: &Unit, properties: &[Property], systemd: &mut Systemd) -> Result<()> {
+    if properties.is_empty() {
+        return Ok(());
+    }
+    let set = systemd.manager.set_properties(&unit.name, properties);
+    set.map_err(|error| failed("setting properties of", unit, &error))
 }
 
 /// Has systemd move the process `pid` into the container's unit, or the cgroup `below` it: for a
 /// user, who may not move one from one unit to another himself.
-pub fn attach(place: &Place, pid: i32) -> Result<()> {
+pub(crate) fn attach(place: &CgroupPath, pid: i32) -> Result<()> {
     let Some(unit) = &place.unit else {
         let reason = "the container's cgroup can't be entered from rind's own: both would have to be \
                       below one that is the user's";
@@ -331,7 +320,7 @@ pub fn attach(place: &Place, pid: i32) -> Result<()> {
 }
 
 /// The same, into the cgroup below the unit that `init` is in; `false` if init isn't below it.
-pub fn attach_beside(place: &Place, pid: i32, init: i32) -> Result<bool> {
+pub(crate) fn attach_beside(place: &CgroupPath, pid: i32, init: i32) -> Result<bool> {
     let Some((unit, top)) = place.unit.as_ref().zip(place.unified()) else { return Ok(false) };
     let of = |pid| -> Result<String> {
         let text = file::read_value(&format!("/proc/{pid}/cgroup"))?;
@@ -356,24 +345,32 @@ fn attach_below(unit: &Unit, below: &str, pid: i32) -> Result<()> {
     attached.map_err(|error| failed("moving a process into", unit, &error))
 }
 
-/// Tells systemd of new limits, those that it knows.
-pub(crate) fn update(place: &Place, resources: &LinuxResources) -> Result<()> {
-    let Some(unit) = &place.unit else { return Ok(()) };
-    let mut all = properties::of(resources, place.is_pure_v2(), false)?;
-    if resources.devices().is_some() {
-        all.extend(device_properties(place, unit, Some(resources))?);
-    }
-    if all.is_empty() {
-        return Ok(());
-    }
-    let mut systemd = Systemd::connect(unit.bus == Bus::User)?;
-    systemd.leave_out_newer(&mut all)?;
-    let set = systemd.manager.set_properties(&unit.name, &all);
-    set.map_err(|error| failed("setting properties of", unit, &error))
+/// Tells systemd of the new limits and device `rules` that it knows, and sets back what it writes over.
+///
+/// `before` are the device rules in force, for v1, whose kernel doesn't tell them all.
+pub(crate) fn update(
+    path: &CgroupPath,
+    limits: &[Limit],
+    rules: Option<&[Rule]>,
+    before: &[Rule],
+) -> Result<()> {
+    let Some(unit) = &path.unit else { return Ok(()) };
+    rewritten::keep(path, before, || {
+        let mut all = properties::of(limits, path.is_pure_v2(), false);
+        if let Some(rules) = rules {
+            all.extend(device_properties(path, unit, rules)?);
+        }
+        if all.is_empty() {
+            return Ok(());
+        }
+        let mut systemd = Systemd::connect(unit.bus == Bus::User)?;
+        systemd.leave_out_newer(&mut all)?;
+        set(unit, &all, &mut systemd)
+    })
 }
 
 /// Stops the container's unit, if there is one, and waits until it is gone.
-pub(crate) fn stop(place: &Place) -> Result<()> {
+pub(crate) fn stop(place: &CgroupPath) -> Result<()> {
     let Some(unit) = &place.unit else { return Ok(()) };
     // Without a systemd there are no units either.
     let Ok(mut systemd) = Systemd::connect(unit.bus == Bus::User) else { return Ok(()) };

@@ -1,9 +1,10 @@
 //! The end of a container's cgroups.
 
+use crate::cgroupfs::wait::{self, PATIENCE};
+use crate::cgroupfs::{kill::kill, processes, tree};
 use crate::error::{Error, Result};
-use crate::events::{self, PATIENCE};
-use crate::place::{Hierarchy, Place};
-use crate::{file, processes, tree, unit};
+use crate::path::{CgroupPath, Hierarchy};
+use crate::{file, scope};
 use std::time::Instant;
 use sys::Errno;
 
@@ -11,10 +12,10 @@ use sys::Errno;
 /// below, and then the parents that rind made and nobody else uses.
 ///
 /// What is gone already is no error, and an error in one hierarchy leaves the others not undone.
-pub fn destroy(place: &Place) -> Result<()> {
-    let mut result = if place.is_systemds() { end_unit(place) } else { Ok(()) };
+pub(crate) fn destroy(place: &CgroupPath) -> Result<()> {
+    let mut result = if place.unit.is_some() { end_unit(place) } else { Ok(()) };
     // v2 first: there the kernel does the killing, and tells when all are gone from all hierarchies.
-    let (unified, v1): (Vec<_>, Vec<_>) = place.hierarchies().partition(|one| one.is_unified());
+    let (unified, v1): (Vec<_>, Vec<_>) = place.joined().partition(|one| one.is_unified());
     for cgroup in unified.into_iter().chain(v1) {
         result = result.and(remove(place, cgroup));
     }
@@ -24,24 +25,24 @@ pub fn destroy(place: &Place) -> Result<()> {
 /// Stops the container's unit before its cgroups go: systemd learns of the end of a unit's processes
 /// by its cgroup becoming empty, and not by its being removed. A stop that is under way, as by
 /// `systemctl stop`, would last until its time is up.
-fn end_unit(place: &Place) -> Result<()> {
+fn end_unit(place: &CgroupPath) -> Result<()> {
     let of_systemd = |one: &&Hierarchy| one.is_unified() || one.has("name=systemd");
     let mut result = Ok(());
-    for cgroup in place.hierarchies().filter(of_systemd) {
+    for cgroup in place.joined().filter(of_systemd) {
         result = result.and(empty(place, cgroup));
     }
-    result.and(unit::stop(place))
+    result.and(scope::stop(place))
 }
 
 /// Removes the container's cgroups as far as nobody uses them, and kills nobody: for a container of
 /// which it is not known whether its cgroups were made, as its making was interrupted.
 ///
 /// Of the parents those go that `place` says it is to make. A unit is stopped.
-pub fn remove_unused(place: &Place) -> Result<()> {
-    if place.is_systemds() && is_deserted(place)? {
-        unit::stop(place)?;
+pub(crate) fn remove_unused(place: &CgroupPath) -> Result<()> {
+    if place.unit.is_some() && is_deserted(place)? {
+        scope::stop(place)?;
     }
-    for cgroup in place.planned() {
+    for cgroup in place.hierarchies.iter() {
         for up in 0..cgroup.made.max(1) {
             let directory = cgroup.ancestor(up);
             match file::remove_directory(&directory) {
@@ -58,16 +59,16 @@ pub fn remove_unused(place: &Place) -> Result<()> {
 
 /// Whether there are no processes in the cgroups, or soon will be none: those of a maker that was
 /// killed are about to end. What stays is another's, whose unit has the same name.
-fn is_deserted(place: &Place) -> Result<bool> {
+fn is_deserted(place: &CgroupPath) -> Result<bool> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let mut is_empty = true;
-        for cgroup in place.planned() {
+        for cgroup in place.hierarchies.iter() {
             let directory = cgroup.directory();
             is_empty &= processes::list(&directory)?.is_empty();
         }
         let waited = || {
-            let paused = events::pause(deadline);
+            let paused = wait::pause(deadline);
             paused.map_err(|errno| Error::kernel("waiting for processes to end", errno))
         };
         if is_empty || !waited()? {
@@ -77,7 +78,7 @@ fn is_deserted(place: &Place) -> Result<bool> {
 }
 
 /// Removes the container's cgroup of one hierarchy, or empties one that rind didn't make.
-fn remove(place: &Place, cgroup: &Hierarchy) -> Result<()> {
+fn remove(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
     let directory = cgroup.directory();
     let error = |errno| Error::kernel(format!("removing the cgroup {directory}"), errno);
     if cgroup.made == 0 {
@@ -98,11 +99,11 @@ fn remove(place: &Place, cgroup: &Hierarchy) -> Result<()> {
 }
 
 /// Ends what the container left in a cgroup, which stays.
-fn empty(place: &Place, cgroup: &Hierarchy) -> Result<()> {
+fn empty(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
     let directory = cgroup.directory();
     let error = |errno| Error::kernel(format!("removing cgroups below {directory}"), errno);
     if !processes::list(&directory)?.is_empty() {
-        processes::kill(place, cgroup)?;
+        kill(place, cgroup)?;
     }
     match tree::has_children(&directory) {
         Ok(true) => settled(|| tree::remove_below(&directory)).map_err(error),
@@ -112,9 +113,9 @@ fn empty(place: &Place, cgroup: &Hierarchy) -> Result<()> {
 }
 
 /// Removes a cgroup that has processes, or cgroups below.
-fn remove_used(place: &Place, cgroup: &Hierarchy) -> Result<()> {
+fn remove_used(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
     let directory = cgroup.directory();
-    processes::kill(place, cgroup)?;
+    kill(place, cgroup)?;
     let remove = || match tree::remove_below(&directory) {
         Ok(()) => file::remove_directory(&directory),
         Err(Errno::ENOENT) => Ok(()),
@@ -134,7 +135,7 @@ fn settled(mut remove: impl FnMut() -> sys::Result<()>) -> sys::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match remove() {
-            Err(Errno::EBUSY) if events::pause(deadline)? => {}
+            Err(Errno::EBUSY) if wait::pause(deadline)? => {}
             other => return other,
         }
     }

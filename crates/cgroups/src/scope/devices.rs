@@ -1,9 +1,15 @@
 //! Device rules as systemd has them: what a unit may use, and nothing else.
 
-use super::list::List;
-use super::{Access, Devices, Kind, Rule};
+use crate::devices::list::List;
+use crate::devices::{Access, Devices, Kind, Rule};
 use crate::error::Result;
 use std::collections::HashMap;
+use systemd::{Property, Value};
+
+/// What systemd is told of the rules.
+pub(super) fn properties(configured: &[Rule], pure: bool) -> Result<Vec<Property>> {
+    Ok(policy(entries(configured, pure)?))
+}
 
 /// What rules allow, as entries of `DeviceAllow=` (systemd.resource-control(5)); `None` if it is
 /// everything.
@@ -11,7 +17,7 @@ use std::collections::HashMap;
 /// Not all can be said: everything but some, exceptions to exceptions, a minor number of every major
 /// one. Then the entries allow more where v2 is `pure`, and the kernel asks rind's own filter as well;
 /// and less where systemd writes them to v1's list, which it shares with rind.
-pub(super) fn entries(configured: &[Rule], pure: bool) -> Result<Option<Vec<(String, String)>>> {
+fn entries(configured: &[Rule], pure: bool) -> Result<Option<Vec<(String, String)>>> {
     let list = match List::of(configured) {
         Ok(list) if list.allow && list.exceptions.is_empty() => return Ok(None),
         Ok(list) if !list.allow => list,
@@ -62,11 +68,30 @@ fn name(devices: &Devices, pure: bool) -> Option<String> {
     }
 }
 
+/// What devices a unit may use: these and no other, or all of them.
+fn policy(allowed: Option<Vec<(String, String)>>) -> Vec<Property> {
+    let list = |items| Value::Array { element: "(ss)".to_owned(), items };
+    let policy = if allowed.is_some() { "strict" } else { "auto" };
+    let entries = allowed.unwrap_or_default().into_iter();
+    let entries: Vec<_> = entries
+        .map(|(device, access)| Value::Struct(vec![Value::Text(device), Value::Text(access)]))
+        .collect();
+    let mut all = vec![
+        Property::new("DevicePolicy", Value::Text(policy.to_owned())),
+        // The empty list takes away what was there before.
+        Property::new("DeviceAllow", list(Vec::new())),
+    ];
+    if !entries.is_empty() {
+        all.push(Property::new("DeviceAllow", list(entries)));
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::tests::configured;
     use super::*;
+    use crate::devices::tests::configured;
 
     /// What every container has; `char-*` may be more before it.
     const DEFAULTS: &str = "char-* m, block-* m, /dev/char/1:3 rwm, /dev/char/1:5 rwm, \

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::file;
-use crate::place::{Hierarchy, Place};
+use crate::path::{CgroupPath, Hierarchy};
 use sys::Errno;
 
 /// What a container gets on a pure v2 host though no limit asks for it: engines read its statistics
@@ -15,7 +15,7 @@ const EXPECTED: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 /// Each is asked for only if it is missing there, and only from the lowest cgroup that has it on. That
 /// a needed controller isn't to be had on the host shows when its limit is written; so does, with
 /// `lenient`, whatever else keeps it from us.
-pub(crate) fn enable(place: &Place, needed: &[String], lenient: bool) -> Result<()> {
+pub(crate) fn enable(place: &CgroupPath, needed: &[String], lenient: bool) -> Result<()> {
     let Some(cgroup) = place.unified().filter(|found| found.joined) else { return Ok(()) };
     let expected: &[&str] = if place.is_pure_v2() { &EXPECTED } else { &[] };
     let mut missing: Vec<&str> = needed.iter().map(String::as_str).collect();
@@ -103,7 +103,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     /// A v2 host of ordinary files, in which nothing but what is written changes.
-    fn host(name: &str, controllers: [&str; 3]) -> (PathBuf, Place) {
+    fn host(name: &str, controllers: [&str; 3]) -> (PathBuf, CgroupPath) {
         let root = std::env::temp_dir().join(format!("rind-{name}-{}", std::process::id()));
         let mut directory = root.clone();
         for (level, listed) in ["", "slice", "box"].into_iter().zip(controllers) {
@@ -112,7 +112,7 @@ mod tests {
             fs::write(directory.join("cgroup.controllers"), listed).unwrap();
             fs::write(directory.join("cgroup.subtree_control"), "").unwrap();
         }
-        let place = Place::of(&root, "slice/box", &[(&[], true)]);
+        let place = CgroupPath::of(&root, "slice/box", &[(&[], true)]);
         (root, place)
     }
 

@@ -2,14 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::host::{Host, Membership};
-use crate::unit::Unit;
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path};
+use systemd::Bus;
 
 /// A container's cgroup as the state file keeps it, and as every later command opens it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Place {
+pub(crate) struct CgroupPath {
     pub(crate) hierarchies: Vec<Hierarchy>,
     /// Whether missing permissions on cgroups are no error: rootless, and no path was asked for.
     pub(crate) lenient: bool,
@@ -39,40 +39,61 @@ pub struct Hierarchy {
     pub(crate) moved: bool,
 }
 
-impl Place {
+/// The container's unit, as the state file keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Unit {
+    /// `docker-0123.scope`.
+    pub(crate) name: String,
+    /// The slice that it is in: `system.slice`.
+    pub(crate) slice: String,
+    /// Whose unit it is: the system's, or a user's.
+    pub(crate) bus: Bus,
+}
+
+impl CgroupPath {
     /// No cgroup at all: limits and device rules are not applied, nothing is entered.
     #[must_use]
     pub fn disabled() -> Self {
         Self { disabled: true, ..Self::default() }
     }
 
-    /// The same, where what can't be had is no error.
-    #[must_use]
-    pub fn leniently(self) -> Self {
-        Self { lenient: true, ..self }
-    }
-
-    /// Where the container's cgroups are to be, one a hierarchy, before they are made.
-    pub fn planned(&self) -> impl Iterator<Item = &Hierarchy> {
-        self.hierarchies.iter()
-    }
-
-    /// Whether some are not where they were to be when the place was found.
-    #[must_use]
-    pub fn has_moved(&self) -> bool {
-        self.hierarchies.iter().any(|one| one.moved)
-    }
-
     /// The container's cgroups, one a hierarchy; those that could not be made are left out.
-    pub fn hierarchies(&self) -> impl Iterator<Item = &Hierarchy> {
+    pub fn joined(&self) -> impl Iterator<Item = &Hierarchy> {
         self.hierarchies.iter().filter(|one| one.joined)
+    }
+
+    /// See [`Cgroup::locate`](crate::Cgroup::locate).
+    pub fn locate(
+        host: &Host,
+        cgroups_path: Option<&Path>,
+        id: &str,
+        rootless: bool,
+    ) -> Result<Self> {
+        let asked = cgroups_path.filter(|path| !path.as_os_str().is_empty());
+        let below = match asked {
+            Some(path) => components(path)?,
+            None => components(Path::new(id))?,
+        };
+        let absolute = asked.is_some_and(Path::is_absolute);
+        let hierarchies = host.hierarchies.iter().map(|one| {
+            Ok(Hierarchy {
+                controllers: one.controllers.clone(),
+                mount: one.mount.clone(),
+                base: if absolute { String::new() } else { base(one)? },
+                below: below.clone(),
+                made: 0,
+                joined: false,
+                moved: false,
+            })
+        });
+        let hierarchies = hierarchies.collect::<Result<_>>()?;
+        let lenient = rootless && asked.is_none();
+        Ok(Self { hierarchies, lenient, ..Self::default() })
     }
 
     /// The same place for a process of `exec --cgroup`: each of `asked` is `PATH`, or
     /// `CONTROLLER[,CONTROLLER]:PATH`, a cgroup below the container's that must exist.
-    ///
-    /// It's for [`entry_files`](crate::entry_files) and
-    /// [`unified_directory`](crate::unified_directory), not to be destroyed.
     pub fn within<S: AsRef<str>>(&self, asked: &[S]) -> Result<Self> {
         let mut place = self.clone();
         for asked in asked.iter().map(AsRef::as_ref) {
@@ -132,14 +153,6 @@ impl Place {
     /// The hierarchy that has `controller`, by its v1 name: v2 has what no v1 hierarchy has.
     pub(crate) fn controlling(&self, controller: &str) -> Option<&Hierarchy> {
         self.v1(controller).or_else(|| self.unified())
-    }
-
-    /// Whether systemd makes the cgroups, for a process that it's given: [`make_unit`].
-    ///
-    /// [`make_unit`]: crate::make_unit
-    #[must_use]
-    pub fn is_systemds(&self) -> bool {
-        self.unit.is_some()
     }
 
     /// Whether there is no v1 hierarchy.
@@ -205,35 +218,6 @@ pub(crate) fn join(directory: &str, name: &str) -> String {
     }
 }
 
-/// Finds the place of container `id` for a `linux.cgroupsPath`; nothing is made or opened yet.
-///
-/// An absolute path is taken from each hierarchy's mount point. A relative one, or none, which
-/// stands for the id, is below the runtime's own cgroup in v1. In v2 it is beside it: a cgroup with
-/// processes can't hand controllers down to children (cgroups(7), no internal processes).
-/// With `rootless` and no path asked for, missing permissions are no error later.
-pub fn locate(host: &Host, cgroups_path: Option<&Path>, id: &str, rootless: bool) -> Result<Place> {
-    let asked = cgroups_path.filter(|path| !path.as_os_str().is_empty());
-    let below = match asked {
-        Some(path) => components(path)?,
-        None => components(Path::new(id))?,
-    };
-    let absolute = asked.is_some_and(Path::is_absolute);
-    let hierarchies = host.hierarchies.iter().map(|one| {
-        Ok(Hierarchy {
-            controllers: one.controllers.clone(),
-            mount: one.mount.clone(),
-            base: if absolute { String::new() } else { base(one)? },
-            below: below.clone(),
-            made: 0,
-            joined: false,
-            moved: false,
-        })
-    });
-    let hierarchies = hierarchies.collect::<Result<_>>()?;
-    let lenient = rootless && asked.is_none();
-    Ok(Place { hierarchies, lenient, ..Place::default() })
-}
-
 /// The components of a `linux.cgroupsPath`, joined.
 fn components(path: &Path) -> Result<String> {
     let joined = match normal(path) {
@@ -295,7 +279,7 @@ mod tests {
     }
 
     fn directories(path: Option<&str>) -> Vec<String> {
-        let place = locate(&host(), path.map(Path::new), "box", false).unwrap();
+        let place = CgroupPath::locate(&host(), path.map(Path::new), "box", false).unwrap();
         place.hierarchies.iter().map(Hierarchy::directory).collect()
     }
 
@@ -328,7 +312,8 @@ mod tests {
     #[test]
     fn a_path_that_leads_elsewhere_is_refused() {
         for path in ["../x", "/a/../../x", "/", ".", "a\nb"] {
-            let refused = locate(&host(), Some(Path::new(path)), "box", false).unwrap_err();
+            let refused =
+                CgroupPath::locate(&host(), Some(Path::new(path)), "box", false).unwrap_err();
             assert!(refused.to_string().starts_with("linux.cgroupsPath: "), "{refused}");
         }
     }
@@ -337,21 +322,21 @@ mod tests {
     fn a_base_outside_the_namespace_is_refused_only_where_it_matters() {
         let mut outside = host();
         outside.hierarchies[0].own = "/../other".to_owned();
-        assert!(locate(&outside, None, "box", false).is_err());
-        assert!(locate(&outside, Some(Path::new("/box")), "box", false).is_ok());
+        assert!(CgroupPath::locate(&outside, None, "box", false).is_err());
+        assert!(CgroupPath::locate(&outside, Some(Path::new("/box")), "box", false).is_ok());
     }
 
     #[test]
     fn only_a_rootless_default_is_lenient() {
         let lenient = |path: Option<&str>, rootless| {
-            locate(&host(), path.map(Path::new), "box", rootless).unwrap().lenient
+            CgroupPath::locate(&host(), path.map(Path::new), "box", rootless).unwrap().lenient
         };
         assert!(lenient(None, true) && !lenient(Some("a"), true) && !lenient(None, false));
     }
 
     #[test]
     fn a_process_may_be_given_a_cgroup_below() {
-        let place = locate(&host(), Some(Path::new("/box")), "box", false).unwrap();
+        let place = CgroupPath::locate(&host(), Some(Path::new("/box")), "box", false).unwrap();
         let within = |asked: &[&str]| -> Vec<_> {
             place.within(asked).unwrap().hierarchies.into_iter().map(|one| one.below).collect()
         };
@@ -367,7 +352,7 @@ mod tests {
 
     #[test]
     fn ancestors_end_at_the_base() {
-        let place = locate(&host(), Some(Path::new("a/b")), "box", false).unwrap();
+        let place = CgroupPath::locate(&host(), Some(Path::new("a/b")), "box", false).unwrap();
         let memory = &place.hierarchies[0];
         assert_eq!(memory.depth(), 2);
         assert_eq!(memory.ancestor(1), "/sys/fs/cgroup/memory/shell/7/a");

@@ -1,15 +1,15 @@
 //! v2's filter: an eBPF program that the kernel asks about each use of a device.
 
-use super::{Access, DEFAULTS, Devices, Kind, Rule};
+use crate::devices::{Access, DEFAULTS, Devices, Kind, Rule};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::place::Hierarchy;
+use crate::path::Hierarchy;
 use std::os::fd::{AsFd, OwnedFd};
 use sys::bpf::{self, Instruction};
 
 /// Loads a filter of `configured` and the default rules and attaches it to the v2 cgroup `cgroup`,
 /// in the place of whatever filter was there.
-pub(super) fn apply(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
+pub(crate) fn apply(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
     let rules: Vec<Rule> = configured.iter().chain(&DEFAULTS).copied().collect();
     let directory = cgroup.directory();
     let attach = || -> sys::Result<()> {
@@ -135,8 +135,8 @@ fn constant(code: u8, register: u8, value: u32) -> Instruction {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::super::tests::configured;
     use super::*;
+    use crate::devices::tests::configured;
 
     /// A use of a device: the kernel asks about opening (r, w, or both) and making (m).
     #[derive(Clone, Copy, Debug)]

@@ -1,66 +1,26 @@
 //! What systemd writes over: told of one property, it writes all that its unit has to the cgroup's
 //! files, in its own units, and the defaults where it knows of nothing.
 
-use crate::devices;
+use super::properties::{V1, V2};
+use crate::cgroupfs::freezer;
+use crate::cgroupfs::v1::devices as device_list;
+use crate::devices::Rule;
 use crate::error::{Error, Result};
 use crate::file;
-use crate::freezer;
-use crate::place::{Hierarchy, Place};
-use oci_spec::runtime::LinuxDeviceCgroup;
+use crate::path::{CgroupPath, Hierarchy};
 use sys::Errno;
-
-/// The files that it knows, by the controller, on v2. Those of the same controller in an order in
-/// which each can be written.
-const V2: [(&str, &[&str]); 5] = [
-    ("cpu", &["cpu.idle", "cpu.weight", "cpu.max"]),
-    ("cpuset", &["cpuset.cpus", "cpuset.mems"]),
-    ("io", &["io.weight", "io.bfq.weight", "io.max", "io.latency"]),
-    (
-        "memory",
-        &[
-            "memory.min",
-            "memory.low",
-            "memory.high",
-            "memory.max",
-            "memory.swap.max",
-            "memory.zswap.max",
-            "memory.zswap.writeback",
-            "memory.oom.group",
-        ],
-    ),
-    ("pids", &["pids.max"]),
-];
-
-/// And on v1.
-const V1: [(&str, &[&str]); 4] = [
-    ("cpu", &["cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us"]),
-    (
-        "blkio",
-        &[
-            "blkio.weight",
-            "blkio.bfq.weight",
-            "blkio.throttle.read_bps_device",
-            "blkio.throttle.write_bps_device",
-        ],
-    ),
-    ("memory", &["memory.limit_in_bytes"]),
-    ("pids", &["pids.max"]),
-];
 
 /// Does what has systemd write them, and has the files of the container's cgroups, and its v1 list of
 /// devices, say again what they say now.
 ///
-/// `devices` are the rules in force, for where the kernel doesn't tell them all.
+/// `rules` are those in force, for where the kernel doesn't tell them all.
 pub(super) fn keep(
-    place: &Place,
-    devices: Option<&[LinuxDeviceCgroup]>,
+    place: &CgroupPath,
+    rules: &[Rule],
     change: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    if !place.is_systemds() {
-        return change();
-    }
-    let files: Vec<(String, String)> = place.hierarchies().flat_map(read).collect();
-    let list = devices::list_of(place)?;
+    let files: Vec<(String, String)> = place.joined().flat_map(read).collect();
+    let list = device_list::of(place)?;
     // systemd denies all devices and then allows them one by one, of which nobody is to see anything.
     let stopped = list.is_some() && !freezer::is_frozen(place)?;
     if stopped {
@@ -68,7 +28,8 @@ pub(super) fn keep(
     }
     // One that fails may have come as far as that, too; and the devices don't wait for the limits.
     let changed = change();
-    let devices_back = list.as_ref().map_or(Ok(()), |list| list.set_back(place, devices));
+    let devices_back =
+        list.as_ref().map_or(Ok(()), |list| device_list::set_back(place, list, rules));
     let files_back = files.iter().try_for_each(|(path, value)| set_back(path, value));
     let thawed = if stopped { freezer::thaw(place) } else { Ok(()) };
     changed.and(devices_back).and(files_back).and(thawed)
@@ -76,16 +37,17 @@ pub(super) fn keep(
 
 /// The files that there are, and what they say.
 fn read(cgroup: &Hierarchy) -> Vec<(String, String)> {
-    let known: Vec<_> = if cgroup.is_unified() {
-        V2.iter().collect()
+    let known: Vec<&str> = if cgroup.is_unified() {
+        V2.iter().map(|(file, _)| *file).collect()
     } else {
-        V1.iter().filter(|(controller, _)| cgroup.has(controller)).collect()
+        let of_it = V1.iter().filter(|(controller, _)| cgroup.has(controller));
+        of_it.flat_map(|(_, files)| *files).copied().collect()
     };
     let value = |name: &&str| {
         let path = cgroup.file(name);
         file::try_read_value(&path).ok().map(|value| (path, value))
     };
-    known.iter().flat_map(|(_, files)| files.iter()).filter_map(value).collect()
+    known.iter().filter_map(value).collect()
 }
 
 /// Writes what of `before` the file doesn't say any more: a line each.

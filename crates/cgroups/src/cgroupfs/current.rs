@@ -1,0 +1,119 @@
+//! What an update says half of: v2 has a quota with its period in one file, and counts swap apart
+//! from memory, so the other half is what is in force.
+
+use crate::error::{Error, Result};
+use crate::file;
+use crate::limits::{Limit, check_swap};
+use crate::path::{CgroupPath, Hierarchy};
+use sys::Errno;
+
+/// Gives `limits` their other halves. `swap` is what memory and swap together were last limited to, in
+/// bytes, by the config or an update.
+pub(crate) fn complete(path: &CgroupPath, limits: &mut [Limit], swap: Option<i64>) -> Result<()> {
+    for one in limits {
+        let home = path.controlling(one.controller());
+        let Some(home) = home.filter(|home| home.joined && home.is_unified()) else { continue };
+        match one {
+            Limit::CpuBandwidth { quota, period } => complete_bandwidth(home, quota, period)?,
+            Limit::Memory { limit, swap: asked, .. } => {
+                complete_memory(home, limit, asked, swap.filter(|&swap| swap != 0))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn complete_bandwidth(
+    cgroup: &Hierarchy,
+    quota: &mut Option<i64>,
+    period: &mut Option<u64>,
+) -> Result<()> {
+    if quota.is_some() && period.is_some() {
+        return Ok(());
+    }
+    let Some(text) = value(cgroup, "cpu.max")? else { return Ok(()) };
+    let Some((has_quota, has_period)) = text.split_once(' ') else { return Ok(()) };
+    if quota.is_some() {
+        *period = has_period.parse().ok();
+    } else {
+        *quota = Some(has_quota.parse().unwrap_or(-1));
+    }
+    Ok(())
+}
+
+fn complete_memory(
+    cgroup: &Hierarchy,
+    limit: &mut Option<i64>,
+    swap: &mut Option<i64>,
+    last: Option<i64>,
+) -> Result<()> {
+    match (*limit, *swap, last) {
+        (None, Some(1..), _) => {
+            let text = value(cgroup, "memory.max")?;
+            *limit = text.and_then(|text| text.parse().ok()).filter(|&limit| limit != 0);
+            check_swap(*limit, *swap)
+        }
+        (Some(limit @ 1..), None, Some(both @ 1..)) if limit > both => Err(Error::limit(
+            "memory.limit",
+            format!("memory and swap together are limited to {both}; set memory.swap as well"),
+        )),
+        (Some(1..), None, Some(both @ 1..)) => {
+            *swap = Some(both);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a file says; `None` where there is none, as the controller is not there.
+fn value(cgroup: &Hierarchy, name: &str) -> Result<Option<String>> {
+    let path = cgroup.file(name);
+    match file::try_read_value(&path) {
+        Ok(text) => Ok(Some(text.trim_end().to_owned())),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(Error::kernel(format!("reading {path}"), errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::cgroupfs::limits::tests::Folder;
+    use crate::limits;
+
+    const FILES: [(&str, &str); 2] = [("cpu.max", "20000 50000\n"), ("memory.max", "67108864\n")];
+
+    /// What becomes of an update of v2 cgroups with [`FILES`].
+    fn completed(asked: &str, swap: Option<i64>) -> Result<Limit> {
+        let folder = Folder::new(&FILES);
+        let mut limits = limits::of(&serde_json::from_str(asked).unwrap()).unwrap();
+        complete(&folder.place(), &mut limits, swap).map(|()| limits.pop().unwrap())
+    }
+
+    #[test]
+    fn the_other_half_is_what_is_in_force() {
+        let cpu = |quota, period| Limit::CpuBandwidth { quota: Some(quota), period: Some(period) };
+        let memory = |limit, swap| Limit::Memory { limit: Some(limit), swap, check: false };
+        let table = [
+            (r#"{"cpu":{"quota":5000}}"#, None, cpu(5000, 50000)),
+            (r#"{"cpu":{"period":9000}}"#, None, cpu(20000, 9000)),
+            (r#"{"cpu":{"quota":-1,"period":9}}"#, None, cpu(-1, 9)),
+            (r#"{"cpu":{"shares":9}}"#, None, Limit::CpuShares(9)),
+            (r#"{"memory":{"swap":99999999}}"#, None, memory(67_108_864, Some(99_999_999))),
+            (r#"{"memory":{"limit":4096}}"#, None, memory(4096, None)),
+            (r#"{"memory":{"limit":4096}}"#, Some(-1), memory(4096, None)),
+            (r#"{"memory":{"limit":4096,"swap":0}}"#, Some(8192), memory(4096, Some(8192))),
+            (r#"{"memory":{"limit":-1}}"#, Some(8192), memory(-1, Some(-1))),
+        ];
+        for (asked, swap, expected) in table {
+            assert_eq!(completed(asked, swap).unwrap(), expected, "{asked}");
+        }
+        let refused = completed(r#"{"memory":{"limit":9000}}"#, Some(8192)).unwrap_err();
+        let expected = "linux.resources.memory.limit: memory and swap together are limited to 8192";
+        assert!(refused.to_string().starts_with(expected), "{refused}");
+        let refused = completed(r#"{"memory":{"swap":4096}}"#, None).unwrap_err().to_string();
+        assert!(refused.starts_with("linux.resources.memory.swap: 4096 is for "), "{refused}");
+    }
+}

@@ -1,0 +1,126 @@
+//! Setting limits: which hierarchy has each, and the writes in order.
+
+use super::write::{Absent, Undo, Write, lose, write_all};
+use super::{v1, v2};
+use crate::error::{Error, Result};
+use crate::file;
+use crate::limits::{Limit, controller_of};
+use crate::path::{CgroupPath, Hierarchy};
+
+/// The limits of one controller.
+struct Part<'a> {
+    /// By its v1 name.
+    controller: &'static str,
+    /// The hierarchy that has it; it may not be joined.
+    home: Option<&'a Hierarchy>,
+    writes: Vec<Write>,
+}
+
+/// The v2 controllers that it takes to set `limits` on this host.
+pub(crate) fn needed(path: &CgroupPath, limits: &[Limit]) -> Result<Vec<String>> {
+    let mut needed: Vec<String> = Vec::new();
+    let parts = plan(path, limits)?;
+    let unified = parts.iter().filter(|part| part.home.is_some_and(Hierarchy::is_unified));
+    for write in unified.flat_map(|part| &part.writes) {
+        let controller = controller_of(&write.file);
+        if controller != "cgroup" && !needed.iter().any(|one| one == controller) {
+            needed.push(controller.to_owned());
+        }
+    }
+    Ok(needed)
+}
+
+/// Sets all limits. With `undo`, it gets what takes each write back. With `lost`, that gets a warning
+/// for each limit that can't be had, which is then no error.
+pub(crate) fn set(
+    path: &CgroupPath,
+    limits: &[Limit],
+    mut undo: Option<&mut Undo>,
+    mut lost: Option<&mut Vec<String>>,
+) -> Result<()> {
+    let parts = plan(path, limits)?;
+    if let Some(home) = path.controlling("memory") {
+        limits.iter().try_for_each(|limit| refuse_below_usage(home, limit))?;
+    }
+    for Part { controller, home, writes } in parts {
+        if let Some(home) = home.filter(|home| home.joined) {
+            write_all(home, writes, undo.as_deref_mut(), lost.as_deref_mut())?;
+            continue;
+        }
+        let why = match home {
+            None => format!("no {controller} cgroup on this host"),
+            Some(_) => {
+                format!("cannot set {controller} limit: container could not join or create cgroup")
+            }
+        };
+        for write in writes.iter().filter(|write| write.absent != Absent::Ignore) {
+            lose(Error::limit(&write.property, &why), lost.as_deref_mut())?;
+        }
+    }
+    Ok(())
+}
+
+/// All writes, by controller, in the order to make them. Nothing is asked of the kernel.
+fn plan<'a>(path: &'a CgroupPath, limits: &[Limit]) -> Result<Vec<Part<'a>>> {
+    let mut parts: Vec<Part> = Vec::new();
+    for limit in limits {
+        let controller = limit.controller();
+        let home = match limit {
+            Limit::Unified { file, .. } => {
+                refuse_on_v1(path, file)?;
+                path.unified()
+            }
+            _ => path.controlling(controller),
+        };
+        let writes = match home {
+            Some(home) if !home.is_unified() => v1::limits::writes(limit)?,
+            _ => v2::limits::writes(limit)?,
+        };
+        match parts.last_mut().filter(|last| last.controller == controller) {
+            Some(last) => last.writes.extend(writes),
+            None => parts.push(Part { controller, home, writes }),
+        }
+    }
+    Ok(parts)
+}
+
+/// Refuses a v2 file whose controller is on v1 here, whatever it is on other hosts.
+fn refuse_on_v1(path: &CgroupPath, file: &str) -> Result<()> {
+    let (property, controller) = (format!("unified.{file}"), controller_of(file));
+    if path.v1(controller).is_some() {
+        let reason = format!("this host has {controller} on cgroup v1, not v2");
+        return Err(Error::limit(&property, reason));
+    }
+    match path.unified() {
+        Some(_) => Ok(()),
+        None => Err(Error::limit(&property, "this host has no cgroup v2")),
+    }
+}
+
+/// Where `checkBeforeUpdate` asks for it, refuses a limit that is used up already: v2 would kill.
+fn refuse_below_usage(cgroup: &Hierarchy, limit: &Limit) -> Result<()> {
+    let Limit::Memory { limit, swap, check: true } = *limit else { return Ok(()) };
+    let (usage, both) = if cgroup.is_unified() {
+        ("memory.current", "memory.current")
+    } else {
+        ("memory.usage_in_bytes", "memory.memsw.usage_in_bytes")
+    };
+    let limits =
+        [("memory+swap", "memory.swap", swap, both), ("memory", "memory.limit", limit, usage)];
+    for (what, property, limit, file) in limits {
+        let Some(limit) = limit.filter(|&limit| limit > 0) else { continue };
+        // Without an account there is nothing to compare with.
+        let used = file::try_read_value(&cgroup.file(file)).ok();
+        match used.and_then(|text| text.trim_end().parse().ok()) {
+            Some(used) if limit <= used => {
+                let reason = format!("rejecting {what} limit {limit} <= usage {used}");
+                return Err(Error::limit(property, reason));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

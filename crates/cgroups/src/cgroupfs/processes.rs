@@ -1,0 +1,75 @@
+//! The processes of a cgroup and all below it: listing and signalling them.
+
+use super::tree;
+use crate::error::{Error, Result};
+use std::os::fd::OwnedFd;
+use sys::Errno;
+use sys::nix::fcntl::{OFlag, openat};
+use sys::nix::sys::stat::Mode;
+use sys::process::{pidfd_open, pidfd_send_signal};
+
+/// How many processes are held by descriptor at a time, of which a runtime may have 1024.
+const HELD: usize = 256;
+
+/// The pids of the cgroup at `directory` and all below it; none where there is no such cgroup.
+pub(crate) fn list(directory: &str) -> Result<Vec<i32>> {
+    let mut found = Vec::new();
+    let mut is_top = true;
+    let listed = tree::visit(directory, |cgroup| {
+        let is_top = std::mem::take(&mut is_top);
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        let read = openat(cgroup, "cgroup.procs", flags, Mode::empty());
+        match read.and_then(sys::fs::read_to_end) {
+            Ok(text) => {
+                let text = String::from_utf8_lossy(&text);
+                found.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+                Ok(())
+            }
+            // One that vanished.
+            Err(Errno::ENOENT | Errno::ENODEV) => Ok(()),
+            // One that is threaded: its processes are listed further up.
+            Err(Errno::EOPNOTSUPP) if !is_top => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    });
+    match listed {
+        Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => {
+            // 0 stands for a process of another pid namespace, and is no one's number.
+            found.retain(|pid| *pid > 0);
+            Ok(found)
+        }
+        Err(errno) => {
+            let remedy = "it is a threaded cgroup, and a container's must be of the type domain";
+            let error = Error::kernel(format!("listing the processes of {directory}"), errno);
+            Err(error.with_remedy((errno == Errno::EOPNOTSUPP).then_some(remedy)))
+        }
+    }
+}
+
+/// Signals each process of the cgroup at `directory` and all below it; gives some, if there were
+/// any, to wait for.
+pub(super) fn signal_in(directory: &str, signal: i32) -> Result<Vec<OwnedFd>> {
+    let mut last = Vec::new();
+    for some in list(directory)?.chunks(HELD) {
+        last.clear();
+        let mut held = Vec::with_capacity(some.len());
+        for &pid in some {
+            match pidfd_open(pid) {
+                Ok(process) => held.push((pid, process)),
+                Err(Errno::ESRCH) => {}
+                Err(errno) => return Err(Error::kernel(format!("opening process {pid}"), errno)),
+            }
+        }
+        // A pid may have come to mean another process before its descriptor was opened. What is
+        // still listed afterwards was in the cgroup when it was.
+        let still = list(directory)?;
+        for (pid, process) in held.into_iter().filter(|(pid, _)| still.contains(pid)) {
+            match pidfd_send_signal(&process, signal) {
+                Ok(()) => last.push(process),
+                Err(Errno::ESRCH) => {}
+                Err(errno) => return Err(Error::kernel(format!("signalling {pid}"), errno)),
+            }
+        }
+    }
+    Ok(last)
+}

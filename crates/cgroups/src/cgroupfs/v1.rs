@@ -1,0 +1,137 @@
+//! What only v1 takes: cpusets that must be filled, a freezer that tells nobody, killing one by one,
+//! and hierarchies that may be mounted anywhere.
+
+pub(crate) mod devices;
+pub(crate) mod limits;
+
+use super::processes::{list, signal_in};
+use super::tree;
+use super::wait::{self, Limit};
+use crate::error::{Error, Result};
+use crate::file;
+use crate::host::{self, Mounted};
+use crate::path::Hierarchy;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+use sys::nix::fcntl::{OFlag, openat};
+use sys::nix::libc::SIGKILL;
+use sys::nix::sys::stat::Mode;
+
+/// How long killing waits for a v1 cgroup to freeze before it goes on without.
+const FREEZING: Duration = Duration::from_secs(1);
+
+/// Looks up where a v1 hierarchy is mounted that isn't at the usual place; `false` if nowhere else.
+pub(super) fn relocate(cgroup: &mut Hierarchy) -> Result<bool> {
+    if cgroup.is_unified() {
+        return Ok(false);
+    }
+    for Mounted { point, root } in host::find_mounts(&cgroup.controllers)? {
+        // Of a mount that shows the hierarchy from some cgroup on, the base is counted from there.
+        let inside = match (cgroup.base.strip_prefix(root.trim_matches('/')), root.as_str()) {
+            (inside, "/") => inside,
+            (Some(""), _) => Some(""),
+            (inside, _) => inside.and_then(|rest| rest.strip_prefix('/')),
+        };
+        let base = inside.unwrap_or(&cgroup.base).to_owned();
+        if (&point, &base) != (&cgroup.mount, &cgroup.base) {
+            (cgroup.mount, cgroup.base, cgroup.moved) = (point, base, true);
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Gives each new v1 cpuset its parent's processors and memory: without, it lets no process in.
+pub(crate) fn provide_cpuset(cgroup: &Hierarchy) -> Result<()> {
+    if cgroup.made == 0 && !cpuset_value(&cgroup.directory(), "cpuset.cpus")?.is_empty() {
+        return Ok(());
+    }
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        inherit(cgroup, &cgroup.directory(), name, cgroup.made)?;
+    }
+    Ok(())
+}
+
+/// Writes `name` of `directory` from its parent, whose own comes first where it's one of the
+/// `made` new ones, or empty; gives the value.
+fn inherit(cgroup: &Hierarchy, directory: &str, name: &str, made: usize) -> Result<String> {
+    let Some((parent, _)) = directory.rsplit_once('/').filter(|_| directory != cgroup.mount) else {
+        return Ok(String::new());
+    };
+    let value = if made > 1 { String::new() } else { cpuset_value(parent, name)? };
+    let value = if value.is_empty() {
+        inherit(cgroup, parent, name, made.saturating_sub(1))?
+    } else {
+        value
+    };
+    let path = format!("{directory}/{name}");
+    file::set(&path, &value)?;
+    Ok(value)
+}
+
+fn cpuset_value(directory: &str, name: &str) -> Result<String> {
+    Ok(file::read_value(&format!("{directory}/{name}"))?.trim_end().to_owned())
+}
+
+/// v1 reports nothing when all has stopped: it's looked up each time the state is read, and it can
+/// take another FROZEN to catch processes that were forked meanwhile.
+pub(super) fn freeze(freezer: &Hierarchy, limit: Limit) -> Result<bool> {
+    let path = freezer.file("freezer.state");
+    loop {
+        file::set(&path, "FROZEN")?;
+        if file::read_value(&path)?.trim_end() == "FROZEN" {
+            return Ok(true);
+        }
+        // The freezer has no event to wait for; the processes need processors to stop.
+        let waited = wait::pause(limit);
+        if !waited.map_err(|errno| Error::kernel(format!("waiting on {path}"), errno))? {
+            return Ok(false);
+        }
+    }
+}
+
+/// Lets the processes go on.
+pub(super) fn thaw(freezer: &Hierarchy) -> Result<()> {
+    file::set(&freezer.file("freezer.state"), "THAWED")
+}
+
+/// Thaws the freezer, and those that the container made below: frozen processes don't die.
+pub(super) fn thaw_below(freezer: &Hierarchy) {
+    let thaw = |cgroup: &OwnedFd| {
+        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        sys::fs::write_once(openat(cgroup, "freezer.state", flags, Mode::empty())?, b"THAWED")
+    };
+    // What can't be thawed shows as a process that doesn't die.
+    let _ = tree::visit(&freezer.directory(), |cgroup| thaw(cgroup).or(Ok(())));
+}
+
+/// Kills every process in the cgroup and below it, round by round, from the second on with the
+/// container frozen, so that none can fork. `false` if some are left at `deadline`.
+pub(super) fn kill(
+    cgroup: &Hierarchy,
+    deadline: Instant,
+    freeze: impl Fn(Limit) -> Result<()>,
+    thaw: impl Fn(),
+) -> Result<bool> {
+    let directory = cgroup.directory();
+    let waiting = |errno| Error::kernel(format!("waiting on {directory}"), errno);
+    let mut again = false;
+    while !list(&directory)?.is_empty() {
+        if again {
+            // Without a freezer it goes on as long as it takes.
+            let _ = freeze((Instant::now() + FREEZING).into());
+        }
+        let killed = signal_in(&directory, SIGKILL);
+        thaw();
+        let ended = match &killed?[..] {
+            // What was listed was ending by itself.
+            [] => wait::pause(deadline),
+            killed => wait::wait_for_end(killed, deadline),
+        };
+        if !ended.map_err(waiting)? {
+            return Ok(false);
+        }
+        again = true;
+    }
+    Ok(true)
+}

@@ -1,0 +1,100 @@
+//! v1's device lists: a default, and exceptions to it (admin-guide/cgroup-v1/devices.rst).
+
+use crate::devices::Rule;
+use crate::devices::list::{List, exception};
+use crate::error::{Error, Result};
+use crate::file;
+use crate::path::{CgroupPath, Hierarchy};
+use std::collections::BTreeMap;
+use sys::nix::fcntl::OFlag;
+
+/// Sets the lists of the v1 cgroup `cgroup`.
+pub(crate) fn apply(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
+    let list = List::of(configured)?;
+    let (default, exception) = if list.allow {
+        ("devices.allow", "devices.deny")
+    } else {
+        ("devices.deny", "devices.allow")
+    };
+    // Whatever was inherited goes with this.
+    write(&cgroup.file(default), ["a".to_owned()])?;
+    let exceptions = list.exceptions.iter().map(|(devices, access)| format!("{devices} {access}"));
+    if list.exceptions.is_empty() { Ok(()) } else { write(&cgroup.file(exception), exceptions) }
+}
+
+/// Sets the lists of a v1 cgroup that has processes: only what is different is written, and on an
+/// error it is set back. Where all is allowed the kernel doesn't tell what is not, so that from there
+/// and to there the lists are set anew.
+pub(crate) fn replace(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
+    let list = List::of(configured)?;
+    let current = current(cgroup)?;
+    if list.allow || current.allow {
+        return apply(cgroup, configured);
+    }
+    change(cgroup, &current, &list).map_err(|error| match self::current(cgroup) {
+        Ok(changed) if change(cgroup, &changed, &current).is_ok() => error,
+        _ => error.with_remedy(Some("and the rules before it are not set back")),
+    })
+}
+
+/// Sets the list of a container that is stopped back to `before`, after systemd has changed it; it was
+/// made of `rules`.
+pub(crate) fn set_back(path: &CgroupPath, before: &List, rules: &[Rule]) -> Result<()> {
+    let Some(cgroup) = path.controlling("devices") else { return Ok(()) };
+    let now = current(cgroup)?;
+    match (before.allow, now.allow) {
+        (false, false) => change(cgroup, &now, before),
+        // With all allowed the kernel doesn't tell what is not.
+        (true, _) => apply(cgroup, rules),
+        (false, true) => {
+            write(&cgroup.file("devices.deny"), ["a".to_owned()])?;
+            change(cgroup, &List::default(), before)
+        }
+    }
+}
+
+/// The container's list, if it has one.
+pub(crate) fn of(path: &CgroupPath) -> Result<Option<List>> {
+    let found = path.controlling("devices").filter(|one| one.joined && !one.is_unified());
+    found.map(current).transpose()
+}
+
+/// Has a list that denies all but its exceptions go from those of one to those of another.
+fn change(cgroup: &Hierarchy, from: &List, to: &List) -> Result<()> {
+    let lines = |list: &List, other: &List| -> Vec<String> {
+        let others: BTreeMap<_, _> = other.exceptions.iter().rev().copied().collect();
+        let more = list.exceptions.iter().map(|(devices, access)| {
+            (devices, others.get(devices).map_or(*access, |has| access.without(*has)))
+        });
+        let more = more.filter(|(_, access)| !access.is_empty());
+        more.map(|(devices, access)| format!("{devices} {access}")).collect()
+    };
+    write(&cgroup.file("devices.allow"), lines(to, from))?;
+    write(&cgroup.file("devices.deny"), lines(from, to))
+}
+
+/// The lists as they are.
+fn current(cgroup: &Hierarchy) -> Result<List> {
+    let path = cgroup.file("devices.list");
+    let text = file::read(&path)?;
+    let exceptions = text.lines().filter(|line| !line.starts_with('a')).map(exception);
+    let exceptions: Option<Vec<_>> = exceptions.collect();
+    let unknown = || Error::refused(format!("{path} is not as expected: {text:?}"));
+    let exceptions = exceptions.ok_or_else(unknown)?;
+    Ok(List { allow: text.starts_with('a'), exceptions })
+}
+
+/// Writes each of `lines` to the file `path`.
+fn write(path: &str, lines: impl IntoIterator<Item = String>) -> Result<()> {
+    let error = |step: String, errno| Error::kernel(step, errno).about("linux.resources.devices");
+    let file = file::open(path, OFlag::O_WRONLY);
+    let file = file.map_err(|errno| error(format!("opening {path}"), errno))?;
+    for line in lines {
+        let written = sys::fs::write_once(&file, line.as_bytes());
+        written.map_err(|errno| {
+            let remedy = "the cgroup above doesn't have it";
+            error(format!("writing {line} to {path}"), errno).with_remedy(Some(remedy))
+        })?;
+    }
+    Ok(())
+}
