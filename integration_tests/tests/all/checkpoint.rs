@@ -593,7 +593,7 @@ fn memory_is_written_down_beforehand_where_the_kernel_can() {
     counter.goes_on_from(number);
     if !criu::has("mem_dirty_track") {
         let _ = dumped.failed_with("CONFIG_MEM_SOFT_DIRTY");
-        return;
+        skip("this kernel can't track memory; that rind says so is tested");
     }
     let _ = dumped.succeeded();
     counter.checkpoint(&["--parent-path", "../before"]);

@@ -42,19 +42,59 @@ pub const TESTS: &[Test] = tests![
     list_and_state_do_not_race_with_create_and_delete,
 ];
 
-/// Points of time over what a command takes, and more, in microseconds.
-fn moments() -> impl Iterator<Item = Duration> {
-    (0..60).map(|step| Duration::from_micros(step * 100 + step % 7 * 13))
+/// How many points of time a test tries, at most.
+const MOMENTS: u32 = 60;
+
+/// `count` points of time over `whole`, which a command takes here, and a quarter more.
+fn moments(whole: Duration, count: u32) -> impl Iterator<Item = Duration> {
+    (0..count).map(move |step| whole * 5 / 4 * step / count)
 }
 
-/// Kills `command` when it has run for `after`.
-fn kill_after(command: Command, after: Duration) {
-    let mut running = spawn(command);
+/// How long a command takes here if nobody kills it.
+#[track_caller]
+fn time(command: Command) -> Duration {
     let since = Instant::now();
-    while since.elapsed() < after {
+    let _ = run(command).succeeded();
+    since.elapsed()
+}
+
+/// How long `create` or `run` takes to make the container, which is removed again.
+#[track_caller]
+fn time_to_make(container: &Container, name: &str, flags: &[&str]) -> Duration {
+    let detached = [flags, &["--detach"]].concat();
+    let flags = if name == "run" { &detached } else { flags };
+    let make = |()| {
+        let whole = time(container.command_for(name, flags));
+        let _ = container.call("delete", &["--force"]).succeeded();
+        whole
+    };
+    // The first one finds nothing in the kernel's caches.
+    let [_, whole] = [(), ()].map(make);
+    whole
+}
+
+fn sleep_for(moment: Duration) {
+    let since = Instant::now();
+    while since.elapsed() < moment {
         spin_loop();
     }
-    running.kill();
+}
+
+/// Kills `command` when it has run for `after`; gives whether it had not ended before.
+fn kill_after(command: Command, after: Duration) -> bool {
+    let mut running = spawn(command);
+    sleep_for(after);
+    running.signal(sys::nix::libc::SIGKILL);
+    running.wait_here().code == 128 + sys::nix::libc::SIGKILL
+}
+
+/// Has `kill` kill a command at `count` moments over `whole`. It tells whether it came in time, which
+/// it must often enough for the test to mean something.
+#[track_caller]
+fn over(whole: Duration, count: u32, mut kill: impl FnMut(Duration) -> bool) {
+    let in_time: Vec<Duration> = moments(whole, count).filter(|moment| kill(*moment)).collect();
+    let enough = in_time.len() * 8 > count as usize;
+    assert!(enough, "of {count} kills over {whole:?} only those at {in_time:?} came in time");
 }
 
 /// Has `delete --force` clear what a killed command left.
@@ -82,10 +122,14 @@ pub(crate) fn clear_by(container: &Container, when: impl Debug, delete: impl FnO
 /// Kills `name FLAGS` at every moment, clearing up after each.
 fn kill_at_all_moments(bundle: Bundle, name: &str, flags: &[&str]) {
     let container = Container::new(bundle.probing(&["sleep"]));
-    for moment in moments() {
-        kill_after(container.command_for(name, flags), moment);
+    let mut had_begun = false;
+    over(time_to_make(&container, name, flags), MOMENTS, |moment| {
+        let in_time = kill_after(container.command_for(name, flags), moment);
+        had_begun |= in_time && container.root().join(container.id()).exists();
         clear(&container, moment);
-    }
+        in_time
+    });
+    assert!(had_begun, "all were killed before they had made anything");
     // Its name is still good.
     let mut container = container;
     container.create(&[]);
@@ -143,13 +187,14 @@ fn killed_detached_run_leaves_nothing() {
 
 fn killed_create_keeps_others_from_the_id_until_it_is_deleted() {
     let container = Container::new(Bundle::new());
-    for moment in moments().step_by(4) {
-        kill_after(container.command_for("create", &[]), moment);
+    over(time_to_make(&container, "create", &[]), MOMENTS / 4, |moment| {
+        let in_time = kill_after(container.command_for("create", &[]), moment);
         let was_made = container.root().join(container.id()).exists();
         let again = container.call("create", &[]);
         assert_eq!(again.code == 0, !was_made, "killed after {moment:?}: {again:#?}");
         clear(&container, moment);
-    }
+        in_time
+    });
 }
 
 /// A hook that makes the file `mark`, and then takes far too long.
@@ -218,9 +263,12 @@ fn delete_killed_in_a_hook_leaves_nothing() {
 
 fn killed_start_leaves_a_container_that_can_be_deleted() {
     let mut container = Container::new(Bundle::new().probing(&["sleep"]));
-    for moment in moments().step_by(2).map(|moment| moment / 3) {
+    container.create(&[]);
+    let whole = time(container.command_for("start", &[]));
+    clear(&container, Duration::ZERO);
+    over(whole, MOMENTS / 2, |moment| {
         container.create(&[]);
-        kill_after(container.command_for("start", &[]), moment);
+        let in_time = kill_after(container.command_for("start", &[]), moment);
         let status = container.status();
         assert!(matches!(status.as_str(), "created" | "running"), "after {moment:?}: {status}");
         // The lock has gone with its owner.
@@ -230,53 +278,69 @@ fn killed_start_leaves_a_container_that_can_be_deleted() {
             assert!(again.code == 0 || late, "killed after {moment:?}: {again:#?}");
         }
         clear(&container, moment);
-    }
+        in_time
+    });
 }
 
 fn killed_delete_can_be_repeated() {
     let mut container = Container::new(Bundle::new().probing(&["exit", "0"]));
-    for moment in moments().step_by(2).map(|moment| moment / 3) {
+    let stop = |container: &mut Container| {
         container.create(&[]);
         container.start();
         container.wait_stopped();
-        kill_after(container.command_for("delete", &[]), moment);
+    };
+    stop(&mut container);
+    let whole = time(container.command_for("delete", &[]));
+    over(whole, MOMENTS / 2, |moment| {
+        stop(&mut container);
+        let in_time = kill_after(container.command_for("delete", &[]), moment);
         clear(&container, moment);
-    }
+        in_time
+    });
 }
 
 fn killed_delete_force_can_be_repeated() {
     let mut container = Container::new(Bundle::new().probing(&["sleep"]));
-    for moment in moments().step_by(2).map(|moment| moment / 3) {
+    container.create(&[]);
+    container.start();
+    let whole = time(container.command_for("delete", &["--force"]));
+    over(whole, MOMENTS / 2, |moment| {
         container.create(&[]);
         container.start();
-        kill_after(container.command_for("delete", &["--force"]), moment);
+        let in_time = kill_after(container.command_for("delete", &["--force"]), moment);
         clear(&container, moment);
-    }
+        in_time
+    });
 }
 
 /// What kills it need not be one of ours: the kernel may be out of memory.
 fn killed_init_of_create_is_an_error() {
     let container = Container::new(Bundle::new().probing(&["sleep"]));
-    for moment in moments().step_by(2) {
+    let whole = time_to_make(&container, "create", &[]);
+    let mut failed = 0;
+    for moment in moments(whole, MOMENTS / 2) {
         let mut running = spawn(container.command_for("create", &[]));
         let mut init = None;
         let since = Instant::now();
-        while init.is_none() && since.elapsed() < Duration::from_millis(50) {
+        while init.is_none() && since.elapsed() < whole * 5 {
             init = children(running.pid()).first().copied();
         }
-        let Some(init) = init else { continue };
-        let since = Instant::now();
-        while since.elapsed() < moment / 3 {
-            spin_loop();
-        }
+        let Some(init) = init else {
+            let _ = running.wait_here();
+            clear(&container, moment);
+            continue;
+        };
+        sleep_for(moment);
         let _ = sys::process::kill(init, sys::nix::libc::SIGKILL);
         let output = running.wait_here();
         if output.code != 0 {
             assert_eq!(output.stderr.lines().count(), 1, "{output:#?}");
             container.assert_no_trace();
+            failed += 1;
         }
         clear(&container, moment);
     }
+    assert!(failed > 0, "init was never killed before the end of create, in {whole:?}");
 }
 
 fn killed_init_during_a_hook_of_create_is_an_error() {
@@ -308,12 +372,10 @@ fn killed_init_during_a_hook_of_create_is_an_error() {
 /// A caller that is told to end takes its `create` along; not even that leaks.
 fn terminated_create_leaves_nothing() {
     let container = Container::new(Bundle::new().probing(&["sleep"]));
-    for moment in moments().step_by(3) {
+    let whole = time_to_make(&container, "create", &[]);
+    for moment in moments(whole, MOMENTS / 3) {
         let mut running = spawn(container.command_for("create", &[]));
-        let since = Instant::now();
-        while since.elapsed() < moment {
-            spin_loop();
-        }
+        sleep_for(moment);
         running.signal(sys::nix::libc::SIGTERM);
         let _ = running.wait_here();
         clear(&container, moment);
@@ -486,12 +548,9 @@ fn delete_races_with_start() {
 
 fn delete_races_with_create() {
     let container = Container::new(Bundle::new().probing(&["sleep"]));
-    for moment in moments().step_by(4) {
+    for moment in moments(time_to_make(&container, "create", &[]), MOMENTS / 4) {
         let creating = spawn(container.command_for("create", &[]));
-        let since = Instant::now();
-        while since.elapsed() < moment {
-            spin_loop();
-        }
+        sleep_for(moment);
         let deleted = container.call("delete", &["--force"]);
         assert_eq!(deleted.code, 0, "after {moment:?}: {deleted:#?}");
         let created = creating.wait();
