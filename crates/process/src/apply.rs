@@ -139,7 +139,7 @@ pub(crate) fn apply_process(spec: &mut ProcessSpec, context: &ApplyContext) -> R
     if spec.options.console.is_none() {
         stdio::take_own_null(&mut spec.stdio, context.root)?;
     }
-    stdio::give(spec.stdio, spec.identity.uid)?;
+    stdio::give(spec.stdio.as_ref(), spec.identity.uid)?;
     umask(spec.identity.umask.unwrap_or(context.umask));
     let here = spec.program.as_ref().filter(|_| !spec.finds_last());
     let directory = here.map(|program| program.cwd.as_c_str());

@@ -111,8 +111,8 @@ pub fn guard_own() -> Result<(), Error> {
 /// Devices of the host's are everybody's and are left alone, but for terminals; so are directories,
 /// which nobody means to give away. What can't be given works as it is: what is on a read-only file
 /// system, has an owner that is not mapped, is no file that could be opened again, or another user's.
-pub(crate) fn give(known: Option<Stdio>, user: Uid) -> Result<(), Fault> {
-    let known = known.map_or_else(look, Ok)?;
+pub(crate) fn give(known: Option<&Stdio>, user: Uid) -> Result<(), Fault> {
+    let known = known.map_or_else(look, |known| Ok(*known))?;
     for (file, stat) in process::stdio().into_iter().zip(known) {
         let Some(stat) = stat else { continue };
         let is_to_give = match file_type(&stat) {

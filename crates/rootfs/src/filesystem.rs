@@ -1,4 +1,5 @@
-//! Detached mounts: new file systems, by fsopen(2), and clones of the host's paths, by open_tree(2).
+//! Detached mounts: new file systems, by `fsopen(2)`, and clones of the host's paths, by
+//! `open_tree(2)`.
 //!
 //! The host's side makes some of them before the fork, the child the others. Nothing here attaches
 //! a mount.
