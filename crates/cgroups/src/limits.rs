@@ -239,8 +239,7 @@ fn add_block_io(block: &LinuxBlockIo, all: &mut Vec<Limit>) {
         let device = Device { major: one.major(), minor: one.minor() };
         add(Some(device), one.weight(), one.leaf_weight());
     }
-    type Asked<'a> = &'a Option<Vec<LinuxThrottleDevice>>;
-    let rates: [(Direction, Asked); 4] = [
+    let rates: [(Direction, &Option<Vec<LinuxThrottleDevice>>); 4] = [
         (Direction::ReadBytes, block.throttle_read_bps_device()),
         (Direction::WriteBytes, block.throttle_write_bps_device()),
         (Direction::ReadOperations, block.throttle_read_iops_device()),
@@ -333,12 +332,15 @@ pub(crate) fn controller_of(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
 
-/// What v2 limits swap alone to, where `swap` is for memory and swap together: `Some(None)` is no
-/// limit, and `None` can't be told without `memory.limit`.
-pub(crate) fn swap_alone(limit: Option<i64>, swap: i64) -> Option<Option<u64>> {
+/// No limit, of what is counted in bytes.
+pub(crate) const UNLIMITED: u64 = u64::MAX;
+
+/// What v2 limits swap alone to, in bytes, where `swap` is for memory and swap together. `None`
+/// means that it takes `memory.limit` to tell.
+pub(crate) fn swap_alone(limit: Option<i64>, swap: i64) -> Option<u64> {
     match (limit, swap) {
-        (_, ..=-1) => Some(None),
-        (Some(limit @ 1..), _) => Some(u64::try_from(swap - limit).ok()),
+        (_, ..=-1) => Some(UNLIMITED),
+        (Some(limit @ 1..), _) => Some(u64::try_from(swap - limit).unwrap_or(UNLIMITED)),
         _ => None,
     }
 }

@@ -106,7 +106,8 @@ impl Drop for Container {
 fn skip(reason: &str) {
     let test = std::thread::current();
     let test = test.name().unwrap_or_default();
-    writeln!(std::io::stderr(), "SKIPPED {test}: {reason}").unwrap();
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "SKIPPED {test}: {reason}").unwrap();
 }
 
 fn of(resources: &Value) -> LinuxResources {

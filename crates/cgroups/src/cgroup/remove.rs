@@ -42,7 +42,7 @@ pub(crate) fn remove_unused(place: &CgroupPath) -> Result<()> {
     if place.unit.is_some() && is_deserted(place)? {
         scope::stop(place)?;
     }
-    for cgroup in place.hierarchies.iter() {
+    for cgroup in &place.hierarchies {
         for up in 0..cgroup.made.max(1) {
             let directory = cgroup.ancestor(up);
             match file::remove_directory(&directory) {
@@ -63,7 +63,7 @@ fn is_deserted(place: &CgroupPath) -> Result<bool> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let mut is_empty = true;
-        for cgroup in place.hierarchies.iter() {
+        for cgroup in &place.hierarchies {
             let directory = cgroup.directory();
             is_empty &= processes::list(&directory)?.is_empty();
         }

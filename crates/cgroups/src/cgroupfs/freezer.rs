@@ -1,6 +1,6 @@
 //! Pausing: v1's freezer and v2's cgroup.freeze.
 
-use super::wait::{self, Limit, PATIENCE};
+use super::wait::{self, PATIENCE, Until};
 use super::{v1, v2};
 use crate::error::{Error, Result};
 use crate::file;
@@ -18,11 +18,11 @@ pub(crate) fn is_frozen(place: &CgroupPath) -> Result<bool> {
 ///
 /// It is undone where it can't be done, and when `interrupt` becomes readable first (`EINTR`).
 pub(crate) fn freeze(place: &CgroupPath, interrupt: Option<BorrowedFd>) -> Result<()> {
-    freeze_within(place, Limit { deadline: Instant::now() + PATIENCE, interrupt })
+    freeze_within(place, Until { deadline: Instant::now() + PATIENCE, interrupt })
 }
 
 /// [`freeze`], with a limit of its own.
-pub(crate) fn freeze_within(place: &CgroupPath, limit: Limit) -> Result<()> {
+pub(crate) fn freeze_within(place: &CgroupPath, limit: Until) -> Result<()> {
     let freezer = needed(place)?;
     let freeze = if freezer.is_unified() { v2::freeze } else { v1::freeze };
     let frozen = freeze(freezer, limit);

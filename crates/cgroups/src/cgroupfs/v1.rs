@@ -6,7 +6,7 @@ pub(crate) mod limits;
 
 use super::processes::{list, signal_in};
 use super::tree;
-use super::wait::{self, Limit};
+use super::wait::{self, Until};
 use crate::error::{Error, Result};
 use crate::file;
 use crate::host::{self, Mounted};
@@ -75,7 +75,7 @@ fn cpuset_value(directory: &str, name: &str) -> Result<String> {
 
 /// v1 reports nothing when all has stopped: it's looked up each time the state is read, and it can
 /// take another FROZEN to catch processes that were forked meanwhile.
-pub(super) fn freeze(freezer: &Hierarchy, limit: Limit) -> Result<bool> {
+pub(super) fn freeze(freezer: &Hierarchy, limit: Until) -> Result<bool> {
     let path = freezer.file("freezer.state");
     loop {
         file::set(&path, "FROZEN")?;
@@ -110,7 +110,7 @@ pub(super) fn thaw_below(freezer: &Hierarchy) {
 pub(super) fn kill(
     cgroup: &Hierarchy,
     deadline: Instant,
-    freeze: impl Fn(Limit) -> Result<()>,
+    freeze: impl Fn(Until) -> Result<()>,
     thaw: impl Fn(),
 ) -> Result<bool> {
     let directory = cgroup.directory();

@@ -5,7 +5,7 @@ pub(crate) mod controllers;
 pub(crate) mod devices;
 pub(crate) mod limits;
 
-use super::wait::{self, Limit};
+use super::wait::{self, Until};
 use crate::error::{Error, Result};
 use crate::file;
 use crate::path::{CgroupPath, Hierarchy, join};
@@ -44,7 +44,7 @@ pub(super) fn may_be_entered(cgroup: &Hierarchy) -> bool {
 }
 
 /// Stops every process, and waits until all have stopped; `false` if some have not within `limit`.
-pub(super) fn freeze(cgroup: &Hierarchy, limit: Limit) -> Result<bool> {
+pub(super) fn freeze(cgroup: &Hierarchy, limit: Until) -> Result<bool> {
     file::set(&cgroup.file("cgroup.freeze"), "1")?;
     wait::wait(cgroup, "frozen", true, limit)
 }

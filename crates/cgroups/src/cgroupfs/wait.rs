@@ -16,12 +16,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long to wait: until a time, or until a descriptor becomes readable, which is `EINTR`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limit<'a> {
+pub(crate) struct Until<'a> {
     pub deadline: Instant,
     pub interrupt: Option<BorrowedFd<'a>>,
 }
 
-impl From<Instant> for Limit<'_> {
+impl From<Instant> for Until<'_> {
     fn from(deadline: Instant) -> Self {
         Self { deadline, interrupt: None }
     }
@@ -33,7 +33,7 @@ pub(crate) fn wait<'a>(
     cgroup: &Hierarchy,
     key: &str,
     wanted: bool,
-    limit: impl Into<Limit<'a>>,
+    limit: impl Into<Until<'a>>,
 ) -> Result<bool> {
     let path = cgroup.file("cgroup.events");
     match wait_in(&path, key, u64::from(wanted), limit.into()) {
@@ -42,7 +42,7 @@ pub(crate) fn wait<'a>(
     }
 }
 
-fn wait_in(path: &str, key: &str, wanted: u64, limit: Limit) -> sys::Result<bool> {
+fn wait_in(path: &str, key: &str, wanted: u64, limit: Until) -> sys::Result<bool> {
     let file = file::open(path, OFlag::O_RDONLY)?;
     loop {
         if count(&file, key)? == Some(wanted) {
@@ -66,7 +66,7 @@ pub(crate) fn wait_for_end(processes: &[OwnedFd], deadline: Instant) -> sys::Res
 }
 
 /// Gives the kernel a millisecond, where it has nothing to wait on: `false` when time is up.
-pub(crate) fn pause<'a>(limit: impl Into<Limit<'a>>) -> sys::Result<bool> {
+pub(crate) fn pause<'a>(limit: impl Into<Until<'a>>) -> sys::Result<bool> {
     let limit = limit.into();
     let interrupt = limit.interrupt.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
     match poll(interrupt.into_iter().collect::<Vec<_>>().as_mut_slice(), PollTimeout::from(1_u8)) {
@@ -77,7 +77,7 @@ pub(crate) fn pause<'a>(limit: impl Into<Limit<'a>>) -> sys::Result<bool> {
 }
 
 /// poll(2) until something happens, or the limit.
-fn poll_until(what: PollFd, limit: Limit) -> sys::Result<bool> {
+fn poll_until(what: PollFd, limit: Until) -> sys::Result<bool> {
     let interrupt = limit.interrupt.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
     let mut polled: Vec<PollFd> = std::iter::once(what).chain(interrupt).collect();
     loop {

@@ -6,13 +6,15 @@
 //! numbers than those that were asked for: there it gets the older names.
 
 use crate::error::Result;
-use crate::limits::{Device, Direction, Limit, PERIOD, SHARES, cpu_weight, io_weight, swap_alone};
+use crate::limits::{
+    Device, Direction, Limit, PERIOD, SHARES, UNLIMITED, cpu_weight, io_weight, swap_alone,
+};
 use std::fmt::Display;
 use std::ops::Range;
 use systemd::{Property, Value};
 
 /// No limit.
-const INFINITY: u64 = u64::MAX;
+const INFINITY: u64 = UNLIMITED;
 
 /// systemd keeps a quota in whole percents of a processor, in microseconds a second.
 const PERCENT: u64 = 10_000;
@@ -138,7 +140,7 @@ impl Properties {
             Limit::Memory { limit, swap, .. } => {
                 if let Some(alone) = swap.filter(|_| pure).and_then(|both| swap_alone(*limit, both))
                 {
-                    self.number("MemorySwapMax", alone.unwrap_or(INFINITY));
+                    self.number("MemorySwapMax", alone);
                 }
                 if let Some(bytes) = *limit {
                     self.number("MemoryMax", u64::try_from(bytes).unwrap_or(INFINITY));

@@ -3,7 +3,7 @@
 use crate::cgroupfs::write::Write;
 use crate::error::{Error, Result};
 use crate::limits::{
-    Device, Direction, Limit, PERIOD, controller_of, cpu_weight, io_weight, swap_alone,
+    Device, Direction, Limit, PERIOD, UNLIMITED, controller_of, cpu_weight, io_weight, swap_alone,
 };
 
 /// The writes that set `limit`, in order.
@@ -84,9 +84,9 @@ fn swap_write(limit: Option<i64>, both: i64) -> Result<Write> {
         let reason = "cgroup v2 limits swap by itself, which takes memory.limit to tell";
         return Err(Error::limit("memory.swap", reason));
     };
-    let value = alone.map_or("max".to_owned(), |bytes| bytes.to_string());
+    let value = if alone == UNLIMITED { "max".to_owned() } else { alone.to_string() };
     // Without swap accounting there is no swap to be had beyond the limit either.
-    let is_optional = matches!(alone, None | Some(0));
+    let is_optional = matches!(alone, 0 | UNLIMITED);
     Ok(Write::new("memory.swap", "memory.swap.max", value).optional(is_optional))
 }
 
