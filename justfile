@@ -78,6 +78,10 @@ man: build
 dist: build
     scripts/dist "{{ rind }}" "{{ target / "dist" }}"
 
+# Have the linker put together again what a container's start goes through (root): crates/rind/order.txt
+order:
+    scripts/order/order
+
 # Measure rind against runc, crun and the kernel's floor (root): docs/performance.md
 bench *options: build
     integration_tests/bench/run "$@" "rind={{ rind }}"

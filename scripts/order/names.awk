@@ -2,7 +2,7 @@
 # first what only the short commands use, then what they share with run, then the rest of run's, with
 # what exec shares at its end, then the rest of exec's; each in the order of the program.
 # In: nm's lines in the order of their addresses; then files of addresses in hexadecimal, one a line,
-# each called by what made it (steps.run, steps.exec ...).
+# each called by what made it (calls.run, calls.exec ...).
 # Several symbols may be at one address: all of them are meant.
 function number(hex,    n, i) {
     n = 0
@@ -19,7 +19,7 @@ NR == FNR {
 
 FNR == 1 {
     command = FILENAME
-    sub(/.*steps\./, "", command)
+    sub(/.*calls\./, "", command)
     if (command != "run" && command != "exec") command = "short"
 }
 
