@@ -1,11 +1,9 @@
 # What `run` and `../vm/engines` share: the tables, the choice of rows, the account of their results.
-# They set `place` (host or guest) and `prefix` (of an engine's name in expected.tsv), and define
-# `own_option NAME VALUE`.
+# They set `place` (host or guest), in a guest `guest` (its release), and define `own_option NAME VALUE`.
 # shellcheck shell=bash disable=SC2034,SC2154 # those who source it use and set them
 
 suites=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
-quick='' runtime='' tally='' shown=''
-engines=() rows=()
+quick='' runtime='' tally='' shown='' rows=()
 
 # table NAME: its lines
 table() { grep -v '^#' "$suites/$1.tsv"; }
@@ -91,7 +89,7 @@ follow() {
 # judge ENGINE ok|fails|skip ROW DETAIL [SECONDS]: counts and prints
 judge() {
     local wanted=ok why='' words kind=passed
-    IFS=$'\t' read -r wanted why < <(table expected | awk -F'\t' -v engine="$prefix$1" -v row="$3" \
+    IFS=$'\t' read -r wanted why < <(table expected | awk -F'\t' -v engine="${guest:+$guest/}$1" -v row="$3" \
         'engine ~ ("^(" $1 ")$") && $2 == row { print $3 "\t" $4; exit }') || true
     case $2/${wanted:=ok} in
         ok/ok) words="ok" ;;

@@ -1251,7 +1251,7 @@ row_nothing_left() { # quick
     # It ends the process that keeps the user's namespaces.
     if [ "$who" = user ] || [ -d /work/user/.local ]; then as_user /usr/bin/podman system migrate; fi
     wait_for "conmon's end" sh -c '! pgrep -x conmon'
-    same cgroups "" "$(cgroups '*libpod-*')"
+    same cgroups "" "$(cgroups '*libpod*-????????*')"
     same units "" "$(units 'libpod-*' '*libpod_pod*')"
     same state "" "$(find "/run/${runtime##*/}" "/run/user/1000/${runtime##*/}" -mindepth 1 2> /dev/null)"
     same mounts "" "$(grep -E ' /work/(root|home)/.+ ' /proc/self/mounts | cut -d ' ' -f 2 | grep -v '/overlay$' || true)"
