@@ -1,9 +1,18 @@
-# What runs inside a tree: starts the suite's engine, runs its rows, tells how each went.
+# What runs inside a tree, or in a guest: starts the suite's engine, runs its rows, tells how each went.
 #
 # A suite defines `start` (starts the engine, with the runtime under test as its own, and waits
 # until it answers) and a function row_NAME for each row. A row passes if it ends with status 0.
 # `set -e` is on in it; `skip REASON` ends it as one that can't run here. `$runtime` is the path of
-# the runtime, `$image` the directory of a small root file system.
+# the runtime, `$image` the directory of a small root file system. `$place` is `host` or `guest`;
+# `$manager` and `$who` are those of engines.tsv.
+#
+# A comment after a row's `{` begins with its marks, if it has any; a colon ends them:
+#   quick    `--quick` runs it
+#   host     no guest runs it: it looks at cgroups of v1, or at nothing that depends on who makes them
+#   guest    only guests run it: it needs cgroup v2 and a systemd
+#   systemd  the same, and systemd has to make the containers' cgroups
+#   root     no user's engine runs it
+# shellcheck shell=bash disable=SC2154 # its environment has them
 set -euo pipefail
 
 suite=$1
@@ -11,6 +20,7 @@ runtime=/work/$2
 image=/work/image
 logs=/work/logs
 seconds=60 # a row's time limit
+[ "$place" = host ] || seconds=300 # guests may be emulated
 
 # A root file system of busybox.
 make_image() {
@@ -72,7 +82,80 @@ cgroup_file() {
             done
         done
     done
-    echo "no $* in the cgroup of $pid"
+    echo "no $* in the cgroup of $pid" >&2
+    return 1
+}
+
+# quota PID: its cgroup's, with the period, as v2 writes them
+quota() {
+    cgroup_file "$1" cpu.max ||
+        echo "$(cgroup_file "$1" cpu.cfs_quota_us) $(cgroup_file "$1" cpu.cfs_period_us)"
+}
+
+# shares PID: its cgroup's. v2 has a weight: of 512 shares the old formula makes 20, the new one 59
+shares() { cgroup_file "$1" cpu.shares || cgroup_file "$1" cpu.weight | sed -E 's/^(20|59)$/512/'; }
+
+# limits PID: what its cgroup of v2 has, a line a file
+limits() {
+    (cd "/sys/fs/cgroup$(cgroup_of "$1")" &&
+        grep -H . memory.max memory.swap.max cpu.max cpu.weight pids.max cpuset.cpus)
+}
+
+# cgroup_of PID: of v2
+cgroup_of() { sed -n 's/^0:://p' "/proc/$1/cgroup"; }
+
+# cgroups PATTERN: paths of all cgroups of such a name
+cgroups() { find /sys/fs/cgroup -type d -name "$1"; }
+
+# as_user COMMAND...: as `user`, or as $user, from whatever cgroup this is. For dash too
+as_user() {
+    (
+        user=${user-user}
+        cd "$(getent passwd "$user" | cut -d: -f6)" || exit
+        own=/run/user/$(id -u "$user")
+        [ ! -S "$own/bus" ] || set -- DBUS_SESSION_BUS_ADDRESS="unix:path=$own/bus" "$@"
+        exec setpriv --reuid "$user" --regid user --init-groups env -i HOME="$PWD" USER="$user" \
+            XDG_RUNTIME_DIR="$own" PATH="$PATH" PODMAN_IGNORE_CGROUPSV1_WARNING=1 \
+            ${CONTAINERS_CONF:+CONTAINERS_CONF="$CONTAINERS_CONF"} "$@"
+    )
+}
+
+# systemd COMMAND...: systemctl, of the manager whose units the containers are
+systemd() {
+    case $who in
+        root) systemctl "$@" ;;
+        user) as_user systemctl --user "$@" ;;
+    esac
+}
+
+# property UNIT NAME
+property() { systemd show --property="$2" --value "$1"; }
+
+# is_scope PID UNIT SLICE: that process is in UNIT of SLICE, and systemd knows it
+is_scope() {
+    same slice "$3" "$(property "$2" Slice)"
+    same state active "$(property "$2" ActiveState)"
+    same cgroup "$(property "$2" ControlGroup)" "$(cgroup_of "$1")"
+    same delegation yes "$(property "$2" Delegate)"
+    has "systemctl status" "$(systemd status --no-pager "$2")" "$1 "
+}
+
+# units PATTERN...: those that systemd still knows, failed ones too; none where there is no systemd
+units() {
+    [ "$place" = guest ] || return 0
+    systemd list-units --all --plain --no-legend "$@" | awk '{ print $1 }'
+}
+
+# reloads: systemd reads all its units again, and sets what they say
+reloads() {
+    systemctl daemon-reload
+    [ "$who" = root ] || systemd daemon-reload
+}
+
+# same_after_reload SET PID: it has these limits then too
+same_after_reload() {
+    reloads
+    same "after a reload" "$1" "$(limits "$2")"
 }
 
 # image_archive NAME FILE WORD...: a file to import an image of that name from: $image, run by WORDs

@@ -1,6 +1,6 @@
 # containerd, by its own command line ctr: no network, no defaults of an engine's, one shim a
 # container.
-# shellcheck shell=bash disable=SC2016 # containers expand what is in single quotes
+# shellcheck shell=bash disable=SC2016,SC2154 # containers expand what is in single quotes; inside.sh sets
 
 name=docker.io/library/box:latest
 states=/run/containerd/runc/default # the runtime's --root, as the shim gives it
@@ -29,9 +29,18 @@ after_row() {
     ctr containers ls -q | xargs -r ctr containers rm
 }
 
-# run ARG...: a container in the foreground, removed at its end; box ARG...: one in the background
-run() { ctr run --runc-binary "$runtime" --rm "$@"; }
-box() { ctr run --runc-binary "$runtime" --detach "$@"; }
+# run ARG...: a container in the foreground, removed at its end; box ARG...: one in the background.
+# Those of systemd's are each in a scope of their own, whose name is in /work/scope.
+run() { start_by --rm "$@"; }
+box() { start_by --detach "$@"; }
+start_by() {
+    local by=() scope=$RANDOM$RANDOM
+    if [ "$manager" = systemd ]; then
+        by=(--runc-systemd-cgroup --cgroup "system.slice:ctr:$scope")
+        echo "ctr-$scope.scope" > /work/scope
+    fi
+    ctr run --runc-binary "$runtime" "${by[@]}" "$@"
+}
 
 # task ID [COLUMN]: its status, or another column of `ctr tasks ls`
 task() { ctr tasks ls | awk -v id="$1" -v column="${2-3}" '$1 == id { print $column }'; }
@@ -72,7 +81,7 @@ row_status() { # quick
     status 137 run --memory-limit 16777216 $name box tail /dev/zero
 }
 
-row_detach() { # quick
+row_detach() { # quick host
     box $name box sleep 1000
     same status RUNNING "$(task box)"
     same program "sleep 1000 " "$(tr '\0' ' ' < "/proc/$(pid box)/cmdline")"
@@ -83,7 +92,15 @@ row_detach() { # quick
     same state "" "$(ls $states)"
 }
 
-row_several() {
+row_scope() { # systemd
+    box $name box sleep 1000
+    is_scope "$(pid box)" "$(< /work/scope)" system.slice
+    in_box --detach sleep 999
+    wait_for "the exec" pgrep -x -f 'sleep 999'
+    same "cgroup of exec" "$(cgroup_of "$(pid box)")" "$(cgroup_of "$(pgrep -x -f 'sleep 999')")"
+}
+
+row_several() { # host
     local id
     for id in one two three four five; do box $name $id sleep 1000 & done
     wait
@@ -104,7 +121,7 @@ row_exec() { # quick
         "$(in_box --detach sleep 999 && cut -d: -f3 /proc/"$(pgrep -x -f 'sleep 999')"/cgroup | sort -u)"
 }
 
-row_exec_fails() {
+row_exec_fails() { # host
     box $name box sleep 1000
     shows 'executable file not found in $PATH' in_box nonexistent
     shows 'permission denied' in_box /etc/passwd
@@ -143,7 +160,7 @@ row_pause() { # quick
     in_box true
 }
 
-row_kill_paused() {
+row_kill_paused() { # host
     box $name box sleep 1000
     ctr tasks pause box
     ctr tasks kill -s KILL box
@@ -167,7 +184,7 @@ row_metrics() { # quick
     shows pids ctr tasks metrics box
 }
 
-row_kill() { # quick
+row_kill() { # quick host
     box $name box sh -c 'trap "exit 9" USR1; echo ready > /ready; while :; do sleep 0.1; done'
     wait_for ready in_box test -e /ready
     ctr tasks kill -s USR1 box
@@ -198,7 +215,7 @@ created() {
     becomes box CREATED
 }
 
-row_kill_created() { # quick: one that never ran
+row_kill_created() { # quick host: one that never ran
     created sh -c 'echo > /ran; exec sleep 1000'
     local pid
     pid=$(pid box)
@@ -225,7 +242,7 @@ row_kill_all() {
     becomes box STOPPED
 }
 
-row_kill_exec() {
+row_kill_exec() { # host
     box $name box sleep 1000
     ctr tasks exec --exec-id other --detach box sleep 999
     ctr tasks kill --exec-id other -s KILL box
@@ -233,7 +250,7 @@ row_kill_exec() {
     same status RUNNING "$(task box)"
 }
 
-row_orphans() {
+row_orphans() { # host
     # Nothing of the container outlives its init.
     box $name box sh -c 'setsid sleep 998 & setsid sleep 998 & sleep 0.5'
     becomes box STOPPED
@@ -253,7 +270,16 @@ row_delete() { # quick
     same snapshot "" "$(ctr snapshots ls | grep ^box)"
 }
 
-row_snapshot() {
+row_gone() { # systemd: no unit and no cgroup is left, however it ended
+    status 137 run --memory-limit 16777216 $name box tail /dev/zero
+    same units "" "$(units 'ctr-*')"
+    box $name box sleep 1000
+    ctr tasks rm --force box || true
+    same units "" "$(units 'ctr-*')"
+    same cgroups "" "$(cgroups 'ctr-*')"
+}
+
+row_snapshot() { # host
     box $name box sh -c 'echo kept > /file; sleep 1000'
     wait_for file in_box test -s /file
     shows 'box' ctr snapshots ls
@@ -265,19 +291,19 @@ row_snapshot() {
     same snapshot "" "$(ctr snapshots ls | grep ^box)"
 }
 
-row_environment() {
+row_environment() { # host
     printf 'C=d\nE=f g\n' > /work/environment
     same environment 'b d f g' "$(run --env A=b --env-file /work/environment $name box sh -c 'echo $A $C $E')"
     same "working directory" /new/one "$(run --cwd /new/one $name box pwd)"
 }
 
-row_annotations() {
+row_annotations() { # host
     box --label l=m --annotation org.example.a=b $name box sleep 1000
     shows '"org.example.a": "b"' "$runtime" --root $states state box
     shows 'l=m' ctr containers ls || shows '"l": "m"' ctr containers info box
 }
 
-row_user() {
+row_user() { # host
     [ "$(release)" != 1.6 ] || skip "this ctr has no --user"
     same user 'uid=1000(user) gid=1000(user)' "$(run --user 1000:1000 $name box id | cut -d' ' -f1,2)"
     same "host name" there "$(run --hostname there $name box hostname)"
@@ -285,19 +311,25 @@ row_user() {
 
 row_limits() { # quick
     box --memory-limit 67108864 --cpus 0.5 --cpu-shares 512 $name box sleep 1000
-    same memory 67108864 "$(cgroup_file "$(pid box)" memory.limit_in_bytes memory.max)"
-    same cpus 50000 "$(cgroup_file "$(pid box)" cpu.cfs_quota_us cpu.max | cut -d' ' -f1)"
-    has shares " 512 20 " " $(cgroup_file "$(pid box)" cpu.shares cpu.weight) "
-    same path /default/box "$(cgroup box)"
+    local pid
+    pid=$(pid box)
+    same memory 67108864 "$(cgroup_file "$pid" memory.limit_in_bytes memory.max)"
+    same quota "50000 100000" "$(quota "$pid")"
+    same shares 512 "$(shares "$pid")"
+    if [ "$manager" = systemd ]; then
+        same_after_reload "$(limits "$pid")" "$pid"
+        same MemoryMax 67108864 "$(property "$(< /work/scope)" MemoryMax)"
+    else
+        same path /default/box "$(cgroup box)"
+    fi
 }
 
-row_cpu_quota() {
+row_cpu_quota() { # host
     box --cpu-quota 20000 --cpu-period 50000 $name box sleep 1000
-    has quota "$(cgroup_file "$(pid box)" cpu.max cpu.cfs_quota_us)" 20000
-    has period "$(cgroup_file "$(pid box)" cpu.max cpu.cfs_period_us)" 50000
+    same quota "20000 50000" "$(quota "$(pid box)")"
 }
 
-row_cgroup() {
+row_cgroup() { # host
     box --cgroup /elsewhere/below $name box sleep 1000
     same path /elsewhere/below "$(cgroup box)"
     ctr tasks rm --force box || true
@@ -312,7 +344,7 @@ row_out_of_memory() { # quick
     kill $events
 }
 
-row_mounts() { # quick
+row_mounts() { # quick host
     mkdir -p /work/shared && echo there > /work/shared/file
     same bind there "$(run --mount type=bind,src=/work/shared,dst=/new/place,options=rbind:rw $name box \
         sh -c 'cat /new/place/file; echo back > /new/place/other')"
@@ -322,14 +354,14 @@ row_mounts() { # quick
     same file there "$(run --mount type=bind,src=/work/shared/file,dst=/f,options=bind:ro $name box cat /f)"
 }
 
-row_mount_typo() { # quick: ctr passes a mount's options on as they are; this one's volume would be writable
+row_mount_typo() { # quick host: ctr passes a mount's options on as they are; this one's volume would be writable
     mkdir -p /work/typo
     shows 'readonly' fails run --mount type=bind,src=/work/typo,dst=/data,options=rbind:readonly $name box touch /data/file
     same written "" "$(ls /work/typo)"
     same "states left" "" "$(ls $states)"
 }
 
-row_propagation() {
+row_propagation() { # host
     mkdir -p /work/outer/inner
     box --rootfs-propagation rslave --mount type=bind,src=/work/outer,dst=/o,options=rbind:rslave $name box sleep 1000
     mount -t tmpfs tmpfs /work/outer/inner
@@ -338,16 +370,16 @@ row_propagation() {
     umount /work/outer/inner
 }
 
-row_read_only() {
+row_read_only() { # host
     shows 'Read-only file system' run --read-only $name box touch /file
 }
 
-row_rootfs() {
+row_rootfs() { # host
     same output hello "$(run --rootfs $image box /bin/echo hello)"
     same output hello "$(run --no-pivot $name box echo hello)"
 }
 
-row_config() {
+row_config() { # host
     # A whole config of one's own.
     ctr oci spec | tr -d ' \n' | sed 's|"process":{|&"args":["/bin/echo","by config"],|
         s|"root":{[^}]*}|"root":{"path":"/work/image"}|
@@ -355,7 +387,7 @@ row_config() {
     same output "by config" "$(run --config /work/spec.json box)"
 }
 
-row_capabilities() { # quick
+row_capabilities() { # quick host
     local default with without
     default=$(run $name box awk '/CapEff/ { print $2 }' /proc/self/status)
     with=$(run --cap-add CAP_SYS_ADMIN $name box awk '/CapEff/ { print $2 }' /proc/self/status)
@@ -373,7 +405,7 @@ row_privileged() {
     fails run $name box mount -t tmpfs none /tmp
 }
 
-row_seccomp() { # quick
+row_seccomp() { # quick host
     same "no filter" 0 "$(run $name box awk '/Seccomp:/ { print $2 }' /proc/self/status)"
     same "default filter" 2 "$(run --seccomp $name box awk '/Seccomp:/ { print $2 }' /proc/self/status)"
     echo '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"],
@@ -389,7 +421,7 @@ row_devices() {
     run $name box sh -c ': > /dev/null; head -c 1 /dev/urandom; ls /dev/ptmx /dev/full /dev/tty'
 }
 
-row_namespaces() { # quick
+row_namespaces() { # quick host
     local kind
     box $name box sleep 1000
     for kind in ipc mnt net pid uts; do
@@ -401,7 +433,7 @@ row_namespaces() { # quick
     shows 'sleep 1000' run --with-ns "pid:/proc/$(pid box)/ns/pid" $name other ps
 }
 
-row_user_namespace() {
+row_user_namespace() { # host
     box --uidmap 0:100000:65536 --gidmap 0:200000:65536 $name box sh -c 'touch /mine; sleep 1000'
     same mapping "0 100000 65536" "$(in_box awk '{ print $1, $2, $3 }' /proc/self/uid_map)"
     same "its user" 100000 "$(stat -c %u "/proc/$(pid box)")"
@@ -409,19 +441,19 @@ row_user_namespace() {
     same "root in it" 0 "$(in_box id -u)"
 }
 
-row_log() {
+row_log() { # host
     box --log-uri "file:///work/box.log" $name box sh -c 'echo first; echo second >&2'
     becomes box STOPPED
     shows first cat /work/box.log
     shows second cat /work/box.log
 }
 
-row_pid_file() {
+row_pid_file() { # host
     box --pid-file /work/pid $name box sleep 1000
     same pid "$(pid box)" "$(cat /work/pid)"
 }
 
-row_fails() { # quick
+row_fails() { # quick host
     shows 'executable file not found in $PATH' box $name box nonexistent
     same "states left" "" "$(ls $states)"
     ctr containers rm box || true
@@ -432,6 +464,13 @@ row_fails() { # quick
     same "cgroups left" "" "$(find /sys/fs/cgroup -type d -path '*/default/box')"
     same "states left" "" "$(ls $states)"
     run $name box true
+}
+
+row_unit_stops() { # systemd: by somebody who asks systemd
+    box $name box sh -c 'trap "exit 3" TERM; touch /ready; while :; do sleep 0.1; done'
+    wait_for "its trap" in_box test -e /ready
+    systemctl stop "$(< /work/scope)"
+    exits_with 3
 }
 
 row_daemon_restarts() {
@@ -447,18 +486,18 @@ row_daemon_restarts() {
     exits_with 5
 }
 
-row_shim_dies() {
-    # The daemon cleans up with `delete --force` then.
+row_shim_dies() { # containerd cleans up with `delete --force` then, and without --systemd-cgroup
     box $name box sleep 1000
     local pid
     pid=$(pid box)
     pkill -KILL -f 'containerd-shim.*-id box '
     wait_for "the container's end" eval "! [ -e /proc/$pid ]"
     wait_for "its state to go" eval "[ -z \"\$(ls $states)\" ]"
-    same cgroups "" "$(find /sys/fs/cgroup -type d -path '*/default/box')"
+    wait_for "its unit to go" eval '[ -z "$(units "ctr-*")" ]'
+    same cgroups "" "$(find /sys/fs/cgroup -type d -path '*/default/box')$(cgroups 'ctr-*')"
 }
 
-row_checkpoint() { # quick
+row_checkpoint() { # quick host
     command -v criu > /dev/null || skip "no criu in this tree"
     box $name box sh -c 'i=0; while :; do i=$((i+1)); echo $i > /count; sleep 0.1; done'
     wait_for count in_box test -s /count
@@ -467,7 +506,7 @@ row_checkpoint() { # quick
     [ -s /work/images/inventory.img ] || { echo "no images"; return 1; }
 }
 
-row_restore() { # quick
+row_restore() { # quick host
     command -v criu > /dev/null || skip "no criu in this tree"
     box $name box sh -c 'i=0; while :; do i=$((i+1)); echo $i > /count; sleep 0.1; done'
     wait_for count in_box test -s /count
@@ -477,14 +516,15 @@ row_restore() { # quick
     ctr containers restore --rw --live box example.org/checkpoint:1
     becomes box RUNNING
     local first
-    first=$(in_box cat /count)
+    wait_for "a whole count" eval 'first=$(in_box cat /count) && [ -n "$first" ]'
     wait_for "the count to go on" eval "[ \"\$(in_box cat /count)\" -gt $first ]"
     ctr images rm example.org/checkpoint:1
 }
 
 row_nothing_left() { # quick
     same states "" "$(ls $states)"
-    same cgroups "" "$(find /sys/fs/cgroup -type d -path '*/default/*')"
+    same units "" "$(units 'ctr-*')"
+    same cgroups "" "$(find /sys/fs/cgroup -type d -path '*/default/*')$(cgroups 'ctr-*')"
     same shims "" "$(pgrep -f containerd-shim)"
     same tasks "" "$(ls /run/containerd/io.containerd.runtime.v2.task/default 2> /dev/null)"
 }

@@ -1,6 +1,6 @@
 # containerd's CRI, as a kubelet speaks to it: by crictl, with the example files of the documents
 # (config.toml, RuntimeClass, pod and container).
-# shellcheck shell=bash disable=SC2016 # containers expand what is in single quotes
+# shellcheck shell=bash disable=SC2016,SC2154 # containers expand what is in single quotes; inside.sh sets
 
 examples=/work/examples
 handler=$(sed -n 's/^handler: *\([a-z]*\).*/\1/p' $examples/runtimeclass.yaml)
@@ -26,6 +26,7 @@ write_config() {
         example=config-2.toml plugin=io.containerd.cri.v1.runtime directory='bin_dirs = ["/usr/lib/cni"]'
     fi
     sed "s|/usr/local/bin/rind|$runtime|" $examples/$example > /work/containerd.toml
+    [ "$manager" != systemd ] || sed -i 's/\(SystemdCgroup = \)false/\1true/' /work/containerd.toml
     cat >> /work/containerd.toml << END
 [plugins."$plugin"]
   restrict_oom_score_adj = true
@@ -69,7 +70,7 @@ pod() {
     json=$(< $examples/pod.json)
     json=${json//example/"$name"}
     json=${json/'/var/log/pods'/"/work/pods"}
-    json=${json/'"linux": {}'/"\"linux\": { \"cgroup_parent\": \"/kubepods/$name\"${2:+, $2} }${3:+, $3}"}
+    json=${json/'"linux": {}'/"\"linux\": { \"cgroup_parent\": \"$(parent "$name")\"${2:+, $2} }${3:+, $3}"}
     # A kubelet gives a pod in the host's network no host name.
     [[ ${2-} != *'"network": 2'* ]] || json=$(grep -v '"hostname"' <<< "$json")
     rm -rf "/work/pods/$name"
@@ -77,6 +78,9 @@ pod() {
     echo "$json" > "/work/$name.json"
     crictl runp --runtime "$handler" "/work/$name.json" | tee "/work/$name.pod"
 }
+
+# parent POD: its cgroup; a slice by its whole path, as a kubelet has it whose cgroupDriver is `systemd`
+parent() { if [ "$manager" = systemd ]; then echo "/kubepods.slice/kubepods-$1.slice"; else echo "/kubepods/$1"; fi; }
 
 # create POD NAME COMMAND [LINUX [PORTION]]: a container of container.json with this command of a
 # shell. Prints its id, which is in /work/NAME.id too
@@ -98,6 +102,7 @@ id() { cat "/work/$1.id"; }
 # inspect FORMAT NAME
 inspect() { crictl inspect --output go-template --template "{{$1}}" "$(id "$2")"; }
 pid() { inspect .info.pid "$1"; }
+unit() { echo "cri-containerd-$(id "$1").scope"; }
 pod_pid() { crictl inspectp --output go-template --template '{{.info.pid}}' "$(< "/work/$1.pod")"; }
 address() { crictl inspectp --output go-template --template '{{.status.network.ip}}' "$(< "/work/$1.pod")"; }
 
@@ -119,7 +124,7 @@ status_of() { awk -v field="$1:" '$1 == field { $1 = ""; print substr($0, 2) }' 
 
 release() { containerd --version | sed 's/.* \([0-9]*\.[0-9]*\)\..*/\1/'; }
 
-row_pod() { # quick
+row_pod() { # quick host
     pod a
     shows Ready crictl pods
     [[ $(address a) == 10.99.* ]] || { echo "address $(address a)"; return 1; }
@@ -131,7 +136,16 @@ row_pod() { # quick
     shows "$(address a)" in_box one ip address show dev eth0
 }
 
-row_created() {
+row_scope() { # systemd
+    pod a
+    box a one 'exec sleep 1000'
+    is_scope "$(pid one)" "$(unit one)" kubepods-a.slice
+    is_scope "$(pod_pid a)" "cri-containerd-$(< /work/a.pod).scope" kubepods-a.slice
+    has path "$(cgroup_of "$(pid one)")" /kubepods.slice/kubepods-a.slice/
+    same output hello "$(in_box one echo hello)"
+}
+
+row_created() { # host
     pod a
     create a one 'sleep 1000'
     is one CREATED
@@ -162,13 +176,13 @@ row_exec_stream() { # quick
     shows '33 99' in_terminal "crictl --config /work/crictl.yaml exec -it $(id one) sh -c 'sleep 1; stty size'"
 }
 
-row_terminal() {
+row_terminal() { # host
     pod a
     box a one 'tty; exec sleep 1000' '' '"tty": true, "stdin": true'
     wait_for output eval 'crictl logs "$(id one)" | grep /dev/pts/0'
 }
 
-row_attach() {
+row_attach() { # host
     pod a
     box a one 'while read line; do echo read $line; done' '' '"stdin": true, "stdin_once": true'
     shows 'read hello' eval 'echo hello | timeout 10 crictl --config /work/crictl.yaml attach -i "$(id one)"'
@@ -200,8 +214,8 @@ row_limits() { # quick
     box a one 'exec sleep 1000' '"resources": { "memory_limit_in_bytes": 67108864, "cpu_quota": 20000,
         "cpu_period": 50000, "cpu_shares": 512, "oom_score_adj": 500, "cpuset_cpus": "0" }'
     same memory 67108864 "$(cgroup_file "$(pid one)" memory.limit_in_bytes memory.max)"
-    has quota "$(cgroup_file "$(pid one)" cpu.max cpu.cfs_quota_us)" 20000
-    has shares " 512 20 " "$(cgroup_file "$(pid one)" cpu.shares cpu.weight) "
+    same quota "20000 50000" "$(quota "$(pid one)")"
+    same shares 512 "$(shares "$(pid one)")"
     same cpus 0 "$(cgroup_file "$(pid one)" cpuset.cpus)"
     same "OOM score" 500 "$(cat "/proc/$(pid one)/oom_score_adj")"
 }
@@ -211,11 +225,27 @@ row_update() { # quick
     box a one 'exec sleep 1000' '"resources": { "memory_limit_in_bytes": 67108864 }'
     crictl update --memory 33554432 --cpu-quota 30000 --cpu-period 60000 --cpu-share 256 --cpuset-cpus 0 "$(id one)"
     same memory 33554432 "$(cgroup_file "$(pid one)" memory.limit_in_bytes memory.max)"
-    has quota "$(cgroup_file "$(pid one)" cpu.max cpu.cfs_quota_us)" 30000
+    same quota "30000 60000" "$(quota "$(pid one)")"
     same cpus 0 "$(cgroup_file "$(pid one)" cpuset.cpus)"
     fails crictl update --cpuset-cpus 4000 "$(id one)"
     same "cpus after a refused update" 0 "$(cgroup_file "$(pid one)" cpuset.cpus)"
     is one RUNNING
+}
+
+row_reload() { # systemd: limits outlive it, and those of an update too
+    pod a
+    box a one 'exec sleep 1000' '"resources": { "memory_limit_in_bytes": 67108864, "cpu_quota": 20000,
+        "cpu_period": 50000, "cpu_shares": 512, "cpuset_cpus": "0" }'
+    local set
+    set=$(limits "$(pid one)")
+    has limits "$set" "memory.max:67108864"
+    has limits "$set" "cpu.max:20000 50000"
+    same_after_reload "$set" "$(pid one)"
+    crictl update --memory 33554432 --cpu-quota 30000 --cpu-period 60000 "$(id one)"
+    set=$(limits "$(pid one)")
+    has "after an update" "$set" "memory.max:33554432"
+    has "after an update" "$set" "cpu.max:30000 60000"
+    same_after_reload "$set" "$(pid one)"
 }
 
 row_out_of_memory() { # quick
@@ -225,7 +255,7 @@ row_out_of_memory() { # quick
     same reason OOMKilled "$(inspect .status.reason one)"
 }
 
-row_port_forward() {
+row_port_forward() { # host
     pod a
     box a one 'mkdir /www; echo served > /www/file; exec httpd -f -p 80 -h /www'
     crictl port-forward "$(< /work/a.pod)" 8080:80 &
@@ -265,10 +295,10 @@ row_pod_stops() { # quick
     same pods "" "$(crictl pods -q)"
     same processes "" "$(pgrep -x -f 'sleep 1000')"
     same states "" "$(ls $states)"
-    same cgroups "" "$(find /sys/fs/cgroup -type d -path '*/kubepods/a/*')"
+    same cgroups "" "$(find /sys/fs/cgroup -type d -path "*$(parent a)/*")"
 }
 
-row_restarts() {
+row_restarts() { # host
     # As a kubelet has it: the next attempt is another container of this name.
     pod a
     box a one 'echo once; exit 3'
@@ -281,7 +311,7 @@ row_restarts() {
     same attempt 1 "$(inspect .status.metadata.attempt second)"
 }
 
-row_fails() { # quick
+row_fails() { # quick host
     pod a
     create a one ''
     sed -i 's/"sh", "-c", ""/"nonexistent"/; s/"name": "one"/"name": "two"/' /work/one.json
@@ -296,7 +326,7 @@ row_fails() { # quick
     shows 'permission denied' crictl start "$(id three)"
 }
 
-row_shared_network() { # quick
+row_shared_network() { # quick host
     pod a
     box a one 'mkdir /www; echo served > /www/file; exec httpd -f -p 127.0.0.1:80 -h /www'
     box a two 'exec sleep 1000'
@@ -306,7 +336,7 @@ row_shared_network() { # quick
     fails in_box other wget -q -T 2 -O - http://127.0.0.1/file
 }
 
-row_shared_memory() { # quick
+row_shared_memory() { # quick host
     local options='"security_context": { "namespace_options": { "pid": 1 } }' # but no processes
     pod a "$options"
     box a one 'exec sleep 1001' "$options"
@@ -316,6 +346,16 @@ row_shared_memory() { # quick
     same ipc "$(readlink "/proc/$(pid one)/ns/ipc")" "$(readlink "/proc/$(pid two)/ns/ipc")"
     same init "sleep 1002" "$(in_box two sh -c 'tr "\0" " " < /proc/1/cmdline | sed "s/ $//"')"
     fails eval 'in_box two ps | grep "sleep 1001"'
+}
+
+row_gone() { # systemd: no unit and no cgroup is left, however it ended
+    pod a
+    box a one 'tail /dev/zero' '"resources": { "memory_limit_in_bytes": 16777216 }'
+    exits_with 137 one
+    wait_for "its unit to go" eval '[ -z "$(units "$(unit one)")" ]'
+    crictl rmp --force "$(< /work/a.pod)"
+    same units "" "$(units 'cri-containerd-*')"
+    same cgroups "" "$(cgroups 'cri-containerd-*')"
 }
 
 row_pid_of_pod() { # quick
@@ -334,7 +374,7 @@ row_pid_of_pod() { # quick
     crictl exec --sync "$(id two)" true
 }
 
-row_pid_of_target() {
+row_pid_of_target() { # host
     pod a
     box a one 'exec sleep 1001'
     box a two 'exec sleep 1002' "\"security_context\": { \"namespace_options\": { \"pid\": 3, \"target_id\": \"$(id one)\" } }"
@@ -344,7 +384,7 @@ row_pid_of_target() {
     is one RUNNING
 }
 
-row_pid_of_host() {
+row_pid_of_host() { # host
     local options='"security_context": { "namespace_options": { "pid": 2, "ipc": 2 } }'
     pod a "$options"
     box a one 'sleep 1001 & exec sleep 1001' "$options"
@@ -354,7 +394,7 @@ row_pid_of_host() {
     wait_for "their end" eval '! pgrep -x -f "sleep 1001"'
 }
 
-row_host_network() { # quick
+row_host_network() { # quick host
     local options='"security_context": { "namespace_options": { "network": 2 } }'
     pod a "$options"
     box a one 'exec sleep 1000' "$options"
@@ -362,7 +402,7 @@ row_host_network() { # quick
     same "host name" "$(hostname)" "$(in_box one hostname)"
 }
 
-row_user() { # quick
+row_user() { # quick host
     pod a
     box a one 'exec sleep 1000' '"security_context": { "run_as_user": { "value": 1000 },
         "run_as_group": { "value": 2000 }, "supplemental_groups": [3000, 4000] }'
@@ -375,7 +415,7 @@ row_user() { # quick
     same "in exec" 1000 "$(in_box two id -u)"
 }
 
-row_capabilities() { # quick
+row_capabilities() { # quick host
     pod a
     box a one 'exec sleep 1000'
     box a two 'exec sleep 1000' '"security_context": { "capabilities": {
@@ -397,7 +437,7 @@ row_privileged() { # quick
     fails in_box two mount -t tmpfs none /tmp
 }
 
-row_no_new_privileges() {
+row_no_new_privileges() { # host
     pod a
     box a one 'exec sleep 1000' '"security_context": { "no_new_privs": true }'
     same set 1 "$(status_of NoNewPrivs one)"
@@ -405,7 +445,7 @@ row_no_new_privileges() {
     same "not set" 0 "$(status_of NoNewPrivs two)"
 }
 
-row_read_only() { # quick
+row_read_only() { # quick host
     mkdir -p /work/volume
     pod a
     box a one 'exec sleep 1000' '"security_context": { "readonly_rootfs": true }' \
@@ -414,7 +454,7 @@ row_read_only() { # quick
     in_box one touch /data/file /dev/shm/file
 }
 
-row_seccomp() { # quick
+row_seccomp() { # quick host
     pod a
     box a one 'exec sleep 1000' '"security_context": { "seccomp": { "profile_type": 0 } }'
     same "runtime/default" 2 "$(status_of Seccomp one)"
@@ -428,7 +468,7 @@ row_seccomp() { # quick
     shows 'Operation not permitted' in_box three mkdir /new
 }
 
-row_masked_paths() {
+row_masked_paths() { # host
     pod a
     box a one 'exec sleep 1000' '"security_context": { "masked_paths": ["/proc/version", "/etc"],
         "readonly_paths": ["/proc/sys", "/root"] }'
@@ -439,7 +479,7 @@ row_masked_paths() {
     [ -n "$(in_box two cat /proc/version)" ] || { echo "masked without being asked"; return 1; }
 }
 
-row_user_namespace() { # quick: a pod with `hostUsers: false`
+row_user_namespace() { # quick host: a pod with `hostUsers: false`
     [ "$(release)" != 1.6 ] || skip "containerd 1.6 has no user namespaces for pods"
     local options='"security_context": { "namespace_options": { "userns_options": { "mode": 0,
         "uids": [{ "host_id": 100000, "container_id": 0, "length": 65536 }],
@@ -461,14 +501,14 @@ row_user_namespace() { # quick: a pod with `hostUsers: false`
     same file mine "$(in_box two cat /dev/shm/file)"
 }
 
-row_sysctls() {
+row_sysctls() { # host
     pod a '"sysctls": { "net.ipv4.ip_unprivileged_port_start": "42", "kernel.msgmax": "4242" }'
     box a one 'exec sleep 1000'
     same net 42 "$(in_box one cat /proc/sys/net/ipv4/ip_unprivileged_port_start)"
     same ipc 4242 "$(in_box one cat /proc/sys/kernel/msgmax)"
 }
 
-row_mounts() { # quick
+row_mounts() { # quick host
     mkdir -p /work/volume/deep
     echo there > /work/volume/file
     pod a
@@ -496,7 +536,7 @@ row_devices() {
     shows 'Operation not permitted' in_box one sh -c 'mknod /loop c 10 237; : < /loop'
 }
 
-row_daemon_restarts() {
+row_daemon_restarts() { # host
     pod a
     box a one 'trap \"exit 5\" TERM; echo ready; while :; do sleep 0.1; done'
     wait_for output eval '[ "$(crictl logs "$(id one)")" = ready ]'
@@ -510,7 +550,7 @@ row_daemon_restarts() {
     exits_with 5 one
 }
 
-row_shim_dies() {
+row_shim_dies() { # host
     pod a
     box a one 'exec sleep 1003'
     pkill -KILL -f "containerd-shim.*-id $(< /work/a.pod) "
@@ -523,7 +563,9 @@ row_shim_dies() {
 row_nothing_left() { # quick
     same pods "" "$(crictl pods -q)$(crictl ps -aq)"
     same states "" "$(ls $states)"
-    same cgroups "" "$(find /sys/fs/cgroup -type d -path '*/kubepods/*/*')"
+    same units "" "$(units 'cri-containerd-*')"
+    same cgroups "" "$(find /sys/fs/cgroup -type d -path "*$(parent '*')/*")$(cgroups 'cri-containerd-*')"
     same shims "" "$(pgrep -f containerd-shim)"
     same "network namespaces" "" "$(ls /run/netns)"
+    [ "$manager" != systemd ] || systemctl stop kubepods.slice
 }

@@ -1,12 +1,13 @@
 # Docker, by its command line.
-# shellcheck shell=bash disable=SC2016 # containers expand what is in single quotes
+# shellcheck shell=bash disable=SC2016,SC2154 # containers expand what is in single quotes; inside.sh sets
 
 start() {
-    # What docs/engines/docker.md tells users to write.
+    # What docs/engines/docker.md tells users to write. systemd is Docker's own choice where there is one.
+    local driver=''
+    [ "$manager" = systemd ] || driver=', "exec-opts": ["native.cgroupdriver=cgroupfs"]'
     cat > /work/daemon.json <<- END
 	{"runtimes": {"under-test": {"path": "$runtime"}},
-	 "default-runtime": "under-test",
-	 "exec-opts": ["native.cgroupdriver=cgroupfs"]}
+	 "default-runtime": "under-test"$driver}
 	END
     daemon docker
     import_image
@@ -50,14 +51,9 @@ becomes() { wait_for "$1 to be $2, not $(inspect "$1")" is "$1" "$2"; }
 is() { [ "$(inspect "$1")" = "$2" ]; }
 
 # limit FILE...: what box's cgroup has in the first of these (v1's name, v2's) that there is
-limit() {
-    local file
-    for file in "${@/#//sys/fs/cgroup/*/docker/$(inspect .Id)/}"; do
-        # shellcheck disable=SC2086 # a pattern
-        cat $file 2> /dev/null && return
-    done
-    echo "no $* in box's cgroup"
-}
+limit() { cgroup_file "$(inspect .State.Pid)" "$@"; }
+
+unit() { echo "docker-$(inspect .Id).scope"; }
 
 # differ WHAT ONE OTHER
 differ() { [ "$2" != "$3" ] || { echo "$1: both are '$2'"; return 1; }; }
@@ -74,7 +70,7 @@ row_detached() { # quick
     same state "exited 7 false" "$(inspect '.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled')"
 }
 
-row_terminal() { # quick
+row_terminal() { # quick host
     shows "the terminal is /dev/pts/0" in_terminal \
         'docker run -it --rm busybox sh -c "echo the terminal is \$(tty)"'
     shows "33 99" in_terminal \
@@ -104,14 +100,14 @@ row_exec_terminal() { # quick
     same status 7 $?
 }
 
-row_exec_detached() { # quick
+row_exec_detached() { # quick host
     box busybox sleep 1000
     docker exec -d box sh -c 'echo done > /tmp/file; exec sleep 999'
     wait_for "what it does" docker exec box grep done /tmp/file
     shows "sleep 999" docker exec box ps
 }
 
-row_exec_privileged() {
+row_exec_privileged() { # host
     box busybox sleep 1000
     local capabilities='sed -n s/^CapEff:.//p /proc/self/status'
     differ capabilities "$(docker exec box $capabilities)" "$(docker exec --privileged box $capabilities)"
@@ -162,7 +158,7 @@ row_pause() { # quick
     wait_for "a step after" docker exec box sh -c "[ \$(wc -l < /tmp/file) -gt $before ]"
 }
 
-row_pause_end() { # a paused one can be stopped and removed
+row_pause_end() { # host: a paused one can be stopped and removed
     box busybox sh -c 'trap "exit 3" TERM; while :; do sleep 0.1; done'
     docker pause box
     docker rm -f box
@@ -172,23 +168,60 @@ row_pause_end() { # a paused one can be stopped and removed
     becomes .State.ExitCode 137
 }
 
+row_scope() { # quick guest
+    same driver "$manager 2" "$(docker info -f '{{.CgroupDriver}} {{.CgroupVersion}}')"
+    box busybox sleep 1000
+    local pid
+    pid=$(inspect .State.Pid)
+    if [ "$manager" = systemd ]; then
+        is_scope "$pid" "$(unit)" system.slice
+    else
+        same cgroup "/docker/$(inspect .Id)" "$(cgroup_of "$pid")"
+    fi
+    docker exec -d box sleep 999
+    wait_for "the exec" pgrep -x -f 'sleep 999'
+    same "cgroup of exec" "$(cgroup_of "$pid")" "$(cgroup_of "$(pgrep -x -f 'sleep 999')")"
+}
+
 row_update() { # quick
     box --memory 64m --memory-swap 64m busybox sleep 1000
     docker update --memory 96m --memory-swap 96m --cpus 0.5 --pids-limit 20 --cpu-shares 512 \
         --cpuset-cpus 0 --restart on-failure:3 box
     same memory 100663296 "$(limit memory.limit_in_bytes memory.max)"
-    has quota "$(limit cpu.cfs_quota_us cpu.max)" 50000
+    same quota "50000 100000" "$(quota "$(inspect .State.Pid)")"
     same pids 20 "$(limit pids.max)"
     same processors 0 "$(limit cpuset.cpus)"
     same restart on-failure "$(inspect .HostConfig.RestartPolicy.Name)"
     docker update --memory 32m box # lower: the swap limit stays
     same memory 33554432 "$(limit memory.limit_in_bytes memory.max)"
-    has quota "$(limit cpu.cfs_quota_us cpu.max)" 50000
+    same quota "50000 100000" "$(quota "$(inspect .State.Pid)")"
     docker update --pids-limit -1 box
     same pids max "$(limit pids.max)"
 }
 
-row_stop() { # quick
+row_reload() { # quick guest: limits outlive it, and those of an update too
+    box --memory 64m --memory-swap 80m --cpus 0.5 --cpu-shares 512 --cpuset-cpus 0 --pids-limit 20 \
+        busybox sleep 1000
+    local pid set
+    pid=$(inspect .State.Pid)
+    set=$(limits "$pid")
+    has limits "$set" "memory.max:67108864"
+    has limits "$set" "memory.swap.max:16777216"
+    has limits "$set" "cpu.max:50000 100000"
+    has limits "$set" "cpuset.cpus:0"
+    has limits "$set" "pids.max:20"
+    same_after_reload "$set" "$pid"
+    docker update --memory 96m --memory-swap 128m --cpus 0.7 --pids-limit 30 box
+    set=$(limits "$pid")
+    has "after an update" "$set" "memory.max:100663296"
+    has "after an update" "$set" "cpu.max:70000 100000"
+    has "after an update" "$set" "pids.max:30"
+    same_after_reload "$set" "$pid"
+    [ "$manager" != systemd ] || same MemoryMax 100663296 "$(property "$(unit)" MemoryMax)"
+    shows "not permitted" docker exec box sh -c 'mknod /d b 7 0; : < /d' # devices as well
+}
+
+row_stop() { # quick host
     box busybox sh -c 'trap "echo trapped; exit 3" TERM; touch /ready; while :; do sleep 0.1; done'
     wait_for "its trap" docker exec box test -e /ready
     docker stop box
@@ -202,7 +235,7 @@ row_stop_deaf() {
     same state "exited 137" "$(inspect '.State.Status}} {{.State.ExitCode')"
 }
 
-row_kill() { # quick
+row_kill() { # quick host
     box busybox sh -c 'trap "echo one >> /tmp/got" USR1; trap "exit 4" INT; touch /ready; while :; do sleep 0.1; done'
     wait_for "its traps" docker exec box test -e /ready
     docker kill -s USR1 box
@@ -212,7 +245,7 @@ row_kill() { # quick
     status 1 docker kill box
 }
 
-row_signal_proxy() {
+row_signal_proxy() { # host
     docker run --name box busybox sh -c 'trap "exit 5" TERM; touch /ready; while :; do sleep 0.1; done' &
     wait_for "its trap" docker exec box test -e /ready
     kill $!
@@ -231,7 +264,7 @@ row_restart() { # quick
     becomes .State.Status running
 }
 
-row_stop_created() { # quick: there is nothing of the runtime's yet
+row_stop_created() { # quick host: there is nothing of the runtime's yet
     docker create --name box busybox sh -c 'echo started; exec sleep 1000'
     docker stop box
     same state created "$(inspect .State.Status)"
@@ -241,7 +274,7 @@ row_stop_created() { # quick: there is nothing of the runtime's yet
     same state "exited 137" "$(inspect '.State.Status}} {{.State.ExitCode')"
 }
 
-row_create_start() {
+row_create_start() { # host
     docker create --name box busybox cat /etc/hostname
     same state created "$(inspect .State.Status)"
     same output "$(inspect .Config.Hostname)" "$(docker start -a box)"
@@ -259,7 +292,22 @@ row_remove() { # quick
     same containers "" "$(docker ps -aq)"
 }
 
-row_copy() { # quick
+row_gone() { # quick guest: no unit and no cgroup is left, however it ended
+    box --memory 16m --memory-swap 16m busybox tail /dev/zero
+    docker wait box
+    local id
+    id=$(inspect .Id)
+    wait_for "the cgroup's end" eval '[ -z "$(cgroups "*$id*")" ]'
+    same units "" "$(units "docker-*")"
+    docker rm box
+    box busybox sleep 1000
+    id=$(inspect .Id)
+    docker rm -f box
+    same cgroups "" "$(cgroups "*$id*")"
+    same units "" "$(units "docker-*")"
+}
+
+row_copy() { # quick host
     box busybox sleep 1000
     echo hello > /tmp/hello
     docker cp /tmp/hello box:/tmp/there
@@ -270,14 +318,14 @@ row_copy() { # quick
     shows "C /tmp" docker diff box
 }
 
-row_commit() {
+row_commit() { # host
     docker run --name box busybox sh -c 'echo made > /made'
     docker commit -c 'CMD cat /made' box made
     same output made "$(docker run --rm made)"
     docker rmi -f made
 }
 
-row_build() { # by the builder that runs its steps by the daemon's runtime
+row_build() { # host: by the builder that runs its steps by the daemon's runtime
     mkdir -p /tmp/context
     printf 'FROM busybox\nRUN echo made > /made\nUSER user\nRUN id -u > /tmp/who\nCMD cat /made /tmp/who\n' \
         > /tmp/context/Dockerfile
@@ -286,7 +334,7 @@ row_build() { # by the builder that runs its steps by the daemon's runtime
     docker rmi -f built
 }
 
-row_buildkit() { # it executes `runc`, whatever the daemon's runtime is
+row_buildkit() { # host: it executes `runc`, whatever the daemon's runtime is
     [ "$(docker version -f '{{.Client.Version}}' | cut -d. -f1)" -lt 23 ] || skip "Debian's docker lacks buildx"
     mkdir -p /tmp/context
     printf 'FROM busybox\nRUN echo made > /made\nRUN --mount=type=tmpfs,target=/x id -u >> /made\nCMD cat /made\n' \
@@ -300,7 +348,7 @@ row_buildkit() { # it executes `runc`, whatever the daemon's runtime is
     docker rmi -f built
 }
 
-row_health() { # quick
+row_health() { # quick host
     box --health-cmd 'test -e /healthy' --health-interval 0.5s --health-retries 1 \
         --health-timeout 10s busybox sleep 1000
     becomes .State.Health.Status unhealthy
@@ -308,7 +356,7 @@ row_health() { # quick
     becomes .State.Health.Status healthy
 }
 
-row_restart_policy() { # quick
+row_restart_policy() { # quick host
     box --restart on-failure:2 busybox false
     becomes '.RestartCount}} {{.State.Status' "2 exited"
     docker rm box
@@ -317,7 +365,7 @@ row_restart_policy() { # quick
     becomes '.RestartCount}} {{.State.Status' "1 running"
 }
 
-row_ports() { # quick
+row_ports() { # quick host
     box -p 8080:80 busybox httpd -f -h /etc
     same port 0.0.0.0:8080 "$(docker port box 80 | head -n 1)"
     wait_for "the server" busybox wget -qO /dev/null http://127.0.0.1:8080/group
@@ -325,7 +373,7 @@ row_ports() { # quick
     shows user busybox wget -qO- "http://$(inspect .NetworkSettings.IPAddress)/group"
 }
 
-row_network() { # quick
+row_network() { # quick host
     docker network create --subnet 10.99.0.0/24 net
     docker network create other
     box --network net --ip 10.99.0.9 --network-alias alias busybox httpd -f -h /etc
@@ -340,13 +388,13 @@ row_network() { # quick
     same interfaces 2 "$(docker exec box ls /sys/class/net | wc -w)"
 }
 
-row_network_none() {
+row_network_none() { # host
     same interfaces lo "$(docker run --rm --network none busybox ls /sys/class/net)"
     shows "1.2.3.4	there" docker run --rm --add-host there:1.2.3.4 busybox cat /etc/hosts
     shows "nameserver 1.2.3.4" docker run --rm --dns 1.2.3.4 busybox cat /etc/resolv.conf
 }
 
-row_volumes() { # quick
+row_volumes() { # quick host
     docker run --rm -v data:/data busybox sh -c 'echo kept > /data/file'
     same volume kept "$(docker run --rm -v data:/data:ro busybox cat /data/file)"
     shows "Read-only file system" docker run --rm -v data:/data:ro busybox touch /data/file
@@ -354,7 +402,7 @@ row_volumes() { # quick
     wait_for "the file" docker run --rm --volumes-from box busybox grep inner /inner/file
 }
 
-row_binds() { # quick
+row_binds() { # quick host
     mkdir -p /tmp/bind
     echo mine > /tmp/bind/file
     same file mine "$(docker run --rm -v /tmp/bind:/data busybox cat /data/file)"
@@ -365,7 +413,7 @@ row_binds() { # quick
     status 1 docker run --rm --mount type=bind,src=/tmp/bind,dst=/data,readonly busybox touch /data/file
 }
 
-row_propagation() {
+row_propagation() { # host
     mkdir -p /run/shared/sub
     box -v /run/shared:/data:rslave --mount type=bind,src=/run/shared,dst=/private,bind-propagation=rprivate \
         busybox sleep 1000
@@ -377,12 +425,12 @@ row_propagation() {
     same "what is seen" "/data/sub: file  /private/sub: " "$seen"
 }
 
-row_read_only() { # quick
+row_read_only() { # quick host
     status 1 docker run --rm --read-only busybox touch /file
     docker run --rm --read-only --tmpfs /tmp busybox touch /tmp/file
 }
 
-row_tmpfs() { # quick
+row_tmpfs() { # quick host
     local mounts
     mounts=$(docker run --rm --tmpfs /scratch:size=1m,mode=1700,noexec busybox \
         sh -c 'grep /scratch /proc/mounts; stat -c %a /scratch')
@@ -392,12 +440,12 @@ row_tmpfs() { # quick
     shows "size=32768k" docker run --rm --shm-size 32m busybox grep /dev/shm /proc/mounts
 }
 
-row_tmpfs_user() { # quick: where the runtime makes the mount point, all may write, as on any new tmpfs
+row_tmpfs_user() { # quick host: where the runtime makes the mount point, all may write, as on any new tmpfs
     same mode 1777 "$(docker run --rm --user 1000 --tmpfs /cache busybox \
         sh -c 'echo mine > /cache/file && stat -c %a /cache')"
 }
 
-row_init() { # quick
+row_init() { # quick host
     box --init busybox sh -c 'sleep 0.1 & exec sleep 1000'
     shows docker-init docker exec box cat /proc/1/cmdline
     docker stop box # tini passes TERM on, and sleep ends by it
@@ -411,14 +459,14 @@ row_privileged() { # quick
     same "what it can" "mounts Seccomp: 0 writes" "$(tr '\t\n' ' ' <<< "$seen" | sed 's/ $//')"
 }
 
-row_user() { # quick
+row_user() { # quick host
     same user "uid=1000(user) gid=1000(user) groups=1000(user)" "$(docker run --rm --user user busybox id)"
     same groups "uid=1 gid=2 groups=7,8" \
         "$(docker run --rm --user 1:2 --group-add 7 --group-add 8 busybox id | sed 's/groups=2,/groups=/')"
     same home /home/user "$(docker run --rm --user user busybox sh -c 'echo $HOME')"
 }
 
-row_capabilities() { # quick
+row_capabilities() { # quick host
     local effective='sed -n s/^CapEff:.//p /proc/self/status'
     same none 0000000000000000 "$(docker run --rm --cap-drop ALL busybox $effective)"
     same one 0000000000000020 "$(docker run --rm --cap-drop ALL --cap-add KILL busybox $effective)"
@@ -427,7 +475,7 @@ row_capabilities() { # quick
     same user 0000000000000000 "$(docker run --rm --user 1000 busybox $effective)"
 }
 
-row_security() { # quick
+row_security() { # quick host
     local status='sed -nE s/^(NoNewPrivs|Seccomp):.//p /proc/self/status'
     same default $'0\n2' "$(docker run --rm busybox $status)"
     same both $'1\n0' \
@@ -445,13 +493,13 @@ row_security() { # quick
         "$(docker run --rm --security-opt systempaths=unconfined busybox sh -c 'wc -c < /proc/timer_list')"
 }
 
-row_sysctl() { # quick
+row_sysctl() { # quick host
     same values $'512\n9000' "$(docker run --rm --sysctl net.core.somaxconn=512 --sysctl kernel.msgmax=9000 \
         busybox cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax)"
     status 125 docker run --rm --sysctl vm.swappiness=1 busybox true
 }
 
-row_ulimit() { # quick
+row_ulimit() { # quick host
     same "open files" $'100\n200' "$(docker run --rm --ulimit nofile=100:200 busybox sh -c 'ulimit -Sn; ulimit -Hn')"
     same core 0 "$(docker run --rm --ulimit core=0 busybox sh -c 'ulimit -c')"
 }
@@ -478,7 +526,7 @@ row_oom() { # quick
     same killed true "$(inspect .State.OOMKilled)"
 }
 
-row_oom_child() { # it is not init that is killed
+row_oom_child() { # host: it is not init that is killed
     box --memory 16m --memory-swap 16m busybox sh -c 'tail /dev/zero; echo $?; exit 3'
     docker wait box
     same status "3 137" "$(inspect .State.ExitCode) $(docker logs box 2> /dev/null | tail -n 1)"
@@ -486,8 +534,8 @@ row_oom_child() { # it is not init that is killed
 
 row_cpu() { # quick
     box --cpus 0.5 --cpu-shares 512 --cpuset-cpus 0 busybox sleep 1000
-    has quota "$(limit cpu.cfs_quota_us cpu.max)" 50000
-    limit cpu.shares cpu.weight | grep -xE '512|20|59' # v2's weight, by the old formula and the new
+    same quota "50000 100000" "$(quota "$(inspect .State.Pid)")"
+    same shares 512 "$(shares "$(inspect .State.Pid)")"
     same processors 0 "$(limit cpuset.cpus)"
     same affinity 0 "$(docker exec box sed -n 's/^Cpus_allowed_list:.//p' /proc/self/status)"
 }
@@ -504,17 +552,23 @@ row_blkio() { # quick
     device=$(find /dev -maxdepth 1 -type b -name '[vs]da' | head -n 1)
     [ -n "$device" ] || skip "no disk's device"
     box --device-read-bps "$device:1mb" --device-write-iops "$device:100" busybox sleep 1000
-    has read "$(limit blkio.throttle.read_bps_device io.max)" 1048576
-    has write "$(limit blkio.throttle.write_iops_device io.max)" 100
+    local number
+    number=$(stat -c %Hr:%Lr "$device")
+    if [ "$place" = guest ]; then
+        same limits "$number rbps=1048576 wbps=max riops=max wiops=100" "$(limit io.max)"
+    else
+        same read "$number 1048576" "$(limit blkio.throttle.read_bps_device)"
+        same write "$number 100" "$(limit blkio.throttle.write_iops_device)"
+    fi
 }
 
-row_cgroup_namespace() { # quick
+row_cgroup_namespace() { # quick host
     same private "" "$(docker run --rm --cgroupns private busybox grep -v :/$ /proc/self/cgroup)"
     shows :/docker/ docker run --rm --cgroupns host busybox cat /proc/self/cgroup
     status 1 docker run --rm --cgroupns private busybox sh -c 'mkdir /sys/fs/cgroup/*/x'
 }
 
-row_cgroup_parent() { # quick
+row_cgroup_parent() { # quick host
     box --cgroup-parent /parent/inner --pids-limit 20 busybox sleep 1000
     same limit 20 "$(cat /sys/fs/cgroup/{pids/,}parent/inner/"$(inspect .Id)"/pids.max 2> /dev/null)"
     docker exec box true
@@ -523,7 +577,44 @@ row_cgroup_parent() { # quick
     find /sys/fs/cgroup -depth -type d -path '*/parent*' -exec rmdir {} +
 }
 
-row_host_namespaces() { # quick
+row_unit_stops() { # systemd: by somebody who asks systemd
+    box busybox sh -c 'trap "exit 3" TERM; touch /ready; while :; do sleep 0.1; done'
+    wait_for "its trap" docker exec box test -e /ready
+    systemctl stop "$(unit)"
+    becomes .State.Status exited
+    same status 3 "$(inspect .State.ExitCode)"
+    docker start box
+    is_scope "$(inspect .State.Pid)" "$(unit)" system.slice
+}
+
+row_slice() { # systemd: --cgroup-parent
+    box --cgroup-parent mine-inner.slice --memory 64m busybox sleep 1000
+    is_scope "$(inspect .State.Pid)" "$(unit)" mine-inner.slice
+    has path "$(cgroup_of "$(inspect .State.Pid)")" /mine.slice/mine-inner.slice/docker-
+    same memory 67108864 "$(limit memory.max)"
+    systemctl set-property --runtime mine-inner.slice MemoryMax=128M
+    same "the slice's" 134217728 "$(cat /sys/fs/cgroup/mine.slice/mine-inner.slice/memory.max)"
+    same "still its own" 67108864 "$(limit memory.max)"
+    docker exec box true
+    docker rm -f box
+    same cgroups "" "$(cgroups 'docker-*')"
+    systemctl stop mine.slice
+}
+
+row_cgroup_view() { # guest: what containers see of their cgroup
+    same private "0::/" "$(docker run --rm busybox cat /proc/self/cgroup)"
+    local path=/docker/
+    [ "$manager" != systemd ] || path=/system.slice/docker-
+    has host "$(docker run --rm --cgroupns host busybox cat /proc/self/cgroup)" "0::$path"
+    has controllers "$(docker run --rm busybox cat /sys/fs/cgroup/cgroup.controllers)" memory
+    shows "Read-only file system" docker run --rm busybox sh -c 'mkdir /sys/fs/cgroup/x || true'
+    same limit 67108864 "$(docker run --rm --memory 64m busybox cat /sys/fs/cgroup/memory.max)"
+    docker run --rm --privileged busybox sh -ec 'mkdir /sys/fs/cgroup/init
+        echo $$ > /sys/fs/cgroup/init/cgroup.procs
+        echo "+memory +pids" > /sys/fs/cgroup/cgroup.subtree_control'
+}
+
+row_host_namespaces() { # quick host
     local kind
     for kind in uts pid ipc net; do
         same "$kind" "$(readlink "/proc/self/ns/$kind")" \
@@ -542,7 +633,7 @@ row_host_pid_end() { # without a pid namespace nothing but the cgroup holds them
     for pid in $pids; do wait_for "the end of $pid" test ! -e "/proc/$pid"; done
 }
 
-row_names() { # quick
+row_names() { # quick host
     printf 'A=one\nB=two words\n' > /tmp/environment
     same "what it is told" "there.example.org one two words three /new/one" \
         "$(docker run --rm --hostname there --domainname example.org --env-file /tmp/environment -e C=three \
@@ -564,10 +655,10 @@ row_statuses() { # quick
     shows 'exec: "nonexistent": executable file not found in $PATH' docker run --rm busybox nonexistent
 }
 
-row_status_directory() { status 126 docker run --rm busybox /tmp; }
+row_status_directory() { status 126 docker run --rm busybox /tmp; } # host
 
 # Two that are one pod: the other's network, processes and shared memory.
-row_pod() { # quick
+row_pod() { # quick host
     docker run -d --name web --ipc shareable -p 8080:80 busybox httpd -f -h /etc
     docker run -d --name ghost --net container:web --ipc container:web --pid container:web busybox sleep 1000
     wait_for "the server" docker exec ghost wget -qO /dev/null http://127.0.0.1/group
@@ -626,7 +717,7 @@ end_remapped() {
     umount /etc/subuid /etc/subgid
 }
 
-row_user_namespace() {
+row_user_namespace() { # host
     remapped
     box -v data:/data busybox sh -c 'echo > /data/file; exec sleep 1000'
     same map "0 200000 65536" "$(docker exec box cat /proc/self/uid_map | xargs)"
@@ -638,7 +729,7 @@ row_user_namespace() {
     end_remapped
 }
 
-row_user_namespace_network() { # quick: who joins a container's network joins its user namespace too
+row_user_namespace_network() { # quick host: who joins a container's network joins its user namespace too
     remapped
     docker run -d --name web busybox httpd -f -h /etc
     box --net container:web busybox sleep 1000
@@ -659,7 +750,7 @@ row_user_namespace_network() { # quick: who joins a container's network joins it
     end_remapped
 }
 
-row_checkpoint() {
+row_checkpoint() { # host
     command -v criu > /dev/null || skip "the tree has no criu"
     box busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.1; done'
     wait_for "some steps" docker exec box grep -E '[0-9]{2}' /tmp/count
@@ -673,7 +764,7 @@ row_checkpoint() {
     wait_for "steps after" docker exec box sh -c "[ \$(cat /tmp/count) -gt $((before + 2)) ]"
 }
 
-row_checkpoint_running() {
+row_checkpoint_running() { # host
     command -v criu > /dev/null || skip "the tree has no criu"
     box busybox sh -c 'while :; do sleep 0.1; done'
     docker checkpoint create --leave-running box one
@@ -686,6 +777,8 @@ row_checkpoint_running() {
 row_nothing_left() { # quick
     same containers "" "$(docker ps -aq)"
     same cgroups "" "$(find /sys/fs/cgroup -mindepth 2 -type d -path '*/docker/*' ! -name buildkit)" # which runc leaves
+    same "cgroups of scopes" "" "$(cgroups 'docker-*')"
+    same units "" "$(units 'docker-*')"
     same "state" "" "$(find /run/docker -mindepth 1 -path '*/moby/*')"
     same mounts "" "$(grep -E '/docker/(overlay2|containers)/.+ ' /proc/self/mounts | cut -d ' ' -f 2)"
     same processes "" "$(pgrep -a 'shim|^tini' || true)"

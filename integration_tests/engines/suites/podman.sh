@@ -1,10 +1,12 @@
 # Podman, by its command line: as root, and as an ordinary user.
-# shellcheck shell=bash disable=SC2016 # containers expand what is in single quotes
+# shellcheck shell=bash disable=SC2016,SC2154 # containers expand what is in single quotes; inside.sh sets
+
+unset INVOCATION_ID # or Podman takes itself for a service, and leaves conmon where it is
 
 start() {
     chmod o+rx /work
     configure
-    add_user
+    if [ "$place" = host ]; then add_user; elif [ "$who" = user ]; then become_user; fi
     image_archive localhost/busybox:latest /work/busybox.tar sh
     chmod o+r /work/busybox.tar
     podman load -q -i /work/busybox.tar
@@ -13,15 +15,20 @@ start() {
 
 # The configuration: what docs/engines/podman.md says, and what the tree and the machine ask for.
 configure() {
-    local name=${runtime##*/}
-    export CONTAINERS_CONF=/work/containers.conf CONTAINERS_STORAGE_CONF=/work/storage.conf
-    export PODMAN_IGNORE_CGROUPSV1_WARNING=1
+    local name=${runtime##*/} ulimits='' firewall=''
+    export CONTAINERS_CONF=/work/containers.conf PODMAN_IGNORE_CGROUPSV1_WARNING=1
+    if [ "$place" = host ]; then
+        ulimits='default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]' # root may not raise them here
+        firewall='firewall_driver = "iptables"'
+        export CONTAINERS_STORAGE_CONF=/work/storage.conf
+        printf '[storage]\ndriver = "overlay"\ngraphroot = "/work/root"\nrunroot = "/run/containers"\n' > $CONTAINERS_STORAGE_CONF
+    fi
     cat > $CONTAINERS_CONF <<- END
 	[containers]
-	default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"] # root may not raise them here
 	log_driver = "k8s-file"
+	$ulimits
 	[engine]
-	cgroup_manager = "cgroupfs"
+	cgroup_manager = "$manager"
 	events_logger = "file"
 	exit_command_delay = 1 # seconds, for the clean-up after a detached exec; 300 by default
 	runtime = "$name"
@@ -32,9 +39,8 @@ configure() {
 	$name = ["$runtime"]
 	[network]
 	network_backend = "netavark"
-	firewall_driver = "iptables"
+	$firewall
 	END
-    printf '[storage]\ndriver = "overlay"\ngraphroot = "/work/root"\nrunroot = "/run/containers"\n' > $CONTAINERS_STORAGE_CONF
 }
 
 # `user`, with subordinate ids, `lone`, without; and those that containers with `--userns auto` get.
@@ -49,21 +55,22 @@ add_user() {
     echo user:x:1000: >> /etc/group
     echo friends:x:4000:user >> /etc/group
     for name in subuid subgid; do printf 'user:200000:65536\ncontainers:300000:655360\n' > /etc/$name; done
-    for name in user lone; do install -d -o $name -g user -m 700 /work/$name /run/user/$name; done
+    for name in user lone; do install -d -o $name -g user -m 700 /work/$name "/run/user/$(id -u $name)"; done
     mknod /run/tun c 10 200
     chmod 666 /run/tun
     mount --bind /run/tun /dev/net/tun
 }
 
+# The rows say `podman`, and in a guest it is the user's.
+become_user() {
+    wait_for "the user's systemd" systemd is-active default.target
+    { declare -f as_user; echo "CONTAINERS_CONF=$CONTAINERS_CONF; as_user /usr/bin/podman \"\$@\""; } |
+        sed '1i#!/bin/bash' > /usr/local/bin/podman
+    chmod +x /usr/local/bin/podman
+}
+
 # rootless ARG...: podman, as `user`
 rootless() { as_user podman "$@"; }
-
-# as_user COMMAND...: as `user`, or as $user
-as_user() {
-    (cd "/work/${user-user}" && exec setpriv --reuid "${user-user}" --regid user --init-groups env -i \
-        HOME="/work/${user-user}" USER="${user-user}" XDG_RUNTIME_DIR="/run/user/${user-user}" PATH="$PATH" \
-        CONTAINERS_CONF=$CONTAINERS_CONF PODMAN_IGNORE_CGROUPSV1_WARNING=1 "$@")
-}
 
 # The user's image, loaded when first asked for.
 import_rootless() { rootless image exists busybox || rootless load -q -i /work/busybox.tar; }
@@ -93,8 +100,13 @@ is() { [ "$(inspect "$1")" = "$2" ]; }
 # limit FILE...: what box's cgroup has in the first of these (v1's name, v2's) that there is
 limit() { cgroup_file "$(inspect .State.Pid)" "$@"; }
 
-# at_least VERSION WHAT: what came with that version
-at_least() { [ "$(podman version -f '{{.Client.Version}}' | cut -d. -f1)" -ge "$1" ] || skip "$2 came with Podman $1"; }
+unit() { echo "libpod-$(inspect .Id).scope"; }
+
+# The cgroup that is above those of containers, and their slice.
+home() { if [ "$who" = root ]; then echo /machine.slice; else echo /user.slice/user-1000.slice/user@1000.service/user.slice; fi; }
+slice() { if [ "$who" = root ]; then echo machine.slice; else echo user.slice; fi; }
+
+release() { podman version -f '{{.Client.Version}}' | cut -d. -f1; }
 
 row_run() { # quick
     same output hello "$(podman run --rm busybox echo hello)"
@@ -103,7 +115,7 @@ row_run() { # quick
     same input 12 "$(echo hello again | podman run -i --rm busybox wc -c)"
 }
 
-row_run_by_path() { # no configuration but a flag
+row_run_by_path() { # host: no configuration but a flag
     same output hello "$(CONTAINERS_CONF=/dev/null podman --runtime "$runtime" --cgroup-manager cgroupfs \
         run --rm --network none --ulimit nofile=1024 --ulimit nproc=1024 busybox echo hello)"
     status 127 env CONTAINERS_CONF=/dev/null podman --runtime "$runtime" --cgroup-manager cgroupfs \
@@ -117,7 +129,7 @@ row_detached() {
     same event 7 "$(podman events --stream=false --filter event=died --filter "container=$(inspect .Id)" --format '{{.ContainerExitCode}}')"
 }
 
-row_terminal() { # quick
+row_terminal() { # quick host
     # Of one that ends at once, podman may lose what it writes, with every runtime.
     shows "the terminal is /dev/pts/0" in_terminal \
         'podman run -it --rm busybox sh -c "echo the terminal is \$(tty); sleep 1"'
@@ -156,14 +168,14 @@ row_exec_detached() {
     wait_for "the session's end" sh -c '[ "$(pgrep -xc conmon)" = 1 ]' # the container's
 }
 
-row_exec_privileged() {
+row_exec_privileged() { # host
     box --cap-drop ALL busybox sleep 1000
     local effective='sed -n s/^CapEff:.//p /proc/self/status'
     same none 0000000000000000 "$(podman exec box $effective)"
     [ "$(podman exec --privileged box $effective)" != 0000000000000000 ]
 }
 
-row_preserve_fds() { # quick
+row_preserve_fds() { # quick host
     same run hello "$(echo hello | podman run --rm --preserve-fds 2 busybox cat /proc/self/fd/4 3< /dev/null 4<&0)"
     box busybox sleep 1000
     same exec hello "$(echo hello | podman exec --preserve-fds 2 box cat /proc/self/fd/4 3< /dev/null 4<&0)"
@@ -184,7 +196,7 @@ row_attach() {
     same status 7 "$(podman wait box)"
 }
 
-row_start_attached() {
+row_start_attached() { # host
     podman create --name box -i busybox sh -c 'read line; echo $line; exit 7'
     same state created "$(inspect .State.Status)"
     same output hello "$(echo hello | podman start -ai box || echo "status $?" >&2)"
@@ -228,18 +240,63 @@ row_rm_paused() {
     same containers "" "$(podman ps -aq)"
 }
 
+row_scope() { # quick guest
+    same manager "$manager v2" "$(podman info -f '{{.Host.CgroupManager}} {{.Host.CgroupsVersion}}')"
+    box busybox sleep 1000
+    local pid
+    pid=$(inspect .State.Pid)
+    if [ "$manager" = systemd ]; then
+        is_scope "$pid" "$(unit)" "$(slice)"
+        same path "$(home)/$(unit)" "$(cgroup_of "$pid")"
+        same "conmon's" "$(home)/libpod-conmon-$(inspect .Id).scope" "$(cgroup_of "$(inspect .State.ConmonPid)")"
+    elif [ "$who" = root ]; then
+        same path "/libpod_parent/libpod-$(inspect .Id)" "$(cgroup_of "$pid")"
+    elif [ "${runtime##*/}" = rind ]; then
+        # Podman names no cgroup then, and rind asks the user's systemd all the same.
+        is_scope "$pid" "rind-$(inspect .Id).scope" user.slice
+    fi
+    podman exec -d box sleep 999
+    wait_for "the exec" pgrep -x -f 'sleep 999'
+    same "cgroup of exec" "$(cgroup_of "$pid")" "$(cgroup_of "$(pgrep -x -f 'sleep 999')")"
+}
+
 row_update() { # quick
-    at_least 5 "update of everything"
     box --memory 64m busybox sleep 1000
-    podman update --memory 32m --memory-swap 48m --cpu-shares 512 --cpus 0.5 --cpuset-cpus 0 --pids-limit 50 box
+    local pids=() pid
+    [ "$(release)" -lt 5 ] || pids=(--pids-limit 50) # which older ones can't
+    podman update --memory 32m --memory-swap 48m --cpu-shares 512 --cpus 0.5 --cpuset-cpus 0 "${pids[@]}" box
+    pid=$(inspect .State.Pid)
     same memory 33554432 "$(limit memory.limit_in_bytes memory.max)"
-    same shares 512 "$(limit cpu.shares)"
-    same quota 50000 "$(limit cpu.cfs_quota_us)"
+    limit memory.memsw.limit_in_bytes memory.swap.max | grep -xE '50331648|16777216' # v1 counts memory too
+    same shares 512 "$(shares "$pid")"
+    same quota "50000 100000" "$(quota "$pid")"
     same processors 0 "$(limit cpuset.cpus)"
-    same processes 50 "$(limit pids.max)"
+    [ ${#pids[@]} = 0 ] || same processes 50 "$(limit pids.max)"
     podman update --cpus 1 box
-    same "quota after" 100000 "$(limit cpu.cfs_quota_us)"
+    same "quota after" "100000 100000" "$(quota "$pid")"
     same "memory after" 33554432 "$(limit memory.limit_in_bytes memory.max)"
+}
+
+row_reload() { # quick guest: limits outlive it, and those of an update too
+    box --memory 64m --memory-swap 80m --cpus 0.5 --cpu-shares 512 --cpuset-cpus 0 --pids-limit 20 \
+        busybox sleep 1000
+    local pid set
+    pid=$(inspect .State.Pid)
+    set=$(limits "$pid")
+    has limits "$set" "memory.max:67108864"
+    has limits "$set" "memory.swap.max:16777216"
+    has limits "$set" "cpu.max:50000 100000"
+    has limits "$set" "cpuset.cpus:0"
+    has limits "$set" "pids.max:20"
+    same_after_reload "$set" "$pid"
+    podman update --memory 96m --memory-swap 128m --cpus 0.7 box
+    set=$(limits "$pid")
+    has "after an update" "$set" "memory.max:100663296"
+    has "after an update" "$set" "memory.swap.max:33554432"
+    has "after an update" "$set" "cpu.max:70000 100000"
+    has "after an update" "$set" "pids.max:20"
+    same_after_reload "$set" "$pid"
+    [ "$manager" != systemd ] || same MemoryMax 100663296 "$(property "$(unit)" MemoryMax)"
 }
 
 row_stop() { # quick
@@ -253,14 +310,14 @@ row_stop() { # quick
     same status 137 "$(inspect .State.ExitCode deaf)"
 }
 
-row_stop_signal() {
+row_stop_signal() { # host
     box --stop-signal USR1 busybox sh -c 'trap "exit 9" USR1; echo ready; while :; do sleep 0.1; done'
     wait_for "its trap" sh -c 'podman logs box | grep ready'
     podman stop -t 10 box
     same status 9 "$(inspect .State.ExitCode)"
 }
 
-row_stop_created() { # quick: the runtime has made it, and it never runs
+row_stop_created() { # quick host: the runtime has made it, and it never runs
     podman create --name box busybox sh -c 'echo started; exec sleep 1000'
     podman init box
     local pid before=$SECONDS
@@ -274,7 +331,7 @@ row_stop_created() { # quick: the runtime has made it, and it never runs
     same state "" "$(find "/run/${runtime##*/}" -mindepth 1 2> /dev/null)"
 }
 
-row_kill() { # quick
+row_kill() { # quick host
     box busybox sh -c 'trap "echo caught" HUP; echo ready; while :; do sleep 0.1; done'
     wait_for "its trap" sh -c 'podman logs box | grep ready'
     podman kill -s HUP box
@@ -297,7 +354,7 @@ row_restart() { # quick
     podman exec box true
 }
 
-row_restart_policy() {
+row_restart_policy() { # host
     box --restart on-failure:2 busybox sh -c 'echo started; exit 3'
     wait_for "three starts" sh -c '[ "$(podman logs box | grep -c started)" = 3 ]'
     becomes '.RestartCount}} {{.State.Status}} {{.State.ExitCode' "2 exited 3"
@@ -313,7 +370,22 @@ row_remove() { # quick
     same containers "" "$(podman ps -aq)"
 }
 
-row_killed_outside() { # nobody asked the runtime
+row_gone() { # guest: no unit and no cgroup is left, however it ended
+    box --memory 16m --memory-swap 16m busybox tail /dev/zero
+    podman wait box
+    local id
+    id=$(inspect .Id)
+    wait_for "the clean-up" sh -c "[ -z \"\$(find /sys/fs/cgroup -type d -name '*$id*')\" ]"
+    same units "" "$(units "*$id*")"
+    podman rm box
+    box busybox sleep 1000
+    id=$(inspect .Id)
+    podman rm -f -t 0 box
+    wait_for "conmon's end" sh -c "[ -z \"\$(find /sys/fs/cgroup -type d -name '*$id*')\" ]"
+    same units "" "$(units "*$id*")"
+}
+
+row_killed_outside() { # host: nobody asked the runtime
     box busybox sleep 1000
     kill -KILL "$(inspect .State.Pid)"
     same status 137 "$(podman wait box)"
@@ -321,7 +393,7 @@ row_killed_outside() { # nobody asked the runtime
     podman exec box true
 }
 
-row_copy() {
+row_copy() { # host
     box busybox sh -c 'mkdir /data; exec sleep 1000'
     echo mine > /tmp/file
     wait_for "its directory" podman exec box ls /data
@@ -335,13 +407,13 @@ row_copy() {
     podman rmi -f changed
 }
 
-row_diff() {
+row_diff() { # host
     box busybox sh -c 'echo new > /etc/new; rm /etc/group; exec sleep 1000'
     wait_for "its changes" sh -c 'podman diff box | grep "D /etc/group"'
     shows "A /etc/new" podman diff box
 }
 
-row_health() { # quick
+row_health() { # quick host
     box --health-cmd 'test -e /healthy' --health-retries 1 --health-interval disable busybox sleep 1000
     status 1 podman healthcheck run box
     podman exec box touch /healthy
@@ -349,7 +421,7 @@ row_health() { # quick
     same state healthy "$(inspect .State.Health.Status || inspect .State.Healthcheck.Status)"
 }
 
-row_build() { # buildah runs containers of its own
+row_build() { # host: buildah runs containers of its own
     tar -C $image -c . | podman import -q - localhost/base
     printf 'FROM localhost/base\nRUN echo built > /file && id -u > /uid\nUSER user\nRUN id -u > /tmp/uid\n' > /tmp/Containerfile
     podman build -q --runtime "$runtime" --isolation oci --network none --ulimit nofile=1024:1024 \
@@ -383,7 +455,7 @@ row_pod() { # quick
     wait_for "the server" podman exec ghost wget -qO /dev/null http://127.0.0.1/group
 }
 
-row_pod_processes() {
+row_pod_processes() { # host
     podman pod create --name pod --share pid,net,ipc,uts
     podman run -d --pod pod --name one busybox sh -c 'sleep 1000 & exec sleep 1001'
     podman run -d --pod pod --name two busybox sleep 2000
@@ -397,7 +469,7 @@ row_pod_processes() {
     podman exec two true
 }
 
-row_pod_limits() {
+row_pod_limits() { # host
     podman pod create --name pod --cpus 0.5 --memory 128m
     podman run -d --pod pod --name box --memory 64m busybox sleep 1000
     same memory 67108864 "$(limit memory.limit_in_bytes memory.max)"
@@ -406,7 +478,24 @@ row_pod_limits() {
     same "the pod's" 134217728 "$(cat "/sys/fs/cgroup/memory$parent/memory.limit_in_bytes")"
 }
 
-row_play_kube() { # quick
+row_pod_slice() { # systemd: a pod is a slice, with limits of its own
+    podman pod create --name pod --memory 128m --cpus 0.5
+    podman run -d --pod pod --name box --memory 64m busybox sleep 1000
+    local pod slice
+    pod=$(podman pod inspect -f '{{.ID}}' pod)
+    slice=$(slice)
+    slice=${slice%.slice}-libpod_pod_$pod.slice
+    is_scope "$(inspect .State.Pid)" "$(unit)" "$slice"
+    same memory 67108864 "$(limit memory.max)"
+    same "the pod's" 134217728 "$(cat "/sys/fs/cgroup$(home)/$slice/memory.max")"
+    reloads
+    same "after a reload" "67108864 134217728" \
+        "$(limit memory.max) $(cat "/sys/fs/cgroup$(home)/$slice/memory.max")"
+    podman pod rm -f -t 0 pod
+    wait_for "the slice's end" sh -c "[ -z \"\$(find /sys/fs/cgroup -type d -name '*$pod*')\" ]"
+}
+
+row_play_kube() { # quick host
     mkdir -p /tmp/bind
     echo mine > /tmp/bind/file
     cat > /tmp/pod.yaml <<- 'END'
@@ -447,7 +536,7 @@ row_play_kube() { # quick
     same containers "" "$(podman ps -aq)"
 }
 
-row_play_kube_init() { # a container that comes before the others
+row_play_kube_init() { # host: a container that comes before the others
     cat > /tmp/pod.yaml <<- 'END'
 	apiVersion: v1
 	kind: Pod
@@ -473,7 +562,7 @@ row_play_kube_init() { # a container that comes before the others
     same "what the first left" first "$(podman exec kube-one cat /empty/file)"
 }
 
-row_volumes() { # quick
+row_volumes() { # quick host
     podman run --rm -v data:/data busybox sh -c 'echo kept > /data/file'
     same kept kept "$(podman run --rm -v data:/data:ro busybox cat /data/file)"
     status 1 podman run --rm -v data:/data:ro busybox touch /data/file
@@ -483,7 +572,7 @@ row_volumes() { # quick
     same copied user "$(podman run --rm -v copy:/etc busybox sed -n 's/^\(user\):.*/\1/p' /etc/group)"
 }
 
-row_binds() { # quick
+row_binds() { # quick host
     mkdir -p /tmp/bind
     echo mine > /tmp/bind/file
     same file mine "$(podman run --rm -v /tmp/bind:/data busybox cat /data/file)"
@@ -497,7 +586,7 @@ row_binds() { # quick
     same image user "$(podman run --rm --mount type=image,src=busybox,dst=/image busybox sed -n 's/^\(user\):.*/\1/p' /image/etc/group)"
 }
 
-row_binds_idmap() {
+row_binds_idmap() { # host
     mkdir -p /tmp/bind
     echo mine > /tmp/bind/file
     same owner 0 "$(podman run --rm --uidmap 0:100000:65536 --gidmap 0:100000:65536 -v /tmp/bind:/data:idmap busybox stat -c %u /data/file)"
@@ -505,7 +594,7 @@ row_binds_idmap() {
     same "owner outside" 0 "$(stat -c %u /tmp/bind/theirs)"
 }
 
-row_propagation() {
+row_propagation() { # host
     mkdir -p /run/shared/sub
     box -v /run/shared:/data:rslave --mount type=bind,src=/run/shared,dst=/private,bind-propagation=rprivate \
         busybox sleep 1000
@@ -517,13 +606,13 @@ row_propagation() {
     same "what is seen" "/data/sub: file  /private/sub: " "$seen"
 }
 
-row_read_only() {
+row_read_only() { # host
     status 1 podman run --rm --read-only busybox touch /file
     podman run --rm --read-only busybox touch /tmp/file /run/file # podman makes these tmpfs
     status 1 podman run --rm --read-only --read-only-tmpfs=false busybox touch /tmp/file
 }
 
-row_tmpfs() { # quick
+row_tmpfs() { # quick host
     local mounts
     mounts=$(podman run --rm --tmpfs /scratch:size=1m,mode=1700,noexec busybox sh -c 'grep /scratch /proc/mounts; stat -c %a /scratch')
     has mounts "$mounts" size=1024k
@@ -533,7 +622,7 @@ row_tmpfs() { # quick
     shows "size=32768k" podman run --rm --shm-size 32m busybox grep /dev/shm /proc/mounts
 }
 
-row_init() { # quick
+row_init() { # quick host
     command -v catatonit > /dev/null || skip "the tree has no catatonit"
     box --init busybox sh -c 'sleep 0.1 & exec sleep 1000'
     shows podman-init podman exec box cat /proc/1/cmdline
@@ -541,14 +630,14 @@ row_init() { # quick
     same status 143 "$(inspect .State.ExitCode)"
 }
 
-row_privileged() { # quick
+row_privileged() { # quick root
     local seen
     seen=$(podman run --rm --privileged busybox sh -c \
         'mount -t tmpfs tmpfs /tmp && echo mounts; grep Seccomp: /proc/self/status; echo 0 > /proc/sys/net/ipv4/ip_forward && echo writes; [ -e /dev/loop-control ] && echo sees')
     same "what it can" "mounts Seccomp: 0 writes sees" "$(tr '\t\n' ' ' <<< "$seen" | sed 's/ $//')"
 }
 
-row_user() { # quick
+row_user() { # quick host
     same user "uid=1000(user) gid=1000(user) groups=1000(user)" "$(podman run --rm --user user busybox id)"
     same groups "1 2 7 8" "$(podman run --rm --user 1:2 --group-add 7 --group-add 8 busybox sh -c 'echo $(id -u) $(id -G)')"
     same home /home/user "$(podman run --rm --user user busybox sh -c 'echo $HOME')"
@@ -556,7 +645,7 @@ row_user() { # quick
     shows "new:x:3000" podman run --rm --user 3000 --passwd-entry 'new:x:$UID:$GID::/:/bin/sh' busybox grep 3000 /etc/passwd
 }
 
-row_capabilities() { # quick
+row_capabilities() { # quick host
     local effective='sed -n s/^CapEff:.//p /proc/self/status'
     same none 0000000000000000 "$(podman run --rm --cap-drop ALL busybox $effective)"
     same one 0000000000000020 "$(podman run --rm --cap-drop ALL --cap-add KILL busybox $effective)"
@@ -566,7 +655,7 @@ row_capabilities() { # quick
     same "user's one" 0000000000000020 "$(podman run --rm --user 1000 --cap-add KILL busybox $effective)"
 }
 
-row_security() { # quick
+row_security() { # quick host
     local status='sed -nE s/^(NoNewPrivs|Seccomp):.//p /proc/self/status'
     same default $'0\n2' "$(podman run --rm busybox $status)"
     same both $'1\n0' "$(podman run --rm --security-opt no-new-privileges --security-opt seccomp=unconfined busybox $status)"
@@ -581,13 +670,13 @@ row_security() { # quick
     same "a mask of one's own" 0 "$(podman run --rm --security-opt mask=/etc/group busybox sh -c 'wc -c < /etc/group')"
 }
 
-row_sysctl() {
+row_sysctl() { # host
     same values $'512\n9000' "$(podman run --rm --sysctl net.core.somaxconn=512 --sysctl kernel.msgmax=9000 \
         busybox cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax)"
     fails podman run --rm --sysctl vm.swappiness=1 busybox true
 }
 
-row_ulimit() { # quick
+row_ulimit() { # quick host
     # With any of these, podman 4 forgets the configuration's, and takes its own, which are too high.
     same "open files" $'100\n200' "$(podman run --rm --ulimit nproc=1024 --ulimit nofile=100:200 \
         busybox sh -c 'ulimit -Sn; ulimit -Hn')"
@@ -595,7 +684,7 @@ row_ulimit() { # quick
         busybox sh -c 'ulimit -c')"
 }
 
-row_devices() { # quick
+row_devices() { # quick root
     local minor
     minor=$((0x$(stat -c %T /dev/loop-control)))
     shows "not permitted" podman run --rm --cap-add MKNOD busybox sh -c "mknod /d c 10 $minor; : < /d || true"
@@ -618,8 +707,8 @@ row_oom() { # quick
 
 row_cpu() { # quick
     box --cpus 0.5 --cpu-shares 512 --cpuset-cpus 0 busybox sleep 1000
-    has quota "$(limit cpu.cfs_quota_us cpu.max)" 50000
-    same shares 512 "$(limit cpu.shares)"
+    same quota "50000 100000" "$(quota "$(inspect .State.Pid)")"
+    same shares 512 "$(shares "$(inspect .State.Pid)")"
     same processors 0 "$(limit cpuset.cpus)"
     same affinity 0 "$(podman exec box sed -n 's/^Cpus_allowed_list:.//p' /proc/self/status)"
 }
@@ -629,11 +718,12 @@ row_pids() { # quick
     becomes .State.ExitCode 2
     shows "can't fork" podman logs box
     podman run --rm --pids-limit 5 busybox true
+    [ "$who $manager" != "user cgroupfs" ] || return 0 # there Podman doesn't ask the runtime for its default
     box2=$(podman run -d busybox sleep 1000)
     same default 2048 "$(cgroup_file "$(inspect .State.Pid "$box2")" pids.max)"
 }
 
-row_blkio() {
+row_blkio() { # host
     local device
     device=$(find /dev -maxdepth 1 -type b -name '[vs]da' | head -n 1)
     [ -n "$device" ] || skip "no disk's device"
@@ -642,14 +732,14 @@ row_blkio() {
     has write "$(limit blkio.throttle.write_iops_device io.max)" 100
 }
 
-row_cgroup_namespace() { # quick
+row_cgroup_namespace() { # quick host
     same private "" "$(podman run --rm --cgroupns private busybox grep -v :/$ /proc/self/cgroup)"
     shows /libpod-conmon- podman run --rm --cgroups no-conmon --cgroupns host busybox cat /proc/self/cgroup || true
     shows /libpod- podman run --rm --cgroupns host busybox cat /proc/self/cgroup
     status 1 podman run --rm --cgroupns private busybox sh -c 'mkdir /sys/fs/cgroup/*/x'
 }
 
-row_cgroup_parent() {
+row_cgroup_parent() { # host
     box --cgroup-parent /parent/inner --pids-limit 20 busybox sleep 1000
     same limit 20 "$(cat /sys/fs/cgroup/{pids/,}parent/inner/libpod-"$(inspect .Id)"/pids.max 2> /dev/null)"
     podman exec box true
@@ -659,7 +749,7 @@ row_cgroup_parent() {
     find /sys/fs/cgroup -depth -type d -path '*/parent*' -exec rmdir {} +
 }
 
-row_unified_unmounted() { # quick: a hybrid host without its unified hierarchy
+row_unified_unmounted() { # quick host: a hybrid host without its unified hierarchy
     local unified
     unified=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
     [[ $unified == /sys/fs/cgroup/* ]] || skip "the host's cgroups are not a hybrid"
@@ -681,21 +771,92 @@ row_unified_unmounted() { # quick: a hybrid host without its unified hierarchy
     same cgroups "" "$(find /sys/fs/cgroup -mindepth 2 -type d -path '*libpod-*')"
 }
 
+row_unit_stops() { # systemd: by somebody who asks systemd
+    box busybox sh -c 'trap "exit 3" TERM; echo ready; while :; do sleep 0.1; done'
+    wait_for "its trap" sh -c 'podman logs box | grep ready'
+    systemd stop "$(unit)"
+    same status 3 "$(podman wait box)"
+    podman start box
+    is_scope "$(inspect .State.Pid)" "$(unit)" "$(slice)"
+}
+
+row_slice() { # systemd: --cgroup-parent
+    box --cgroup-parent mine-inner.slice --memory 64m busybox sleep 1000
+    is_scope "$(inspect .State.Pid)" "$(unit)" mine-inner.slice
+    has path "$(cgroup_of "$(inspect .State.Pid)")" /mine.slice/mine-inner.slice/libpod-
+    same memory 67108864 "$(limit memory.max)"
+    podman exec box true
+    podman rm -f -t 0 box
+    wait_for "its conmon's end" sh -c '! pgrep -x conmon'
+    systemd stop mine.slice
+}
+
 row_cgroups_disabled() { # quick
     box --cgroups disabled busybox sleep 1000
-    same cgroups "$(cat /proc/self/cgroup)" "$(cat "/proc/$(inspect .State.Pid)/cgroup")"
+    fails grep libpod- "/proc/$(inspect .State.Pid)/cgroup"
+    [ "$place" = guest ] || same cgroups "$(cat /proc/self/cgroup)" "$(cat "/proc/$(inspect .State.Pid)/cgroup")"
     podman exec box true
     podman stop -t 0 box
     same status 137 "$(inspect .State.ExitCode)"
 }
 
-row_cgroups_no_conmon() {
+row_cgroups_no_conmon() { # host
     box --cgroups no-conmon busybox sleep 1000
     same "conmon's" "$(cat /proc/self/cgroup)" "$(cat "/proc/$(inspect .State.ConmonPid)/cgroup")"
     shows /libpod- cat "/proc/$(inspect .State.Pid)/cgroup"
 }
 
-row_host_namespaces() { # quick
+row_cgroups_split() { # guest: below the service that Podman is started in, as quadlets have it
+    local run=(systemd-run --quiet --unit=split --property=Delegate=yes --property=Type=exec
+        "--setenv=CONTAINERS_CONF=$CONTAINERS_CONF" /usr/bin/podman run --cgroups split --memory 64m
+        --name box busybox sleep 1000)
+    if [ "$who" = root ]; then
+        "${run[@]}"
+    else
+        as_user "${run[0]}" --user "${run[@]:1}"
+    fi
+    wait_for "its start" sh -c 'podman inspect -f "{{.State.Status}}" box | grep running'
+    local pid
+    pid=$(inspect .State.Pid)
+    same cgroup "$(property split.service ControlGroup)/libpod-payload-$(inspect .Id)" "$(cgroup_of "$pid")"
+    same memory 67108864 "$(limit memory.max)"
+    podman exec box true
+    reloads
+    same "after a reload" 67108864 "$(limit memory.max)"
+    podman stop -t 0 box
+    wait_for "the service's end" eval '[ "$(property split.service ActiveState)" != active ]'
+    systemd reset-failed split.service || true
+    podman rm box
+    same cgroups "" "$(cgroups 'libpod-payload-*')"
+}
+
+row_other_session() { # guest: made in one cgroup, used from others
+    local run=(systemd-run --quiet --pipe --wait "--setenv=CONTAINERS_CONF=$CONTAINERS_CONF") by=()
+    if [ "$who" = user ]; then
+        run+=(--user)
+        by=(as_user)
+    fi
+    "${by[@]}" "${run[@]}" --service-type=exec --property=KillMode=process /usr/bin/podman run -d --name box busybox sleep 1000
+    same exec hello "$(podman exec box echo hello)"
+    same "exec from a service" hello "$("${by[@]}" "${run[@]}" /usr/bin/podman exec box echo hello)"
+    podman exec -d box sleep 999
+    wait_for "the exec" pgrep -x -f 'sleep 999'
+    same "its cgroup" "$(cgroup_of "$(inspect .State.Pid)")" "$(cgroup_of "$(pgrep -x -f 'sleep 999')")"
+    "${by[@]}" "${run[@]}" /usr/bin/podman rm -f -t 0 box
+    same containers "" "$(podman ps -aq)"
+}
+
+row_cgroup_view() { # guest: what containers see of their cgroup
+    same private "0::/" "$(podman run --rm busybox cat /proc/self/cgroup)"
+    shows "Read-only file system" podman run --rm busybox sh -c 'mkdir /sys/fs/cgroup/x || true'
+    same limit 67108864 "$(podman run --rm --memory 64m busybox cat /sys/fs/cgroup/memory.max)"
+    # What a systemd in the container would do.
+    podman run --rm --systemd always busybox sh -ec 'mkdir /sys/fs/cgroup/init
+        echo 1 > /sys/fs/cgroup/init/cgroup.procs
+        echo "+memory +pids" > /sys/fs/cgroup/cgroup.subtree_control'
+}
+
+row_host_namespaces() { # quick host
     local kind
     for kind in uts pid ipc net cgroup; do
         local flag=--$kind
@@ -716,7 +877,7 @@ row_host_pid_end() { # without a pid namespace nothing but the cgroup holds them
     for pid in $pids; do wait_for "the end of $pid" test ! -e "/proc/$pid"; done
 }
 
-row_others_namespaces() { # those of another container
+row_others_namespaces() { # host: those of another container
     podman run -d --name web busybox httpd -f -h /etc
     box --network container:web --pid container:web --ipc container:web --uts container:web busybox sleep 1000
     wait_for "the server" podman exec box wget -qO /dev/null http://127.0.0.1/group
@@ -725,7 +886,7 @@ row_others_namespaces() { # those of another container
     becomes .State.Running false
 }
 
-row_network() { # quick
+row_network() { # quick host
     shows "inet 10.88" podman run --rm busybox ip addr
     same none lo "$(podman run --rm --network none busybox sh -c 'ls /sys/class/net')"
     shows "LOOPBACK,UP" podman run --rm --network none busybox ip link
@@ -736,7 +897,7 @@ row_network() { # quick
     ip netns delete mine
 }
 
-row_network_names() {
+row_network_names() { # host
     podman network create inner
     podman run -d --name web --network inner busybox httpd -f -h /etc
     wait_for "the server by its name" podman run --rm --network inner busybox wget -qO- http://web/group
@@ -746,12 +907,12 @@ row_network_names() {
     wait_for "the server by its name" podman run --rm --network inner busybox wget -qO- http://web/group
 }
 
-row_network_user_mode() {
+row_network_user_mode() { # host
     shows tap0 podman run --rm --network slirp4netns busybox ip addr
     shows 10.0.2.100 podman run --rm --network slirp4netns busybox ip addr
 }
 
-row_ports() { # quick
+row_ports() { # quick host
     box -p 8080:80 -p 127.0.0.1:8081:80 busybox httpd -f -h /etc
     wait_for "the server" busybox wget -qO- http://127.0.0.1:8080/group
     shows user busybox wget -qO- http://127.0.0.1:8081/group
@@ -761,7 +922,7 @@ row_ports() { # quick
     fails busybox wget -qO- http://127.0.0.1:8080/group
 }
 
-row_userns_auto() {
+row_userns_auto() { # host
     box --userns auto:size=4096 busybox sleep 1000
     same size 4096 "$(podman exec box awk '{ n += $3 } END { print n }' /proc/self/uid_map)"
     local owner
@@ -772,7 +933,7 @@ row_userns_auto() {
     same user 1000 "$(podman exec -u user box id -u)"
 }
 
-row_user_namespace() { # quick
+row_user_namespace() { # quick host
     local maps=(--uidmap 0:200000:65536 --gidmap 0:200000:65536)
     box "${maps[@]}" -v data:/data busybox sh -c 'echo > /data/file; exec sleep 1000'
     same map "0 200000 65536" "$(podman exec box cat /proc/self/uid_map | xargs)"
@@ -785,11 +946,11 @@ row_user_namespace() { # quick
     same container "$(podman exec box readlink /proc/self/ns/user)" "$(podman run --rm --userns container:box busybox readlink /proc/self/ns/user)"
 }
 
-row_rootfs() { # a directory, not an image
+row_rootfs() { # host: a directory, not an image
     same output user "$(podman run --rm --rootfs $image:O sed -n 's/^\(user\):.*/\1/p' /etc/group)"
 }
 
-row_hooks() { # quick
+row_hooks() { # quick host
     mkdir -p /tmp/hooks
     cat > /tmp/hooks/hook.json <<- 'END'
 	{"version": "1.0.0", "hook": {"path": "/bin/sh", "args": ["sh", "-c", "cat > /tmp/hooks/$STAGE"],
@@ -802,7 +963,7 @@ row_hooks() { # quick
     shows "no good" status 126 podman --hooks-dir /tmp/hooks run --name box --annotation hook=yes busybox true
 }
 
-row_names() {
+row_names() { # host
     same host "there" "$(podman run --rm --hostname there busybox hostname)"
     same entrypoint "a b" "$(podman run --rm --entrypoint echo busybox a b)"
     printf 'A=one\nB=two words\n' > /tmp/environment
@@ -814,7 +975,7 @@ row_names() {
     podman secret rm word
 }
 
-row_sdnotify() { # quick: the container itself says that it is ready, as a service's would
+row_sdnotify() { # quick host: the container itself says that it is ready, as a service's would
     cat > /tmp/listen <<- 'END'
 	use IO::Socket::UNIX;
 	my $socket = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $ARGV[0]) or die $!;
@@ -856,7 +1017,7 @@ row_statuses() { # quick
         shows 'exec: "nonexistent": executable file not found in $PATH' podman run --rm busybox nonexistent
 }
 
-row_service() { # by Docker's command line, at podman's socket
+row_service() { # host: by Docker's command line, at podman's socket
     podman system service -t 0 unix:///run/podman-test.sock &
     local service=$!
     export DOCKER_HOST=unix:///run/podman-test.sock
@@ -871,7 +1032,7 @@ row_service() { # by Docker's command line, at podman's socket
     kill $service
 }
 
-row_checkpoint() { # quick
+row_checkpoint() { # quick host
     can_checkpoint
     box busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.1; done'
     wait_for "some steps" podman exec box grep -E '[0-9]{2}' /tmp/count
@@ -886,7 +1047,7 @@ row_checkpoint() { # quick
     same status 137 "$(inspect .State.ExitCode)"
 }
 
-row_checkpoint_running() {
+row_checkpoint_running() { # host
     can_checkpoint
     box busybox sh -c 'while :; do sleep 0.1; done'
     local pid
@@ -896,7 +1057,7 @@ row_checkpoint_running() {
     podman exec box true
 }
 
-row_checkpoint_export() {
+row_checkpoint_export() { # host
     can_checkpoint
     box --tmpfs /scratch -v data:/data busybox sh -c \
         'i=0; while :; do i=$((i+1)); echo $i > /scratch/count; echo $i > /data/count; sleep 0.1; done'
@@ -912,7 +1073,7 @@ row_checkpoint_export() {
     podman rm -f -t 0 other
 }
 
-row_checkpoint_established() { # a connection goes on
+row_checkpoint_established() { # host: a connection goes on
     can_checkpoint
     box busybox sh -c 'nc -l -p 7000 -e cat & sleep 1; { while :; do echo tick; sleep 0.1; done; } | nc 127.0.0.1 7000 > /tmp/ticks'
     wait_for "some ticks" podman exec box grep tick /tmp/ticks
@@ -923,7 +1084,7 @@ row_checkpoint_established() { # a connection goes on
     wait_for "ticks after" podman exec box sh -c "[ \$(wc -l < /tmp/ticks) -gt $((before + 2)) ]"
 }
 
-row_checkpoint_pod() {
+row_checkpoint_pod() { # host
     can_checkpoint
     podman pod create --name one
     podman run -d --pod one --name box busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.1; done'
@@ -937,7 +1098,7 @@ row_checkpoint_pod() {
 
 can_checkpoint() { command -v criu > /dev/null || skip "the tree has no criu"; }
 
-row_rootless_run() { # quick
+row_rootless_run() { # quick host
     import_rootless
     same rootless true "$(rootless info -f '{{.Host.Security.Rootless}}')"
     same output "hello 0" "$(rootless run --rm busybox sh -c 'echo hello $(id -u)')"
@@ -954,7 +1115,7 @@ row_rootless_run() { # quick
     status 7 rootless run --rm busybox sh -c 'exit 7'
 }
 
-row_rootless_exec() { # quick
+row_rootless_exec() { # quick host
     import_rootless
     rootless run -d --name box busybox sleep 1000
     same user "1000 1000" "$(rootless exec -u user box sh -c 'echo $(id -u) $(id -g)')"
@@ -964,12 +1125,12 @@ row_rootless_exec() { # quick
     shows "sleep 1000" rootless top box
 }
 
-row_rootless_terminal() {
+row_rootless_terminal() { # host
     import_rootless
     shows "/dev/pts/0" in_terminal "$(declare -f rootless as_user); rootless run --rm -it busybox sh -c 'tty; sleep 1'"
 }
 
-row_rootless_ports() { # quick
+row_rootless_ports() { # quick host
     import_rootless
     rootless run -d --name box -p 8080:80 busybox httpd -f -h /etc
     wait_for "the server" busybox wget -qO- http://127.0.0.1:8080/group
@@ -977,7 +1138,7 @@ row_rootless_ports() { # quick
     fails busybox wget -qO- http://127.0.0.1:8080/group
 }
 
-row_rootless_networks() {
+row_rootless_networks() { # host
     import_rootless
     shows tap0 rootless run --rm --network slirp4netns busybox ip addr
     same none lo "$(rootless run --rm --network none busybox ls /sys/class/net)"
@@ -986,14 +1147,14 @@ row_rootless_networks() {
     shows "scope global" rootless run --rm --network pasta busybox ip addr
 }
 
-row_rootless_bridge() {
+row_rootless_bridge() { # host
     import_rootless
     rootless network create inner
     rootless run -d --name web --network inner busybox httpd -f -h /etc
     shows user rootless run --rm --network inner busybox wget -qO- http://web/group
 }
 
-row_rootless_pod() { # quick
+row_rootless_pod() { # quick host
     import_rootless
     rootless pod create --name pod --share net,ipc,uts,pid --hostname both
     rootless run -d --pod pod --name web busybox httpd -f -h /etc
@@ -1006,7 +1167,7 @@ row_rootless_pod() { # quick
 }
 rootless_exec() { rootless exec "$@"; }
 
-row_rootless_volumes() {
+row_rootless_volumes() { # host
     import_rootless
     as_user mkdir -p /work/user/data
     rootless run --rm -v /work/user/data:/data busybox sh -c 'echo theirs > /data/file; chown 5 /data/file'
@@ -1018,7 +1179,7 @@ row_rootless_volumes() {
     shows "/dev/null" rootless run --rm --device /dev/fuse busybox ls /dev/null /dev/fuse
 }
 
-row_rootless_keep_id() {
+row_rootless_keep_id() { # host
     import_rootless
     same user "1000 1000" "$(rootless run --rm --userns keep-id busybox sh -c 'echo $(id -u) $(id -g)')"
     as_user mkdir -p /work/user/mine
@@ -1029,18 +1190,18 @@ row_rootless_keep_id() {
     same root 0 "$(rootless exec -u 0 box id -u)"
 }
 
-row_rootless_nomap() {
+row_rootless_nomap() { # host
     import_rootless
     same user 0 "$(rootless run --rm --userns nomap busybox id -u)"
     same size 65536 "$(rootless run --rm --userns nomap busybox awk '{ n += $3 } END { print n }' /proc/self/uid_map)"
 }
 
-row_rootless_auto() {
+row_rootless_auto() { # host
     import_rootless
     same size 1024 "$(rootless run --rm --userns auto:size=1024 busybox awk '{ n += $3 } END { print n }' /proc/self/uid_map)"
 }
 
-row_rootless_keep_groups() {
+row_rootless_keep_groups() { # host
     import_rootless
     same default 0 "$(rootless run --rm busybox id -G)"
     # The group has no number inside: it is seen as nobody's, and counts.
@@ -1052,13 +1213,13 @@ row_rootless_keep_groups() {
     status 1 rootless run --rm -v /work/user/shared:/data busybox touch /data/other
 }
 
-row_rootless_privileged() {
+row_rootless_privileged() { # host
     import_rootless
     same "what it can" mounts "$(rootless run --rm --privileged busybox sh -c 'mount -t tmpfs tmpfs /tmp && echo mounts')"
     status 1 rootless run --rm --privileged busybox sh -c 'echo 1 > /proc/sys/vm/swappiness'
 }
 
-row_rootless_security() {
+row_rootless_security() { # host
     import_rootless
     local status='sed -nE s/^(NoNewPrivs|Seccomp|CapEff):.//p /proc/self/status'
     same "all of it" $'0000000000000000\n1\n2' "$(rootless run --rm --cap-drop ALL --security-opt no-new-privileges busybox $status)"
@@ -1066,12 +1227,13 @@ row_rootless_security() {
     same files 100 "$(rootless run --rm --ulimit nofile=100 busybox sh -c 'ulimit -n')"
 }
 
-row_rootless_parallel() {
+row_rootless_parallel() { # host
     import_rootless
     ten_at_once rootless run --rm busybox echo
 }
 
-row_rootless_lone() { # who has no ids but one's own
+row_rootless_lone() { # host: who has no ids but one's own
+    # shellcheck disable=SC2034 # for as_user
     local user=lone
     import_rootless
     same map "0 1001 1" "$(rootless run --rm busybox cat /proc/self/uid_map | xargs)"
@@ -1085,12 +1247,13 @@ row_rootless_lone() { # who has no ids but one's own
 
 # The last row: of all that ran, nothing is left.
 row_nothing_left() { # quick
-    [ ! -d /work/user/.local ] || as_user podman system migrate # it ends the process that keeps the user's namespaces
     same containers "" "$(podman ps -aq)"
-    same cgroups "" "$(find /sys/fs/cgroup -mindepth 2 -type d -path '*libpod-*')"
-    same state "" "$(find "/run/${runtime##*/}" -mindepth 1 2> /dev/null)"
-    same "the user's state" "" "$(find "/run/user/user/${runtime##*/}" -mindepth 1 2> /dev/null)"
-    same mounts "" "$(grep -E ' /work/(root|home)/.+ ' /proc/self/mounts | cut -d ' ' -f 2 | grep -v '/overlay$' || true)"
+    # It ends the process that keeps the user's namespaces.
+    if [ "$who" = user ] || [ -d /work/user/.local ]; then as_user /usr/bin/podman system migrate; fi
     wait_for "conmon's end" sh -c '! pgrep -x conmon'
+    same cgroups "" "$(cgroups '*libpod*-????????*')"
+    same units "" "$(units 'libpod-*' '*libpod_pod*')"
+    same state "" "$(find "/run/${runtime##*/}" "/run/user/1000/${runtime##*/}" -mindepth 1 2> /dev/null)"
+    same mounts "" "$(grep -E ' /work/(root|home)/.+ ' /proc/self/mounts | cut -d ' ' -f 2 | grep -v '/overlay$' || true)"
     same interfaces "" "$(ip -br link | grep veth || true)"
 }
