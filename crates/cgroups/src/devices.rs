@@ -9,7 +9,7 @@ use std::fmt;
 
 /// An error about all device rules.
 pub(crate) fn refused(reason: impl fmt::Display) -> Error {
-    Error::refused(format!("linux.resources.devices: {reason}"))
+    Error::new(format!("linux.resources.devices: {reason}"))
 }
 
 /// Ways to use a device, as a set; the numbers are those that device filters get.
@@ -154,7 +154,7 @@ pub(crate) fn rules(configured: &[LinuxDeviceCgroup]) -> Result<Vec<Rule>> {
 
 fn parse(index: usize, rule: &LinuxDeviceCgroup) -> Result<Rule> {
     let refuse = |field: &str, reason: String| {
-        Err(Error::refused(format!("linux.resources.devices[{index}].{field}: {reason}")))
+        Err(Error::new(format!("linux.resources.devices[{index}].{field}: {reason}")))
     };
     let number = |number: Option<i64>| match number {
         None | Some(-1) => Ok(None),

@@ -20,12 +20,12 @@ pub(crate) fn open_directory(path: &str) -> sys::Result<OwnedFd> {
 /// Reads a file of many records (a list of pids, mountinfo) to its end.
 pub(crate) fn read(path: &str) -> Result<String> {
     let text = open(path, OFlag::O_RDONLY).and_then(sys::fs::read_to_end);
-    text.map(text_of).map_err(|errno| Error::kernel(format!("reading {path}"), errno))
+    text.map(text_of).map_err(|errno| Error::call(format!("reading {path}"), errno))
 }
 
 /// Reads a file that the kernel makes in one piece, where a short read is the end already.
 pub(crate) fn read_value(path: &str) -> Result<String> {
-    try_read_value(path).map_err(|errno| Error::kernel(format!("reading {path}"), errno))
+    try_read_value(path).map_err(|errno| Error::call(format!("reading {path}"), errno))
 }
 
 /// [`read_value`] for a caller to whom some errors are answers.
@@ -56,7 +56,7 @@ pub(crate) fn write(path: &str, value: &str) -> sys::Result<()> {
 
 /// [`write`], with an error that names the value and the path.
 pub(crate) fn set(path: &str, value: &str) -> Result<()> {
-    write(path, value).map_err(|errno| Error::kernel(format!("writing {value} to {path}"), errno))
+    write(path, value).map_err(|errno| Error::call(format!("writing {value} to {path}"), errno))
 }
 
 /// Removes the cgroup directory `path`; one that isn't there counts as removed.

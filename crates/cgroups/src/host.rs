@@ -87,7 +87,7 @@ fn is_mounted(path: &str, version: FsType) -> Result<bool> {
     match statfs(path) {
         Ok(found) => Ok(found.filesystem_type() == version),
         Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(false),
-        Err(errno) => Err(Error::kernel(format!("asking what {path} is"), errno)),
+        Err(errno) => Err(Error::call(format!("asking what {path} is"), errno)),
     }
 }
 
@@ -115,7 +115,7 @@ pub(crate) struct Mounted {
 pub(crate) fn find_mounts(controllers: &[String]) -> Result<Vec<Mounted>> {
     let text = file::read("/proc/self/mountinfo")?;
     let mounts = MountInfos::from_buf_read(text.as_bytes())
-        .map_err(|error| Error::refused(format!("reading /proc/self/mountinfo: {error}")))?;
+        .map_err(|error| Error::new(format!("reading /proc/self/mountinfo: {error}")))?;
     let found = mounts.into_iter().filter(|mount| is_hierarchy(mount, controllers));
     let found = found.filter_map(|mount| {
         Some(Mounted { point: mount.mount_point.to_str()?.to_owned(), root: mount.root })

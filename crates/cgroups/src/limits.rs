@@ -4,7 +4,7 @@
 //! `cgroupfs/v2/limits.rs` and `scope/properties.rs` each say in one `match` what a [`Limit`] is
 //! there. A new limit is a variant here, and the compiler then asks for its arm in these three.
 
-use crate::error::{Error, Result};
+use crate::error::{Result, of_limit};
 use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxHugepageLimit, LinuxMemory, LinuxNetwork, LinuxRdma,
     LinuxResources, LinuxThrottleDevice,
@@ -181,7 +181,7 @@ fn set<T: PartialEq + Default>(value: Option<T>) -> Option<T> {
 fn add_memory(memory: &LinuxMemory, all: &mut Vec<Limit>) -> Result<()> {
     if let Some(swappiness) = memory.swappiness().filter(|&value| value > 100) {
         let reason = format!("{swappiness} is not within 0 and 100");
-        return Err(Error::limit("memory.swappiness", reason));
+        return Err(of_limit("memory.swappiness", reason));
     }
     let (limit, swap) = (set(memory.limit()), set(memory.swap()));
     check_swap(limit, swap)?;
@@ -207,7 +207,7 @@ pub(crate) fn check_swap(limit: Option<i64>, swap: Option<i64>) -> Result<()> {
         (Some(limit), Some(swap @ 0..)) if swap < limit => {
             let reason =
                 format!("{swap} is for memory and swap together, and memory alone has {limit}");
-            Err(Error::limit("memory.swap", reason))
+            Err(of_limit("memory.swap", reason))
         }
         _ => Ok(()),
     }
@@ -259,7 +259,7 @@ fn huge_pages(index: usize, pages: &LinuxHugepageLimit) -> Result<Limit> {
     let unit = size.trim_start_matches(|one: char| one.is_ascii_digit());
     if unit.len() == size.len() || !matches!(unit, "KB" | "MB" | "GB" | "TB" | "PB") {
         let reason = format!("{size:?} is no size such as 2MB");
-        return Err(Error::limit(&format!("hugepageLimits[{index}].pageSize"), reason));
+        return Err(of_limit(&format!("hugepageLimits[{index}].pageSize"), reason));
     }
     Ok(Limit::HugePages { index, size: size.clone(), limit: pages.limit() })
 }
@@ -279,7 +279,7 @@ fn add_rdma(limits: &HashMap<String, LinuxRdma>, all: &mut Vec<Limit>) -> Result
         let (handles, objects) = (limits.hca_handles(), limits.hca_objects());
         if handles.is_none() && objects.is_none() {
             let property = format!("rdma.{device}");
-            return Err(Error::limit(&property, "neither hcaHandles nor hcaObjects"));
+            return Err(of_limit(&property, "neither hcaHandles nor hcaObjects"));
         }
         all.push(Limit::Rdma { device: device.clone(), handles, objects });
     }
@@ -294,10 +294,10 @@ fn add_unified(files: &HashMap<String, String>, all: &mut Vec<Limit>) -> Result<
         // GHSA-5g49-rx9x-qfc6: anything else is a path, to other cgroups or out of them.
         if matches!(name.as_str(), "" | "." | "..") || name.contains(['/', '\0']) {
             let reason = format!("{name:?} is no name of a file in a cgroup");
-            return Err(Error::limit("unified", reason));
+            return Err(of_limit("unified", reason));
         }
         if let Some(reason) = not_a_setting(name) {
-            return Err(Error::limit(&format!("unified.{name}"), reason));
+            return Err(of_limit(&format!("unified.{name}"), reason));
         }
         let lines = value.split('\n').filter(|line| !line.is_empty() || value.is_empty());
         all.extend(lines.map(|line| Limit::Unified { file: name.clone(), line: line.to_owned() }));

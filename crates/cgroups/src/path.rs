@@ -98,13 +98,11 @@ impl CgroupPath {
         let mut place = self.clone();
         for asked in asked.iter().map(AsRef::as_ref) {
             let (controllers, path) = asked.split_once(':').unwrap_or(("", asked));
-            let bad = || Error::refused(format!("bad sub cgroup path: {asked}"));
+            let bad = || Error::new(format!("bad sub cgroup path: {asked}"));
             let path = normal(Path::new(path)).map_err(|_| bad())?;
             for controller in controllers.split(',') {
                 if !place.descend(controller, &path, self) {
-                    return Err(Error::refused(format!(
-                        "unknown controller {controller}: {asked}"
-                    )));
+                    return Err(Error::new(format!("unknown controller {controller}: {asked}")));
                 }
             }
         }
@@ -224,7 +222,7 @@ fn components(path: &Path) -> Result<String> {
         Ok(joined) if joined.is_empty() => Err("the root cgroup can't be a container's"),
         other => other,
     };
-    joined.map_err(|why| Error::refused(format!("linux.cgroupsPath: {}: {why}", path.display())))
+    joined.map_err(|why| Error::new(format!("linux.cgroupsPath: {}: {why}", path.display())))
 }
 
 /// The path's components, joined; `..` could lead to another container's cgroup, or out of all.
@@ -247,7 +245,7 @@ pub(crate) fn normal(path: &Path) -> std::result::Result<String, &'static str> {
 fn base(own: &Membership) -> Result<String> {
     if own.own.split('/').any(|component| component == "..") {
         let controllers = own.controllers.join(",");
-        return Err(Error::refused(format!(
+        return Err(Error::new(format!(
             "linux.cgroupsPath: relative to rind's own cgroup, but that is outside rind's cgroup \
              namespace ({controllers}:{}); give an absolute path",
             own.own

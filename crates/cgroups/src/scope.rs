@@ -52,7 +52,7 @@ impl Systemd {
         let manager = Manager::connect(bus, DEADLINE);
         let manager = manager.map_err(|error| {
             let step = format!("asking systemd for the container's cgroup: {error}");
-            Error::refused(step).with_remedy(Some(
+            Error::new(step).with_hint(Some(
                 "without systemd, leave out --systemd-cgroup, or have --cgroup-manager cgroupfs",
             ))
         })?;
@@ -61,13 +61,13 @@ impl Systemd {
 
     /// Has the unit get the property `name`, with a value in `GVariant`'s text format.
     pub fn ask(&mut self, name: &str, value: &str) -> Result<()> {
-        self.asked.push(systemd::annotation(name, value).map_err(Error::refused)?);
+        self.asked.push(systemd::annotation(name, value).map_err(Error::new)?);
         Ok(())
     }
 
     fn leave_out_newer(&mut self, all: &mut Vec<Property>) -> Result<()> {
         properties::leave_out_newer(all, || {
-            self.manager.version().map_err(|error| Error::refused(error.to_string()))
+            self.manager.version().map_err(|error| Error::new(error.to_string()))
         })
     }
 
@@ -77,7 +77,7 @@ impl Systemd {
             Bus::System => Ok(String::new()),
             Bus::User => {
                 let group = self.manager.control_group();
-                let group = group.map_err(|error| Error::refused(error.to_string()))?;
+                let group = group.map_err(|error| Error::new(error.to_string()))?;
                 Ok(group.trim_matches('/').to_owned())
             }
         }
@@ -98,11 +98,11 @@ pub(crate) fn locate(
     if systemd.bus == Bus::User && !host.is_pure_v2() {
         let reason = "a user's systemd limits by cgroup v2, and this host has controllers on v1";
         return Err(
-            Error::refused(reason).with_remedy(Some("use --cgroup-manager cgroupfs, or disabled"))
+            Error::new(reason).with_hint(Some("use --cgroup-manager cgroupfs, or disabled"))
         );
     }
     let slice = systemd::slice_path(&unit.slice)
-        .map_err(|why| Error::refused(format!("linux.cgroupsPath: {why}")))?;
+        .map_err(|why| Error::new(format!("linux.cgroupsPath: {why}")))?;
     let below = join(&slice, &unit.name);
     let top = systemd.top()?;
     let hierarchies = host.hierarchies.iter().map(|one| Hierarchy {
@@ -126,7 +126,7 @@ fn name_unit(cgroups_path: Option<&Path>, id: &str, bus: Bus) -> Result<Unit> {
     };
     let refuse = |why: &str| {
         let path = cgroups_path.unwrap_or(Path::new("")).display().to_string();
-        Err(Error::refused(format!("linux.cgroupsPath: {path:?}: {why}")))
+        Err(Error::new(format!("linux.cgroupsPath: {path:?}: {why}")))
     };
     let [slice, prefix, name] = parts[..] else {
         return refuse(
@@ -188,7 +188,7 @@ pub(crate) fn make(
     // The last word is the annotations'.
     all.retain(|one| !systemd.asked.iter().any(|other| other.name == one.name));
     all.extend_from_slice(&systemd.asked);
-    note(with_parents(place)).map_err(Error::refused)?;
+    note(with_parents(place)).map_err(Error::new)?;
     if let Err(error) = systemd.manager.start_scope(&unit.name, &all) {
         // Unless it's somebody else's, or systemd knows already that it is to stop it.
         if !error.is_unit_exists() && !error.is_timeout() {
@@ -255,7 +255,7 @@ fn check_path(place: &CgroupPath, pid: i32) -> Result<()> {
             Some((_, found)) if found == expected => {}
             found => {
                 let found = found.map_or("nowhere", |(_, path)| path);
-                return Err(Error::refused(format!(
+                return Err(Error::new(format!(
                     "systemd has put the container's process at {found}, not at {expected}"
                 )));
             }
@@ -276,7 +276,7 @@ fn take(place: &mut CgroupPath) -> Result<()> {
             // One of several that is mounted nowhere, or isn't a user's to use.
             Err(Errno::ENOENT | Errno::EACCES | Errno::EPERM) if !pure => continue,
             Err(errno) => {
-                return Err(Error::kernel(format!("making the cgroup {}", one.directory()), errno));
+                return Err(Error::call(format!("making the cgroup {}", one.directory()), errno));
             }
         }
         if one.has("cpuset") {
@@ -309,7 +309,7 @@ pub(crate) fn attach(place: &CgroupPath, pid: i32) -> Result<()> {
     let Some(unit) = &place.unit else {
         let reason = "the container's cgroup can't be entered from rind's own: both would have to be \
                       below one that is the user's";
-        return Err(Error::refused(reason).with_remedy(Some(
+        return Err(Error::new(reason).with_hint(Some(
             "start rind in such, by systemd-run --user --scope, or use --cgroup-manager systemd",
         )));
     };
@@ -380,17 +380,17 @@ pub(crate) fn stop(place: &CgroupPath) -> Result<()> {
 fn failed(what: &str, unit: &Unit, error: &systemd::Error) -> Error {
     let step = format!("{what} the unit {} of systemd: {error}", unit.name);
     if error.is_unit_exists() {
-        return Error::refused(step).with_remedy(Some(format!(
+        return Error::new(step).with_hint(Some(format!(
             "stop it, by `systemctl{} stop {}`, or use another name",
             if unit.bus == Bus::User { " --user" } else { "" },
             unit.name
         )));
     }
     if error.is_no_such_unit() {
-        return Error::refused(step)
-            .with_remedy(Some("somebody else has stopped it: delete the container"));
+        return Error::new(step)
+            .with_hint(Some("somebody else has stopped it: delete the container"));
     }
-    Error::refused(step)
+    Error::new(step)
 }
 
 #[cfg(test)]

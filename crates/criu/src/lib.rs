@@ -71,6 +71,12 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl From<Error> for sys::Error {
+    fn from(error: Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
 /// The numbers of `criu_req_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {

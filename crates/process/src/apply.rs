@@ -40,7 +40,7 @@ pub(crate) fn run_stages<T: ProcessPlan>(
     match (reporter, &plan.spec().options.exec_fifo) {
         (Reporter::Starter, Some(fifo)) => {
             // Whoever would read it may be gone, and then nobody is there to tell.
-            let _ = sys::fs::write_once(fifo, plan.describe_fault(&fault).as_bytes());
+            let _ = sys::fs::write_once(fifo, plan.fault_error(&fault).to_string().as_bytes());
         }
         _ => {
             // A parent that is gone needs no telling.

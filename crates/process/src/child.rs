@@ -105,8 +105,8 @@ impl Child {
             (Kind::Hooks, _) if !self.is_seen || self.builder.is_some() => Ok(Event::Hooks),
             (Kind::Listener, _) => Ok(Event::Listener(message.index.cast_signed())),
             (Kind::Ready, _) => Ok(Event::Ready),
-            (Kind::Failed, Some(fault)) => Err(Error(start_failed(plan, &fault))),
-            _ => Err(Error("talking to init: it sent what makes no sense here".into())),
+            (Kind::Failed, Some(fault)) => Err(start_failed(plan, &fault)),
+            _ => Err(Error::new("talking to init: it sent what makes no sense here")),
         }
     }
 
@@ -136,9 +136,9 @@ impl Child {
         let channel = std::mem::replace(&mut self.channel, parking);
         let born = match self.receive()? {
             Some(Message { kind: Kind::Born, index, .. }) => Ok(index.cast_signed()),
-            Some(Message { fault: Some(fault), .. }) => Err(Error(start_failed(plan, &fault))),
+            Some(Message { fault: Some(fault), .. }) => Err(start_failed(plan, &fault)),
             Some(_) => Err(failed(Errno::EPROTO)),
-            None => Err(Error("init was killed before it could run the program".into())),
+            None => Err(Error::new("init was killed before it could run the program")),
         };
         reap(&settler)?;
         let pidfd = self.replace(born?)?;
@@ -164,7 +164,7 @@ impl Child {
     fn set_scheduler(&self, plan: &impl ProcessPlan) -> Result<(), Error> {
         if let Some(attributes) = plan.spec().scheduler_after_fork() {
             let set = schedule::set(self.pid, attributes);
-            set.map_err(|errno| Error(plan.describe_fault(&Fault::new(Stage::Scheduler, errno))))?;
+            set.map_err(|errno| plan.fault_error(&Fault::new(Stage::Scheduler, errno)))?;
             self.tell(Kind::Continue, &[])?;
         }
         Ok(())
@@ -193,7 +193,7 @@ impl Child {
         let ended = builder.unwrap_or(process);
         // An intermediate process that has ended well has made the process, which then told nothing.
         let vanished = self.is_intermediate && ended == Ok(Ended::Exited(0));
-        Error(match ended {
+        Error::new(match ended {
             Ok(_) if vanished || ended == Ok(Ended::Killed(9)) => {
                 let told = format!("{name} was killed by SIGKILL before it could run the program");
                 match killer() {
@@ -208,7 +208,9 @@ impl Child {
                 let why = killer().unwrap_or("why is not known, as the caller ignores SIGCHLD");
                 format!("{name} ended before it could run the program: {why}")
             }
-            Err(errno) => format!("{name} is gone, and waiting for it failed: {}", errno.desc()),
+            Err(errno) => {
+                format!("{name} is gone, and waiting for it failed: {}", sys::errno_text(errno))
+            }
         })
     }
 
@@ -265,17 +267,18 @@ fn tell(
 fn own_pid(pidfd: &OwnedFd) -> Result<i32, Error> {
     let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
     let text = std::fs::read_to_string(&path)
-        .map_err(|error| Error(format!("reading {path}: {}", sys::answer(&error))))?;
+        .map_err(|error| Error::new(format!("reading {path}: {}", sys::answer(&error))))?;
     let numbers = text.lines().find_map(|line| line.strip_prefix("NSpid:"));
     let last = numbers.and_then(|numbers| numbers.split_whitespace().last()?.parse().ok());
-    last.ok_or_else(|| Error(format!("{path} has no pid: {text:?}")))
+    last.ok_or_else(|| Error::new(format!("{path} has no pid: {text:?}")))
 }
 
 /// Why there is no program running, in words that callers know from runc.
-pub(crate) fn start_failed(plan: &impl ProcessPlan, fault: &Fault) -> String {
-    let step = match fault.stage {
-        Stage::ProgramNotInPath | Stage::Program | Stage::Exec => "",
-        _ => "error during container init: ",
+pub(crate) fn start_failed(plan: &impl ProcessPlan, fault: &Fault) -> Error {
+    let error = plan.fault_error(fault);
+    let error = match fault.stage {
+        Stage::ProgramNotInPath | Stage::Program | Stage::Exec => error,
+        _ => error.within("error during container init"),
     };
-    format!("unable to start container process: {step}{}", plan.describe_fault(fault))
+    error.within("unable to start container process")
 }

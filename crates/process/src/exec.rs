@@ -210,8 +210,9 @@ impl Affinity {
         let Some(config) = config else { return Ok(Self::default()) };
         let read = |key: &str, list: &Option<String>| {
             let list = list.as_deref().unwrap_or_default();
-            bits(list)
-                .map_err(|why| Error(format!("process.execCPUAffinity.{key}: {list:?}: {why}")))
+            bits(list).map_err(|why| {
+                Error::new(format!("process.execCPUAffinity.{key}: {list:?}: {why}"))
+            })
         };
         Ok(Self {
             is_given: true,

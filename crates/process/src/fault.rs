@@ -7,7 +7,7 @@
 use crate::capabilities::number_name;
 use rootfs::Step;
 use std::ffi::CStr;
-use sys::Errno;
+use sys::{Errno, Error};
 
 /// What the plan knows of what a stage is about.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ enum Words {
     /// The same, by the index and the plan.
     Of(fn(&Fault, &Object) -> String, Remedies),
     /// The whole message, with the kernel's answer.
-    Whole(fn(&Fault, &Object) -> String),
+    Whole(fn(&Fault, &Object) -> Error),
 }
 
 /// What may help, for the answers whose cause is known.
@@ -69,8 +69,8 @@ stages! {
     /// Joining the namespaces of a container that is there.
     EnterContainer: Whole(|fault, _| match fault.errno {
         // The kernel's answer to whoever comes too late.
-        Errno::ESRCH => NOT_RUNNING.to_owned(),
-        _ => fault.with_answer("joining the namespaces of the container", &[]),
+        Errno::ESRCH => Error::not_running(),
+        _ => fault.answered("joining the namespaces of the container", &[]),
     });
     /// Changing to the root of a container without a mount namespace.
     EnterRoot: Fixed("changing to the root of the container", &[]);
@@ -84,19 +84,19 @@ stages! {
     MakeNamespaces: Fixed("making linux.namespaces", &[]);
     /// A fork, of the process itself or of what goes before it.
     Fork: Whole(|fault, object| match (object.is_exec, fault.errno) {
-        (false, _) => fault.with_answer("forking init", &[
-            (Errno::ENOSPC, " (see user.max_*_namespaces in /proc/sys)"),
-            (Errno::EPERM, " (making namespaces needs CAP_SYS_ADMIN)"),
+        (false, _) => fault.answered("forking init", &[
+            (Errno::ENOSPC, "see user.max_*_namespaces in /proc/sys"),
+            (Errno::EPERM, "making namespaces needs CAP_SYS_ADMIN"),
         ]),
-        (true, Errno::ENODEV) => CGROUP_GONE.to_owned(),
+        (true, Errno::ENODEV) => Error::new("the container's cgroup is gone"),
         // The kernel has one answer for a pid namespace that ends, and for the end of its memory.
         (true, Errno::ENOMEM) => {
-            "container not running (or out of memory to fork in it)".to_owned()
+            Error::not_running().with_hint(Some("or out of memory to fork in it"))
         }
-        (true, _) => fault.with_answer("forking in the container", &[
-            (Errno::EAGAIN, " (the container's pids limit, or process.rlimits, is reached: an exec \
-                takes room for two for a moment; rind update --pids-limit makes some)"),
-            (Errno::EOPNOTSUPP, " (its cgroup is threaded, or below such: see --cgroup)"),
+        (true, _) => fault.answered("forking in the container", &[
+            (Errno::EAGAIN, "the container's pids limit, or process.rlimits, is reached: an exec \
+                takes room for two for a moment; rind update --pids-limit makes some"),
+            (Errno::EOPNOTSUPP, "its cgroup is threaded, or below such: see --cgroup"),
         ]),
     });
     /// Becoming root of the user namespace.
@@ -104,7 +104,7 @@ stages! {
         Fixed("becoming root of the user namespace (linux.uidMappings need id 0)", &[]);
     /// `process.oomScoreAdj`.
     OomScore: Fixed("setting process.oomScoreAdj", &[
-        (Errno::EACCES, " (lowering it needs CAP_SYS_RESOURCE)"),
+        (Errno::EACCES, "lowering it needs CAP_SYS_RESOURCE"),
     ]);
     /// Keeping what the program inherits, and nothing else.
     Descriptors: Fixed("passing descriptors on (--preserve-fds)", &[]);
@@ -112,8 +112,8 @@ stages! {
     Session: Fixed("starting a session", &[]);
     /// Joining a new session keyring.
     Keyring: Fixed("joining a new session keyring", &[
-        (Errno::EDQUOT, " (the user has too many keyrings: raise kernel.keys.maxkeys, or use \
-            --no-new-keyring)"),
+        (Errno::EDQUOT, "the user has too many keyrings: raise kernel.keys.maxkeys, or use \
+            --no-new-keyring"),
     ]);
     /// Setting the loopback interface up.
     Loopback: Fixed("setting the loopback interface up", &[]);
@@ -123,10 +123,10 @@ stages! {
     Domainname: Fixed("setting domainname", &[]);
     /// Writing oneself into a cgroup; the index is that of the hierarchy.
     EnterCgroup: Whole(|fault, object| match fault.errno {
-        Errno::ESRCH if object.is_exec => NOT_RUNNING.to_owned(),
+        Errno::ESRCH if object.is_exec => Error::not_running(),
         // Whoever has made it knows whether the container has ended with it.
-        Errno::ENODEV if object.is_exec => CGROUP_GONE.to_owned(),
-        _ => fault.with_answer(&format!("entering cgroup hierarchy {}", fault.index), &[]),
+        Errno::ENODEV if object.is_exec => Error::new("the container's cgroup is gone"),
+        _ => fault.answered(&format!("entering cgroup hierarchy {}", fault.index), &[]),
     });
     /// Making the cgroup namespace.
     CgroupNamespace: Fixed("making the cgroup namespace", &[]);
@@ -160,15 +160,15 @@ stages! {
     IoPriority: Fixed("setting process.ioPriority", &[]);
     /// `linux.memoryPolicy`.
     MemoryPolicy: Fixed("setting linux.memoryPolicy", &[
-        (Errno::EINVAL, " (invalid memory policy: the nodes must be there and in \
-            linux.resources.cpu.mems, and the kernel must know the mode)"),
-        (Errno::ENOSYS, " (the kernel is built without NUMA)"),
+        (Errno::EINVAL, "invalid memory policy: the nodes must be there and in \
+            linux.resources.cpu.mems, and the kernel must know the mode"),
+        (Errno::ENOSYS, "the kernel is built without NUMA"),
     ]);
     /// `linux.personality`.
     Personality: Fixed("setting linux.personality", &[]);
     /// `process.rlimits`; the index is that of the list.
     Rlimit: Of(|fault, _| format!("setting process.rlimits[{}]", fault.index), &[
-        (Errno::EPERM, " (raising a hard limit needs CAP_SYS_RESOURCE)"),
+        (Errno::EPERM, "raising a hard limit needs CAP_SYS_RESOURCE"),
     ]);
     /// `process.apparmorProfile` or `process.selinuxLabel`.
     Label: Fixed("setting process.apparmorProfile or process.selinuxLabel", &[]);
@@ -180,8 +180,8 @@ stages! {
     Ambient: Of(|fault, _| format!("can't raise ambient capability {}", capability(fault)), &[]);
     /// Setting user and groups.
     User: Fixed("setting process.user", &[
-        (Errno::EINVAL, " (in a user namespace, the user and the groups must be mapped: see \
-            linux.uidMappings and linux.gidMappings)"),
+        (Errno::EINVAL, "in a user namespace, the user and the groups must be mapped: see \
+            linux.uidMappings and linux.gidMappings"),
     ]);
     /// Setting `no_new_privs`.
     NoNewPrivileges: Fixed("setting process.noNewPrivileges", &[]);
@@ -208,12 +208,9 @@ stages! {
     }));
 }
 
-const NOT_RUNNING: &str = "container not running";
-const CGROUP_GONE: &str = "the container's cgroup is gone";
-
-fn failed_hook(kind: &str, fault: &Fault) -> String {
+fn failed_hook(kind: &str, fault: &Fault) -> Error {
     let detail = String::from_utf8_lossy(&fault.detail);
-    format!("error running {kind} hook #{}: {detail}", fault.index)
+    Error::new(format!("error running {kind} hook #{}", fault.index)).because(detail)
 }
 
 fn capability(fault: &Fault) -> String {
@@ -221,11 +218,14 @@ fn capability(fault: &Fault) -> String {
 }
 
 /// Why a program can't be executed, in the words that callers know from runc.
-fn of_program(fault: &Fault, object: &Object, words: impl Fn(&str, &str) -> String) -> String {
+fn of_program(fault: &Fault, object: &Object, words: impl Fn(&str, &str) -> String) -> Error {
     let answer = fault.answer();
     match object.program {
-        Some(program) => words(&program.to_string_lossy(), &answer),
-        None => answer,
+        Some(program) => {
+            let zero = program.to_string_lossy();
+            Error::new(words(&zero, &answer)).on(zero).of(fault.errno)
+        }
+        None => Error::new(answer).of(fault.errno),
     }
 }
 
@@ -286,19 +286,19 @@ impl Fault {
 }
 
 impl Fault {
-    /// What went wrong, in words: the stage, its object, the kernel's answer, what may help.
+    /// What went wrong: the stage, its object, the kernel's answer, what may help.
     #[must_use]
-    pub(crate) fn to_words(&self, object: &Object) -> String {
+    pub(crate) fn to_error(&self, object: &Object) -> Error {
         match self.stage.words() {
-            Whole(words) => words(self, object),
-            Fixed(words, remedies) => self.with_answer(words, remedies),
-            Of(words, remedies) => self.with_answer(&words(self, object), remedies),
+            Whole(error) => error(self, object),
+            Fixed(words, remedies) => self.answered(words, remedies),
+            Of(words, remedies) => self.answered(&words(self, object), remedies),
         }
     }
 
-    fn with_answer(&self, words: &str, remedies: Remedies) -> String {
+    fn answered(&self, words: &str, remedies: Remedies) -> Error {
         let remedy = remedies.iter().find(|(errno, _)| *errno == self.errno);
-        format!("{words}: {}{}", self.answer(), remedy.map_or("", |(_, remedy)| remedy))
+        Error::call(words, self.errno).with_hint(remedy.map(|(_, remedy)| *remedy))
     }
 
     /// The kernel's answer.
@@ -382,10 +382,10 @@ mod tests {
                 Stage::Fork,
                 Errno::EOPNOTSUPP,
                 &exec,
-                "forking in the container: operation not supported on transport endpoint (its cgroup is threaded, or below such: see --cgroup)",
+                "forking in the container: operation not supported (its cgroup is threaded, or below such: see --cgroup)",
             ),
         ] {
-            assert_eq!(Fault::new(stage, errno).to_words(object), words);
+            assert_eq!(Fault::new(stage, errno).to_error(object).to_string(), words);
         }
     }
 }

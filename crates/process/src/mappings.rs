@@ -68,7 +68,7 @@ fn ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
     let Kind { property, helper, ranges, .. } = kind;
     let mapping = on_one_line(&map.lines());
     let Some(program) = find(helper) else {
-        return Err(Error(format!(
+        return Err(Error::new(format!(
             "{property} ({mapping}): {helper} is not in PATH; a user other than root can map \
              nothing but its own id without: install uidmap, and give the user the ids in {ranges}"
         )));
@@ -79,12 +79,12 @@ fn ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
         command.args([container, host, size].map(u32::to_string));
     }
     let (succeeded, said) = run(&mut command).map_err(|error| {
-        Error(format!("{property}: running {}: {}", program.display(), sys::answer(&error)))
+        Error::new(format!("{property}: running {}: {}", program.display(), sys::answer(&error)))
     })?;
     if succeeded {
         return Ok(());
     }
-    Err(Error(format!(
+    Err(Error::new(format!(
         "{property} ({mapping}): {helper} refused ({}); the ids must be the user's in {ranges}",
         said.replace('\n', ", ")
     )))
@@ -119,7 +119,7 @@ fn path(pid: i32, file: &str) -> String {
 }
 
 fn failed(file: &str, text: &str, error: &io::Error) -> Error {
-    Error(format!("writing {file} ({}): {}", on_one_line(text), sys::answer(error)))
+    Error::new(format!("writing {file} ({}): {}", on_one_line(text), sys::answer(error)))
 }
 
 /// A mapping on one line.

@@ -36,7 +36,7 @@ impl Policy {
     /// Reads `linux.memoryPolicy`, and refuses what no kernel would take.
     pub fn from_config(config: &LinuxMemoryPolicy) -> Result<Self, Error> {
         let invalid = |key: &str, why: &str| {
-            Error(format!("linux.memoryPolicy.{key}: invalid memory policy: {why}"))
+            Error::new(format!("linux.memoryPolicy.{key}: invalid memory policy: {why}"))
         };
         let list = config.nodes().as_deref().unwrap_or_default();
         let nodes = bits(list).map_err(|why| invalid("nodes", &format!("{list:?}: {why}")))?;

@@ -99,5 +99,5 @@ fn hold_locked_mounts(owner: &OwnedFd, channel: &OwnedFd) -> ! {
 
 fn open_file(path: &str) -> Result<OwnedFd, Error> {
     let opened = File::open(path).map(OwnedFd::from);
-    opened.map_err(|error| Error(format!("opening {path}: {}", sys::answer(&error))))
+    opened.map_err(|error| Error::new(format!("opening {path}: {}", sys::answer(&error))))
 }

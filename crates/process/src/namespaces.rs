@@ -199,12 +199,12 @@ fn open_namespace(index: usize, kind: CloneFlags, path: &Path) -> Result<Option<
         .map_err(|errno| Error::call(format!("opening {}", at()), errno))?;
     let found = match sys::process::namespace_type(&file) {
         Ok(found) => found,
-        Err(Errno::ENOTTY) => return Err(Error(format!("{}: not a namespace", at()))),
+        Err(Errno::ENOTTY) => return Err(Error::new(format!("{}: not a namespace", at()))),
         Err(errno) => return Err(Error::call(at(), errno)),
     };
     if found != kind {
         let (wanted, found) = (name(kind), name(found));
-        return Err(Error(format!("{}: namespace type is {found}, not {wanted}", at())));
+        return Err(Error::new(format!("{}: namespace type is {found}, not {wanted}", at())));
     }
     let is_own = || fstat(&file).and_then(|found| is_own_user_namespace(&found));
     let is_own = kind == CloneFlags::CLONE_NEWUSER

@@ -140,9 +140,9 @@ impl ProcessPlan for Plan {
         &self.spec
     }
 
-    fn describe_fault(&self, fault: &Fault) -> String {
-        let Stage::Rootfs(step) = fault.stage else { return fault.to_words(&self.spec.object()) };
-        self.inputs.layout.describe_fault(&rootfs::Fault {
+    fn fault_error(&self, fault: &Fault) -> Error {
+        let Stage::Rootfs(step) = fault.stage else { return fault.to_error(&self.spec.object()) };
+        self.inputs.layout.fault_error(&rootfs::Fault {
             step,
             index: fault.index,
             errno: fault.errno,

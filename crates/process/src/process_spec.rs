@@ -59,9 +59,9 @@ pub trait ProcessPlan {
     /// What it is from [`apply_process`](crate::apply::apply_process) to its execve.
     fn spec(&self) -> &ProcessSpec;
 
-    /// What went wrong in the child, in words: the step, the object, the kernel's answer.
-    fn describe_fault(&self, fault: &Fault) -> String {
-        fault.to_words(&self.spec().object())
+    /// What went wrong in the child: the step, the object, the kernel's answer.
+    fn fault_error(&self, fault: &Fault) -> Error {
+        fault.to_error(&self.spec().object())
     }
 }
 
@@ -244,7 +244,8 @@ impl Identity {
 
 /// The number of a user or a group, which is at `at` in `process.user`.
 fn id<Kind: Copy>(number: u32, at: &str, whose: &str) -> Result<Id<Kind>, Error> {
-    Id::new(number).ok_or_else(|| Error(format!("process.user.{at}: {number} is no {whose} id")))
+    Id::new(number)
+        .ok_or_else(|| Error::new(format!("process.user.{at}: {number} is no {whose} id")))
 }
 
 fn rlimits(process: &Process) -> Vec<Rlimit> {

@@ -34,10 +34,10 @@ impl Program {
     /// Lays out `process`, which is told of `listen_fds` sockets after stdio.
     pub fn from_config(process: &Process, listen_fds: u32) -> Result<Self, Error> {
         let text = |at: &str, value: &str| {
-            CString::new(value).map_err(|_| Error(format!("process.{at}: has a NUL byte")))
+            CString::new(value).map_err(|_| Error::new(format!("process.{at}: has a NUL byte")))
         };
         let given = process.args().as_deref().unwrap_or_default();
-        let zero = given.first().ok_or_else(|| Error("process.args: is empty".into()))?;
+        let zero = given.first().ok_or_else(|| Error::new("process.args: is empty"))?;
         let arguments: Result<Vec<_>, _> = given.iter().map(|arg| text("args", arg)).collect();
         let environment = environment(process.env().as_deref().unwrap_or_default(), listen_fds);
         let strings: Result<Vec<_>, _> = environment.iter().map(|e| text("env", e)).collect();
@@ -51,7 +51,7 @@ impl Program {
             needs_home: !environment.iter().any(|entry| entry.starts_with(HOME)),
             environment: Vector::new(strings?),
             cwd: CString::new(process.cwd().as_os_str().as_bytes())
-                .map_err(|_| Error("process.cwd: has a NUL byte".into()))?,
+                .map_err(|_| Error::new("process.cwd: has a NUL byte"))?,
             candidates: candidates?,
             found: None,
             searched,

@@ -36,7 +36,7 @@ pub fn ensure() -> Result<(), Error> {
         return match exe.map(|exe| is_sealed(&exe)) {
             Ok(true) => Ok(()),
             Ok(false) => {
-                Err(Error("sealing the executable: it was executed again, but unsealed".into()))
+                Err(Error::new("sealing the executable: it was executed again, but unsealed"))
             }
             Err(errno) => Err(Error::call("sealing the executable: opening /proc/self/exe", errno)),
         };

@@ -29,7 +29,7 @@ pub(crate) fn hand_over(plan: &Plan, init: &Child) -> Result<(), Error> {
     } else {
         // The one that is joined is no copy of ours.
         let owner = namespaces.owner_of_joined_mounts()?.ok_or_else(|| {
-            Error("linux.namespaces: the mount namespace is not of the user namespace".into())
+            Error::new("linux.namespaces: the mount namespace is not of the user namespace")
         })?;
         in_locked_mounts(&owner, || layout.clone_sources())?
     };
@@ -49,8 +49,8 @@ fn ask(plan: &Plan, init: &Child) -> Result<Vec<OwnedFd>, Error> {
         None => Err(init.explain_death("init", || None)),
         Some(message) => match (message.kind, message.fault) {
             (Kind::Sources, _) => Ok(message.descriptors),
-            (_, Some(fault)) => Err(Error(start_failed(plan, &fault))),
-            _ => Err(Error("talking to init: it sent what makes no sense here".into())),
+            (_, Some(fault)) => Err(start_failed(plan, &fault)),
+            _ => Err(Error::new("talking to init: it sent what makes no sense here")),
         },
     }
 }

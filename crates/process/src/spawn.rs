@@ -108,7 +108,7 @@ fn map_init(plan: &Plan, init: Child) -> Result<Child, Error> {
         if let (Some(score), Some(procfs)) = (&plan.spec.oom_score, &plan.spec.procfs) {
             // In its namespace it may not lower it, however much it may there.
             let path = format!("{}/oom_score_adj", init.pid);
-            let failed = |errno| Error(plan.describe_fault(&Fault::new(Stage::OomScore, errno)));
+            let failed = |errno| plan.fault_error(&Fault::new(Stage::OomScore, errno));
             procfs.write(&path, score.as_bytes()).map_err(failed)?;
         }
         mappings::write(init.pid, mapped).and_then(|()| init.tell(Kind::Mapped, &[]))
@@ -122,7 +122,7 @@ fn await_namespaces(plan: &mut Plan, mut child: Child) -> Result<Child, Error> {
     loop {
         let served = match child.receive() {
             Err(error) => Err(error),
-            Ok(None) => Err(Error("a child died joining namespaces".into())),
+            Ok(None) => Err(Error::new("a child died joining namespaces")),
             Ok(Some(message)) => serve_intermediate(plan, &mut child, &message),
         };
         match served {
@@ -158,14 +158,13 @@ fn serve_intermediate(
                 Some(procfs) => procfs.write(&path, offsets.as_bytes()),
                 None => Err(Errno::ENOENT),
             };
-            written
-                .map_err(|e| Error(plan.describe_fault(&Fault::new(Stage::TimeNamespace, e))))?;
+            written.map_err(|e| plan.fault_error(&Fault::new(Stage::TimeNamespace, e)))?;
             child.tell(Kind::Mapped, &[]).map(|()| false)
         }
         (Kind::Here, _) => Ok(true),
         (Kind::Born, _) => child.become_born(message.index.cast_signed(), plan).map(|()| true),
-        (_, Some(fault)) => Err(Error(plan.describe_fault(fault))),
-        _ => Err(Error("a child sent what makes no sense".into())),
+        (_, Some(fault)) => Err(plan.fault_error(fault)),
+        _ => Err(Error::new("a child sent what makes no sense")),
     }
 }
 
@@ -198,7 +197,7 @@ impl Keeper {
         match process::fork(CloneFlags::empty(), None).map_err(failed)? {
             Fork::Parent { pid, pidfd } => {
                 let keeper = Self { pidfd, _channel: ours };
-                move_it(pid).map_err(Error).map(|()| keeper)
+                move_it(pid).map_err(Error::new).map(|()| keeper)
             }
             Fork::Child => {
                 drop(ours);
@@ -218,7 +217,7 @@ impl Drop for Keeper {
 
 /// An error of the first fork.
 pub(crate) fn cannot_fork(plan: &impl ProcessPlan, errno: Errno) -> Error {
-    Error(plan.describe_fault(&Fault::new(Stage::Fork, errno)))
+    plan.fault_error(&Fault::new(Stage::Fork, errno))
 }
 
 /// Forks what goes before a process: it carries `run` out.
@@ -249,7 +248,7 @@ pub(crate) fn fork_first<T: ProcessPlan>(
     };
     drop(theirs);
     if let CgroupPlacement::Via(move_it) = placement {
-        let moved = move_it(child.pid).map_err(Error);
+        let moved = move_it(child.pid).map_err(Error::new);
         moved.and_then(|()| child.tell(Kind::Go, &[])).inspect_err(|_| child.end())?;
     }
     Ok(Ok(child))

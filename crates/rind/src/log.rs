@@ -5,6 +5,7 @@ use serde_json::json;
 use std::fs::File;
 use std::io::Write;
 use std::time::SystemTime;
+use sys::Error;
 
 /// How bad what a message tells is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,8 +48,26 @@ impl Log {
         level <= self.most
     }
 
+    /// Writes why the command failed. As JSON it comes in parts as well: what was being done
+    /// (`step`), to what (`object`), the kernel's answer (`errno`, by its name) and what helps
+    /// (`hint`), as far as they are known.
+    pub fn fail(&self, error: &Error) {
+        let errno = error.errno().map(|errno| format!("{errno:?}"));
+        let parts = [
+            ("step", Some(error.step())),
+            ("object", error.object()),
+            ("errno", errno.as_deref()),
+            ("hint", error.hint()),
+        ];
+        self.write_with(Level::Error, &error.to_string(), &parts);
+    }
+
     /// Writes one message. A failure is ignored, as there is nobody to tell.
     pub fn write(&self, level: Level, text: &str) {
+        self.write_with(level, text, &[]);
+    }
+
+    fn write_with(&self, level: Level, text: &str, parts: &[(&str, Option<&str>)]) {
         if !self.has(level) {
             return;
         }
@@ -59,7 +78,11 @@ impl Log {
             Level::Debug => "debug",
         };
         let line = if self.json {
-            let line = json!({ "level": level, "msg": text, "time": time.to_string() }).to_string();
+            let mut line = json!({ "level": level, "msg": text, "time": time.to_string() });
+            for (name, part) in parts.iter().filter_map(|(name, part)| Some((*name, (*part)?))) {
+                line[name] = json!(part);
+            }
+            let line = line.to_string();
             escape(&line, |_| false, |c| format!("\\u{:04x}", u32::from(c)))
         } else {
             format!("time=\"{time}\" level={level} msg={}", quoted(text))

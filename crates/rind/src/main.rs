@@ -15,7 +15,7 @@ mod output;
 use args::Arguments;
 use commands::{PROGRAM, global, prepare};
 use log::{Level, Log};
-use model::{Failure, Parsed};
+use model::Parsed;
 
 /// C starts the program here. Rust's own `main` would first look for its stack in /proc/self/maps and
 /// ignore SIGPIPE, which the container would inherit; the program needs neither.
@@ -52,17 +52,17 @@ fn run(command: &mut Parsed) -> i32 {
     // A command that has no log has tried nothing, so its own status of failure does not count.
     let log = match prepared.and_then(|()| global::log(command).map_err(|error| (error, 1))) {
         Ok(log) => log,
-        Err((Failure(text), status)) => {
-            Log::to_stderr().write(Level::Error, &text);
+        Err((error, status)) => {
+            Log::to_stderr().fail(&error);
             return status;
         }
     };
     match (command.entry.run)(command, &log) {
         Ok(status) => status,
-        Err(Failure(text)) => {
-            log.write(Level::Error, &text);
+        Err(error) => {
+            log.fail(&error);
             if log.is_file() {
-                eprintln!("{}", log::shown(&text));
+                eprintln!("{}", log::shown(&error.to_string()));
             }
             failure
         }

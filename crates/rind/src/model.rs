@@ -168,17 +168,10 @@ impl Parsed {
     }
 }
 
-/// Why a command failed, in words.
-#[derive(Debug)]
-pub struct Failure(pub String);
-
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
+/// Why a command failed.
+pub use sys::Error as Failure;
 
 /// A failure with this text.
 pub fn fail<T>(text: impl Into<String>) -> Result<T, Failure> {
-    Err(Failure(text.into()))
+    Err(Failure::new(text))
 }

@@ -92,10 +92,11 @@ impl Additions {
         mounts.collect::<sys::Result<_>>().map_err(|errno| Error::call("looking at a mount", errno))
     }
 
-    /// What went wrong, in words.
+    /// What went wrong.
     #[must_use]
-    pub fn describe_fault(&self, fault: &Fault) -> String {
-        error_mounting(&self.mounts, fault).unwrap_or_else(|| sys::errno_text(fault.errno))
+    pub fn fault_error(&self, fault: &Fault) -> Error {
+        let of_none = || Error::new(sys::errno_text(fault.errno)).of(fault.errno);
+        error_mounting(&self.mounts, fault).unwrap_or_else(of_none)
     }
 }
 
@@ -116,11 +117,12 @@ fn added(plan: &MountPlan, mount: BorrowedFd) -> sys::Result<Added> {
 fn make_detached(plan: &mut MountPlan, context: &Context) -> Result<(), Error> {
     if let Some(why) = refusal(plan, context) {
         let destination = plan.place.path.to_string_lossy();
-        return Err(Error(format!("mounts[{}] {destination}: {why}", plan.index)));
+        return Err(Error::new(format!("mounts[{}] {destination}: {why}", plan.index)));
     }
     let failed = |fault: Fault, plan: &MountPlan| {
         let fault = fault.at(plan.index);
-        Error(error_mounting(std::slice::from_ref(plan), &fault).unwrap_or_default())
+        error_mounting(std::slice::from_ref(plan), &fault)
+            .unwrap_or_else(|| Error::new(fault.to_string()))
     };
     match &plan.what {
         What::Bind { source: Source::Path(path), depth } => {

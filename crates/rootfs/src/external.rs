@@ -43,8 +43,9 @@ pub fn external_mounts(
     // Else the file system itself can't be mounted, and the container's cgroup is bound.
     let has_cgroup2 = !user_namespace || is_own(LinuxNamespaceType::Cgroup);
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
-        let at =
-            |why: &str| Error(format!("mounts[{index}] {}: {why}", mount.destination().display()));
+        let at = |why: &str| {
+            Error::new(format!("mounts[{index}] {}: {why}", mount.destination().display()))
+        };
         let options = options(mount).map_err(|why| at(&why))?;
         let destination = normal_destination(mount, spec, bundle);
         let is_mapped = mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty());
@@ -100,7 +101,7 @@ pub fn make_mount_points(spec: &Spec, bundle: &Path, rootfs: &Path) -> Result<()
             let step = format!("mounts[{index}] {destination}: {what}");
             move |errno| Error::call(step, errno)
         };
-        let options = options(mount).map_err(Error)?;
+        let options = options(mount).map_err(Error::new)?;
         let source = bound(mount, &options, bundle);
         let around = covered.around(place).into_iter();
         let around = around.filter(|(_, way)| !way.as_os_str().is_empty());

@@ -45,7 +45,7 @@ pub(crate) fn user_namespace(entry: &Mount, linux: Option<&Linux>) -> Result<Own
         }
         (None, None, None) => {
             let reason = "idmap: no uidMappings and gidMappings, and no user namespace";
-            Err(Error(reason.into()))
+            Err(Error::new(reason))
         }
     }
 }

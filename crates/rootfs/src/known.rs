@@ -138,8 +138,8 @@ impl Known {
         destination: &Path,
     ) -> std::result::Result<(), Error> {
         let meant = self.meant(root, &normal(destination));
-        let Meant { mount, by } = meant.map_err(|fault| Error(fault.to_string()))?;
-        self.unmount(&mount).map_err(|errno| Error(sys::errno_text(errno)))?;
+        let Meant { mount, by } = meant.map_err(|fault| Error::new(fault.to_string()))?;
+        self.unmount(&mount).map_err(|errno| Error::new(sys::errno_text(errno)))?;
         match by {
             By::Adding(id) => self.amended.added.retain(|added| added.id != id),
             By::Config(index) => {

@@ -42,23 +42,5 @@ pub use nodes::{clone_null, protect_nodes};
 pub use options::{is_propagation, mount_options};
 pub use sources::isolate_copy;
 pub use step::{Fault, Step};
+pub use sys::Error;
 pub use target::make_directories;
-
-/// What went wrong on the host's side, in words: the step, the object, the kernel's answer.
-#[derive(Debug)]
-pub struct Error(pub String);
-
-impl Error {
-    /// `what` failed with `errno`.
-    pub fn call(what: impl std::fmt::Display, errno: sys::Errno) -> Self {
-        Self(format!("{what}: {}", sys::errno_text(errno)))
-    }
-}
-
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Error {}

@@ -273,7 +273,7 @@ impl Options {
     /// options do.
     pub fn add_label(&mut self, kind: &str, option: &CStr, label: &str) -> Result<(), Error> {
         let text =
-            CString::new(label).map_err(|_| Error("linux.mountLabel has a NUL byte".into()))?;
+            CString::new(label).map_err(|_| Error::new("linux.mountLabel has a NUL byte"))?;
         match kind {
             // The kernel labels each of their files itself.
             "proc" | "sysfs" => {}

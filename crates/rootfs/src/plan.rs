@@ -99,7 +99,9 @@ fn propagation(linux: Option<&Linux>) -> Result<Option<(Propagation, Depth)>, Er
         return Ok(None);
     }
     let known = options::propagation(name);
-    known.map(Some).ok_or_else(|| Error(format!("linux.rootfsPropagation: unknown value {name:?}")))
+    known
+        .map(Some)
+        .ok_or_else(|| Error::new(format!("linux.rootfsPropagation: unknown value {name:?}")))
 }
 
 pub(crate) fn plan_mounts(
@@ -117,8 +119,8 @@ pub(crate) fn plan_mounts(
     let mut mounts: Vec<MountPlan> = Vec::new();
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
         let entry = MountEntry { index, mount, bundle, rootfs, linux, context, label };
-        let plan = plan_mount(&entry, &destinations).map_err(|Error(why)| {
-            Error(format!("mounts[{index}] {}: {why}", mount.destination().display()))
+        let plan = plan_mount(&entry, &destinations).map_err(|error| {
+            error.about(format!("mounts[{index}] {}", mount.destination().display()))
         })?;
         if !matches!(plan.what, What::Remount) && plan.copied_link.is_none() {
             destinations.add(as_path(&plan.place.path), Base::Mount(index));
@@ -245,7 +247,7 @@ impl MountEntry<'_> {
     fn destination(&self) -> Result<PathBuf, Error> {
         let path = destination(self.mount, self.rootfs);
         if normal(&path) == Path::new("/") && normal(self.mount.destination()) != Path::new("/") {
-            return Err(Error("is the root itself, which root.path is for".into()));
+            return Err(Error::new("is the root itself, which root.path is for"));
         }
         Ok(path)
     }
@@ -284,7 +286,7 @@ fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPl
     }
     let place = destinations.locate(c_string(&destination, "destination")?);
     let mut options =
-        Options::parse(mount.options().as_deref().unwrap_or_default()).map_err(Error)?;
+        Options::parse(mount.options().as_deref().unwrap_or_default()).map_err(Error::new)?;
     let source = mount.source().as_deref().unwrap_or_else(|| Path::new(""));
     let mut link = None;
     let is_on_disk = options.bind.is_none() && is_block_device(source);
@@ -349,13 +351,13 @@ fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPl
 
 /// Refuses options that would do nothing for what the mount is.
 fn check_options(options: &Options, what: &What) -> Result<(), Error> {
-    let refuse = |reason: &str| Err(Error(reason.into()));
+    let refuse = |reason: &str| Err(Error::new(reason));
     let is_new = matches!(what, What::FileSystem { .. });
     let is_bind = matches!(what, What::Bind { .. });
     if let Some(option) = &options.own
         && (is_bind || matches!(what, What::Remount) && options.bind.is_some())
     {
-        return Err(Error(format!(
+        return Err(Error::new(format!(
             "option {option:?} is not known, and a bind mount has none of a file system's own"
         )));
     }
@@ -363,7 +365,7 @@ fn check_options(options: &Options, what: &What) -> Result<(), Error> {
         && matches!(what, What::Cgroup)
         && !OF_CGROUP2.contains(&option.as_str())
     {
-        return Err(Error(format!("option {option:?} is not known for a cgroup mount")));
+        return Err(Error::new(format!("option {option:?} is not known for a cgroup mount")));
     }
     if options.links != Links::default() && !is_bind {
         return refuse("src-nofollow, dest-nofollow and copy-symlink are for bind mounts");
@@ -393,9 +395,10 @@ fn make_here(plan: &mut MountPlan, mount: &Mount, linux: Option<&Linux>) -> Resu
     let What::FileSystem { name, .. } = &plan.what else { return Ok(()) };
     if NAMESPACED.iter().any(|kind| name.to_bytes() == kind.as_bytes()) {
         let kind = name.to_string_lossy();
-        return Err(Error(format!("idmap: the ids of a {kind} can't be mapped")));
+        return Err(Error::new(format!("idmap: the ids of a {kind} can't be mapped")));
     }
-    let failed = |fault: Fault| Error(mount_failure(plan, &fault).unwrap_or_default());
+    let failed =
+        |fault: Fault| mount_failure(plan, &fault).unwrap_or_else(|| Error::new(fault.to_string()));
     let tree = filesystem::mount_detached(plan, name).map_err(failed)?;
     if plan.options.idmap.is_some() {
         idmap::map_ids(&tree, Depth::One, &idmap::user_namespace(mount, linux)?)?;
@@ -427,10 +430,9 @@ fn bind_source(
     let mapped = |depth| Ok((idmap::user_namespace(mount, linux)?, depth));
     if made.is_some() && idmap.is_some() && context.user_namespace {
         // The child may not, in a namespace that the host's side has made.
-        return Err(Error(
+        return Err(Error::new(
             "idmap: its source is what an earlier entry mounts, which has no ids to be mapped by \
-             the host yet: with a user namespace, give the source of that entry"
-                .into(),
+             the host yet: with a user namespace, give the source of that entry",
         ));
     }
     if let Some(place) = made {
@@ -511,12 +513,13 @@ fn plan_device(
         LinuxDeviceType::B => SFlag::S_IFBLK,
         LinuxDeviceType::C | LinuxDeviceType::U => SFlag::S_IFCHR,
         LinuxDeviceType::P => SFlag::S_IFIFO,
-        LinuxDeviceType::A => return Err(Error(format!("{}: type a is no device", at()))),
+        LinuxDeviceType::A => return Err(Error::new(format!("{}: type a is no device", at()))),
     };
     let (uid, gid) = (device.uid().unwrap_or(0), device.gid().unwrap_or(0));
-    let no_id = |key, id| Error(format!("{}: {key} {id} is no id", at()));
+    let no_id = |key, id| Error::new(format!("{}: {key} {id} is no id", at()));
     let number = |value: i64| {
-        u64::try_from(value).map_err(|_| Error(format!("{}: major and minor must be given", at())))
+        u64::try_from(value)
+            .map_err(|_| Error::new(format!("{}: major and minor must be given", at())))
     };
     let path = c_string(&tidy(device.path()), "linux.devices")?;
     let (parent, name) = target::split(&path).map_err(|errno| Error::call(at(), errno))?;
@@ -560,7 +563,7 @@ fn working_directory(spec: &Spec) -> Option<CString> {
 
 fn c_string(path: &Path, what: &str) -> Result<CString, Error> {
     let text = CString::new(path.as_os_str().as_bytes());
-    text.map_err(|_| Error(format!("{what}: has a NUL byte")))
+    text.map_err(|_| Error::new(format!("{what}: has a NUL byte")))
 }
 
 fn c_text(text: &str, what: &str) -> Result<CString, Error> {

@@ -45,8 +45,8 @@ impl Locked {
             mount::open_tree(AT_FDCWD, &self.path, self.depth, self.nofollow)
         };
         let tree = tree.map_err(|errno| {
-            let Error(why) = failed(self.property, &self.path, errno);
-            Error(format!("{why}{}", self.remedy(errno)))
+            let error = failed(self.property, &self.path, errno);
+            if self.covers(errno) { error.because(COVERED) } else { error }
         })?;
         if let Some((namespace, depth)) = &self.mapped {
             idmap::map_ids(&tree, *depth, namespace)?;
@@ -54,16 +54,15 @@ impl Locked {
         Ok(tree)
     }
 
-    fn remedy(&self, errno: Errno) -> &'static str {
+    /// Whether it is refused alone, and not with all that is mounted below it.
+    fn covers(&self, errno: Errno) -> bool {
         let clone_all = || mount::open_tree(AT_FDCWD, &self.path, Depth::Tree, self.nofollow);
-        if errno == Errno::EINVAL && self.depth == Depth::One && clone_all().is_ok() {
-            ": the host has mounts below it, and with a user namespace what they cover must stay \
-             covered: use rbind"
-        } else {
-            ""
-        }
+        errno == Errno::EINVAL && self.depth == Depth::One && clone_all().is_ok()
     }
 }
+
+const COVERED: &str = "the host has mounts below it, and with a user namespace what they cover must \
+                       stay covered: use rbind";
 
 fn failed(property: &str, path: &CStr, errno: Errno) -> Error {
     Error::call(format!("{property} {}", path.to_string_lossy()), errno)
@@ -97,8 +96,12 @@ pub fn isolate_copy() -> sys::Result<()> {
 pub(crate) fn clone_all<'a>(
     wanted: impl Iterator<Item = (&'a Locked, String)>,
 ) -> Result<Vec<OwnedFd>, Error> {
-    let cloned =
-        wanted.map(|(one, of)| one.cloned().map_err(|Error(why)| Error(format!("{of}{why}"))));
+    let cloned = wanted.map(|(one, of)| {
+        one.cloned().map_err(|error| match &of[..] {
+            "" => error,
+            of => error.about(of),
+        })
+    });
     cloned.collect()
 }
 
@@ -106,7 +109,7 @@ pub(crate) fn wanted_of(plan: &MountPlan) -> Option<(&Locked, String)> {
     match &plan.what {
         What::Bind { source: Source::Locked(wanted), .. } => {
             let destination = plan.place.path.to_string_lossy();
-            Some((wanted, format!("mounts[{}] {destination}: ", plan.index)))
+            Some((wanted, format!("mounts[{}] {destination}", plan.index)))
         }
         _ => None,
     }

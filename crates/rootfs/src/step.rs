@@ -7,7 +7,7 @@
 use crate::layout::{DEFAULT_DEVICES, DEV_LINKS, DevicePlan, Layout, MountPlan, What};
 use std::ffi::CStr;
 use std::fmt;
-use sys::Errno;
+use sys::{Errno, Error};
 
 /// What a step is about, in words.
 enum Words {
@@ -65,10 +65,10 @@ steps! {
         |plan| format!("file system type {:?}", type_name(plan)),
         |plan, errno| match &plan.what {
             What::FileSystem { name, .. } if name.is_empty() || name.as_c_str() == c"bind" => {
-                ": a bind mount needs the option bind or rbind"
+                "a bind mount needs the option bind or rbind"
             }
             _ if errno == Errno::ENODEV => {
-                ": the kernel has no such file system (is a module missing?)"
+                "the kernel has no such file system (is a module missing?)"
             }
             _ => "",
         },
@@ -80,7 +80,7 @@ steps! {
         |plan| format!("making the {} file system", type_name(plan)),
         |plan, errno| match errno {
             Errno::EPERM if plan.is_new(c"proc") => {
-                ": in a user namespace the kernel makes a proc only for a pid namespace that is its \
+                "in a user namespace the kernel makes a proc only for a pid namespace that is its \
                  own (for the host's, bind /proc), and where nothing covers parts of the proc outside \
                  (a container that this is run in needs an unmasked /proc)"
             }
@@ -96,7 +96,7 @@ steps! {
         |_| "attributes".into(),
         |plan, errno| match &plan.what {
             What::Bind { .. } | What::Remount if errno == Errno::EPERM => {
-                ": the host's mount has a flag that can't be cleared, or access times that can't be \
+                "the host's mount has a flag that can't be cleared, or access times that can't be \
                  changed, as a user namespace has them locked"
             }
             _ => "",
@@ -116,7 +116,7 @@ steps! {
     Moved: Mount(
         |_| "looking whether it is still seen there".into(),
         |_, _| {
-            ": it was moved, or covered, meanwhile: by a hook, or by whoever else has the rootfs"
+            "it was moved, or covered, meanwhile: by a hook, or by whoever else has the rootfs"
         },
     );
     /// Opening /dev.
@@ -207,36 +207,40 @@ impl TryFrom<u16> for Step {
 }
 
 impl Layout {
-    /// What a fault of a step was about, in words, with the kernel's answer.
+    /// What a fault of a step was about, with the kernel's answer.
     #[must_use]
-    pub fn describe_fault(&self, fault: &Fault) -> String {
+    pub fn fault_error(&self, fault: &Fault) -> Error {
         error_mounting(&self.mounts, fault).unwrap_or_else(|| {
             let at = usize::try_from(fault.index).unwrap_or(usize::MAX);
-            let object = match fault.step.words() {
+            fault.to_error(&match fault.step.words() {
                 Fixed(object) => object.to_owned(),
                 Of(object) => object(self, at),
                 // Of an entry that there is not.
                 Mount(..) => "making the root".to_owned(),
-            };
-            format!("{object}: {fault}")
+            })
         })
     }
 }
 
 /// What went wrong with one of `mounts`, in the words that callers know from runc; `None` if it was
 /// something else.
-pub(crate) fn error_mounting(mounts: &[MountPlan], fault: &Fault) -> Option<String> {
+pub(crate) fn error_mounting(mounts: &[MountPlan], fault: &Fault) -> Option<Error> {
     let at = usize::try_from(fault.index).ok()?;
     let plan = mounts.iter().find(|plan| plan.index == at)?;
     let failure = mount_failure(plan, fault)?;
     let (source, destination) = (plan.source.to_string_lossy(), plan.place.path.to_string_lossy());
-    Some(format!("error mounting {source:?} to rootfs at {destination:?}: mounts[{at}]: {failure}"))
+    let step = format!("error mounting {source:?} to rootfs at {destination:?}");
+    Some(failure.about(format!("mounts[{at}]")).within(step))
 }
 
 /// What went wrong with a mount, if the fault is of one of its steps.
-pub(crate) fn mount_failure(plan: &MountPlan, fault: &Fault) -> Option<String> {
-    let Mount(what, remedy) = fault.step.words() else { return None };
-    Some(format!("{}: {fault}{}", what(plan), remedy(plan, fault.errno)))
+pub(crate) fn mount_failure(plan: &MountPlan, fault: &Fault) -> Option<Error> {
+    let Mount(what, why) = fault.step.words() else { return None };
+    let error = fault.to_error(&what(plan));
+    Some(match why(plan, fault.errno) {
+        "" => error,
+        why => error.because(why),
+    })
 }
 
 /// A step that failed.
@@ -264,6 +268,13 @@ impl Fault {
     pub(crate) fn at(mut self, index: usize) -> Self {
         self.index = u32::try_from(index).unwrap_or(u32::MAX);
         self
+    }
+}
+
+impl Fault {
+    /// `step` failed of it.
+    fn to_error(&self, step: &str) -> Error {
+        Error::new(step).because(self).of(self.errno)
     }
 }
 

@@ -153,24 +153,13 @@ pub const KNOWN_FLAGS: &[&str] = &[
 /// The flags that have an effect.
 pub const SUPPORTED_FLAGS: &[&str] = KNOWN_FLAGS;
 
-/// Why a profile is refused: what is wrong, and where.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Error(String);
+pub use sys::Error;
 
-impl Error {
-    /// `property` is below `linux.seccomp`.
-    fn new(property: impl fmt::Display, reason: impl fmt::Display) -> Self {
-        Self(format!("linux.seccomp.{property}: {reason}"))
-    }
+/// A profile is refused for `property`, which is below `linux.seccomp`.
+fn invalid(property: impl fmt::Display, reason: impl fmt::Display) -> Error {
+    let error = Error::new(reason.to_string()).about(format!("linux.seccomp.{property}"));
+    error.with_kind(sys::error::Kind::InvalidConfig)
 }
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Error {}
 
 /// The ABIs to decide for. The machine's own comes first, as most calls are of it.
 fn architectures(config: &LinuxSeccomp) -> Result<Vec<&'static Abi>, Error> {
@@ -179,7 +168,7 @@ fn architectures(config: &LinuxSeccomp) -> Result<Vec<&'static Abi>, Error> {
     for (place, arch) in std::iter::once(Arch::ScmpArchNative).chain(listed).enumerate() {
         let abi = abi::find(arch).ok_or_else(|| {
             let reason = format_args!("{arch} is not supported: its calls are not known");
-            Error::new(format_args!("architectures[{}]", place.saturating_sub(1)), reason)
+            invalid(format_args!("architectures[{}]", place.saturating_sub(1)), reason)
         })?;
         if !abis.iter().any(|known| known.arch == abi.arch) {
             abis.push(abi);
@@ -218,7 +207,7 @@ fn program(profile: &Profile, abis: &[&Abi]) -> Result<Vec<Instruction>, Error> 
             "are too many: they make a filter of {size} instructions, and the kernel takes \
              {MAX_INSTRUCTIONS}"
         );
-        return Err(Error::new("syscalls", reason));
+        return Err(invalid("syscalls", reason));
     }
     let native = |one: seccompiler::sock_filter| Instruction {
         code: one.code,
@@ -240,7 +229,7 @@ fn intervals(
     let default = Outcome::Return(profile.default);
     let listed = |arch| abis.iter().find(|abi| abi.audit == audit && abi.arch == arch);
     let mut put = |intervals: &mut Intervals, abi| {
-        put_calls(intervals, abi, profile, pieces).map_err(|error| Error::new("syscalls", error))
+        put_calls(intervals, abi, profile, pieces).map_err(|error| invalid("syscalls", error))
     };
     let x86_64 = listed(Arch::ScmpArchX86_64);
     let x32 = listed(Arch::ScmpArchX32);
@@ -276,12 +265,12 @@ fn listener(config: &LinuxSeccomp) -> Result<Option<Listener>, Error> {
         return Ok(Some(Listener { path, metadata }));
     }
     if !metadata.is_empty() {
-        return Err(Error::new("listenerMetadata", "must not be set without listenerPath"));
+        return Err(invalid("listenerMetadata", "must not be set without listenerPath"));
     }
     match config.syscalls().iter().flatten().position(notifies) {
         Some(index) => {
             let property = format_args!("syscalls[{index}].action");
-            Err(Error::new(property, "SCMP_ACT_NOTIFY needs a listener: set listenerPath"))
+            Err(invalid(property, "SCMP_ACT_NOTIFY needs a listener: set listenerPath"))
         }
         None => Ok(None),
     }

@@ -1,6 +1,7 @@
 //! Checks `linux.seccomp`, and turns its rules with names into names with rules.
 
 use crate::Error;
+use crate::invalid;
 use crate::syscalls::NAMES;
 use oci_spec::runtime::{
     LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg as Comparison,
@@ -61,10 +62,10 @@ impl Profile {
     pub(crate) fn read(config: &LinuxSeccomp) -> Result<Self, Error> {
         if config.default_action() == Action::ScmpActNotify {
             let reason = "SCMP_ACT_NOTIFY cannot be used as the default action";
-            return Err(Error::new("defaultAction", reason));
+            return Err(invalid("defaultAction", reason));
         }
         let default = returned(config.default_action(), config.default_errno_ret())
-            .map_err(|reason| Error::new("defaultErrnoRet", reason))?;
+            .map_err(|reason| invalid("defaultErrnoRet", reason))?;
         let calls = vec![Call::default(); NAMES.len()];
         let mut profile = Self { default, calls, rules: Vec::new() };
         for (index, rule) in config.syscalls().iter().flatten().enumerate() {
@@ -75,17 +76,17 @@ impl Profile {
 
     fn add(&mut self, index: usize, rule: &LinuxSyscall) -> Result<(), Error> {
         if rule.names().is_empty() {
-            return Err(Error::new(format_args!("syscalls[{index}].names"), "is empty"));
+            return Err(invalid(format_args!("syscalls[{index}].names"), "is empty"));
         }
         let action = returned(rule.action(), rule.errno_ret())
-            .map_err(|reason| Error::new(format_args!("syscalls[{index}].errnoRet"), reason))?;
+            .map_err(|reason| invalid(format_args!("syscalls[{index}].errnoRet"), reason))?;
         let first = self.rules.len();
         let comparisons = rule.args().as_deref().unwrap_or_default();
         self.rules.extend(alternatives(action, &conditions(index, comparisons)?));
         let mut last = 0;
         for (place, name) in rule.names().iter().enumerate() {
             check_name(name, rule.action()).map_err(|reason| {
-                Error::new(format_args!("syscalls[{index}].names[{place}]"), reason)
+                invalid(format_args!("syscalls[{index}].names[{place}]"), reason)
             })?;
             // A profile is for all kernels and machines: another one has the call of an unknown name.
             let Some(known) = find(name, last) else { continue };
@@ -112,7 +113,7 @@ pub fn check_known(config: &LinuxSeccomp) -> Result<(), Error> {
         if let Some(place) = rule.names().iter().position(|name| find(name, 0).is_none()) {
             let property = format_args!("syscalls[{index}].names[{place}]");
             let reason = format_args!("{} is no known system call", rule.names()[place]);
-            return Err(Error::new(property, reason));
+            return Err(invalid(property, reason));
         }
     }
     Ok(())
@@ -165,7 +166,7 @@ fn conditions(index: usize, comparisons: &[Comparison]) -> Result<Vec<Condition>
         let argument = u8::try_from(comparison.index()).ok().filter(|argument| *argument < 6);
         let argument = argument.ok_or_else(|| {
             let reason = format!("{} is no argument of a system call (0 to 5)", comparison.index());
-            Error::new(format_args!("syscalls[{index}].args[{place}].index"), reason)
+            invalid(format_args!("syscalls[{index}].args[{place}].index"), reason)
         })?;
         Ok(Condition {
             argument,

@@ -107,3 +107,13 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<Error> for sys::Error {
+    fn from(error: Error) -> Self {
+        let object = match &error.property {
+            Some(property) if !property.is_root() => property.to_string(),
+            _ => error.object.clone(),
+        };
+        Self::new(error.to_string()).on(object).with_kind(sys::error::Kind::InvalidConfig)
+    }
+}

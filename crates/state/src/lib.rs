@@ -9,6 +9,8 @@ mod identity;
 mod store;
 mod trust;
 
+use sys::error::Kind;
+
 pub use identity::Identity;
 pub use store::{Entry, Store, USUAL, check_id};
 pub use trust::distrust;
@@ -36,6 +38,17 @@ impl std::fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<Error> for sys::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error {
+            Error::NotFound(_) => Kind::NoSuchContainer,
+            Error::Exists(_) => Kind::ContainerExists,
+            Error::Other(_) => Kind::Other,
+        };
+        Self::new(error.to_string()).with_kind(kind)
+    }
+}
 
 impl Error {
     /// `what` failed with `errno`.

@@ -8,6 +8,7 @@
 pub mod bpf;
 pub mod credentials;
 pub mod entry;
+pub mod error;
 pub mod exec;
 pub mod fs;
 pub mod keyring;
@@ -21,6 +22,7 @@ pub mod seccomp;
 pub mod socket;
 pub mod terminal;
 
+pub use error::Error;
 pub use nix;
 pub use nix::errno::Errno;
 

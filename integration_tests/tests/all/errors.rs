@@ -41,6 +41,7 @@ pub const TESTS: &[Test] = tests![
     what_init_has_to_say_is_never_lost,
     error_is_one_line_of_text,
     error_is_one_line_of_json,
+    error_has_its_parts_in_json,
     error_is_told_once_in_a_log_and_once_on_stderr,
     log_is_appended_to,
     log_that_cannot_be_opened,
@@ -504,6 +505,48 @@ fn is_json_line(text: &str, level: &str) {
 
 fn error_is_one_line_of_json() {
     is_json_line(&unknown(&["--log-format", "json"]).stderr, "error");
+}
+
+/// For those who read logs by program: the message is the whole, as ever.
+fn error_has_its_parts_in_json() {
+    let missing = json!({
+        "destination": "/x", "type": "bind", "source": "/not/there", "options": ["bind"],
+    });
+    let keyrings = json!({ "names": ["add_key"], "action": "SCMP_ACT_NOTIFY" });
+    let profile = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [keyrings] });
+    for (bundle, parts) in [
+        (
+            Bundle::new().mount(missing),
+            json!({ "errno": "ENOENT", "step": "mounts[7]: source", "object": "mounts[7]" }),
+        ),
+        (
+            with("/process/args", json!(["/not/there"])),
+            json!({ "errno": "ENOENT", "object": "/not/there" }),
+        ),
+        (with("/process/cwd", json!("relative")), json!({ "object": "process.cwd" })),
+        (with("/linux/seccomp", profile), json!({ "object": "linux.seccomp.syscalls[0].action" })),
+        (
+            with("/linux/resources", json!({ "pids": { "limit": -1 }, "unified": { "x.y": "1" } })),
+            json!({ "object": "linux.resources.unified.x.y" }),
+        ),
+    ] {
+        let container = Container::new(bundle);
+        let mut command = Command::new(integration_tests::binary::rind());
+        command.args(["--log-format", "json", "--root"]).arg(container.root());
+        command.args(["run", "--bundle"]).arg(container.bundle().path()).arg(container.id());
+        let failed = run(command);
+        let line: Value = serde_json::from_str(failed.stderr.trim()).unwrap();
+        let message = line["msg"].as_str().unwrap();
+        for (name, part) in parts.as_object().unwrap() {
+            let (found, expected) =
+                (line[name].as_str().unwrap_or_default(), part.as_str().unwrap());
+            let is_so = if name == "step" { found.ends_with(expected) } else { found == expected };
+            assert!(is_so, "{name}, {expected}: {line}");
+            assert!(name == "errno" || message.contains(found), "{line}");
+        }
+        assert!(message.starts_with(line["step"].as_str().unwrap()), "{line}");
+        container.assert_no_trace();
+    }
 }
 
 fn error_is_told_once_in_a_log_and_once_on_stderr() {

@@ -49,7 +49,7 @@ pub(crate) fn remove_unused(place: &CgroupPath) -> Result<()> {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(Errno::EBUSY | Errno::ENOTEMPTY) => break,
                 Err(errno) => {
-                    return Err(Error::kernel(format!("removing the cgroup {directory}"), errno));
+                    return Err(Error::call(format!("removing the cgroup {directory}"), errno));
                 }
             }
         }
@@ -69,7 +69,7 @@ fn is_deserted(place: &CgroupPath) -> Result<bool> {
         }
         let waited = || {
             let paused = wait::pause(deadline);
-            paused.map_err(|errno| Error::kernel("waiting for processes to end", errno))
+            paused.map_err(|errno| Error::call("waiting for processes to end", errno))
         };
         if is_empty || !waited()? {
             return Ok(is_empty);
@@ -80,7 +80,7 @@ fn is_deserted(place: &CgroupPath) -> Result<bool> {
 /// Removes the container's cgroup of one hierarchy, or empties one that rind didn't make.
 fn remove(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
     let directory = cgroup.directory();
-    let error = |errno| Error::kernel(format!("removing the cgroup {directory}"), errno);
+    let error = |errno| Error::call(format!("removing the cgroup {directory}"), errno);
     if cgroup.made == 0 {
         return empty(place, cgroup);
     }
@@ -101,7 +101,7 @@ fn remove(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
 /// Ends what the container left in a cgroup, which stays.
 fn empty(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
     let directory = cgroup.directory();
-    let error = |errno| Error::kernel(format!("removing cgroups below {directory}"), errno);
+    let error = |errno| Error::call(format!("removing cgroups below {directory}"), errno);
     if !processes::list(&directory)?.is_empty() {
         kill(place, cgroup)?;
     }
@@ -122,8 +122,8 @@ fn remove_used(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
         Err(errno) => Err(errno),
     };
     settled(remove).map_err(|errno| {
-        Error::kernel(format!("removing the cgroup {directory}"), errno)
-            .with_remedy((errno == Errno::EBUSY).then_some("processes keep entering it"))
+        Error::call(format!("removing the cgroup {directory}"), errno)
+            .with_hint((errno == Errno::EBUSY).then_some("processes keep entering it"))
     })
 }
 

@@ -29,7 +29,7 @@ pub(super) fn update(
     before: Option<&[LinuxDeviceCgroup]>,
 ) -> Result<()> {
     if path.disabled {
-        return Err(Error::refused("the container was made without cgroups, so it has no limits"));
+        return Err(Error::new("the container was made without cgroups, so it has no limits"));
     }
     let mut asked = limits_of(Some(resources))?;
     current::complete(path, &mut asked, swap)?;

@@ -1,7 +1,7 @@
 //! What an update says half of: v2 has a quota with its period in one file, and counts swap apart
 //! from memory, so the other half is what is in force.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, of_limit};
 use crate::file;
 use crate::limits::{Limit, check_swap};
 use crate::path::{CgroupPath, Hierarchy};
@@ -54,7 +54,7 @@ fn complete_memory(
             *limit = text.and_then(|text| text.parse().ok()).filter(|&limit| limit != 0);
             check_swap(*limit, *swap)
         }
-        (Some(limit @ 1..), None, Some(both @ 1..)) if limit > both => Err(Error::limit(
+        (Some(limit @ 1..), None, Some(both @ 1..)) if limit > both => Err(of_limit(
             "memory.limit",
             format!("memory and swap together are limited to {both}; set memory.swap as well"),
         )),
@@ -72,7 +72,7 @@ fn value(cgroup: &Hierarchy, name: &str) -> Result<Option<String>> {
     match file::try_read_value(&path) {
         Ok(text) => Ok(Some(text.trim_end().to_owned())),
         Err(Errno::ENOENT) => Ok(None),
-        Err(errno) => Err(Error::kernel(format!("reading {path}"), errno)),
+        Err(errno) => Err(Error::call(format!("reading {path}"), errno)),
     }
 }
 

@@ -33,7 +33,7 @@ fn set(
         Some(cgroup) => set_list(cgroup, configured),
         None if place.lenient => Ok(()),
         None => Err(refused("no devices cgroup on this host to enforce device rules with")
-            .with_remedy(Some("mount one below /sys/fs/cgroup, or use --cgroup-manager disabled"))),
+            .with_hint(Some("mount one below /sys/fs/cgroup, or use --cgroup-manager disabled"))),
     };
     match applied {
         Err(error) if is_denied(&error) && !is_privileged() => Ok(()),
@@ -63,7 +63,7 @@ mod tests {
     fn a_host_has_no_mapped_users() {
         // Whatever this runs as, both answers must be possible to give.
         let _ = is_privileged();
-        assert!(is_denied(&Error::kernel("x", Errno::EPERM)));
-        assert!(!is_denied(&Error::kernel("x", Errno::EINVAL)));
+        assert!(is_denied(&Error::call("x", Errno::EPERM)));
+        assert!(!is_denied(&Error::call("x", Errno::EINVAL)));
     }
 }

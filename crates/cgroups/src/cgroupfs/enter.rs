@@ -17,7 +17,7 @@ pub(crate) fn entry_files(place: &CgroupPath) -> Result<Vec<OwnedFd>> {
     let files = place.joined().filter(|one| !one.is_unified()).map(|one| {
         let path = one.file(ENTRY);
         let opened = file::open(&path, OFlag::O_WRONLY);
-        opened.map_err(|errno| Error::kernel(format!("opening {path}"), errno))
+        opened.map_err(|errno| Error::call(format!("opening {path}"), errno))
     });
     files.collect()
 }
@@ -37,7 +37,7 @@ pub(crate) fn unified_directory(place: &CgroupPath) -> Result<Option<OwnedFd>> {
     let found = place.joined().find(|one| one.is_unified()).map(|one| {
         let path = one.directory();
         let opened = file::open_directory(&path);
-        opened.map_err(|errno| Error::kernel(format!("opening {path}"), errno))
+        opened.map_err(|errno| Error::call(format!("opening {path}"), errno))
     });
     found.transpose()
 }
@@ -59,5 +59,5 @@ pub(crate) fn unified_directory_of(place: &CgroupPath, pid: i32) -> Result<Optio
     let below = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
     let path = join(unified.mount(), below.trim_matches('/'));
     let opened = file::open_directory(&path);
-    opened.map(Some).map_err(|errno| Error::kernel(format!("opening {path}"), errno))
+    opened.map(Some).map_err(|errno| Error::call(format!("opening {path}"), errno))
 }

@@ -31,8 +31,8 @@ pub(crate) fn freeze_within(place: &CgroupPath, limit: Until) -> Result<()> {
         Ok(false) => {
             let _ = start_again(freezer);
             let directory = freezer.directory();
-            Err(Error::refused(format!("freezing {directory}: not all of it stops"))
-                .with_remedy(Some("a process in it waits for something that can't be interrupted")))
+            Err(Error::new(format!("freezing {directory}: not all of it stops"))
+                .with_hint(Some("a process in it waits for something that can't be interrupted")))
         }
         Err(error) => {
             let _ = start_again(freezer);
@@ -53,8 +53,8 @@ pub(crate) fn thaw(place: &CgroupPath) -> Result<()> {
     if goes_on {
         return Ok(());
     }
-    Err(Error::refused(format!("thawing {}: it stays frozen", freezer.directory()))
-        .with_remedy(Some("a cgroup above it is frozen")))
+    Err(Error::new(format!("thawing {}: it stays frozen", freezer.directory()))
+        .with_hint(Some("a cgroup above it is frozen")))
 }
 
 /// Whether `cgroup`, of the freezer or v2, is frozen, or somebody has begun to freeze it. One that
@@ -66,7 +66,7 @@ fn is_cgroup_frozen(cgroup: &Hierarchy) -> Result<bool> {
             || file::try_read_value(&cgroup.file("cgroup.freeze")).is_ok_and(|own| own == "1\n")),
         Ok(text) => Ok(text.trim_end() != "THAWED"),
         Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
-        Err(errno) => Err(Error::kernel(format!("reading {file}"), errno)),
+        Err(errno) => Err(Error::call(format!("reading {file}"), errno)),
     }
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn freezer(place: &CgroupPath) -> Option<&Hierarchy> {
 }
 
 fn needed(place: &CgroupPath) -> Result<&Hierarchy> {
-    let none = || Error::refused("no freezer: container could not join or create cgroup");
+    let none = || Error::new("no freezer: container could not join or create cgroup");
     freezer(place).ok_or_else(none)
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn refuse_frozen(place: &CgroupPath) -> Result<()> {
     match freezer(place) {
         Some(freezer) if is_frozen(place)? => {
             let directory = freezer.directory();
-            Err(Error::refused(format!("container's cgroup unexpectedly frozen: {directory}")))
+            Err(Error::new(format!("container's cgroup unexpectedly frozen: {directory}")))
         }
         _ => Ok(()),
     }

@@ -56,6 +56,6 @@ pub(crate) fn kill(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
     }
     let directory = cgroup.directory();
     let left = list(&directory)?;
-    Err(Error::refused(format!("killing the processes of {directory}: {left:?} don't die"))
-        .with_remedy(Some("they wait for something that can't be interrupted")))
+    Err(Error::new(format!("killing the processes of {directory}: {left:?} don't die"))
+        .with_hint(Some("they wait for something that can't be interrupted")))
 }

@@ -2,7 +2,7 @@
 
 use super::write::{Absent, Undo, Write, lose, write_all};
 use super::{v1, v2};
-use crate::error::{Error, Result};
+use crate::error::{Result, of_limit};
 use crate::file;
 use crate::limits::{Limit, controller_of};
 use crate::path::{CgroupPath, Hierarchy};
@@ -54,7 +54,7 @@ pub(crate) fn set(
             }
         };
         for write in writes.iter().filter(|write| write.absent != Absent::Ignore) {
-            lose(Error::limit(&write.property, &why), lost.as_deref_mut())?;
+            lose(of_limit(&write.property, &why), lost.as_deref_mut())?;
         }
     }
     Ok(())
@@ -89,11 +89,11 @@ fn refuse_on_v1(path: &CgroupPath, file: &str) -> Result<()> {
     let (property, controller) = (format!("unified.{file}"), controller_of(file));
     if path.v1(controller).is_some() {
         let reason = format!("this host has {controller} on cgroup v1, not v2");
-        return Err(Error::limit(&property, reason));
+        return Err(of_limit(&property, reason));
     }
     match path.unified() {
         Some(_) => Ok(()),
-        None => Err(Error::limit(&property, "this host has no cgroup v2")),
+        None => Err(of_limit(&property, "this host has no cgroup v2")),
     }
 }
 
@@ -114,7 +114,7 @@ fn refuse_below_usage(cgroup: &Hierarchy, limit: &Limit) -> Result<()> {
         match used.and_then(|text| text.trim_end().parse().ok()) {
             Some(used) if limit <= used => {
                 let reason = format!("rejecting {what} limit {limit} <= usage {used}");
-                return Err(Error::limit(property, reason));
+                return Err(of_limit(property, reason));
             }
             _ => {}
         }

@@ -50,7 +50,7 @@ fn enter_all(place: &mut CgroupPath, mut note: Note) -> Result<Vec<OwnedFd>> {
     let plan = |place: &CgroupPath, note: &mut Note| {
         let planned = with_parents(place);
         let missing = planned.hierarchies.iter().map(|one| one.made).collect();
-        note(planned).map_err(Error::refused)?;
+        note(planned).map_err(Error::new)?;
         Ok(Some(missing))
     };
     // Below our own cgroup nobody else would find it.
@@ -120,7 +120,7 @@ fn enter(
                 _ => None,
             };
             let step = format!("making the cgroup {}", cgroup.directory());
-            return Err(Error::kernel(step, errno).with_remedy(remedy));
+            return Err(Error::call(step, errno).with_hint(remedy));
         }
     };
     if lenient && cgroup.is_unified() && !may_be_entered(cgroup) {
@@ -213,7 +213,7 @@ fn refuse_used(cgroup: &Hierarchy) -> Result<()> {
     let directory = cgroup.directory();
     let count = processes::list(&directory)?.len();
     if count > 0 {
-        return Err(Error::refused(format!(
+        return Err(Error::new(format!(
             "container's cgroup is not empty: {count} process(es) found in {directory}"
         )));
     }
@@ -224,11 +224,11 @@ fn refuse_used(cgroup: &Hierarchy) -> Result<()> {
     let of_domains = |name: &&str| !OF_THREADS.contains(name);
     match handed.split_ascii_whitespace().find(of_domains) {
         None => Ok(()),
-        Some(_) => Err(Error::refused(format!(
+        Some(_) => Err(Error::new(format!(
             "linux.cgroupsPath: {directory} hands controllers down ({}), so it takes no processes",
             handed.trim_end()
         ))
-        .with_remedy(Some("name a cgroup below it"))),
+        .with_hint(Some("name a cgroup below it"))),
     }
 }
 

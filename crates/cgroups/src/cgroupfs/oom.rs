@@ -33,7 +33,7 @@ impl OomWatch {
         };
         let unified = memory.is_unified();
         let path = memory.file(if unified { "memory.events" } else { "memory.oom_control" });
-        let failed = |errno| Error::kernel(format!("watching {path}"), errno);
+        let failed = |errno| Error::call(format!("watching {path}"), errno);
         let file = match file::open(&path, OFlag::O_RDONLY) {
             Err(Errno::ENOENT) if unified => return Ok(None),
             opened => opened.map_err(failed)?,
@@ -71,7 +71,7 @@ impl OomWatch {
             Err(Errno::ENODEV) => Ok(None),
             Ok(Some(true)) if gone() => Ok(None),
             other => other.map_err(|errno| {
-                Error::kernel(format!("asking {} for OOM kills", self.directory), errno)
+                Error::call(format!("asking {} for OOM kills", self.directory), errno)
             }),
         }
     }

@@ -40,8 +40,8 @@ pub(crate) fn list(directory: &str) -> Result<Vec<i32>> {
         }
         Err(errno) => {
             let remedy = "it is a threaded cgroup, and a container's must be of the type domain";
-            let error = Error::kernel(format!("listing the processes of {directory}"), errno);
-            Err(error.with_remedy((errno == Errno::EOPNOTSUPP).then_some(remedy)))
+            let error = Error::call(format!("listing the processes of {directory}"), errno);
+            Err(error.with_hint((errno == Errno::EOPNOTSUPP).then_some(remedy)))
         }
     }
 }
@@ -57,7 +57,7 @@ pub(super) fn signal_in(directory: &str, signal: i32) -> Result<Vec<OwnedFd>> {
             match pidfd_open(pid) {
                 Ok(process) => held.push((pid, process)),
                 Err(Errno::ESRCH) => {}
-                Err(errno) => return Err(Error::kernel(format!("opening process {pid}"), errno)),
+                Err(errno) => return Err(Error::call(format!("opening process {pid}"), errno)),
             }
         }
         // A pid may have come to mean another process before its descriptor was opened. What is
@@ -67,7 +67,7 @@ pub(super) fn signal_in(directory: &str, signal: i32) -> Result<Vec<OwnedFd>> {
             match pidfd_send_signal(&process, signal) {
                 Ok(()) => last.push(process),
                 Err(Errno::ESRCH) => {}
-                Err(errno) => return Err(Error::kernel(format!("signalling {pid}"), errno)),
+                Err(errno) => return Err(Error::call(format!("signalling {pid}"), errno)),
             }
         }
     }

@@ -84,7 +84,7 @@ pub(super) fn freeze(freezer: &Hierarchy, limit: Until) -> Result<bool> {
         }
         // The freezer has no event to wait for; the processes need processors to stop.
         let waited = wait::pause(limit);
-        if !waited.map_err(|errno| Error::kernel(format!("waiting on {path}"), errno))? {
+        if !waited.map_err(|errno| Error::call(format!("waiting on {path}"), errno))? {
             return Ok(false);
         }
     }
@@ -114,7 +114,7 @@ pub(super) fn kill(
     thaw: impl Fn(),
 ) -> Result<bool> {
     let directory = cgroup.directory();
-    let waiting = |errno| Error::kernel(format!("waiting on {directory}"), errno);
+    let waiting = |errno| Error::call(format!("waiting on {directory}"), errno);
     let mut again = false;
     while !list(&directory)?.is_empty() {
         if again {

@@ -29,7 +29,7 @@ pub(crate) fn delegate(place: &CgroupPath, owner: Uid) -> Result<()> {
         match credentials::give_at(AT_FDCWD, path.as_str(), owner, None) {
             // Not every file that may be delegated is there.
             Err(Errno::ENOENT) if !name.is_empty() => {}
-            Err(errno) => return Err(Error::kernel(format!("giving {path} to {owner}"), errno)),
+            Err(errno) => return Err(Error::call(format!("giving {path} to {owner}"), errno)),
             Ok(()) => {}
         }
     }
@@ -60,7 +60,7 @@ pub(super) fn kill(cgroup: &Hierarchy, deadline: Instant, thaw: impl Fn()) -> Re
     match file::write(&path, "1") {
         Ok(()) => {}
         Err(Errno::ENOENT | Errno::ENODEV) => return Ok(true),
-        Err(errno) => return Err(Error::kernel(format!("writing 1 to {path}"), errno)),
+        Err(errno) => return Err(Error::call(format!("writing 1 to {path}"), errno)),
     }
     thaw();
     wait::wait(cgroup, "populated", false, deadline)

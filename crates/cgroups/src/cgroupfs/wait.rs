@@ -38,7 +38,7 @@ pub(crate) fn wait<'a>(
     let path = cgroup.file("cgroup.events");
     match wait_in(&path, key, u64::from(wanted), limit.into()) {
         Err(Errno::ENOENT | Errno::ENODEV) => Ok(true),
-        other => other.map_err(|errno| Error::kernel(format!("waiting on {path}"), errno)),
+        other => other.map_err(|errno| Error::call(format!("waiting on {path}"), errno)),
     }
 }
 

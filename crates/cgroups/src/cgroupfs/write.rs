@@ -1,6 +1,6 @@
 //! One write to a file of a cgroup, what takes it back, and writing a list of them.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_unavailable};
 use crate::file::{self, value_of};
 use crate::path::Hierarchy;
 use std::borrow::Cow;
@@ -138,7 +138,7 @@ impl Write {
                 };
                 let step = format!("writing {} to {path}", self.value);
                 let property = format!("linux.resources.{}", self.property);
-                Err(Error::kernel(step, errno).with_remedy(remedy).about(&property))
+                Err(Error::call(step, errno).with_hint(remedy).about(&property))
             }
             Ok(()) => Ok(()),
         }
@@ -172,7 +172,7 @@ pub(super) fn write_all(
                     first.get_or_insert(error);
                     invalid.push(write);
                 }
-                Err(error) if error.is_unavailable() => lose(error, lost.as_deref_mut())?,
+                Err(error) if is_unavailable(&error) => lose(error, lost.as_deref_mut())?,
                 other => other?,
             }
         }
@@ -204,7 +204,7 @@ impl Undo {
                 left.push(format!("{path} is not set back to {}: {reason}", value.trim_end()));
             }
         }
-        if left.is_empty() { error } else { error.with_remedy(Some(left.join("; "))) }
+        if left.is_empty() { error } else { error.with_hint(Some(left.join("; "))) }
     }
 }
 

@@ -19,7 +19,7 @@ impl List {
         let mut list = Growing::default();
         for (index, rule) in configured.iter().enumerate() {
             list.apply(rule)
-                .map_err(|error| error.about(&format!("linux.resources.devices[{index}]")))?;
+                .map_err(|error| error.about(format!("linux.resources.devices[{index}]")))?;
         }
         for rule in &DEFAULTS {
             list.apply(rule).map_err(|error| refused(format!("a default one: {error}")))?;
@@ -106,7 +106,7 @@ impl Growing {
                     self.exceptions.remove(&excepted);
                 }
             } else if has.overlaps(rule.access) {
-                return Err(Error::refused(format!(
+                return Err(Error::new(format!(
                     "{rule}: cgroup v1 can't make an exception to an earlier {excepted} {has}"
                 )));
             }

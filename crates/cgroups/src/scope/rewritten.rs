@@ -52,7 +52,7 @@ fn read(cgroup: &Hierarchy) -> Vec<(String, String)> {
 
 /// Writes what of `before` the file doesn't say any more: a line each.
 fn set_back(path: &str, before: &str) -> Result<()> {
-    let failed = |errno| Error::kernel(format!("setting {path} back after systemd"), errno);
+    let failed = |errno| Error::call(format!("setting {path} back after systemd"), errno);
     let now = file::try_read_value(path).map_err(failed)?;
     if now == before {
         return Ok(());

@@ -40,7 +40,7 @@ pub(super) fn try_number(cgroup: &Hierarchy, file: &str) -> Result<Option<u64>> 
     match parse::parse_single_value(Path::new(&cgroup.file(file))) {
         Ok(number) => Ok(Some(number)),
         Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => Err(Error::refused(format!("reading statistics: {error}"))),
+        Err(error) => Err(Error::new(format!("reading statistics: {error}"))),
     }
 }
 
@@ -63,7 +63,7 @@ pub(super) fn text(cgroup: &Hierarchy, file: &str) -> Result<String> {
     match file::try_read_value(&path) {
         Ok(text) => Ok(text),
         Err(ENOENT | ENODEV | EOPNOTSUPP) => Ok(String::new()),
-        Err(errno) => Err(Error::kernel(format!("reading {path}"), errno)),
+        Err(errno) => Err(Error::call(format!("reading {path}"), errno)),
     }
 }
 

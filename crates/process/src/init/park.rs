@@ -65,8 +65,8 @@ impl ProcessPlan for Parked<'_> {
         self.plan.spec()
     }
 
-    fn describe_fault(&self, fault: &Fault) -> String {
-        self.plan.describe_fault(fault)
+    fn fault_error(&self, fault: &Fault) -> sys::Error {
+        self.plan.fault_error(fault)
     }
 }
 

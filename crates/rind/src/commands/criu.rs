@@ -145,7 +145,7 @@ fn restore(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         lsm_profile: text("lsm-profile"),
         lsm_mount_context: text("lsm-mount-context"),
     };
-    Ok(runtime::restore(&runtime(args, log), &options)?)
+    runtime::restore(&runtime(args, log), &options)
 }
 
 fn criu_options(args: &Parsed) -> Result<CriuOptions, Failure> {
@@ -179,5 +179,5 @@ fn address(text: &str) -> Result<(String, u16), Failure> {
         Some((inner.unwrap_or(address).to_owned(), port.parse().ok()?))
     });
     let parts = parts.filter(|(address, port)| !address.is_empty() && *port != 0);
-    parts.ok_or_else(|| Failure(format!("--page-server: {text:?} is not ADDRESS:PORT")))
+    parts.ok_or_else(|| Failure::new(format!("--page-server: {text:?} is not ADDRESS:PORT")))
 }

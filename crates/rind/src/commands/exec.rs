@@ -67,7 +67,7 @@ fn exec(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         cgroups: args.texts("cgroup"),
         ignore_paused: args.is_on("ignore-paused"),
     };
-    Ok(runtime::exec(&runtime(args, log), &options)?)
+    runtime::exec(&runtime(args, log), &options)
 }
 
 /// An id that the flag `name` gives.

@@ -21,12 +21,15 @@ pub const MAN: Command = Command {
 fn man(args: &Parsed, _: &Log) -> Result<i32, Failure> {
     let page = match args.positional.first() {
         None => Page(None),
-        Some(name) => Page(Some(args::find(&PROGRAM, name).map_err(|wrong| Failure(wrong.text))?)),
+        Some(name) => {
+            Page(Some(args::find(&PROGRAM, name).map_err(|wrong| Failure::new(wrong.text))?))
+        }
     };
     let Some(folder) = args.path("output") else {
         return Ok(output::print(&page.text(&PROGRAM)));
     };
-    let at = |path: &Path, error| Failure(format!("{}: {}", path.display(), sys::answer(&error)));
+    let at =
+        |path: &Path, error| Failure::new(format!("{}: {}", path.display(), sys::answer(&error)));
     std::fs::create_dir_all(&folder).map_err(|error| at(&folder, error))?;
     for page in man::all(&PROGRAM) {
         let path = folder.join(page.file());

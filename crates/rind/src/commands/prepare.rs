@@ -30,10 +30,10 @@ pub fn prepare(args: &mut Parsed) -> Result<(), Failure> {
         args.input = Some(read_input(&path)?);
     }
     if args.value("status-fd").is_some() {
-        return Ok(runtime::set_inherited_fds_cloexec()?);
+        return runtime::set_inherited_fds_cloexec();
     }
     // Hooks get none of the caller's descriptors.
-    Ok(runtime::close_inherited_fds(preserve)?)
+    runtime::close_inherited_fds(preserve)
 }
 
 /// Reads `path`, or stdin for `-`.

@@ -34,7 +34,7 @@ pub const RUN: Command = Command {
 
 fn run(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     let create = create::options(args)?;
-    Ok(runtime::run(&global::runtime(args, log), &create, options(args))?)
+    runtime::run(&global::runtime(args, log), &create, options(args))
 }
 
 /// What the flags say of how to see the container to its end.

@@ -228,7 +228,7 @@ fn wait_for_exec(
             Event::Ready => is_ready = true,
             Event::Closed if is_ready => return Ok(()),
             Event::Closed => {
-                return Err(child.explain_death("the process", || killer(container)).into());
+                return Err(child.explain_death("the process", || killer(container)));
             }
             Event::Listener(number) => {
                 let descriptor = child.descriptor(number)?;

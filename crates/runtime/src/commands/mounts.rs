@@ -69,7 +69,7 @@ pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Resu
     write_amended(&container, &before, &after)?;
     let added = inside(&mounts, || {
         let attached = additions.attach(open("/")?, known);
-        attached.map_err(|fault| Error::new(additions.describe_fault(&fault)))
+        attached.map_err(|fault| additions.fault_error(&fault))
     });
     added.inspect_err(|_| {
         // A failure does no harm: a mount in the list that is not there is ignored.

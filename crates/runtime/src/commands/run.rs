@@ -33,7 +33,7 @@ fn wait_for_exec(runtime: &Runtime, options: &CreateOptions, created: &mut Creat
     let executed = match created.init.next(&created.plan) {
         Ok(Event::Closed) => Ok(()),
         Ok(_) => Err(Error::new("talking to init: it sent what makes no sense here")),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     };
     executed
         .and_then(|()| created.publish_pid(options))

@@ -81,7 +81,7 @@ pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
     let last = container.record.updated.clone();
     let updated = record_update(&mut container, &requested).and_then(|()| {
         let rules = before.devices.as_deref();
-        container.record.cgroup.update(&requested, before.swap, rules).map_err(Error::from)
+        container.record.cgroup.update(&requested, before.swap, rules)
     });
     updated.inspect_err(|_| {
         // A failure here is ignored, as it would hide the first error.

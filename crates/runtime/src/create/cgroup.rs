@@ -45,7 +45,7 @@ pub(crate) fn locate_cgroup(
     // A property that systemd doesn't have is an error, even if the caller has not asked for systemd.
     for (name, value) in spec.annotations().iter().flatten() {
         if let Some(property) = name.strip_prefix(annotations::SYSTEMD_PROPERTY) {
-            let about = |error| Error::from(error).within(&format!("annotation {name}"));
+            let about = |error: Error| error.within(format!("annotation {name}"));
             systemd.ask(property, value).map_err(about)?;
         }
     }

@@ -96,9 +96,7 @@ fn serve_init(plan: &Plan, container: &mut Container, init: &mut Child, spec: &S
             Event::Born => record_init(container, init)?,
             Event::Ready => return Ok(()),
             Event::Closed => {
-                return Err(init
-                    .explain_death("init", || oom_killed(&container.record.cgroup))
-                    .into());
+                return Err(init.explain_death("init", || oom_killed(&container.record.cgroup)));
             }
             Event::Hooks => {
                 unlock_for_hooks(&container.entry)?;

@@ -33,7 +33,7 @@ pub(crate) fn replace(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
     }
     change(cgroup, &current, &list).map_err(|error| match self::current(cgroup) {
         Ok(changed) if change(cgroup, &changed, &current).is_ok() => error,
-        _ => error.with_remedy(Some("and the rules before it are not set back")),
+        _ => error.with_hint(Some("and the rules before it are not set back")),
     })
 }
 
@@ -79,21 +79,21 @@ fn current(cgroup: &Hierarchy) -> Result<List> {
     let text = file::read(&path)?;
     let exceptions = text.lines().filter(|line| !line.starts_with('a')).map(exception);
     let exceptions: Option<Vec<_>> = exceptions.collect();
-    let unknown = || Error::refused(format!("{path} is not as expected: {text:?}"));
+    let unknown = || Error::new(format!("{path} is not as expected: {text:?}"));
     let exceptions = exceptions.ok_or_else(unknown)?;
     Ok(List { allow: text.starts_with('a'), exceptions })
 }
 
 /// Writes each of `lines` to the file `path`.
 fn write(path: &str, lines: impl IntoIterator<Item = String>) -> Result<()> {
-    let error = |step: String, errno| Error::kernel(step, errno).about("linux.resources.devices");
+    let error = |step: String, errno| Error::call(step, errno).about("linux.resources.devices");
     let file = file::open(path, OFlag::O_WRONLY);
     let file = file.map_err(|errno| error(format!("opening {path}"), errno))?;
     for line in lines {
         let written = sys::fs::write_once(&file, line.as_bytes());
         written.map_err(|errno| {
             let remedy = "the cgroup above doesn't have it";
-            error(format!("writing {line} to {path}"), errno).with_remedy(Some(remedy))
+            error(format!("writing {line} to {path}"), errno).with_hint(Some(remedy))
         })?;
     }
     Ok(())

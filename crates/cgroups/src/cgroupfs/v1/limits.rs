@@ -1,7 +1,7 @@
 //! What a limit is on v1: writes to files (the kernel's admin-guide/cgroup-v1).
 
 use crate::cgroupfs::write::Write;
-use crate::error::{Error, Result};
+use crate::error::{Result, of_limit};
 use crate::limits::{Device, Direction, Limit, SHARES};
 
 /// The writes that set `limit`, in order.
@@ -43,7 +43,7 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
             // The kernel would take the nearest.
             let (least, most) = (SHARES.start(), SHARES.end());
             let reason = format!("{shares} is not within {least} and {most}");
-            return Err(Error::limit("cpu.shares", reason));
+            return Err(of_limit("cpu.shares", reason));
         }
         Limit::CpuShares(shares) => Write::new("cpu.shares", "cpu.shares", shares.to_string()),
         Limit::CpuBandwidth { quota, period } => {

@@ -64,7 +64,7 @@ fn hand_down(
             _ => "the controller isn't handed down to it",
         };
         let step = format!("linux.resources: writing +{name} to {path}");
-        Err(Error::kernel(step, errno).with_remedy(Some(remedy)))
+        Err(Error::call(step, errno).with_hint(Some(remedy)))
     };
     if errno == Errno::EBUSY {
         // It has processes. One by one it would take the controllers that threads may have, and
@@ -89,7 +89,7 @@ fn refuse_threaded(cgroup: &Hierarchy) -> Result<()> {
             let reason = format!("linux.cgroupsPath: {} is of type {kind}", cgroup.directory());
             let remedy = "no container can be in a threaded cgroup, or below one, or below one \
                           that has processes and hands controllers down";
-            Err(Error::refused(reason).with_remedy(Some(remedy)))
+            Err(Error::new(reason).with_hint(Some(remedy)))
         }
         _ => Ok(()),
     }

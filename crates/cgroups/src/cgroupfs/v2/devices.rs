@@ -26,7 +26,7 @@ pub(crate) fn apply(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
     };
     attach().map_err(|errno| {
         let step = format!("linux.resources.devices: attaching a device filter to {directory}");
-        Error::kernel(step, errno)
+        Error::call(step, errno)
     })
 }
 

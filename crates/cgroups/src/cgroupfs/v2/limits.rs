@@ -1,7 +1,7 @@
 //! What a limit is on v2: writes to files (the kernel's admin-guide/cgroup-v2.rst).
 
 use crate::cgroupfs::write::Write;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, of_limit};
 use crate::limits::{
     Device, Direction, Limit, PERIOD, UNLIMITED, controller_of, cpu_weight, io_weight, swap_alone,
 };
@@ -37,7 +37,7 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
         }
         Limit::CpuRealtime { .. } => {
             let reason = "cgroup v2 has no limits for real-time scheduling";
-            return Err(Error::limit("cpu.realtimeRuntime", reason));
+            return Err(of_limit("cpu.realtimeRuntime", reason));
         }
         Limit::CpuBurst(usec) => {
             Write::new("cpu.burst", "cpu.max.burst", usec.to_string()).optional(*usec == 0)
@@ -63,7 +63,7 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
                 None => "blockIO.leafWeight",
                 Some(_) => "blockIO.weightDevice.leafWeight",
             };
-            return Err(Error::limit(property, "cgroup v2 has no weights of leaves"));
+            return Err(of_limit(property, "cgroup v2 has no weights of leaves"));
         }
         Limit::IoRate { device, direction, rate } => rate_write(*device, *direction, *rate),
         Limit::HugePages { index, size, limit } => {
@@ -82,7 +82,7 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
 fn swap_write(limit: Option<i64>, both: i64) -> Result<Write> {
     let Some(alone) = swap_alone(limit, both) else {
         let reason = "cgroup v2 limits swap by itself, which takes memory.limit to tell";
-        return Err(Error::limit("memory.swap", reason));
+        return Err(of_limit("memory.swap", reason));
     };
     let value = if alone == UNLIMITED { "max".to_owned() } else { alone.to_string() };
     // Without swap accounting there is no swap to be had beyond the limit either.
@@ -106,7 +106,7 @@ fn rate_write(device: Device, direction: Direction, rate: u64) -> Write {
 
 fn only_v1(property: &str, limit: &Limit) -> Error {
     let controller = limit.controller();
-    Error::limit(property, format!("{controller} is of cgroup v1, and not on this host"))
+    of_limit(property, format!("{controller} is of cgroup v1, and not on this host"))
 }
 
 /// The user's own line, to the byte. Some files have one line a device.
