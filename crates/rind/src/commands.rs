@@ -47,3 +47,18 @@ const COMMANDS: &[Command] = &[
     completion::COMPLETION,
     man::MAN,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::COMMANDS;
+
+    /// The entry point decides before there are tables.
+    #[test]
+    fn the_entry_point_knows_which_commands_seal() {
+        for command in COMMANDS {
+            let name = format!("{}\0", command.name);
+            let is_known = sys::entry::SEALING.contains(&name.as_bytes());
+            assert_eq!(is_known, command.seals, "{}", command.name);
+        }
+    }
+}
