@@ -7,6 +7,7 @@ use integration_tests::test::Test;
 use integration_tests::{Bundle, Container, command, json, tests};
 use std::fs::{self, DirEntry, File};
 use std::io;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 use sys::nix::libc::{SIGINT, SIGTERM};
@@ -18,6 +19,7 @@ pub const TESTS: &[Test] = tests![
     a_paused_container_can_be_killed,
     a_paused_container_can_be_deleted_by_force,
     an_interrupted_pause_is_undone,
+    a_signal_that_is_ignored_interrupts_no_pause,
     a_pause_that_was_killed_can_be_resumed,
     a_command_at_it_does_not_change_the_status,
 ];
@@ -155,6 +157,25 @@ fn an_interrupted_pause_is_undone() {
         assert_eq!(freezer(pid), "THAWED");
         assert_eq!(container.status(), "running");
     }
+}
+
+/// As of a pause in the background of a script, or below nohup(1).
+fn a_signal_that_is_ignored_interrupts_no_pause() {
+    let container = hanging();
+    let pid = container.pid();
+    let pause = container.command_for("pause", &[]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' INT; exec \"$@\"", "sh"]).arg(pause.get_program());
+    shell.args(pause.get_args());
+    let pausing = command::spawn(shell);
+    wait_for("the pause to begin", || freezer(pid) == "FREEZING");
+    pausing.signal(SIGINT);
+    sleep(Duration::from_millis(100));
+    assert_eq!(freezer(pid), "FREEZING");
+    pausing.signal(SIGTERM);
+    let output = pausing.wait();
+    assert_eq!(output.code, 128 + SIGTERM, "{output:#?}");
+    assert_eq!(freezer(pid), "THAWED");
 }
 
 /// A pause that was killed leaves a container that says so, and can be resumed.

@@ -38,8 +38,8 @@ pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
     }
 }
 
-/// Blocks [`INTERRUPTS`] as long as this lives, so that a pause can be undone before they take
-/// effect.
+/// Blocks those of [`INTERRUPTS`] that rind does not ignore, as below nohup(1), as long as this lives, so
+/// that a pause can be undone before they take effect.
 struct Interrupt {
     signals: SignalFd,
     mask: SigSet,
@@ -48,7 +48,9 @@ struct Interrupt {
 impl Interrupt {
     fn watch() -> Result<Self> {
         let failed = |errno| Error::call("receiving signals", errno);
-        let all: SigSet = INTERRUPTS.into_iter().collect();
+        let ignored = sys::exec::ignored_signals();
+        let is_ignored = |signal: &Signal| ignored & (1 << (*signal as u32 - 1)) != 0;
+        let all: SigSet = INTERRUPTS.into_iter().filter(|one| !is_ignored(one)).collect();
         let mask = all.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(failed)?;
         let signals = SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC).map_err(failed)?;
         Ok(Self { signals, mask })
