@@ -11,11 +11,10 @@ use super::hooks::{State, run_best_effort};
 use super::record::{NEW_FIFO, USUAL_FILES};
 use crate::host::resctrl;
 use crate::{Error, Result, Runtime};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use sys::Errno;
 use sys::nix::libc::SIGKILL;
 use sys::nix::mount::{MntFlags, umount2};
-use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How long a killed init may take to end, in milliseconds. One that is in the middle of a disk's
 /// or a network's work can't be ended sooner by anybody.
@@ -31,24 +30,16 @@ pub(crate) fn kill_init(container: &Container) -> Result<()> {
         Ok(()) | Err(Errno::ESRCH) => {}
         Err(errno) => return Err(Error::call("killing init", errno)),
     }
-    loop {
-        let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut polled, PollTimeout::from(KILL_TIMEOUT)) {
-            Ok(0) => {
-                let why = format!("init has not ended {KILL_TIMEOUT} ms after SIGKILL");
-                return Err(Error::new(why));
-            }
-            Ok(_) => return Ok(()),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Error::call("waiting for init", errno)),
-        }
+    match sys::process::await_end(&pidfd, KILL_TIMEOUT.into()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::new(format!("init has not ended {KILL_TIMEOUT} ms after SIGKILL"))),
+        Err(errno) => Err(Error::call("waiting for init", errno)),
     }
 }
 
 /// Kills an init that is rind's own child, and reaps it. It fails only where init has ended already.
 pub(crate) fn kill_and_reap(init: &OwnedFd) {
-    let _ = sys::process::pidfd_send_signal(init, SIGKILL);
-    let _ = sys::process::wait(init);
+    let _ = sys::process::end(init);
 }
 
 /// Removes a container whose init has ended. The caller has the lock.
