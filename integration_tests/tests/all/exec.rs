@@ -918,10 +918,12 @@ fn affinity_that_is_no_list_is_refused() {
 fn release(path: &str) -> String {
     let open = |read: bool| {
         let mut options = OpenOptions::new();
-        options.read(read).write(!read).custom_flags(libc::O_NONBLOCK).open(path).unwrap()
+        options.read(read).write(!read).custom_flags(libc::O_NONBLOCK).open(path)
     };
-    let mut answer = open(true);
-    open(false).write_all(b"0").unwrap();
+    // It has its name before anybody has it open.
+    wait_for("who waits at the fifo", || open(false).is_ok());
+    let mut answer = open(true).unwrap();
+    open(false).unwrap().write_all(b"0").unwrap();
     // No event is waited for but that all have closed it.
     wait_for("the fifo to be closed", || {
         use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
