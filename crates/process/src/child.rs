@@ -7,6 +7,7 @@ use crate::fault::{Fault, Stage};
 use crate::message::{self, Kind, Message};
 use crate::process_spec::ProcessPlan;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use sys::nix::libc::SIGKILL;
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::process::{self, Ended};
 use sys::{Errno, schedule};
@@ -218,7 +219,7 @@ impl Child {
     pub fn abandon(&self) {
         // The only failure is that it has ended already, which is what is wanted.
         for pidfd in self.pidfds() {
-            let _ = process::pidfd_send_signal(pidfd, 9);
+            let _ = process::pidfd_send_signal(pidfd, SIGKILL);
         }
     }
 

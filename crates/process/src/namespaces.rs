@@ -10,7 +10,7 @@ use std::path::Path;
 use sys::Errno;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::sched::{CloneFlags, setns};
-use sys::nix::sys::stat::{FileStat, Mode, fstat, stat};
+use sys::nix::sys::stat::{FileStat, Mode, fstat};
 
 /// nix's flags lack the time namespace, which clone(2) could not have: it overlaps the signal.
 pub(crate) const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
@@ -214,8 +214,7 @@ fn open_namespace(index: usize, kind: CloneFlags, path: &Path) -> Result<Option<
 
 /// Whether `found`, a user namespace, is the one that this process is in.
 pub(crate) fn is_own_user_namespace(found: &FileStat) -> sys::Result<bool> {
-    let own = stat(OWN_USER_NAMESPACE)?;
-    Ok((found.st_dev, found.st_ino) == (own.st_dev, own.st_ino))
+    sys::process::is_own_namespace(found, OWN_USER_NAMESPACE)
 }
 
 /// The user namespace that a mount namespace belongs to, if that is one below ours.

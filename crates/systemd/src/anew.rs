@@ -1,8 +1,8 @@
 //! A systemd that executes itself anew, as by `systemctl daemon-reexec` or an update of its package.
 //!
 //! It leaves the bus for a moment and comes back by another name of the bus's. A call that it had not
-//! answered is made again, and has its whole time again; and of a job that was under way its successor, which has taken it over, is
-//! asked how it stands, as the signal of its end may have come while nobody was subscribed.
+//! answered is made again, and has its whole time again. Of a job that was under way its successor is
+//! asked, which has taken it over: the signal of its end may have come while nobody was subscribed.
 
 use crate::address::has_manager;
 use crate::bus::{Connection, Deadline, bus_call};
@@ -84,7 +84,12 @@ impl Manager {
             match self.connection.wait_for_signal(deadline, &what, &heard) {
                 Ok(Heard::Ended(result)) => return Ok(result),
                 Ok(Heard::Owner(nobody)) if nobody.is_empty() => continue,
-                Ok(Heard::Owner(_)) => deadline = Deadline::after(self.patience),
+                Ok(Heard::Owner(_)) if self.interruptions < MOST => {
+                    self.interruptions += 1;
+                    deadline = Deadline::after(self.patience);
+                }
+                // It dies again and again, and has no more time for that.
+                Ok(Heard::Owner(_)) => {}
                 Err(error) if self.connection.is_private() && self.may_come_back(&error) => {
                     deadline = self.await_return(error, deadline)?;
                 }

@@ -24,6 +24,7 @@ pub const TESTS: &[Test] = tests![
     every_command_does_with_closed_descriptors,
     sockets_are_pipes_to_programs_in_the_foreground,
     who_reads_a_socket_no_more_is_told,
+    programs_that_write_without_end_get_their_signals,
     pid_file_follows_no_link,
     log_follows_no_link_of_others,
     manual_pages_follow_no_link,
@@ -298,6 +299,23 @@ fn sockets_are_pipes_to_programs_in_the_foreground() {
     let mut said = String::new();
     ours.read_to_string(&mut said).unwrap();
     assert_eq!((running.wait_here().code, &said[..]), (0, "out"));
+}
+
+/// However quickly it is read: there is always more.
+fn programs_that_write_without_end_get_their_signals() {
+    let script = "trap 'kill $!; exit 7' TERM; yes & echo began >&2; while :; do wait; done";
+    let container = Container::new(Bundle::new().script(script));
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let (mut ours_too, theirs_too) = UnixStream::pair().unwrap();
+    let mut run = container.command_for("run", &[]);
+    run.stdin(Stdio::null()).stdout(OwnedFd::from(theirs)).stderr(OwnedFd::from(theirs_too));
+    let mut running = spawn_bare(run);
+    let reader = std::thread::spawn(move || std::io::copy(&mut ours, &mut std::io::sink()));
+    ours_too.read_exact(&mut [0; 6]).unwrap();
+    running.signal(sys::nix::libc::SIGTERM);
+    assert_eq!(running.wait_here().code, 7);
+    assert!(reader.join().unwrap().unwrap() > 0);
+    container.assert_no_trace();
 }
 
 fn who_reads_a_socket_no_more_is_told() {

@@ -211,7 +211,7 @@ struct Found {
 
 impl Found {
     fn is_directory(&self) -> bool {
-        SFlag::from_bits_truncate(self.stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
+        sys::fs::file_type(&self.stat) == SFlag::S_IFDIR
     }
 
     /// Fails unless it is the bind mount `mount` of the config. A container that renames

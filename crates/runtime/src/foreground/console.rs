@@ -11,6 +11,9 @@ use sys::terminal::{self, Size};
 /// How many bytes are read at once: as much as a terminal holds.
 const CHUNK: usize = 4096;
 
+/// As much as the kernel holds of what was written to a terminal and not read (its `tty_buffer.c`).
+const HELD: usize = 64 << 10;
+
 /// The master of a container's terminal, which is relayed.
 pub(crate) struct Relay {
     master: OwnedFd,
@@ -78,29 +81,45 @@ impl Relay {
                 Err(errno) => return Err(errno),
             }
         }
-        self.is_hung_up = !self.copy_to_stdout()?;
+        // One chunk: a program that writes without end does not keep the event loop from its signals.
+        self.is_hung_up = self.copy_to_stdout()? == Copied::HungUp;
         Ok(())
     }
 
-    /// Copies what is left to stdout, once the container's init has ended.
+    /// Copies what is left to stdout, once the container's init has ended. A process that goes on
+    /// writing is not waited for.
     pub fn drain(&self) -> sys::Result<()> {
-        self.copy_to_stdout().map(drop)
-    }
-
-    /// Copies what has been written until now to stdout. Returns whether more can come.
-    fn copy_to_stdout(&self) -> sys::Result<bool> {
-        let mut chunk = [0; CHUNK];
-        loop {
-            match read(&self.master, &mut chunk) {
-                // EIO: no process has the terminal open.
-                Ok(0) | Err(Errno::EIO) => return Ok(false),
-                Ok(count) => write_all(chunk.get(..count).unwrap_or_default())?,
-                Err(Errno::EAGAIN) => return Ok(true),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
+        for _ in 0..HELD / CHUNK {
+            if self.copy_to_stdout()? != Copied::Some {
+                break;
             }
         }
+        Ok(())
     }
+
+    /// Copies one chunk at most to stdout.
+    fn copy_to_stdout(&self) -> sys::Result<Copied> {
+        let mut chunk = [0; CHUNK];
+        match read(&self.master, &mut chunk) {
+            // EIO: no process has the terminal open.
+            Ok(0) | Err(Errno::EIO) => Ok(Copied::HungUp),
+            Ok(count) => {
+                write_all(chunk.get(..count).unwrap_or_default())?;
+                Ok(Copied::Some)
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(Copied::Nothing),
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
+/// What there was to copy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Copied {
+    Some,
+    Nothing,
+    /// Nothing, and no process has the terminal open any more.
+    HungUp,
 }
 
 impl Drop for Relay {

@@ -65,27 +65,14 @@ impl Output {
         self.streams.iter().filter_map(Stream::poll_fds)
     }
 
-    /// Forwards what can be forwarded without waiting.
+    /// Forwards some of what can be forwarded without waiting.
     pub fn forward(&mut self) -> sys::Result<()> {
         self.streams.iter_mut().try_for_each(Stream::forward)
     }
 
-    /// Forwards all that has been written until now, however long that takes.
+    /// Forwards all that has been written until now, however long its readers take.
     pub fn drain(&mut self) -> sys::Result<()> {
-        for stream in &mut self.streams {
-            loop {
-                stream.forward()?;
-                if stream.pending.is_empty() {
-                    break;
-                }
-                let mut polled = [PollFd::new(stream.socket.as_fd(), PollFlags::POLLOUT)];
-                match poll(&mut polled, PollTimeout::NONE) {
-                    Ok(_) | Err(Errno::EINTR) => {}
-                    Err(errno) => return Err(errno),
-                }
-            }
-        }
-        Ok(())
+        self.streams.iter_mut().try_for_each(Stream::drain)
     }
 }
 
@@ -124,31 +111,71 @@ impl Stream {
         }
     }
 
-    /// Forwards until the pipe is empty or the socket full.
+    /// Forwards one chunk at most: a program that writes without end does not keep the event loop
+    /// from its signals.
     fn forward(&mut self) -> sys::Result<()> {
+        if self.pending.is_empty() {
+            self.read_chunk()?;
+        }
+        self.send_pending();
+        Ok(())
+    }
+
+    /// Forwards what the pipe can hold: that is all that has been written until now. A process that
+    /// goes on writing is not waited for.
+    fn drain(&mut self) -> sys::Result<()> {
+        let holds = self.pipe.as_ref().map_or(Ok(0), |pipe| fcntl(pipe, FcntlArg::F_GETPIPE_SZ))?;
+        let mut left = usize::try_from(holds).unwrap_or_default();
         loop {
-            while !self.pending.is_empty() {
-                let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-                match send(self.socket.as_raw_fd(), &self.pending, flags) {
-                    Ok(count) => drop(self.pending.drain(..count)),
-                    Err(Errno::EAGAIN) => return Ok(()),
-                    Err(Errno::EINTR) => {}
-                    // Nobody reads the socket any more: the program gets EPIPE, as from the socket
-                    // itself.
-                    Err(_) => {
-                        self.pending.clear();
-                        self.pipe = None;
-                    }
+            self.send_pending();
+            if !self.pending.is_empty() {
+                let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
+                match poll(&mut polled, PollTimeout::NONE) {
+                    Ok(_) | Err(Errno::EINTR) => continue,
+                    Err(errno) => return Err(errno),
                 }
             }
-            let Some(pipe) = &self.pipe else { return Ok(()) };
-            let mut chunk = [0; CHUNK];
+            if left == 0 {
+                return Ok(());
+            }
+            match self.read_chunk()? {
+                0 => return Ok(()),
+                count => left = left.saturating_sub(count),
+            }
+        }
+    }
+
+    /// Reads into `pending`, which is empty; gives how much, 0 if there is nothing at the moment.
+    fn read_chunk(&mut self) -> sys::Result<usize> {
+        let Some(pipe) = &self.pipe else { return Ok(0) };
+        let mut chunk = [0; CHUNK];
+        let count = loop {
             match read(pipe, &mut chunk) {
-                Ok(0) => self.pipe = None,
-                Ok(count) => self.pending.extend_from_slice(chunk.get(..count).unwrap_or_default()),
-                Err(Errno::EAGAIN) => return Ok(()),
                 Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
+                Err(Errno::EAGAIN) => return Ok(0),
+                count => break count?,
+            }
+        };
+        if count == 0 {
+            self.pipe = None;
+        }
+        self.pending.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+
+    /// Sends what is pending, until the socket is full.
+    fn send_pending(&mut self) {
+        while !self.pending.is_empty() {
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+            match send(self.socket.as_raw_fd(), &self.pending, flags) {
+                Ok(count) => drop(self.pending.drain(..count)),
+                Err(Errno::EAGAIN) => return,
+                Err(Errno::EINTR) => {}
+                // Nobody reads the socket any more: the program gets EPIPE, as from the socket itself.
+                Err(_) => {
+                    self.pending.clear();
+                    self.pipe = None;
+                }
             }
         }
     }
@@ -160,7 +187,7 @@ impl Number {
             Self::Stdout => fstat(stdout()),
             Self::Stderr => fstat(stderr()),
         };
-        Ok(SFlag::from_bits_truncate(stat?.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK)
+        Ok(sys::fs::file_type(&stat?) == SFlag::S_IFSOCK)
     }
 
     fn duplicate(self) -> sys::Result<OwnedFd> {

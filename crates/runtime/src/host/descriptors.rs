@@ -40,7 +40,7 @@ pub fn open_stdio() -> Result<()> {
 fn open_null(number: i32) -> sys::Result<()> {
     let null = open(c"/dev/null", OFlag::O_RDWR, Mode::empty())?;
     let stat = fstat(&null)?;
-    let is_device = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR;
+    let is_device = sys::fs::file_type(&stat) == SFlag::S_IFCHR;
     // A regular file in its place would become the container's stdio.
     if !is_device || (major(stat.st_rdev), minor(stat.st_rdev)) != (1, 3) {
         return Err(Errno::ENODEV);

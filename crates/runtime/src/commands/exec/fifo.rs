@@ -54,7 +54,7 @@ fn open_fifo(directory: &OwnedFd, name: &OsStr) -> sys::Result<OwnedFd> {
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
     let file = openat(directory, name, flags, Mode::empty())?;
     let stat = fstat(&file)?;
-    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    let kind = sys::fs::file_type(&stat);
     let is_ours = kind == SFlag::S_IFIFO && stat.st_uid == geteuid().as_raw();
     if is_ours { Ok(file) } else { Err(Errno::EEXIST) }
 }
