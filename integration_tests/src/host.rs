@@ -1,11 +1,13 @@
 //! What the machine offers, and small questions to its kernel.
 
 use crate::test::skip;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use sys::nix::libc;
 
 /// How long something may take that the kernel or a container does in its own time.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,6 +20,22 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(since.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
         sleep(Duration::from_millis(2));
     }
+}
+
+/// Opens the fifo at `path` for writing as soon as somebody has it open for reading.
+///
+/// It is opened once: somebody who was let through by an open that is closed again reads the end.
+#[track_caller]
+#[must_use]
+pub fn open_fifo(path: &Path) -> File {
+    let mut options = OpenOptions::new();
+    let _ = options.write(true).custom_flags(libc::O_NONBLOCK);
+    let mut opened = None;
+    wait_for("who reads the fifo", || {
+        opened = options.open(path).ok();
+        opened.is_some()
+    });
+    opened.expect("it was waited for")
 }
 
 /// Skips the test unless `program` is installed; gives its path.

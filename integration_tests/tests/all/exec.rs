@@ -3,14 +3,16 @@
 use integration_tests::cgroup::{self, Hierarchy, controller, folder_of, hierarchies};
 use integration_tests::command::{self, spawn_reading};
 use integration_tests::console::DescriptorSocket;
-use integration_tests::host::{is_alive, namespace, needs_file, needs_program, wait_for};
+use integration_tests::host::{
+    is_alive, namespace, needs_file, needs_program, open_fifo, wait_for,
+};
 use integration_tests::test::{Test, in_parallel, skip};
 use integration_tests::{Bundle, Container, Output, Running, Value, json, tests};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::available_parallelism;
 use sys::nix::libc::{self, SIGTERM, SIGUSR1};
@@ -916,14 +918,11 @@ fn affinity_that_is_no_list_is_refused() {
 /// closed.
 #[track_caller]
 fn release(path: &str) -> String {
-    let open = |read: bool| {
-        let mut options = OpenOptions::new();
-        options.read(read).write(!read).custom_flags(libc::O_NONBLOCK).open(path)
-    };
-    // It has its name before anybody has it open.
-    wait_for("who waits at the fifo", || open(false).is_ok());
-    let mut answer = open(true).unwrap();
-    open(false).unwrap().write_all(b"0").unwrap();
+    let mut fifo = open_fifo(Path::new(path));
+    let mut answer =
+        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).unwrap();
+    fifo.write_all(b"0").unwrap();
+    drop(fifo);
     // No event is waited for but that all have closed it.
     wait_for("the fifo to be closed", || {
         use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};

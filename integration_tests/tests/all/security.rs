@@ -3,7 +3,7 @@
 
 use integration_tests::bundle::push;
 use integration_tests::command::{run, spawn};
-use integration_tests::host::{needs_program, wait_for};
+use integration_tests::host::{needs_program, open_fifo, wait_for};
 use integration_tests::test::{Test, in_parallel};
 use integration_tests::{Bundle, Container, Value, binary, cgroup, json, tests};
 use std::fs::{self, File, OpenOptions};
@@ -234,8 +234,7 @@ fn executable_cannot_be_written_from_a_container() {
     container.make_by(own.command_for(&container, "create"));
     let _ = run(own.command_for(&container, "start")).succeeded();
     own.wait_idle();
-    let go = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(go);
-    go.unwrap().write_all(b"go\n").unwrap();
+    open_fifo(&go).write_all(b"go\n").unwrap();
     container.wait_stopped();
     let told = container.said();
     let told = told.lines().find(|line| line.starts_with('{')).unwrap();
