@@ -204,11 +204,6 @@ impl Child {
             }
             Ok(Ended::Killed(signal)) => format!("{name} was killed by signal {signal}"),
             Ok(Ended::Exited(status)) => format!("{name} exited with status {status}"),
-            // The kernel has reaped it.
-            Err(Errno::ECHILD) => {
-                let why = killer().unwrap_or("why is not known, as the caller ignores SIGCHLD");
-                format!("{name} ended before it could run the program: {why}")
-            }
             Err(errno) => {
                 format!("{name} is gone, and waiting for it failed: {}", sys::errno_text(errno))
             }
@@ -244,11 +239,7 @@ impl Child {
 
 /// Waits for the end of a process that has done what it is for: how it ended is of no interest.
 fn reap(pidfd: &OwnedFd) -> Result<(), Error> {
-    match process::wait(pidfd) {
-        // Where our caller ignores SIGCHLD, the kernel has reaped it.
-        Ok(_) | Err(Errno::ECHILD) => Ok(()),
-        Err(errno) => Err(Error::call("waiting for a child", errno)),
-    }
+    process::wait(pidfd).map(drop).map_err(|errno| Error::call("waiting for a child", errno))
 }
 
 fn tell(

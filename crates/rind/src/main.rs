@@ -35,6 +35,10 @@ fn main() {
 
 /// Does what the command line asks for; gives the exit status.
 fn start() -> i32 {
+    if let Err(error) = sys::startup::establish() {
+        Log::to_stderr().fail(&error);
+        return 1;
+    }
     match args::read(&PROGRAM, std::env::args_os().skip(1)) {
         Ok(Arguments::Help(text)) => output::print(&text),
         Ok(Arguments::Command(mut command)) => run(&mut command),

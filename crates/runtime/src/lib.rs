@@ -32,9 +32,7 @@ pub use commands::state::state;
 pub use commands::update::{UpdateOptions, update};
 pub use container::status::Status;
 pub use create::options::{CgroupManager, CreateOptions, RunOptions};
-pub use host::descriptors::{
-    close_inherited_fds, listen_fds, open_stdio, set_inherited_fds_cloexec,
-};
+pub use host::descriptors::{close_inherited_fds, listen_fds, set_inherited_fds_cloexec};
 pub use host::files::{append, replace};
 pub use host::kernel::check_kernel;
 pub use process::seal::ensure as seal_executable;

@@ -92,9 +92,8 @@ pub fn wipe_environment() {
 }
 
 /// Starts `command` as if nobody had changed anything about signals: none is blocked or ignored in
-/// the program, whatever our caller ignores and we have blocked. How it ends can be waited for.
+/// the program, whatever rind's caller ignores and rind has blocked.
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
-    crate::process::keep_ended_children()?;
     // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: system calls,
     // and an error that is made of its number.
     unsafe { command.pre_exec(reset_signals) };

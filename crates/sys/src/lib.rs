@@ -20,6 +20,7 @@ pub mod process;
 pub mod schedule;
 pub mod seccomp;
 pub mod socket;
+pub mod startup;
 pub mod terminal;
 
 pub use error::Error;

@@ -225,13 +225,6 @@ impl Ended {
     }
 }
 
-/// Has children that end be kept until they are waited for, also where our caller ignores SIGCHLD,
-/// which is inherited: then the kernel reaps them, and nobody learns how they ended.
-pub fn keep_ended_children() -> Result<()> {
-    // SAFETY: the default action runs no code of ours.
-    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop)
-}
-
 /// Whether `pid` is a child of ours, which may have ended.
 #[must_use]
 pub fn is_child(pid: i32) -> bool {

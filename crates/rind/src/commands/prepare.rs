@@ -1,5 +1,5 @@
-//! Brings the process into order before a command runs. It must open and write nothing before the
-//! program is sealed, as all of that would happen twice.
+//! Brings the process into order for one command before it runs. It must open and write nothing
+//! before the program is sealed, as all of that would happen twice.
 
 use super::create::preserved;
 use crate::model::{Failure, Input, Parsed, fail};
@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Prepares what a command needs before anything is opened: a sealed program where a container can
-/// reach it, something open as stdin, stdout and stderr, and the caller's descriptors.
+/// reach it, and the caller's descriptors.
 ///
 /// The input file may be one of these descriptors, as a shell's `<(...)` is, so it is read before they
 /// are closed.
@@ -17,9 +17,6 @@ pub fn prepare(args: &mut Parsed) -> Result<(), Failure> {
     if args.entry.seals {
         runtime::check_kernel()?;
         runtime::seal_executable()?;
-    }
-    runtime::open_stdio()?;
-    if args.entry.seals {
         preserve = preserved(args)?;
     }
     let input = args.entry.input.and_then(|input| match input {

@@ -45,7 +45,6 @@ impl<'a> Supervisor<'a> {
         if subreaper {
             sys::process::set_child_subreaper(true).map_err(failed)?;
         }
-        sys::process::keep_ended_children().map_err(failed)?;
         let all = SigSet::all();
         all.thread_block().map_err(failed)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;

@@ -1,0 +1,68 @@
+//! What the rest of rind takes for granted of its own process, set before anything else happens.
+//!
+//! A process inherits its descriptors, signal dispositions, signal mask and umask from its caller, who
+//! may have left them in any state. [`establish`] sets what every command relies on. It leaves the
+//! rest as it is, on purpose:
+//!
+//! - The signal mask and the other dispositions: rind waits by pidfd and signalfd, which need none of
+//!   them. Programs that rind starts get an empty mask and default dispositions where they start
+//!   ([`crate::exec::spawn`], and `process` for the container's).
+//! - The umask: it is the caller's wish for the files that the caller names (`--pid-file`, `--log`),
+//!   and what hooks inherit. A container's init sets its own.
+//!
+//! Descriptors above 2 are closed once the command line says which of them the container gets
+//! ([`crate::fs::close_inherited`]).
+
+use crate::error::Error;
+use crate::{Errno, Result, fs};
+use nix::fcntl::{OFlag, open};
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::stat::{Mode, SFlag, fstat, major, minor};
+use std::os::fd::IntoRawFd;
+
+/// Has stdin, stdout and stderr be open, and children that end be kept until rind waits for them.
+///
+/// The program calls it first. Doing it twice, as a program that executes itself again does, changes
+/// nothing.
+///
+/// # Errors
+/// A standard descriptor is closed, and /dev/null can't be opened in its place or is another file.
+pub fn establish() -> std::result::Result<(), Error> {
+    open_stdio()?;
+    // A caller that ignores SIGCHLD hands that down: the kernel then reaps every child, and nobody
+    // learns how it ended.
+    // SAFETY: the default action runs no code of ours.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }
+        .map(drop)
+        .map_err(|errno| Error::call("setting the action of SIGCHLD", errno))
+}
+
+/// Opens /dev/null for each of stdin, stdout and stderr that the caller has closed. Otherwise a file
+/// that rind opens next would take its place: the container would get it, and rind would write
+/// messages into it.
+fn open_stdio() -> std::result::Result<(), Error> {
+    let found = fs::are_open([0, 1, 2])
+        .map_err(|errno| Error::call("looking at stdin, stdout and stderr", errno))?;
+    for (number, is_open) in (0..).zip(found) {
+        // A descriptor with O_PATH is open, but can't be polled.
+        if !is_open && !fs::is_open(number) {
+            open_null(number).map_err(|errno| {
+                let what = format!("descriptor {number} is closed; opening /dev/null for it");
+                Error::call(what, errno)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens /dev/null as the descriptor `number`, the first one that is free, without close-on-exec.
+fn open_null(number: i32) -> Result<()> {
+    let null = open(c"/dev/null", OFlag::O_RDWR, Mode::empty())?;
+    let stat = fstat(&null)?;
+    let is_device = fs::file_type(&stat) == SFlag::S_IFCHR;
+    // A regular file in its place would become the container's stdio.
+    if !is_device || (major(stat.st_rdev), minor(stat.st_rdev)) != (1, 3) {
+        return Err(Errno::ENODEV);
+    }
+    if null.into_raw_fd() == number { Ok(()) } else { Err(Errno::EBADF) }
+}
