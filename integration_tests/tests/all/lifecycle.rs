@@ -44,6 +44,7 @@ pub const TESTS: &[Test] = tests![
     one_of_many_parallel_creates_wins,
     many_containers_at_once,
     config_is_copied_at_create,
+    copied_config_is_the_callers_text,
     bundle_defaults_to_the_current_folder,
     bundle_may_be_relative,
     flags_may_follow_the_id,
@@ -400,6 +401,14 @@ fn config_is_copied_at_create() {
     container.start();
     container.wait_stopped();
     assert_eq!(container.report()["args"], json!(["/bin/probe", "report"]));
+}
+
+/// A copy that went through a parser costs each create as much as reading the config.
+fn copied_config_is_the_callers_text() {
+    let container = Container::created(Bundle::new().probing(&["report"]));
+    let copy = fs::read_to_string(container.root().join(container.id()).join("config.json"));
+    let text = fs::read_to_string(container.bundle().path().join("config.json"));
+    assert_eq!(copy.unwrap(), text.unwrap());
 }
 
 fn bundle_defaults_to_the_current_folder() {

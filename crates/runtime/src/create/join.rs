@@ -56,7 +56,10 @@ pub(crate) fn join_namespaces(
         }
         others.push(other);
     }
-    bundle.join(&paths)?;
+    // Changing the config costs as much as reading it did.
+    if !paths.is_empty() {
+        bundle.join(&paths)?;
+    }
     Ok(Joined(others))
 }
 
