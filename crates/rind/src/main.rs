@@ -17,6 +17,9 @@ use commands::{PROGRAM, global, prepare};
 use log::{Level, Log};
 use model::Parsed;
 
+#[global_allocator]
+static HEAP: sys::heap::Heap = sys::heap::Heap;
+
 /// C starts the program here. Rust's own `main` would first look for its stack in /proc/self/maps and
 /// ignore SIGPIPE, which the container would inherit; the program needs neither.
 #[cfg(not(test))]

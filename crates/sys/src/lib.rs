@@ -11,6 +11,7 @@ pub mod entry;
 pub mod error;
 pub mod exec;
 pub mod fs;
+pub mod heap;
 pub mod keyring;
 pub mod mount;
 pub mod net;

@@ -17,12 +17,16 @@ unsafe extern "C" {
     static __libc_single_threaded: libc::c_char;
 }
 
-/// `EDEADLK` if the process has, or has had, another thread.
-fn refuse_threads() -> Result<()> {
+/// Whether the process has no other thread, and has had none.
+pub(crate) fn has_one_thread() -> bool {
     // SAFETY: glibc defines this byte. The thread that makes another one writes it first, and until
     // then there is only this thread.
-    let alone = unsafe { ptr::read_volatile(&raw const __libc_single_threaded) };
-    if alone == 0 { Err(Errno::EDEADLK) } else { Ok(()) }
+    unsafe { ptr::read_volatile(&raw const __libc_single_threaded) != 0 }
+}
+
+/// `EDEADLK` if the process has, or has had, another thread.
+fn refuse_threads() -> Result<()> {
+    if has_one_thread() { Ok(()) } else { Err(Errno::EDEADLK) }
 }
 
 /// Which side of a [`fork`] one is on.
@@ -74,6 +78,7 @@ pub fn fork(flags: CloneFlags, into_cgroup: Option<BorrowedFd>) -> Result<Fork> 
         libc::syscall(libc::SYS_clone3, ptr::from_ref(&args), size_of::<libc::clone_args>())
     })?;
     if pid == 0 {
+        crate::heap::after_fork();
         return Ok(Fork::Child);
     }
     // SAFETY: the kernel stored a new descriptor there, which nothing else owns.

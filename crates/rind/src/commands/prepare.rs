@@ -7,6 +7,11 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// What a command that makes processes uses of its stack and of its heap for a config as Docker writes
+/// it, in bytes.
+const STACK: usize = 76 << 10;
+const BLOCKS: usize = 112 << 10;
+
 /// Prepares what a command needs before anything is opened: a sealed program where a container can
 /// reach it, and the caller's descriptors.
 ///
@@ -17,6 +22,7 @@ pub fn prepare(args: &mut Parsed) -> Result<(), Failure> {
     if args.entry.seals {
         runtime::check_kernel()?;
         runtime::seal_executable()?;
+        sys::heap::populate(STACK, BLOCKS);
         preserve = preserved(args)?;
     }
     let input = args.entry.input.and_then(|input| match input {
