@@ -6,12 +6,12 @@
 //! gone. No step here may undo the confinement of an earlier one.
 
 use crate::fault::{During, Fault, Stage};
-use crate::message::{self, Kind, NOT_RUN, abandoned};
+use crate::message::{self, Kind, NOT_RUN};
 use crate::process_spec::{ProcessPlan, ProcessSpec};
 use crate::{console, identity, program, stdio};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use sys::nix::sys::resource::{getrlimit, setrlimit};
+use sys::nix::sys::resource::setrlimit;
 use sys::nix::sys::signal::{SigSet, Signal};
 use sys::nix::sys::stat::{Mode, umask};
 use sys::nix::unistd::setsid;
@@ -71,8 +71,7 @@ pub(crate) fn adjust_oom_score(spec: &mut ProcessSpec) -> Result<(), Fault> {
 
 /// Writes to a file of the host's procfs, below `self`.
 fn write_own(spec: &ProcessSpec, path: &str, text: &str) -> sys::Result<()> {
-    let procfs = spec.procfs.as_ref().ok_or(Errno::ENOENT)?;
-    procfs.write(path, text.as_bytes())
+    spec.procfs.as_ref().ok_or(Errno::ENOENT)?.write(path, text.as_bytes())
 }
 
 /// Enters cgroups by their v1 `tasks` files; a v2 one we were born in.
@@ -182,11 +181,7 @@ fn set_attributes(spec: &ProcessSpec) -> Result<(), Fault> {
 /// what is left to do must not be subject to them.
 fn raise_limits(spec: &ProcessSpec) -> Result<(), Fault> {
     for (index, limit) in spec.rlimits.iter().enumerate() {
-        let failed = |errno| Fault::at(Stage::Rlimit, index, errno);
-        let (soft, hard) = getrlimit(limit.resource).map_err(failed)?;
-        if hard < limit.hard {
-            setrlimit(limit.resource, soft, limit.hard).map_err(failed)?;
-        }
+        limit.raise_hard().map_err(|errno| Fault::at(Stage::Rlimit, index, errno))?;
     }
     Ok(())
 }
@@ -215,7 +210,7 @@ pub(crate) fn fork_last(spec: &mut ProcessSpec, channel: BorrowedFd) -> Result<(
         spec.has_filter = true;
     }
     let pid = process::go_on_in_sibling().during(Stage::Fork)?;
-    message::announce(channel, Kind::Born, pid.cast_unsigned()).during(Stage::Channel)?;
+    message::announce(channel, Kind::Born, pid.cast_unsigned())?;
     if let Some(program) = &mut spec.program {
         program.add_listen_pid();
     }
@@ -223,10 +218,7 @@ pub(crate) fn fork_last(spec: &mut ProcessSpec, channel: BorrowedFd) -> Result<(
     if spec.options.console.is_some() {
         console::make_controlling()?;
     }
-    if spec.scheduler_lost_by_fork().is_some() && !message::wait(channel).during(Stage::Channel)? {
-        abandoned();
-    }
-    Ok(())
+    spec.scheduler_lost_by_fork().map_or(Ok(()), |_| message::wait(channel))
 }
 
 /// Finds the working directory and the program where that had to wait.
@@ -280,7 +272,7 @@ pub(crate) fn exec_program(
             install_filter(spec, channel)?;
         }
     }
-    message::announce(channel, Kind::Ready, 0).during(Stage::Channel)?;
+    message::announce(channel, Kind::Ready, 0)?;
     if let Some(fifo) = &options.exec_fifo {
         *reporter = Reporter::Starter;
         wait_for_start(fifo)?;
@@ -301,10 +293,8 @@ pub(crate) fn exec_program(
 fn install_filter(spec: &ProcessSpec, channel: BorrowedFd) -> Result<(), Fault> {
     let Some(listener) = identity::install_filter(spec)? else { return Ok(()) };
     let number = listener.as_raw_fd().cast_unsigned();
-    message::announce(channel, Kind::Listener, number).during(Stage::Channel)?;
-    if !message::wait(channel).during(Stage::Channel)? {
-        abandoned();
-    }
+    message::announce(channel, Kind::Listener, number)?;
+    message::wait(channel)?;
     // Closing it takes a call that the filter may forbid; it is close-on-exec.
     std::mem::forget(listener);
     Ok(())

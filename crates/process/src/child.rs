@@ -248,11 +248,8 @@ fn tell(
     index: u32,
     descriptors: &[BorrowedFd],
 ) -> Result<(), Error> {
-    match message::send(channel, kind, index, descriptors) {
-        // It is gone: why, is in the channel, and the next read gives it.
-        Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
-        Err(errno) => Err(Error::call("talking to init", errno)),
-    }
+    message::send_if_alive(channel, kind, index, descriptors)
+        .map_err(|errno| Error::call("talking to init", errno))
 }
 
 /// The number of a process in its own pid namespace, which the kernel tells of its pidfd.

@@ -18,7 +18,6 @@ use crate::namespaces;
 use crate::process_spec::{ProcessOptions, ProcessPlan, ProcessSpec};
 use crate::spawn::{self, CgroupPlacement};
 use oci_spec::runtime::{ExecCPUAffinity, Linux, Process};
-use seccomp::Filter;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::fs::LeakyFd;
@@ -49,13 +48,12 @@ pub struct Exec {
     namespaces: CloneFlags,
     /// The container's root, where that has no mount namespace.
     root: Option<OwnedFd>,
-    affinity: Affinity,
+    affinity: Option<Affinity>,
 }
 
 /// `process.execCPUAffinity`, as bits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Affinity {
-    is_given: bool,
     initial: Vec<c_ulong>,
     last: Vec<c_ulong>,
 }
@@ -81,7 +79,11 @@ impl Exec {
         let root = (!namespaces.contains(CloneFlags::CLONE_NEWNS)).then(|| root_of(target.pid));
         Ok(Self {
             root: root.transpose()?,
-            affinity: Affinity::from_config(process.exec_cpu_affinity().as_ref())?,
+            affinity: process
+                .exec_cpu_affinity()
+                .as_ref()
+                .map(Affinity::from_config)
+                .transpose()?,
             namespaces,
             spec,
             target,
@@ -94,18 +96,14 @@ impl Exec {
     /// That this can't be is the inner error: `EBUSY`, of a cgroup that has only other cgroups in
     /// it, or `EACCES`; then nothing has been done, and another placement may do.
     pub fn spawn(&mut self, placement: CgroupPlacement) -> Result<Result<Child, Errno>, Error> {
-        if !self.affinity.initial.is_empty() {
-            schedule::set_affinity(&self.affinity.initial)
+        if let Some(affinity) = self.affinity.as_ref().filter(|list| !list.initial.is_empty()) {
+            schedule::set_affinity(&affinity.initial)
                 .map_err(|errno| Error::call("setting process.execCPUAffinity.initial", errno))?;
         }
-        spawn::raise_hard_limits(&self.spec);
-        if self.spec.by_root {
-            // From its birth on, as it comes into a user namespace where others have all rights.
-            process::set_dumpable(false)
-                .map_err(|errno| Error::call("closing our own memory to others", errno))?;
-        }
+        spawn::prepare_parent(&self.spec)?;
         let chosen = matches!(placement, CgroupPlacement::CloneInto(_));
-        match spawn::fork_first(self, placement, way_in)? {
+        let run = |exec: &mut Self, channel: &OwnedFd| apply::run_stages(exec, channel, stages);
+        match spawn::fork_first(self, placement, run)? {
             Ok(child) => {
                 // They are the child's, and we may stay as long as that does. One that can't be
                 // closed harms nobody.
@@ -116,23 +114,12 @@ impl Exec {
             Err(errno) => Err(spawn::cannot_fork(self, errno)),
         }
     }
-
-    /// Who is to get the listener of its seccomp filter.
-    #[must_use]
-    pub fn listener(&self) -> Option<&seccomp::Listener> {
-        self.spec.options.filter.as_ref().and_then(Filter::listener)
-    }
 }
 
 impl ProcessPlan for Exec {
     fn spec(&self) -> &ProcessSpec {
         &self.spec
     }
-}
-
-/// Carries the plan out; does not come back.
-fn way_in(exec: &mut Exec, channel: &OwnedFd) -> Result<(), Fault> {
-    apply::run_stages(exec, channel, stages)
 }
 
 fn stages(
@@ -151,14 +138,14 @@ fn stages(
 /// From the host into the container.
 fn enter(exec: &mut Exec) -> Result<(), Fault> {
     apply::enter_cgroups(exec.target.entries.iter())?;
-    if !exec.affinity.is_given {
-        apply::reset_affinity()?;
-    } else if !exec.affinity.last.is_empty() {
-        schedule::set_affinity(&exec.affinity.last).during(Stage::Affinity)?;
+    match &exec.affinity {
+        None => apply::reset_affinity()?,
+        Some(affinity) if affinity.last.is_empty() => {}
+        Some(affinity) => schedule::set_affinity(&affinity.last).during(Stage::Affinity)?,
     }
     apply::guard_stdio(&mut exec.spec)?;
     apply::adjust_oom_score(&mut exec.spec)?;
-    if !exec.spec.by_root {
+    if !exec.spec.options.by_root {
         // Not before: then only root could write to its files in /proc.
         process::set_dumpable(false).during(Stage::Session)?;
     }
@@ -206,8 +193,7 @@ fn apply_in_container(exec: &mut Exec, umask: Mode) -> Result<(), Fault> {
 }
 
 impl Affinity {
-    fn from_config(config: Option<&ExecCPUAffinity>) -> Result<Self, Error> {
-        let Some(config) = config else { return Ok(Self::default()) };
+    fn from_config(config: &ExecCPUAffinity) -> Result<Self, Error> {
         let read = |key: &str, list: &Option<String>| {
             let list = list.as_deref().unwrap_or_default();
             bits(list).map_err(|why| {
@@ -215,7 +201,6 @@ impl Affinity {
             })
         };
         Ok(Self {
-            is_given: true,
             initial: read("initial", config.initial())?,
             last: read("final", config.cpu_affinity_final())?,
         })

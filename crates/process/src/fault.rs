@@ -20,40 +20,40 @@ pub(crate) struct Object<'a> {
     pub is_exec: bool,
 }
 
-/// A stage in words.
-enum Words {
-    /// What it does, the same for all, and what may help.
+/// How the failure of a stage is described.
+enum Description {
+    /// What the stage does, always the same, and the known remedies.
     Fixed(&'static str, Remedies),
-    /// The same, by the index and the plan.
-    Of(fn(&Fault, &Object) -> String, Remedies),
-    /// The whole message, with the kernel's answer.
+    /// The same, formatted from the fault and the plan.
+    Formatted(fn(&Fault, &Object) -> String, Remedies),
+    /// The whole error, which includes the kernel's answer.
     Whole(fn(&Fault, &Object) -> Error),
 }
 
-/// What may help, for the answers whose cause is known.
+/// The remedies of the kernel's answers whose cause is known.
 type Remedies = &'static [(Errno, &'static str)];
 
-use Words::{Fixed, Of, Whole};
+use Description::{Fixed, Formatted, Whole};
 
-/// Makes [`Stage`] of its rows: what it is, its name, its words. A stage's number on the wire is its
-/// row's.
+/// Defines [`Stage`] from rows of documentation, name and description. The number of a stage on the
+/// wire is the number of its row.
 macro_rules! stages {
-    ($($(#[$what:meta])+ $name:ident: $words:expr;)+) => {
-        /// The stages of init, of the process that joins namespaces before it, and of a process of exec.
+    ($($(#[$doc:meta])+ $name:ident: $description:expr;)+) => {
+        /// The stages of init, of the intermediate process before it, and of a process of exec.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Stage {
-            $($(#[$what])+ $name,)+
-            /// A step of the root file system, which the layout has words for.
+            $($(#[$doc])+ $name,)+
+            /// A step of the root file system, which the layout describes.
             Rootfs(Step),
         }
 
         impl Stage {
-            /// All but the steps of the root, which follow after them on the wire.
+            /// All but the steps of the root, whose numbers on the wire are higher.
             const ALL: &[Self] = &[$(Self::$name),+];
 
-            fn words(self) -> Words {
+            fn description(self) -> Description {
                 match self {
-                    $(Self::$name => $words,)+
+                    $(Self::$name => $description,)+
                     Self::Rootfs(_) => Fixed("making the root", &[]),
                 }
             }
@@ -65,7 +65,7 @@ stages! {
     /// The socket to the parent failed, or the parent is gone.
     Channel: Fixed("talking to init", &[]);
     /// Joining an existing namespace; the index is that of `linux.namespaces`.
-    JoinNamespace: Of(|fault, _| format!("joining linux.namespaces[{}]", fault.index), &[]);
+    JoinNamespace: Formatted(|fault, _| format!("joining linux.namespaces[{}]", fault.index), &[]);
     /// Joining the namespaces of a container that is there.
     EnterContainer: Whole(|fault, _| match fault.errno {
         // The kernel's answer to whoever comes too late.
@@ -137,20 +137,20 @@ stages! {
     /// Sending the pseudo-terminal's master over the console socket.
     ConsoleSocket: Fixed("sending the terminal over the console socket", &[]);
     /// Giving stdio to the user; the index is the descriptor.
-    Stdio: Of(|fault, _| format!("giving descriptor {} to process.user", fault.index), &[]);
+    Stdio: Formatted(|fault, _| format!("giving descriptor {} to process.user", fault.index), &[]);
     /// Binding /dev/null for those of stdio that are it.
     NullStdio: Fixed("binding /dev/null for stdin, stdout and stderr", &[]);
     /// Entering `process.cwd`.
-    WorkingDirectory: Of(
-        |_, object| format!("chdir to cwd (\"{}\") set in config.json failed", text(object.cwd)),
+    WorkingDirectory: Formatted(
+        |_, object| format!("chdir to cwd (\"{}\") set in config.json failed", path_text(object.cwd)),
         &[],
     );
     /// The working directory turned out to be outside the container.
-    WorkingDirectoryOutside: Of(
+    WorkingDirectoryOutside: Formatted(
         |_, object| format!(
             "process.cwd {}: current working directory is outside of container mount namespace root \
              -- possible container breakout detected",
-            text(object.cwd)
+            path_text(object.cwd)
         ),
         &[],
     );
@@ -167,17 +167,17 @@ stages! {
     /// `linux.personality`.
     Personality: Fixed("setting linux.personality", &[]);
     /// `process.rlimits`; the index is that of the list.
-    Rlimit: Of(|fault, _| format!("setting process.rlimits[{}]", fault.index), &[
+    Rlimit: Formatted(|fault, _| format!("setting process.rlimits[{}]", fault.index), &[
         (Errno::EPERM, "raising a hard limit needs CAP_SYS_RESOURCE"),
     ]);
     /// `process.apparmorProfile` or `process.selinuxLabel`.
     Label: Fixed("setting process.apparmorProfile or process.selinuxLabel", &[]);
     /// Dropping a capability from the bounding set; the index is the capability.
-    Bounding: Of(|fault, _| format!("dropping {} from the bounding set", capability(fault)), &[]);
+    Bounding: Formatted(|fault, _| format!("dropping {} from the bounding set", capability(fault)), &[]);
     /// Setting the capability sets.
     Capabilities: Fixed("setting process.capabilities", &[]);
     /// Raising an ambient capability; the index is the capability.
-    Ambient: Of(|fault, _| format!("can't raise ambient capability {}", capability(fault)), &[]);
+    Ambient: Formatted(|fault, _| format!("can't raise ambient capability {}", capability(fault)), &[]);
     /// Setting user and groups.
     User: Fixed("setting process.user", &[
         (Errno::EINVAL, "in a user namespace, the user and the groups must be mapped: see \
@@ -218,18 +218,14 @@ fn capability(fault: &Fault) -> String {
 }
 
 /// Why a program can't be executed, in the words that callers know from runc.
-fn of_program(fault: &Fault, object: &Object, words: impl Fn(&str, &str) -> String) -> Error {
-    let answer = fault.answer();
-    match object.program {
-        Some(program) => {
-            let zero = program.to_string_lossy();
-            Error::new(words(&zero, &answer)).on(zero).of(fault.errno)
-        }
-        None => Error::new(answer).of(fault.errno),
-    }
+fn of_program(fault: &Fault, object: &Object, text: impl Fn(&str, &str) -> String) -> Error {
+    let answer = sys::errno_text(fault.errno);
+    let Some(program) = object.program else { return Error::new(answer).of(fault.errno) };
+    let zero = program.to_string_lossy();
+    Error::new(text(&zero, &answer)).on(zero).of(fault.errno)
 }
 
-fn text(path: Option<&CStr>) -> String {
+fn path_text(path: Option<&CStr>) -> String {
     path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
@@ -283,27 +279,20 @@ impl Fault {
     pub fn at(stage: Stage, index: usize, errno: Errno) -> Self {
         Self { index: u32::try_from(index).unwrap_or(u32::MAX), ..Self::new(stage, errno) }
     }
-}
 
-impl Fault {
     /// What went wrong: the stage, its object, the kernel's answer, what may help.
     #[must_use]
     pub(crate) fn to_error(&self, object: &Object) -> Error {
-        match self.stage.words() {
+        match self.stage.description() {
             Whole(error) => error(self, object),
-            Fixed(words, remedies) => self.answered(words, remedies),
-            Of(words, remedies) => self.answered(&words(self, object), remedies),
+            Fixed(step, remedies) => self.answered(step, remedies),
+            Formatted(step, remedies) => self.answered(&step(self, object), remedies),
         }
     }
 
-    fn answered(&self, words: &str, remedies: Remedies) -> Error {
+    fn answered(&self, step: &str, remedies: Remedies) -> Error {
         let remedy = remedies.iter().find(|(errno, _)| *errno == self.errno);
-        Error::call(words, self.errno).with_hint(remedy.map(|(_, remedy)| *remedy))
-    }
-
-    /// The kernel's answer.
-    fn answer(&self) -> String {
-        sys::errno_text(self.errno)
+        Error::call(step, self.errno).with_hint(remedy.map(|(_, remedy)| *remedy))
     }
 }
 

@@ -7,11 +7,11 @@
 //! of time it's killed with all of its process group; on the host also with what has left that.
 //! What a hook that succeeds leaves behind lives on.
 
+use crate::Error;
 use crate::capture::{Came, Capture, deadline};
 use crate::descendants::Descendants;
 use crate::seal::all_seals;
 use oci_spec::runtime::Hook;
-use std::fmt;
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -21,18 +21,6 @@ use std::process::{Child, Command, ExitStatus};
 use sys::nix::fcntl::{FcntlArg, fcntl};
 use sys::nix::sys::memfd::{MFdFlags, memfd_create};
 use sys::nix::sys::signal::Signal;
-
-/// Why a hook counts as failed.
-#[derive(Debug)]
-pub struct Failure(String);
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Failure {}
 
 /// Where the output of hooks goes; what is `None` is quoted if they fail.
 #[derive(Debug, Default)]
@@ -65,7 +53,7 @@ pub struct HookContext<'a> {
 ///
 /// A hook gets its own environment and nothing of ours: what an image sets must not steer a
 /// program that runs on the host.
-pub fn run(hook: &Hook, context: &HookContext) -> Result<(), Failure> {
+pub fn run(hook: &Hook, context: &HookContext) -> Result<(), Error> {
     let waiting = "waiting for it";
     let (mut output, writer) = Capture::new().map_err(cannot("making a pipe for its output"))?;
     let may_be_killed = hook.timeout().is_some() || context.until.is_some();
@@ -86,20 +74,20 @@ pub fn run(hook: &Hook, context: &HookContext) -> Result<(), Failure> {
     match (came, status) {
         (Ok(Came::End), Ok(status)) if status.success() => Ok(()),
         (Ok(Came::End), Ok(status)) => {
-            Err(Failure(format!("{}, output: {}", exit_text(status), output.text())))
+            Err(Error::new(format!("{}, output: {}", exit_text(status), output.text())))
         }
-        (Ok(Came::OtherEnd), _) => Err(Failure("stopped before its end".to_owned())),
+        (Ok(Came::OtherEnd), _) => Err(Error::new("stopped before its end")),
         (Ok(Came::Deadline), _) => {
             let seconds = hook.timeout().unwrap_or_default();
-            Err(Failure(format!("hook ran past specified timeout of {seconds}s")))
+            Err(Error::new(format!("hook ran past specified timeout of {seconds}s")))
         }
         (Err(errno), _) => Err(cannot(waiting)(errno.into())),
         (_, Err(error)) => Err(cannot(waiting)(error)),
     }
 }
 
-fn cannot(what: &str) -> impl Fn(std::io::Error) -> Failure {
-    move |error| Failure(format!("{what}: {}", sys::answer(&error)))
+fn cannot(step: &str) -> impl Fn(std::io::Error) -> Error {
+    move |error| Error::new(step).because(sys::answer(&error))
 }
 
 /// The state as a file in memory, which the hook can read, and nobody change.
@@ -112,7 +100,7 @@ fn input(state: &[u8]) -> std::io::Result<File> {
     Ok(file)
 }
 
-fn start(hook: &Hook, context: &HookContext, output: OwnedFd) -> Result<Child, Failure> {
+fn start(hook: &Hook, context: &HookContext, output: OwnedFd) -> Result<Child, Error> {
     let input = input(context.state).map_err(cannot("making a file of the state"))?;
     let copying = "copying a descriptor";
     let output = File::from(output);
@@ -163,7 +151,7 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
-    fn run_with(hook: &Hook, environment: &[String]) -> Result<(), Failure> {
+    fn run_with(hook: &Hook, environment: &[String]) -> Result<(), Error> {
         let directory = Some(Path::new("/"));
         let output = &Output::default();
         let state = b"{\"id\":\"x\"}";

@@ -10,7 +10,7 @@ use crate::apply::{self, ApplyContext, Reporter};
 use crate::console;
 use crate::fault::{During, Fault, Stage};
 use crate::identity::become_root;
-use crate::message::{self, Kind, expect, tell};
+use crate::message::{self, Kind, announce, expect};
 use crate::plan::Plan;
 use crate::{hooks, mounts, program};
 use rootfs::Built;
@@ -36,9 +36,9 @@ fn stages(
     receive_sources(plan, channel)?;
     let umask = umask(Mode::empty());
     let built = make_root(plan, channel, umask)?;
-    if plan.parks() {
+    if plan.spec.is_parked {
         // Init has been there for long, and goes on.
-        tell(channel, Kind::Made)?;
+        announce(channel, Kind::Made, 0)?;
         process::exit_now(0);
     }
     let context = ApplyContext { root: built.root(), makes_cwd: true, umask };
@@ -64,7 +64,7 @@ pub(crate) fn exec_program(
 /// What a process does in fresh namespaces before it looks at any file.
 fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
     guard_stdio(plan)?;
-    let namespaces = &plan.inputs.namespaces;
+    let namespaces = &plan.init.namespaces;
     if namespaces.new_user() {
         // The parent adjusts the score too.
         expect(channel, Kind::Mapped)?;
@@ -72,7 +72,7 @@ fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
     } else {
         apply::adjust_oom_score(&mut plan.spec)?;
     }
-    if !plan.spec.by_root || namespaces.has(CloneFlags::CLONE_NEWUSER) {
+    if !plan.spec.options.by_root || namespaces.has(CloneFlags::CLONE_NEWUSER) {
         // A user's was not before, as then only root could have written the mappings; and becoming
         // another user may have changed it.
         process::set_dumpable(false).during(Stage::Session)?;
@@ -96,19 +96,19 @@ fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
 /// See [`apply::guard_stdio`]; where the container will have a null device of our own making, that is
 /// what there is.
 pub(crate) fn guard_stdio(plan: &mut Plan) -> Result<(), Fault> {
-    if plan.inputs.layout.makes_null() { Ok(()) } else { apply::guard_stdio(&mut plan.spec) }
+    if plan.init.layout.makes_null() { Ok(()) } else { apply::guard_stdio(&mut plan.spec) }
 }
 
 /// Makes what the container sees, and changes to it. `callers` is the umask that hooks have.
 fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Built, Fault> {
-    let mut built = plan.inputs.layout.build(&mut || enter_cgroup(plan, channel))?;
+    let mut built = plan.init.layout.build(&mut || enter_cgroup(plan, channel))?;
     if plan.has_early_hooks() {
-        let pid = if plan.parks() {
+        let pid = if plan.spec.is_parked {
             park::park(plan, &built, channel, callers)?
         } else {
             getpid().as_raw()
         };
-        tell(channel, Kind::Hooks)?;
+        announce(channel, Kind::Hooks, 0)?;
         expect(channel, Kind::Continue)?;
         if !plan.hooks.create.is_empty() {
             let ours = umask(callers);
@@ -119,16 +119,15 @@ fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Buil
             umask(ours);
         }
     }
-    if let Some(program) =
-        plan.spec.program.as_ref().filter(|one| plan.parks() && !one.is_its_own())
-    {
+    let program = plan.spec.program.as_ref().filter(|_| plan.spec.is_parked);
+    if let Some(program) = program.filter(|program| !program.is_its_own()) {
         // Init, which is its user by now, may not.
         let made = rootfs::make_directories(built.root(), &program.cwd);
         made.during(Stage::WorkingDirectory)?;
     }
-    let layout = &plan.inputs.layout;
+    let layout = &plan.init.layout;
     layout.pivot(&built)?;
-    if let Some(console) = plan.spec.options.console.as_ref().filter(|_| !plan.parks()) {
+    if let Some(console) = plan.spec.options.console.as_ref().filter(|_| !plan.spec.is_parked) {
         let slave = console::open_pty(console, built.root(), &plan.spec.identity)?;
         layout.bind_console(&built, slave.as_fd())?;
         console::make_stdio(&slave)?;
@@ -142,7 +141,7 @@ fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Buil
 
 /// Waits for the mounts that the layout awaits, and tells where it is if that is asked.
 fn receive_sources(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
-    let layout = &mut plan.inputs.layout;
+    let layout = &mut plan.init.layout;
     while layout.awaits_sources() {
         let message = expect(channel, Kind::Sources)?;
         if usize::try_from(message.index) != Ok(message.descriptors.len()) {
@@ -163,7 +162,7 @@ fn receive_sources(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
 fn enter_cgroup(plan: &Plan, channel: BorrowedFd) -> Result<(), Fault> {
     let go = expect(channel, Kind::Go)?;
     apply::enter_cgroups(go.descriptors.into_iter().map(LeakyFd::from))?;
-    if plan.inputs.namespaces.new_cgroup {
+    if plan.init.namespaces.new_cgroup {
         unshare(CloneFlags::CLONE_NEWCGROUP).during(Stage::CgroupNamespace)?;
     }
     apply::reset_affinity()
@@ -180,7 +179,7 @@ fn run_hooks(
     let environment = plan.spec.program.as_ref().map(program::Program::environment_text);
     let quoted = hooks::Output::default();
     for (index, hook) in list.iter().enumerate() {
-        let state = (plan.inputs.hook_state)(pid, "created");
+        let state = (plan.init.hook_state)(pid, "created");
         let context = hooks::HookContext {
             state: &state,
             // The container's root: the one that is to be, or the one that it is in.
@@ -188,7 +187,7 @@ fn run_hooks(
             // What the image sets must not steer a program whose path is the host's.
             environment: if create { &[] } else { environment.as_deref().unwrap_or_default() },
             // No file of the host's is left to a program of the container's.
-            output: if create { &plan.inputs.hook_output } else { &quoted },
+            output: if create { &plan.init.hook_output } else { &quoted },
             on_host: false,
             until: None,
         };

@@ -35,10 +35,9 @@ mod stdio;
 pub use child::{Child, Event};
 pub use exec::{Exec, Target};
 pub use fault::{Fault, Stage};
-pub use namespaces::{IdMap, Joined, Namespaces, foreign_owner, name as namespace_name};
-pub use plan::{HookState, InitInputs, Plan, forks_last};
+pub use namespaces::{Joined, Namespaces, foreign_owner, name as namespace_name};
+pub use plan::{HookState, InitOptions, Plan, forks_last};
 pub use process_spec::{Console, ProcessOptions, ProcessPlan};
-/// What goes wrong on the host's side is in words here too.
-pub use rootfs::Error;
+pub use rootfs::{Error, IdMap};
 pub use spawn::{CgroupPlacement, Keeper, spawn};
 pub use stdio::guard_own as guard_stdio;

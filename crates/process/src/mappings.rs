@@ -5,7 +5,8 @@
 
 use crate::Error;
 use crate::capture::Capture;
-use crate::namespaces::{IdMap, Mappings};
+use crate::namespaces::Mappings;
+use rootfs::IdMap;
 use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -19,44 +20,38 @@ pub(crate) fn write(pid: i32, mappings: &Mappings) -> Result<(), Error> {
         return write_file(pid, GROUPS.file, &mappings.groups.lines());
     }
     write_or_ask(pid, &USERS, &mappings.users)?;
-    if mappings.groups.is_only(getegid().as_raw()) {
+    let own_group = getegid().as_raw();
+    if matches!(mappings.groups.0.as_slice(), [(_, host, 1)] if *host == own_group) {
         // Or dropping a group would be a way around a file that is closed to it.
         write_file(pid, "setgroups", "deny")?;
     }
     write_or_ask(pid, &GROUPS, &mappings.groups)
 }
 
-/// One of the two kinds of ids.
-struct Kind {
+/// Users or groups: the names that belong to their mapping.
+struct IdKind {
     property: &'static str,
     file: &'static str,
     helper: &'static str,
     ranges: &'static str,
 }
 
-const USERS: Kind = Kind {
+const USERS: IdKind = IdKind {
     property: "linux.uidMappings",
     file: "uid_map",
     helper: "newuidmap",
     ranges: "/etc/subuid",
 };
 
-const GROUPS: Kind = Kind {
+const GROUPS: IdKind = IdKind {
     property: "linux.gidMappings",
     file: "gid_map",
     helper: "newgidmap",
     ranges: "/etc/subgid",
 };
 
-impl IdMap {
-    /// Whether `id` of the host is all that is mapped.
-    fn is_only(&self, id: u32) -> bool {
-        matches!(self.0.as_slice(), [(_, host, 1)] if *host == id)
-    }
-}
-
 /// Writes a mapping, or has it written by who may, if the kernel says that we may not.
-fn write_or_ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
+fn write_or_ask(pid: i32, kind: &IdKind, map: &IdMap) -> Result<(), Error> {
     match std::fs::write(path(pid, kind.file), map.lines()) {
         Err(error) if error.raw_os_error() == Some(Errno::EPERM as i32) => ask(pid, kind, map),
         written => written.map_err(|error| failed(kind.file, &map.lines(), &error)),
@@ -64,8 +59,8 @@ fn write_or_ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
 }
 
 /// Has `newuidmap` or `newgidmap` write a mapping.
-fn ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
-    let Kind { property, helper, ranges, .. } = kind;
+fn ask(pid: i32, kind: &IdKind, map: &IdMap) -> Result<(), Error> {
+    let IdKind { property, helper, ranges, .. } = kind;
     let mapping = on_one_line(&map.lines());
     let Some(program) = find(helper) else {
         return Err(Error::new(format!(

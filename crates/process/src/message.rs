@@ -44,6 +44,7 @@ pub enum Kind {
     Sources,
 }
 
+/// Every kind; a kind's index is its number on the wire.
 const KINDS: [Kind; 14] = [
     Kind::Map,
     Kind::Clocks,
@@ -84,7 +85,7 @@ pub(crate) fn channel() -> Result<(OwnedFd, OwnedFd), Error> {
     socket::pair().map_err(|errno| Error::call("making a socket pair", errno))
 }
 
-/// Sends a message without a failure.
+/// Sends a message that tells of no failure.
 pub fn send(
     channel: BorrowedFd,
     kind: Kind,
@@ -94,19 +95,34 @@ pub fn send(
     socket::send(channel, &header(kind, 0, index, 0), descriptors)
 }
 
-/// Sends a message with no more than a number, by write(2): the filter may be in, and forbid others.
-pub fn announce(channel: BorrowedFd, kind: Kind, index: u32) -> sys::Result<()> {
-    sys::fs::write_once(channel, &header(kind, 0, index, 0))
+/// In the parent: [`send`], which succeeds if the child is gone: the next read from the channel says why.
+pub fn send_if_alive(
+    channel: BorrowedFd,
+    kind: Kind,
+    index: u32,
+    descriptors: &[BorrowedFd],
+) -> sys::Result<()> {
+    match send(channel, kind, index, descriptors) {
+        Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+        sent => sent,
+    }
 }
 
-/// Waits, by read(2) for the same reason, for a message that can only be one; whether it came, and
-/// the channel was not closed.
-pub fn wait(channel: BorrowedFd) -> sys::Result<bool> {
+/// In the child: sends the parent a message that is only a kind and a number, by write(2). The
+/// seccomp filter may be installed already and forbid other system calls.
+pub fn announce(channel: BorrowedFd, kind: Kind, index: u32) -> Result<(), Fault> {
+    sys::fs::write_once(channel, &header(kind, 0, index, 0)).during(Stage::Channel)
+}
+
+/// In the child: waits for the parent's only possible message, by read(2) for the same reason. A
+/// closed channel means that the parent is gone; the child then ends.
+pub fn wait(channel: BorrowedFd) -> Result<(), Fault> {
     let mut bytes = [0; HEADER];
     loop {
         match sys::nix::unistd::read(channel, &mut bytes) {
             Err(Errno::EINTR) => {}
-            read => return read.map(|length| length > 0),
+            Ok(0) => abandoned(),
+            read => return read.map(drop).during(Stage::Channel),
         }
     }
 }
@@ -137,8 +153,8 @@ pub fn receive(channel: BorrowedFd) -> sys::Result<Option<Message>> {
     }
     let received = bytes.get(..length).ok_or(Errno::EPROTO)?;
     let (head, detail) = received.split_at_checked(HEADER).ok_or(Errno::EPROTO)?;
-    let mut words = head.chunks_exact(4).map(|word| <[u8; 4]>::try_from(word).unwrap_or_default());
-    let mut next = || words.next().map(u32::from_ne_bytes).ok_or(Errno::EPROTO);
+    let mut fields = head.chunks_exact(4).map(|f| <[u8; 4]>::try_from(f).unwrap_or_default());
+    let mut next = || fields.next().map(u32::from_ne_bytes).ok_or(Errno::EPROTO);
     let (kind, stage, index, errno) = (next()?, next()?, next()?, next()?);
     let kind = usize::try_from(kind).ok().and_then(|k| KINDS.get(k)).ok_or(Errno::EPROTO)?;
     let fault = match kind {
@@ -153,11 +169,6 @@ pub fn receive(channel: BorrowedFd) -> sys::Result<Option<Message>> {
     Ok(Some(Message { kind: *kind, index, fault, descriptors }))
 }
 
-/// Tells the parent no more than that.
-pub(crate) fn tell(channel: BorrowedFd, kind: Kind) -> Result<(), Fault> {
-    announce(channel, kind, 0).during(Stage::Channel)
-}
-
 /// Receives the one message that may come now. A closed channel means that the parent is gone.
 pub(crate) fn expect(channel: BorrowedFd, kind: Kind) -> Result<Message, Fault> {
     match receive(channel).during(Stage::Channel)? {
@@ -167,8 +178,8 @@ pub(crate) fn expect(channel: BorrowedFd, kind: Kind) -> Result<Message, Fault> 
     }
 }
 
-/// Ends a process whose parent is gone.
-pub(crate) fn abandoned() -> ! {
+/// Ends a child whose parent is gone.
+fn abandoned() -> ! {
     process::exit_now(NOT_RUN)
 }
 
@@ -177,9 +188,8 @@ pub(crate) const NOT_RUN: i32 = 255;
 
 fn header(kind: Kind, stage: u32, index: u32, errno: i32) -> [u8; HEADER] {
     let mut bytes = [0; HEADER];
-    let kind = KINDS.iter().position(|k| *k == kind).and_then(|k| u32::try_from(k).ok());
-    let words = [kind.unwrap_or_default(), stage, index, errno.cast_unsigned()];
-    for (to, from) in bytes.chunks_exact_mut(4).zip(words) {
+    let fields = [kind as u32, stage, index, errno.cast_unsigned()];
+    for (to, from) in bytes.chunks_exact_mut(4).zip(fields) {
         to.copy_from_slice(&from.to_ne_bytes());
     }
     bytes

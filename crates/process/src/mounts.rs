@@ -19,9 +19,7 @@ pub fn in_other_mounts<T, E: From<Error>>(
 ) -> Result<T, E> {
     let (host, top, here) = (open_file("/proc/self/ns/mnt")?, open_file("/")?, open_file(".")?);
     let done = enter().and_then(|()| task());
-    setns(&host, CloneFlags::CLONE_NEWNS)
-        .and_then(|()| fchdir(&top))
-        .and_then(|()| chroot("."))
+    switch(&host, &top)
         .and_then(|()| fchdir(&here))
         .map_err(|errno| Error::call("coming back to the own mount namespace", errno))?;
     done
@@ -42,12 +40,14 @@ pub(crate) fn in_mounts_of_child<T>(
 ) -> Result<T, Error> {
     let failed = |errno| Error::call("joining the mount namespace of a child", errno);
     let [namespace, root] = <[OwnedFd; 2]>::try_from(sent).map_err(|_| failed(Errno::EMFILE))?;
-    let enter = || {
-        setns(&namespace, CloneFlags::CLONE_NEWNS)?;
-        fchdir(&root)?;
-        chroot(".")
-    };
-    in_other_mounts(|| enter().map_err(failed), task)
+    in_other_mounts(|| switch(&namespace, &root).map_err(failed), task)
+}
+
+/// Joins the mount namespace `namespace` and makes `root` the root and the working directory.
+fn switch(namespace: &OwnedFd, root: &OwnedFd) -> sys::Result<()> {
+    setns(namespace, CloneFlags::CLONE_NEWNS)?;
+    fchdir(root)?;
+    chroot(".")
 }
 
 /// Does `task` in a copy of our mount namespace that belongs to the user namespace `owner`, so that

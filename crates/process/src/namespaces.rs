@@ -2,7 +2,8 @@
 
 use crate::Error;
 use crate::fault::{Fault, Stage};
-use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, LinuxTimeOffset};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxTimeOffset};
+use rootfs::IdMap;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::os::fd::OwnedFd;
@@ -51,38 +52,6 @@ pub struct Mappings {
     pub users: IdMap,
     /// Of groups.
     pub groups: IdMap,
-}
-
-/// One id mapping: its lines as the kernel takes them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IdMap(pub Vec<(u32, u32, u32)>);
-
-impl IdMap {
-    /// Of `linux.uidMappings` or `linux.gidMappings`.
-    #[must_use]
-    pub fn new(config: Option<&Vec<LinuxIdMapping>>) -> Self {
-        let lines = config.into_iter().flatten();
-        Self(lines.map(|m| (m.container_id(), m.host_id(), m.size())).collect())
-    }
-
-    /// The host's id for `id` of the container, if it is mapped.
-    #[must_use]
-    pub fn to_host(&self, id: u32) -> Option<u32> {
-        self.0.iter().find_map(|(container, host, size)| {
-            let offset = id.checked_sub(*container).filter(|offset| offset < size)?;
-            host.checked_add(offset)
-        })
-    }
-
-    /// The text for `uid_map` or `gid_map` (`user_namespaces(7)`).
-    #[must_use]
-    pub fn lines(&self) -> String {
-        self.0.iter().fold(String::new(), |mut text, (container, host, size)| {
-            // Writing to a string can't fail.
-            let _ = writeln!(text, "{container} {host} {size}");
-            text
-        })
-    }
 }
 
 /// The flag of a namespace type.
@@ -141,14 +110,10 @@ impl Namespaces {
                 }
             }
         }
-        let take = |new: &mut CloneFlags, kind| {
-            let had = new.contains(kind);
-            new.remove(kind);
-            had
-        };
-        let new_cgroup = take(&mut new, CloneFlags::CLONE_NEWCGROUP);
-        let new_time =
-            take(&mut new, CLONE_NEWTIME).then(|| time_offsets(linux.time_offsets().as_ref()));
+        let new_cgroup = new.contains(CloneFlags::CLONE_NEWCGROUP);
+        let new_time = new.contains(CLONE_NEWTIME);
+        let new_time = new_time.then(|| time_offsets(linux.time_offsets().as_ref()));
+        new.remove(CloneFlags::CLONE_NEWCGROUP | CLONE_NEWTIME);
         let mappings = new.contains(CloneFlags::CLONE_NEWUSER).then(|| Mappings {
             users: IdMap::new(linux.uid_mappings().as_ref()),
             groups: IdMap::new(linux.gid_mappings().as_ref()),
@@ -164,8 +129,13 @@ impl Namespaces {
 
     /// Joins the pid namespace, for our children.
     pub(crate) fn join_pids(&self) -> Result<(), Fault> {
-        let mut joined = self.joined.iter();
-        joined.find(|one| one.kind == CloneFlags::CLONE_NEWPID).map_or(Ok(()), Joined::join)
+        self.joined(CloneFlags::CLONE_NEWPID).map_or(Ok(()), Joined::join)
+    }
+
+    /// The namespace of this kind that the container joins.
+    #[must_use]
+    pub fn joined(&self, kind: CloneFlags) -> Option<&Joined> {
+        self.joined.iter().find(|joined| joined.kind == kind)
     }
 
     /// Whether a user namespace is still to be made.
@@ -176,12 +146,12 @@ impl Namespaces {
     /// Whether the container has a namespace of this kind that is not the caller's.
     #[must_use]
     pub fn has(&self, kind: CloneFlags) -> bool {
-        self.new.contains(kind) || self.joined.iter().any(|joined| joined.kind == kind)
+        self.new.contains(kind) || self.joined(kind).is_some()
     }
 
     /// The user namespace that a joined mount namespace belongs to, if that is not ours.
     pub fn owner_of_joined_mounts(&self) -> Result<Option<OwnedFd>, Error> {
-        let mounts = self.joined.iter().find(|joined| joined.kind == CloneFlags::CLONE_NEWNS);
+        let mounts = self.joined(CloneFlags::CLONE_NEWNS);
         mounts.map_or(Ok(None), |mounts| foreign_owner(&mounts.file))
     }
 }
@@ -189,7 +159,7 @@ impl Namespaces {
 /// The types of all namespaces of a container's own, new or joined.
 pub(crate) fn listed(linux: &Linux) -> CloneFlags {
     let namespaces = linux.namespaces().iter().flatten();
-    namespaces.fold(CloneFlags::empty(), |all, one| all | flag(one.typ()))
+    namespaces.fold(CloneFlags::empty(), |all, namespace| all | flag(namespace.typ()))
 }
 
 /// Opens a namespace file; `None` if it is the user namespace that we are in, which setns refuses.
@@ -277,14 +247,5 @@ mod tests {
             let error = Namespaces::from_config(&config).unwrap_err().to_string();
             assert!(error.contains(path), "{error}");
         }
-    }
-
-    #[test]
-    fn ids_are_mapped_within_their_ranges_only() {
-        let map = IdMap(vec![(0, 100_000, 10), (20, 200_000, 1)]);
-        assert_eq!(map.to_host(9), Some(100_009));
-        assert_eq!(map.to_host(10), None);
-        assert_eq!(map.to_host(20), Some(200_000));
-        assert_eq!(map.lines(), "0 100000 10\n20 200000 1\n");
     }
 }

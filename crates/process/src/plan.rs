@@ -6,9 +6,8 @@ use crate::hooks::Output;
 use crate::namespaces::Namespaces;
 use crate::process_spec::{ProcessOptions, ProcessPlan, ProcessSpec};
 use crate::procfs::Procfs;
-use oci_spec::runtime::{Hook, Spec};
+use oci_spec::runtime::{Hook, Hooks, Spec};
 use rootfs::{CgroupView, Layout};
-use seccomp::Filter;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use sys::nix::sched::CloneFlags;
@@ -17,7 +16,7 @@ use sys::nix::sched::CloneFlags;
 pub type HookState = Box<dyn Fn(i32, &str) -> Vec<u8>>;
 
 /// What a plan is made from, beside the config.
-pub struct InitInputs {
+pub struct InitOptions {
     /// What the container sees below its root.
     pub layout: Layout,
     /// What it makes and joins.
@@ -35,21 +34,19 @@ pub struct InitInputs {
 /// `makes_procfs` asks.
 #[must_use]
 pub fn forks_last(namespaces: &Namespaces, makes_procfs: impl FnOnce(&OwnedFd) -> bool) -> bool {
-    let mut joined = namespaces.joined.iter();
-    let pids = joined.find(|one| one.kind == CloneFlags::CLONE_NEWPID);
-    pids.is_some_and(|pids| makes_procfs(&pids.file))
+    namespaces.joined(CloneFlags::CLONE_NEWPID).is_some_and(|pids| makes_procfs(&pids.file))
 }
 
-impl fmt::Debug for InitInputs {
+impl fmt::Debug for InitOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InitInputs").finish_non_exhaustive()
+        f.debug_struct("InitOptions").finish_non_exhaustive()
     }
 }
 
 /// An init to be: read by the parent that renders its faults, carried out by the child.
 #[derive(Debug)]
 pub struct Plan {
-    pub(crate) inputs: InitInputs,
+    pub(crate) init: InitOptions,
     pub(crate) spec: ProcessSpec,
     pub(crate) hostname: Option<String>,
     pub(crate) domainname: Option<String>,
@@ -71,43 +68,43 @@ impl Plan {
     /// Makes the plan of a container's init. Warnings are added to `warnings`.
     pub fn new(
         config: &Spec,
-        inputs: InitInputs,
+        init: InitOptions,
         options: ProcessOptions,
         warnings: &mut Vec<String>,
     ) -> Result<Self, Error> {
         let (process, linux) = (config.process().as_ref(), config.linux().as_ref());
-        let user_namespace = inputs.namespaces.has(CloneFlags::CLONE_NEWUSER);
-        let hooks = config.hooks().as_ref();
-        let list = |hooks: Option<&Vec<Hook>>| hooks.cloned().unwrap_or_default();
-        let has = |hooks: Option<&Vec<Hook>>| hooks.is_some_and(|hooks| !hooks.is_empty());
-        let has_runtime_hooks = has(hooks.and_then(|h| h.prestart().as_ref()))
-            || has(hooks.and_then(|h| h.create_runtime().as_ref()));
+        let user_namespace = init.namespaces.has(CloneFlags::CLONE_NEWUSER);
+        let hooks = |list: fn(&Hooks) -> &Option<Vec<Hook>>| {
+            config.hooks().as_ref().and_then(|hooks| list(hooks).as_deref()).unwrap_or_default()
+        };
+        let has_runtime_hooks =
+            !hooks(Hooks::prestart).is_empty() || !hooks(Hooks::create_runtime).is_empty();
+        let hooks = ContainerHooks {
+            create: hooks(Hooks::create_container).to_vec(),
+            start: hooks(Hooks::start_container).to_vec(),
+        };
         let mut spec = ProcessSpec::new(process, linux, options, user_namespace, warnings)?;
-        let offsets = inputs.namespaces.new_time.as_ref().filter(|offsets| !offsets.is_empty());
+        let offsets = init.namespaces.new_time.as_ref().filter(|offsets| !offsets.is_empty());
         if offsets.is_some() && spec.procfs.is_none() {
             spec.procfs = Some(Procfs::open()?);
         }
-        spec.forks_last = inputs.forks_last;
-        spec.runs_hooks = has(hooks.and_then(|h| h.start_container().as_ref()));
-        spec.is_parked = spec.forks_last
-            && (has_runtime_hooks || has(hooks.and_then(|h| h.create_container().as_ref())));
+        spec.forks_last = init.forks_last;
+        spec.runs_hooks = !hooks.start.is_empty();
+        spec.is_parked = spec.forks_last && (has_runtime_hooks || !hooks.create.is_empty());
         Ok(Self {
             spec,
             hostname: config.hostname().clone().filter(|name| !name.is_empty()),
             domainname: config.domainname().clone().filter(|name| !name.is_empty()),
-            hooks: ContainerHooks {
-                create: list(hooks.and_then(|h| h.create_container().as_ref())),
-                start: list(hooks.and_then(|h| h.start_container().as_ref())),
-            },
+            hooks,
             has_runtime_hooks,
             parking: None,
-            inputs,
+            init,
         })
     }
 
     /// Has cgroup mounts show what was made, where that is elsewhere than was planned.
     pub fn show_cgroups(&mut self, view: CgroupView) {
-        self.inputs.layout.show_cgroups(view);
+        self.init.layout.show_cgroups(view);
     }
 
     /// Whether something is to run before the change of root, which is told init's pid.
@@ -121,18 +118,6 @@ impl Plan {
     pub fn has_start_hooks(&self) -> bool {
         !self.hooks.start.is_empty()
     }
-
-    /// Whether init is there, and waits, while another process goes on with its root: see
-    /// [`park`](crate::init).
-    pub(crate) fn parks(&self) -> bool {
-        self.spec.is_parked
-    }
-
-    /// Who is to get the listener of its seccomp filter.
-    #[must_use]
-    pub fn listener(&self) -> Option<&seccomp::Listener> {
-        self.spec.options.filter.as_ref().and_then(Filter::listener)
-    }
 }
 
 impl ProcessPlan for Plan {
@@ -142,7 +127,7 @@ impl ProcessPlan for Plan {
 
     fn fault_error(&self, fault: &Fault) -> Error {
         let Stage::Rootfs(step) = fault.stage else { return fault.to_error(&self.spec.object()) };
-        self.inputs.layout.fault_error(&rootfs::Fault {
+        self.init.layout.fault_error(&rootfs::Fault {
             step,
             index: fault.index,
             errno: fault.errno,

@@ -18,7 +18,7 @@ use std::os::fd::OwnedFd;
 use sys::credentials::{Gid, Id, Uid};
 use sys::exec::Signals;
 use sys::nix::libc;
-use sys::nix::sys::resource::Resource;
+use sys::nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sys::nix::sys::stat::Mode;
 use sys::terminal::Size;
 use sys::{process, schedule};
@@ -63,10 +63,15 @@ pub trait ProcessPlan {
     fn fault_error(&self, fault: &Fault) -> Error {
         fault.to_error(&self.spec().object())
     }
+
+    /// Where the listener of the seccomp filter goes, if the filter has one.
+    fn listener(&self) -> Option<&seccomp::Listener> {
+        self.spec().options.filter.as_ref().and_then(Filter::listener)
+    }
 }
 
 /// A process to be, from [`apply_process`](crate::apply::apply_process) to its execve.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ProcessSpec {
     pub(crate) options: ProcessOptions,
     /// Without `process`, a container can be made but not started.
@@ -86,8 +91,6 @@ pub struct ProcessSpec {
     pub(crate) stdio: Option<Stdio>,
     /// Whether it is in a user namespace that is not the caller's.
     pub(crate) user_namespace: bool,
-    /// Whether our parent is root, so that no process of ours has ever been dumpable.
-    pub(crate) by_root: bool,
     /// The host's procfs, where something is to be written in it.
     pub(crate) procfs: Option<Procfs>,
     /// Whether it is forked once more when it has taken on all that `process` says, into a pid namespace in which others
@@ -123,6 +126,14 @@ pub(crate) struct Rlimit {
     pub hard: u64,
 }
 
+impl Rlimit {
+    /// Raises this process's hard limit to `hard`, if it is lower.
+    pub fn raise_hard(&self) -> sys::Result<()> {
+        let (soft, hard) = getrlimit(self.resource)?;
+        if hard < self.hard { setrlimit(self.resource, soft, self.hard) } else { Ok(()) }
+    }
+}
+
 /// A security label to take at execve.
 #[derive(Debug)]
 pub(crate) struct Label {
@@ -148,10 +159,10 @@ impl ProcessSpec {
         let uses_procfs = oom_score.is_some() || label.is_some();
         Ok(Self {
             program: process.map(|p| Program::from_config(p, options.listen_fds)).transpose()?,
-            identity: process
-                .map(|p| Identity::from_config(p, options.keep_groups))
-                .transpose()?
-                .unwrap_or_default(),
+            identity: process.map_or_else(
+                || Ok(Identity::default()),
+                |p| Identity::from_config(p, options.keep_groups),
+            )?,
             capabilities,
             rlimits: process.map(rlimits).unwrap_or_default(),
             oom_score,
@@ -160,18 +171,12 @@ impl ProcessSpec {
             memory_policy: memory_policy(linux)?,
             personality: personality(linux),
             label,
-            by_root: options.by_root,
             procfs: uses_procfs.then(Procfs::open).transpose()?,
-            forks_last: false,
-            is_exec: false,
-            is_parked: false,
-            runs_hooks: false,
             ignored_signals: sys::exec::ignored_signals(),
-            has_filter: false,
             no_new_privileges: process.and_then(Process::no_new_privileges).unwrap_or(false),
-            stdio: None,
             options,
             user_namespace,
+            ..Self::default()
         })
     }
 
@@ -215,10 +220,9 @@ impl ProcessSpec {
     /// What its faults are about.
     pub(crate) fn object(&self) -> Object<'_> {
         let program = self.program.as_ref();
+        let arguments = program.map(|program| program.arguments.strings()).unwrap_or_default();
         Object {
-            program: program
-                .and_then(|program| program.arguments.strings().first())
-                .map(|zero| &**zero),
+            program: arguments.first().map(|zero| &**zero),
             cwd: program.map(|program| &*program.cwd),
             is_exec: self.is_exec,
         }
@@ -243,7 +247,7 @@ impl Identity {
 }
 
 /// The number of a user or a group, which is at `at` in `process.user`.
-fn id<Kind: Copy>(number: u32, at: &str, whose: &str) -> Result<Id<Kind>, Error> {
+fn id<T: Copy>(number: u32, at: &str, whose: &str) -> Result<Id<T>, Error> {
     Id::new(number)
         .ok_or_else(|| Error::new(format!("process.user.{at}: {number} is no {whose} id")))
 }
@@ -296,7 +300,7 @@ fn scheduler(config: &Scheduler) -> schedule::Attributes {
     schedule::Attributes {
         size: 0,
         policy,
-        flags: config.flags().iter().flatten().fold(0, |flags, one| flags | flag(one)),
+        flags: config.flags().iter().flatten().fold(0, |all, one| all | flag(one)),
         nice: config.nice().unwrap_or(0),
         priority: config.priority().unwrap_or(0).cast_unsigned(),
         runtime: config.runtime().unwrap_or(0),
@@ -331,15 +335,15 @@ fn personality(linux: Option<&Linux>) -> Option<u64> {
 /// The label to take at execve. Where its security module is off it is left out, with a warning:
 /// there is nothing that it could restrict.
 fn label(process: &Process, warnings: &mut Vec<String>) -> Option<Label> {
-    let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
-    if let Some(profile) = given(process.apparmor_profile()) {
+    let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+    if let Some(profile) = set(process.apparmor_profile()) {
         if module_is_on("/sys/module/apparmor/parameters/enabled", "Y") {
             let value = format!("exec {profile}");
             return Some(Label { path: "self/attr/apparmor/exec", value });
         }
         warnings.push(format!("process.apparmorProfile {profile}: AppArmor is not enabled here"));
     }
-    if let Some(value) = given(process.selinux_label()) {
+    if let Some(value) = set(process.selinux_label()) {
         if module_is_on("/sys/fs/selinux/enforce", "") {
             return Some(Label { path: "self/attr/exec", value });
         }

@@ -33,26 +33,25 @@ pub(crate) struct Program {
 impl Program {
     /// Lays out `process`, which is told of `listen_fds` sockets after stdio.
     pub fn from_config(process: &Process, listen_fds: u32) -> Result<Self, Error> {
-        let text = |at: &str, value: &str| {
-            CString::new(value).map_err(|_| Error::new(format!("process.{at}: has a NUL byte")))
+        let text = |key: &str, value: &[u8]| {
+            CString::new(value).map_err(|_| Error::new(format!("process.{key}: has a NUL byte")))
         };
-        let given = process.args().as_deref().unwrap_or_default();
-        let zero = given.first().ok_or_else(|| Error::new("process.args: is empty"))?;
-        let arguments: Result<Vec<_>, _> = given.iter().map(|arg| text("args", arg)).collect();
+        let texts = |key: &str, list: &[String]| -> Result<Vec<CString>, Error> {
+            list.iter().map(|value| text(key, value.as_bytes())).collect()
+        };
+        let arguments = process.args().as_deref().unwrap_or_default();
+        let zero = arguments.first().ok_or_else(|| Error::new("process.args: is empty"))?;
         let environment = environment(process.env().as_deref().unwrap_or_default(), listen_fds);
-        let strings: Result<Vec<_>, _> = environment.iter().map(|e| text("env", e)).collect();
         let path = environment.iter().find_map(|entry| entry.strip_prefix("PATH="));
         let searched = !zero.contains('/');
         let candidates = if searched { in_path(zero, path) } else { vec![zero.clone()] };
-        let candidates: Result<Vec<_>, _> = candidates.iter().map(|c| text("args", c)).collect();
         Ok(Self {
-            arguments: Vector::new(arguments?),
+            arguments: Vector::new(texts("args", arguments)?),
             listens: listen_fds > 0,
             needs_home: !environment.iter().any(|entry| entry.starts_with(HOME)),
-            environment: Vector::new(strings?),
-            cwd: CString::new(process.cwd().as_os_str().as_bytes())
-                .map_err(|_| Error::new("process.cwd: has a NUL byte"))?,
-            candidates: candidates?,
+            environment: Vector::new(texts("env", &environment)?),
+            cwd: text("cwd", process.cwd().as_os_str().as_bytes())?,
+            candidates: texts("args", &candidates)?,
             found: None,
             searched,
         })
@@ -127,11 +126,11 @@ const HOME: &str = "HOME=";
 
 /// The environment with each name once, its last value winning, and what tells of passed sockets. A
 /// home that is empty is none.
-fn environment(given: &[String], listen_fds: u32) -> Vec<String> {
+fn environment(config: &[String], listen_fds: u32) -> Vec<String> {
     let mut seen = HashSet::new();
     let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
     let mut kept: Vec<String> =
-        given.iter().rev().filter(|entry| seen.insert(name(entry))).cloned().collect();
+        config.iter().rev().filter(|entry| seen.insert(name(entry))).cloned().collect();
     kept.retain(|entry| entry != HOME);
     kept.reverse();
     if listen_fds > 0 {

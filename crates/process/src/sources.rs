@@ -8,17 +8,16 @@ use crate::message::{self, Kind};
 use crate::mounts::{in_locked_mounts, in_mounts_of_child};
 use crate::plan::Plan;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use sys::Errno;
 use sys::nix::sched::CloneFlags;
 use sys::socket::MAX_DESCRIPTORS;
 
 /// In the parent: clones what init's layout awaits, before init changes its mounts, and sends it.
 pub(crate) fn hand_over(plan: &Plan, init: &Child) -> Result<(), Error> {
-    let layout = &plan.inputs.layout;
+    let layout = &plan.init.layout;
     if !layout.awaits_sources() {
         return Ok(());
     }
-    let namespaces = &plan.inputs.namespaces;
+    let namespaces = &plan.init.namespaces;
     let trees = if namespaces.new.contains(CloneFlags::CLONE_NEWNS) {
         in_mounts_of_child(ask(plan, init)?, || {
             rootfs::isolate_copy().map_err(|errno| {
@@ -44,8 +43,7 @@ pub(crate) fn hand_over(plan: &Plan, init: &Child) -> Result<(), Error> {
 /// neither without `CAP_SYS_PTRACE`.)
 fn ask(plan: &Plan, init: &Child) -> Result<Vec<OwnedFd>, Error> {
     send(init, 0, &[])?;
-    let received = message::receive(init.channel.as_fd());
-    match received.map_err(|errno| Error::call("talking to init", errno))? {
+    match init.receive()? {
         None => Err(init.explain_death("init", || None)),
         Some(message) => match (message.kind, message.fault) {
             (Kind::Sources, _) => Ok(message.descriptors),
@@ -56,9 +54,6 @@ fn ask(plan: &Plan, init: &Child) -> Result<Vec<OwnedFd>, Error> {
 }
 
 fn send(init: &Child, count: u32, descriptors: &[BorrowedFd]) -> Result<(), Error> {
-    match message::send(init.channel.as_fd(), Kind::Sources, count, descriptors) {
-        // It is gone: why, is in the channel, and the next read gives it.
-        Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
-        Err(errno) => Err(Error::call("sending init its mounts", errno)),
-    }
+    message::send_if_alive(init.channel.as_fd(), Kind::Sources, count, descriptors)
+        .map_err(|errno| Error::call("sending init its mounts", errno))
 }

@@ -13,7 +13,6 @@ use crate::{Error, init, intermediate, mappings, sources};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::nix::sched::CloneFlags;
-use sys::nix::sys::resource::{getrlimit, setrlimit};
 use sys::process::Fork;
 use sys::{Errno, process};
 
@@ -59,17 +58,11 @@ impl<'a> CgroupPlacement<'a> {
 /// It makes mounts at once, but waits with entering cgroups for [`Child::release`]. Where
 /// [`Child::is_intermediate`] says so, it's what goes before init, in all of its namespaces but that of pids.
 pub fn spawn(plan: &mut Plan, placement: CgroupPlacement) -> Result<Child, Error> {
-    raise_hard_limits(&plan.spec);
-    if plan.spec.by_root {
-        // Our children are so from birth: whoever made a user namespace has all rights in it, and is
-        // kept from what we still are by this alone. A user's can't be until their ids are mapped.
-        process::set_dumpable(false)
-            .map_err(|errno| Error::call("closing our own memory to others", errno))?;
-    }
-    let child = if plan.inputs.namespaces.needs_intermediate()
+    prepare_parent(&plan.spec)?;
+    let child = if plan.init.namespaces.needs_intermediate()
         || matches!(placement, CgroupPlacement::Via(_))
     {
-        let parking = plan.parks().then(channel).transpose()?;
+        let parking = plan.spec.is_parked.then(channel).transpose()?;
         let (ours, theirs) = parking.unzip();
         plan.parking = theirs;
         let mut child = fork_first(plan, placement, intermediate::run)?
@@ -88,7 +81,7 @@ pub fn spawn(plan: &mut Plan, placement: CgroupPlacement) -> Result<Child, Error
 /// Forks init itself, into its new namespaces.
 fn fork_init(plan: &mut Plan, cgroup: Option<BorrowedFd>) -> Result<Child, Error> {
     let (ours, theirs) = channel()?;
-    match process::fork(plan.inputs.namespaces.new, cgroup) {
+    match process::fork(plan.init.namespaces.new, cgroup) {
         Ok(Fork::Parent { pid, pidfd }) => Ok(Child::new(pid, pidfd, ours, false)),
         Ok(Fork::Child) => {
             drop(ours);
@@ -100,7 +93,7 @@ fn fork_init(plan: &mut Plan, cgroup: Option<BorrowedFd>) -> Result<Child, Error
 
 /// Writes the id mappings of an init that was born in a new user namespace.
 fn map_init(plan: &Plan, init: Child) -> Result<Child, Error> {
-    let namespaces = &plan.inputs.namespaces;
+    let namespaces = &plan.init.namespaces;
     let Some(mapped) = namespaces.mappings.as_ref().filter(|_| namespaces.new_user()) else {
         return Ok(init);
     };
@@ -145,20 +138,19 @@ fn serve_intermediate(
 ) -> Result<bool, Error> {
     match (message.kind, &message.fault) {
         (Kind::Map, _) => {
-            let namespaces = &mut plan.inputs.namespaces;
+            let namespaces = &mut plan.init.namespaces;
             mappings::write(child.pid, &namespaces.mappings.clone().unwrap_or_default())?;
             // The intermediate process is in the new namespace, so init's clone does not make one.
             namespaces.new.remove(CloneFlags::CLONE_NEWUSER);
             child.tell(Kind::Mapped, &[]).map(|()| false)
         }
         (Kind::Clocks, _) => {
-            let offsets = plan.inputs.namespaces.new_time.as_deref().unwrap_or_default();
+            let offsets = plan.init.namespaces.new_time.as_deref().unwrap_or_default();
             let path = format!("{}/timens_offsets", child.pid);
-            let written = match &plan.spec.procfs {
-                Some(procfs) => procfs.write(&path, offsets.as_bytes()),
-                None => Err(Errno::ENOENT),
-            };
-            written.map_err(|e| plan.fault_error(&Fault::new(Stage::TimeNamespace, e)))?;
+            let procfs = plan.spec.procfs.as_ref().ok_or(Errno::ENOENT);
+            procfs
+                .and_then(|procfs| procfs.write(&path, offsets.as_bytes()))
+                .map_err(|errno| plan.fault_error(&Fault::new(Stage::TimeNamespace, errno)))?;
             child.tell(Kind::Mapped, &[]).map(|()| false)
         }
         (Kind::Here, _) => Ok(true),
@@ -168,17 +160,23 @@ fn serve_intermediate(
     }
 }
 
-/// Gives ourselves the hard limits that a process in a user namespace could not raise any more, to
-/// inherit them. Where we can't either, it says so.
-pub(crate) fn raise_hard_limits(spec: &ProcessSpec) {
+/// In the parent, before the fork: sets what the child inherits.
+///
+/// A process in a user namespace can't raise a hard limit any more, so the parent raises its own. Where
+/// the parent may not either, the child fails and reports it.
+///
+/// Root makes itself, and so its children from birth, undumpable: whoever made a user namespace has all
+/// rights in it, and only this keeps that user from tracing a child that still has the host's
+/// privileges. The children of another user can't be undumpable until their ids are mapped.
+pub(crate) fn prepare_parent(spec: &ProcessSpec) -> Result<(), Error> {
     for limit in spec.rlimits.iter().filter(|_| spec.user_namespace) {
-        match getrlimit(limit.resource) {
-            Ok((soft, hard)) if hard < limit.hard => {
-                let _ = setrlimit(limit.resource, soft, limit.hard);
-            }
-            _ => {}
-        }
+        let _ = limit.raise_hard();
     }
+    if !spec.options.by_root {
+        return Ok(());
+    }
+    process::set_dumpable(false)
+        .map_err(|errno| Error::call("closing our own memory to others", errno))
 }
 
 /// A process that does nothing, for a cgroup that exists only with one in it. It ends with this.

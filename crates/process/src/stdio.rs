@@ -3,11 +3,12 @@
 
 use crate::Error;
 use crate::fault::{During, Fault, Stage};
+use rootfs::is_null;
 use std::os::fd::BorrowedFd;
 use sys::credentials::{self, Uid};
 use sys::fs::{LeakyFd, file_type};
 use sys::nix::fcntl::{FcntlArg, OFlag, ResolveFlag, fcntl, open};
-use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat, major, minor};
+use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use sys::nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use sys::{Errno, process};
 
@@ -101,8 +102,8 @@ fn open_own_null(root: BorrowedFd) -> sys::Result<LeakyFd> {
 
 /// [`guard`] for a process that somebody else makes, which gets ours.
 pub fn guard_own() -> Result<(), Error> {
-    let what = "binding /dev/null for stdin, stdout and stderr";
-    guard().map(drop).map_err(|fault| Error::call(what, fault.errno))
+    let step = "binding /dev/null for stdin, stdout and stderr";
+    guard().map(drop).map_err(|fault| Error::call(step, fault.errno))
 }
 
 /// Gives stdin, stdout and stderr to `user`, so that the program can open them again. The group
@@ -125,8 +126,4 @@ pub(crate) fn give(known: Option<&Stdio>, user: Uid) -> Result<(), Fault> {
         }
     }
     Ok(())
-}
-
-fn is_null(stat: &FileStat) -> bool {
-    file_type(stat) == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3)
 }

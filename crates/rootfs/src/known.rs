@@ -8,6 +8,7 @@
 
 use crate::Error;
 use crate::container_path::{normal, normal_destination};
+use crate::nodes::is_null;
 use crate::options::Options;
 use crate::step::{During, Fault, Result, Step};
 use crate::table::{Line, Table};
@@ -20,10 +21,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use sys::Errno;
-use sys::fs::{LeakyFd, file_type, is_unique_mount_id, lasting_mount_id, mount_facts};
+use sys::fs::{LeakyFd, is_unique_mount_id, lasting_mount_id, mount_facts};
 use sys::mount::{self, Depth};
 use sys::nix::mount::{MntFlags, umount2};
-use sys::nix::sys::stat::{FileStat, SFlag, fstat, major, minor};
+use sys::nix::sys::stat::{FileStat, fstat};
 use sys::nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use sys::nix::unistd::fchdir;
 
@@ -384,8 +385,7 @@ impl Found {
     /// Whether it is as `masks.rs` makes what covers a path: the null device, an empty tmpfs, or
     /// what it covers itself, read-only.
     fn looks_like_a_cover(&self) -> sys::Result<bool> {
-        let device = (major(self.stat.st_rdev), minor(self.stat.st_rdev));
-        if file_type(&self.stat) == SFlag::S_IFCHR && device == (1, 3) {
+        if is_null(&self.stat) {
             return Ok(true);
         }
         if !self.line.read_only {

@@ -30,10 +30,13 @@ pub(crate) fn clone_node(path: &CStr) -> sys::Result<LeakyFd> {
 /// A clone of the host's null device, which the container has no part in; checked to be one.
 pub fn clone_null() -> sys::Result<LeakyFd> {
     let null = clone_node(c"/dev/null")?;
-    let stat = fstat(&null)?;
-    let is_null =
-        file_type(&stat) == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
-    if is_null { Ok(null) } else { Err(Errno::ENODEV) }
+    if is_null(&fstat(&null)?) { Ok(null) } else { Err(Errno::ENODEV) }
+}
+
+/// Whether `stat` is of a null device, wherever it is.
+#[must_use]
+pub fn is_null(stat: &FileStat) -> bool {
+    file_type(stat) == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3)
 }
 
 /// Has nodes of the host's that are mounted at these paths below `root` be as [`clone_node`] makes

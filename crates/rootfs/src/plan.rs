@@ -492,14 +492,10 @@ fn plan_devices(
 }
 
 /// What an id of the container is on the host, by the mappings of its user namespace.
-fn host_id<Kind: Copy>(id: Option<u32>, linux: Option<&Linux>, is_group: bool) -> Option<Id<Kind>> {
+fn host_id<T: Copy>(id: Option<u32>, linux: Option<&Linux>, is_group: bool) -> Option<Id<T>> {
     let linux = linux?;
     let list = if is_group { linux.gid_mappings() } else { linux.uid_mappings() };
-    list.iter().flatten().find_map(|one| {
-        let into = id.unwrap_or(0).checked_sub(one.container_id());
-        let into = into.filter(|into| *into < one.size())?;
-        Id::new(one.host_id().checked_add(into)?)
-    })
+    Id::new(idmap::IdMap::new(list.as_ref()).to_host(id.unwrap_or(0))?)
 }
 
 fn plan_device(

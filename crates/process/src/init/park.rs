@@ -32,7 +32,7 @@ pub(crate) fn park(
         None => None,
         Some(console) => {
             let slave = console::open_pty(console, built.root(), &plan.spec.identity)?;
-            plan.inputs.layout.bind_console(built, slave.as_fd())?;
+            plan.init.layout.bind_console(built, slave.as_fd())?;
             Some(slave)
         }
     };
@@ -43,10 +43,9 @@ pub(crate) fn park(
             apply::run_stages(&mut init, &parking, stages)
         }
         Fork::Parent { pid, .. } => {
-            let told = message::announce(channel, Kind::Parked, pid.cast_unsigned());
-            told.during(Stage::Channel)?;
+            message::announce(channel, Kind::Parked, pid.cast_unsigned())?;
             // For the hooks, which are to be in all of the container's namespaces.
-            plan.inputs.namespaces.join_pids()?;
+            plan.init.namespaces.join_pids()?;
             Ok(message::expect(channel, Kind::Continue)?.index.cast_signed())
         }
     }
@@ -82,13 +81,11 @@ fn stages(
     }
     let context = ApplyContext { root: init.root, makes_cwd: false, umask: init.umask };
     // While it may.
-    init.plan.inputs.namespaces.join_pids()?;
+    init.plan.init.namespaces.join_pids()?;
     apply::apply_process(&mut init.plan.spec, &context)?;
     apply::fork_last(&mut init.plan.spec, channel)?;
     // For the builder's end.
-    if !message::wait(channel).during(Stage::Channel)? {
-        message::abandoned();
-    }
+    message::wait(channel)?;
     apply::find_last(&mut init.plan.spec)?;
     super::exec_program(init.plan, channel, reporter)
 }
