@@ -20,8 +20,7 @@ pub(crate) fn write(pid: i32, mappings: &Mappings) -> Result<(), Error> {
         return write_file(pid, GROUPS.file, &mappings.groups.lines());
     }
     write_or_ask(pid, &USERS, &mappings.users)?;
-    let own_group = getegid().as_raw();
-    if matches!(mappings.groups.0.as_slice(), [(_, host, 1)] if *host == own_group) {
+    if is_only(&mappings.groups, getegid().as_raw()) {
         // Or dropping a group would be a way around a file that is closed to it.
         write_file(pid, "setgroups", "deny")?;
     }
@@ -49,6 +48,11 @@ const GROUPS: IdKind = IdKind {
     helper: "newgidmap",
     ranges: "/etc/subgid",
 };
+
+/// Whether `id` of the host is all that `map` maps.
+fn is_only(map: &IdMap, id: u32) -> bool {
+    matches!(map.0.as_slice(), [(_, host, 1)] if *host == id)
+}
 
 /// Writes a mapping, or has it written by who may, if the kernel says that we may not.
 fn write_or_ask(pid: i32, kind: &IdKind, map: &IdMap) -> Result<(), Error> {
@@ -129,10 +133,10 @@ mod tests {
 
     #[test]
     fn one_line_of_size_one_maps_only_its_id() {
-        assert!(IdMap(vec![(0, 1000, 1)]).is_only(1000));
+        assert!(is_only(&IdMap(vec![(0, 1000, 1)]), 1000));
         for lines in [vec![], vec![(0, 1001, 1)], vec![(0, 1000, 2)], vec![(0, 1000, 1), (1, 7, 1)]]
         {
-            assert!(!IdMap(lines.clone()).is_only(1000), "{lines:?}");
+            assert!(!is_only(&IdMap(lines.clone()), 1000), "{lines:?}");
         }
     }
 

@@ -5,18 +5,17 @@
 
 use crate::Error;
 use crate::built::Built;
-use crate::filesystem::{clone_source, mount_detached};
+use crate::filesystem::{clone_tree, mount_detached};
 use crate::known::{Added, Known};
-use crate::layout::{Context, MountPlan, NAMESPACED, Source, What, left_out};
+use crate::layout::{Context, MountKind, MountPlan, NAMESPACED, Source, left_out};
 use crate::live::{Live, destination_of};
 use crate::make::make_mount;
 use crate::plan::plan_mounts;
-use crate::sources::{clone_all, fill, source_of, wanted_of};
+use crate::sources::{clone_locked, fill, locked_source, source_of};
 use crate::step::{During, Fault, Step, error_mounting};
 use oci_spec::runtime::Spec;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use sys::Errno;
 use sys::fs::{LeakyFd, lasting_mount_id};
 
 /// Mounts to add, all made (but for sources that it awaits) and nowhere yet.
@@ -67,12 +66,12 @@ impl Additions {
     /// As [`Layout::awaits_sources`].
     #[must_use]
     pub fn awaits_sources(&self) -> bool {
-        self.mounts.iter().any(|plan| wanted_of(plan).is_some())
+        self.mounts.iter().any(|plan| locked_source(plan).is_some())
     }
 
     /// As [`Layout::clone_sources`].
     pub fn clone_sources(&self) -> Result<Vec<OwnedFd>, Error> {
-        clone_all(self.mounts.iter().filter_map(wanted_of))
+        self.mounts.iter().filter_map(clone_locked).collect()
     }
 
     /// As [`Layout::take_sources`].
@@ -102,9 +101,9 @@ impl Additions {
 
 /// The mount that a plan attaches, which is made already; of a remount there is none.
 fn own_mount(plan: &MountPlan) -> Option<BorrowedFd<'_>> {
-    match &plan.what {
-        What::Bind { source: Source::Tree(tree), .. }
-        | What::FileSystem { made: Some(tree), .. } => Some(tree.as_fd()),
+    match &plan.kind {
+        MountKind::Bind { source: Source::Tree(tree), .. }
+        | MountKind::FileSystem { detached: Some(tree), .. } => Some(tree.as_fd()),
         _ => None,
     }
 }
@@ -116,7 +115,7 @@ fn added(plan: &MountPlan, mount: BorrowedFd) -> sys::Result<Added> {
 /// Makes what is not made yet.
 fn make_detached(plan: &mut MountPlan, context: &Context) -> Result<(), Error> {
     if let Some(why) = refusal(plan, context) {
-        let destination = plan.place.path.to_string_lossy();
+        let destination = plan.target.path.to_string_lossy();
         return Err(Error::new(format!("mounts[{}] {destination}: {why}", plan.index)));
     }
     let failed = |fault: Fault, plan: &MountPlan| {
@@ -124,17 +123,16 @@ fn make_detached(plan: &mut MountPlan, context: &Context) -> Result<(), Error> {
         error_mounting(std::slice::from_ref(plan), &fault)
             .unwrap_or_else(|| Error::new(fault.to_string()))
     };
-    match &plan.what {
-        What::Bind { source: Source::Path(path), depth } => {
-            let tree = clone_source(path, *depth, None, plan.options.links.keeps_source)
+    match &plan.kind {
+        MountKind::Bind { source: Source::Path(path), depth } => {
+            let tree = clone_tree(path, *depth, None, plan.options.links.keeps_source)
+                .during(Step::Source)
                 .map_err(|fault| failed(fault, plan))?;
-            let tree = tree.as_fd().try_clone_to_owned();
-            let tree = tree.map_err(|_| Error::call("keeping the clone open", Errno::EMFILE))?;
-            plan.what = What::Bind { source: Source::Tree(tree), depth: *depth };
+            plan.kind = MountKind::Bind { source: Source::Tree(tree), depth: *depth };
         }
-        What::FileSystem { name, made: None } => {
+        MountKind::FileSystem { name, detached: None } => {
             let tree = mount_detached(plan, name).map_err(|fault| failed(fault, plan))?;
-            plan.what = What::FileSystem { name: name.clone(), made: Some(tree) };
+            plan.kind = MountKind::FileSystem { name: name.clone(), detached: Some(tree) };
         }
         _ => {}
     }
@@ -143,16 +141,16 @@ fn make_detached(plan: &mut MountPlan, context: &Context) -> Result<(), Error> {
 
 /// Why a mount can't be added, if it can't.
 fn refusal(plan: &MountPlan, context: &Context) -> Option<String> {
-    if plan.options.needs_classic() {
+    if plan.options.needs_mount_call() {
         return Some("an option of it can only be had from mount(2), at create".into());
     }
     let links = plan.options.links;
     if links.keeps_target || links.copies {
         return Some("dest-nofollow and copy-symlink can only be had at create".into());
     }
-    match &plan.what {
-        What::Cgroup => Some("a cgroup mount can't be added".into()),
-        What::FileSystem { name, made: None } => {
+    match &plan.kind {
+        MountKind::Cgroup => Some("a cgroup mount can't be added".into()),
+        MountKind::FileSystem { name, detached: None } => {
             let kind = name.to_string_lossy();
             if NAMESPACED.contains(&kind.as_ref()) {
                 Some(format!("a new {kind} would show the host's, so none is added"))

@@ -69,17 +69,15 @@ impl Built {
 
     /// A mount that was made, if it was kept.
     pub(crate) fn kept(&self, base: Base) -> Option<&LeakyFd> {
-        let at = self.kept.binary_search_by_key(&base, |kept| kept.base).ok()?;
-        self.kept.get(at).map(|kept| &kept.mount)
+        let index = self.kept.binary_search_by_key(&base, |kept| kept.base).ok()?;
+        self.kept.get(index).map(|kept| &kept.mount)
     }
 
-    /// Leaves the mount at `place`, which is `found`, as it is.
-    pub(crate) fn forget_read_only(&mut self, place: &ContainerPath, found: &LeakyFd) {
-        if let Some((base, way)) = &place.within
-            && way.is_empty()
-        {
-            let at = self.kept.binary_search_by_key(base, |kept| kept.base);
-            if let Some(kept) = at.ok().and_then(|at| self.kept.get_mut(at)) {
+    /// Leaves the mount at `path`, which is `found`, as it is.
+    pub(crate) fn forget_read_only(&mut self, path: &ContainerPath, found: &LeakyFd) {
+        if let Some(base) = path.mount() {
+            let index = self.kept.binary_search_by_key(&base, |kept| kept.base);
+            if let Some(kept) = index.ok().and_then(|index| self.kept.get_mut(index)) {
                 kept.read_only_later = false;
             }
             return;
@@ -103,80 +101,58 @@ impl Built {
         Ok(())
     }
 
-    /// Opens what is at `place` (`O_PATH`).
-    pub(crate) fn find(&self, place: &ContainerPath) -> sys::Result<LeakyFd> {
-        match self.around(place)? {
-            Some((mount, way)) => match target::find_beneath(mount, way) {
-                // A link leads out of the mount: from the root again.
-                Err(Errno::EXDEV) => target::find(self.root(), &place.path),
-                found => found,
-            },
-            None => target::find(self.root(), &place.path),
+    /// Opens what is at `path` (`O_PATH`).
+    pub(crate) fn find(&self, path: &ContainerPath) -> sys::Result<LeakyFd> {
+        self.find_with(path, OFlag::empty())
+    }
+
+    /// [`Built::find`], but opens a link at the end of `path` itself.
+    pub(crate) fn find_nofollow(&self, path: &ContainerPath) -> sys::Result<LeakyFd> {
+        self.find_with(path, OFlag::O_NOFOLLOW)
+    }
+
+    fn find_with(&self, path: &ContainerPath, flags: OFlag) -> sys::Result<LeakyFd> {
+        if let Some((mount, way)) = self.around(path)? {
+            match target::find_beneath(mount, way, flags) {
+                // A link leads out of the mount, so the root has to resolve the whole path.
+                Err(Errno::EXDEV) => {}
+                found => return found,
+            }
         }
+        target::find_with(self.root(), &path.path, flags)
     }
 
-    /// The mount that is at `place`, if one is.
-    pub(crate) fn mount_at(&self, place: &ContainerPath) -> Option<&LeakyFd> {
-        place
-            .within
-            .as_ref()
-            .filter(|(_, way)| way.is_empty())
-            .and_then(|(base, _)| self.kept(*base))
-    }
-
-    /// [`Built::find`] of a directory of that very path: `ELOOP` or `ENOTDIR` for a link or anything
-    /// else.
-    pub(crate) fn find_directory(&self, place: &ContainerPath) -> sys::Result<LeakyFd> {
-        let (base, path) = self.base(place)?;
-        target::find_directory(base, path)
-    }
-
-    /// [`Built::find`], but `ELOOP` if there is a link anywhere in the path.
-    pub(crate) fn find_without_links(&self, place: &ContainerPath) -> sys::Result<LeakyFd> {
-        let (base, path) = self.base(place)?;
-        target::find_without_links(base, path)
+    /// The mount at `path`, if there is one and it was kept.
+    pub(crate) fn mount_at(&self, path: &ContainerPath) -> Option<&LeakyFd> {
+        self.kept(path.mount()?)
     }
 
     /// [`Built::find`], but what is missing is made.
-    pub(crate) fn find_or_make(&self, place: &ContainerPath, kind: Kind) -> sys::Result<Found> {
-        match self.around(place)? {
-            Some((mount, way)) => match target::find_beneath(mount, way) {
-                Err(Errno::ENOENT) => target::make_path(mount, way, kind),
-                Err(Errno::EXDEV) => target::find_or_make(self.root(), &place.path, kind),
-                found => found.map(Found::before),
-            },
-            None => target::find_or_make(self.root(), &place.path, kind),
+    pub(crate) fn find_or_make(&self, path: &ContainerPath, kind: Kind) -> sys::Result<Found> {
+        if let Some((mount, way)) = self.around(path)? {
+            match target::find_beneath(mount, way, OFlag::empty()) {
+                Err(Errno::ENOENT) => return target::make_path(mount, way, kind),
+                Err(Errno::EXDEV) => {}
+                found => return found.map(Found::before),
+            }
         }
+        target::find_or_make(self.root(), &path.path, kind)
     }
 
-    /// [`Built::find`], but a link that is there is opened as what it is.
-    pub(crate) fn find_nofollow(&self, place: &ContainerPath) -> sys::Result<LeakyFd> {
-        match self.around(place)? {
-            Some((mount, way)) => match target::find_beneath_nofollow(mount, way) {
-                Err(Errno::EXDEV) => target::find_nofollow(self.root(), &place.path),
-                found => found,
-            },
-            None => target::find_nofollow(self.root(), &place.path),
-        }
+    /// The directory to resolve `path` from, if no link in it leads out of that, and the way from there.
+    pub(crate) fn base<'a>(
+        &'a self,
+        path: &'a ContainerPath,
+    ) -> sys::Result<(BorrowedFd<'a>, &'a CStr)> {
+        Ok(self.around(path)?.unwrap_or((self.root(), &path.path)))
     }
 
-    /// Makes what [`Built::find_without_links`] has not found.
-    pub(crate) fn make_path(&self, place: &ContainerPath, kind: Kind) -> sys::Result<Found> {
-        let (base, path) = self.base(place)?;
-        target::make_path(base, path, kind)
-    }
-
-    /// Where a path without links that lead elsewhere starts.
-    fn base<'a>(&'a self, place: &'a ContainerPath) -> sys::Result<(BorrowedFd<'a>, &'a CStr)> {
-        Ok(self.around(place)?.unwrap_or((self.root(), &place.path)))
-    }
-
-    /// The mount that is around `place`, and the way from there.
+    /// The mount that is around `path`, and the way from there.
     fn around<'a>(
         &'a self,
-        place: &'a ContainerPath,
+        path: &'a ContainerPath,
     ) -> sys::Result<Option<(BorrowedFd<'a>, &'a CStr)>> {
-        let Some((base, way)) = &place.within else { return Ok(None) };
+        let Some((base, way)) = &path.within else { return Ok(None) };
         match (self.kept(*base), base) {
             (Some(mount), _) => Ok(Some((mount.as_fd(), way))),
             // There is no cover of what isn't there.

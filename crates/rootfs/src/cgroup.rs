@@ -1,11 +1,10 @@
 //! Makes the container's view of its cgroups: what a mount of type `cgroup` shows.
 
 use crate::filesystem;
-use crate::layout::{CgroupView, ControllerView};
+use crate::layout::ControllerView;
 use crate::options::Options;
-use crate::step::{During, Fault, Result, Step};
+use crate::step::{During, Result, Step};
 use std::ffi::CString;
-use std::os::fd::BorrowedFd;
 use sys::Errno;
 use sys::fs::LeakyFd;
 use sys::mount::{
@@ -15,30 +14,13 @@ use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{Mode, mkdirat};
 use sys::nix::unistd::symlinkat;
 
-/// What was made of a view.
-pub(crate) enum Made {
-    /// A detached mount.
-    Detached(LeakyFd),
-    /// A tree that is attached already, as it can't be built otherwise.
-    Attached(LeakyFd),
-}
-
-/// Makes what `view` shows; `target` is where it goes.
-pub(crate) fn make_view(
-    view: &CgroupView,
-    in_namespace: bool,
+/// Makes a small tmpfs with a directory for each v1 hierarchy, and attaches it at `target`: the kernel
+/// mounts nothing in a detached mount.
+pub(crate) fn attach_controllers(
+    list: &[ControllerView],
     options: &Options,
-    target: BorrowedFd,
-) -> Result<Made> {
-    match view {
-        CgroupView::Controllers(list) => controllers(list, options, target).map(Made::Attached),
-        CgroupView::Unified(own) => unified(own, in_namespace, options).map(Made::Detached),
-        CgroupView::None => Err(Fault::new(Step::Cgroup, Errno::ENODEV)),
-    }
-}
-
-/// A small tmpfs with a directory a hierarchy.
-fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -> Result<LeakyFd> {
+    target: &LeakyFd,
+) -> Result<LeakyFd> {
     let read_only = options.attributes.set & ATTR_RDONLY;
     let attributes = options.attributes.set & !ATTR_RDONLY;
     let parameters = [(c"mode", c"755")];
@@ -67,7 +49,11 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
 
 /// A cgroup2 mount; where the kernel refuses one, as in a user namespace without a cgroup
 /// namespace, the container's own cgroup alone; an empty folder, if that was not to be had.
-fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<LeakyFd> {
+pub(crate) fn make_unified(
+    own: &CString,
+    in_namespace: bool,
+    options: &Options,
+) -> Result<LeakyFd> {
     match filesystem::mount_simple(c"cgroup2", &[], options.attributes.set) {
         Err(Errno::EPERM | Errno::EBUSY) => {}
         made => return made.during(Step::Cgroup),

@@ -22,9 +22,17 @@ pub(crate) struct ContainerPath {
 }
 
 impl ContainerPath {
-    /// Whether it is where a mount is.
-    pub fn is_mount(&self) -> bool {
-        self.within.as_ref().is_some_and(|(_, way)| way.is_empty())
+    /// The mount at the path itself.
+    pub fn mount(&self) -> Option<Base> {
+        self.within.as_ref().filter(|(_, way)| way.is_empty()).map(|(base, _)| *base)
+    }
+
+    /// The index in `mounts` of the mount that the path is in.
+    pub fn mount_index(&self) -> Option<usize> {
+        match self.within {
+            Some((Base::Mount(index), _)) => Some(index),
+            _ => None,
+        }
     }
 }
 

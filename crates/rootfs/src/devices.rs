@@ -6,9 +6,9 @@ use crate::filesystem::mount_simple;
 use crate::layout::{DEFAULT_DEVICES, DEV_LINKS, DevicePlan, Layout};
 use crate::nodes::{Device, clone_node, make_detached};
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Kind, duplicate};
+use crate::target::{Kind, create_file, duplicate};
 use std::ffi::{CStr, CString};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use sys::Errno;
 use sys::credentials;
 use sys::fs::{LeakyFd, file_type};
@@ -71,8 +71,8 @@ fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<
     let parent = built.find_or_make(&plan.parent, Kind::Directory).during(Step::Device)?.file;
     let name = &plan.name;
     let device = Device::from(plan);
-    let hosts = || match &plan.made {
-        Some(made) => duplicate(made.as_fd()),
+    let hosts = || match &plan.detached {
+        Some(node) => duplicate(node.as_fd()),
         None => match clone_node(&plan.path) {
             // A file that such a container has left, and none of the host's to put on it.
             Err(Errno::ENOENT) if is_empty(&parent, name) => {
@@ -83,21 +83,23 @@ fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<
             cloned => cloned,
         },
     };
-    let made = match make_node(&parent, name, device, plan.mode, layout, hosts) {
+    let origin = match make_node(&parent, name, device, plan.mode, layout, hosts) {
         Err(Errno::EEXIST) => return Err(Fault::new(Step::DeviceMismatch, Errno::EEXIST)),
-        made => made.during(Step::Device)?,
+        origin => origin.during(Step::Device)?,
     };
-    if made == Made::Bound || made == Made::Found && plan.is_hosts {
+    if origin == NodeOrigin::Bound || origin == NodeOrigin::Found && plan.is_hosts {
         // The host's own node: its owner and mode are not the container's to set.
         return Ok(());
     }
     match credentials::give_at(&parent, name.as_c_str(), plan.uid, Some(plan.gid)) {
-        Err(errno) if made == Made::Found && stays(&parent, name, device, layout, errno) => {
+        Err(errno)
+            if origin == NodeOrigin::Found && stays(&parent, name, device, layout, errno) =>
+        {
             return Ok(());
         }
         given => given.during(Step::Device)?,
     }
-    if made == Made::Found {
+    if origin == NodeOrigin::Found {
         set_mode(&parent, name, device, plan.mode).during(Step::Device)?;
     }
     Ok(())
@@ -114,10 +116,10 @@ fn stays(dir: &LeakyFd, name: &CStr, device: Device, layout: &Layout, errno: Err
     errno == Errno::EPERM && layout.context.is_in_user_namespace() || is_bound().unwrap_or(false)
 }
 
-/// Where a node came from.
+/// Where a device node came from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Made {
-    New,
+enum NodeOrigin {
+    Created,
     Found,
     Bound,
 }
@@ -134,13 +136,13 @@ fn make_node(
     mode: Mode,
     layout: &Layout,
     hosts: impl FnOnce() -> sys::Result<LeakyFd>,
-) -> sys::Result<Made> {
+) -> sys::Result<NodeOrigin> {
     match mknodat(dir, name, device.kind, mode, device.number) {
-        Ok(()) => Ok(Made::New),
+        Ok(()) => Ok(NodeOrigin::Created),
         Err(Errno::EEXIST) => {
             let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
             match file_type(&stat) {
-                _ if device.is(&stat) => Ok(Made::Found),
+                _ if device.is(&stat) => Ok(NodeOrigin::Found),
                 SFlag::S_IFREG if device.kind != SFlag::S_IFIFO => {
                     let bound = bind_host_node(&open_nofollow(dir, name)?, device, hosts);
                     bound.map_err(|errno| match errno {
@@ -155,7 +157,7 @@ fn make_node(
             if device.kind != SFlag::S_IFIFO && layout.context.is_in_user_namespace() =>
         {
             let clone = hosts()?;
-            bind_host_node(&make_file(dir, name, 0o666)?, device, || Ok(clone))
+            bind_host_node(&create_file(dir, name, 0o666)?, device, || Ok(clone))
         }
         Err(errno) => Err(errno),
     }
@@ -195,24 +197,26 @@ fn bind_host_node(
     point: &LeakyFd,
     device: Device,
     hosts: impl FnOnce() -> sys::Result<LeakyFd>,
-) -> sys::Result<Made> {
+) -> sys::Result<NodeOrigin> {
     let clone = hosts()?;
     if !device.is(&fstat(&clone)?) {
         return Err(Errno::ENODEV);
     }
-    mount::move_mount(&clone, point, c"").map(|()| Made::Bound)
+    mount::move_mount(&clone, point, c"").map(|()| NodeOrigin::Bound)
 }
 
-/// Binds the terminal behind `slave` to /dev/console in `dev`. It is the container's own, made for
-/// it in its devpts, so that its mode and owner may be changed, as those who log in do.
-pub(crate) fn bind_console(
-    dev: &ContainerPath,
-    built: &Built,
-    slave: impl AsFd,
-) -> sys::Result<()> {
+impl Layout {
+    /// Binds the terminal behind `slave` to /dev/console. The terminal is the container's own, made in
+    /// its devpts, so the container may change its mode and owner, as login programs do.
+    pub fn bind_console(&self, built: &Built, slave: BorrowedFd) -> Result<()> {
+        bind_console(&self.dev, built, slave).during(Step::Console)
+    }
+}
+
+fn bind_console(dev: &ContainerPath, built: &Built, slave: BorrowedFd) -> sys::Result<()> {
     let dev = built.find(dev)?;
     let point = match open_nofollow(&dev, c"console") {
-        Err(Errno::ENOENT) => make_file(&dev, c"console", 0o620)?,
+        Err(Errno::ENOENT) => create_file(&dev, c"console", 0o620)?,
         opened => opened?,
     };
     // A link of the image's is opened as what it is.
@@ -221,10 +225,4 @@ pub(crate) fn bind_console(
     }
     let clone = mount::open_tree(slave, c"", Depth::One, false)?;
     mount::move_mount(&clone, &point, c"")
-}
-
-/// An empty file to mount on, not open for writing, as its mount may become read-only.
-fn make_file(dir: &LeakyFd, name: &CStr, mode: u32) -> sys::Result<LeakyFd> {
-    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    openat(dir, name, flags, Mode::from_bits_truncate(mode)).map(LeakyFd::from)
 }

@@ -6,7 +6,7 @@ use crate::container_path::{Paths, normal, normal_destination};
 use crate::layout::{CgroupView, DEFAULT_DEVICES};
 use crate::options::Options;
 use crate::target::{Kind, find_or_make};
-use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use std::ffi::{CString, OsStr};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -46,13 +46,12 @@ pub fn external_mounts(
         let at = |why: &str| {
             Error::new(format!("mounts[{index}] {}: {why}", mount.destination().display()))
         };
-        let options = options(mount).map_err(|why| at(&why))?;
+        let options = Options::from_mount(mount).map_err(|why| at(&why))?;
         let destination = normal_destination(mount, spec, bundle);
-        let is_mapped = mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty());
-        if is_mapped || options.idmap.is_some() {
+        if options.idmap.is_some() {
             return Err(at("criu can't restore a mount whose ids are mapped"));
         }
-        if let Some(source) = bound(mount, &options, bundle) {
+        if let Some(source) = options.bind_source(mount, bundle) {
             if options.links.copies && fs::read_link(&source).is_ok() {
                 // No mount, but a link in the root.
                 continue;
@@ -95,15 +94,15 @@ pub fn make_mount_points(spec: &Spec, bundle: &Path, rootfs: &Path) -> Result<()
     let mut covered: Paths<(usize, Option<PathBuf>)> = Paths::default();
     covered.add(Path::new("/"), (0, Some(rootfs.into())));
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
-        let place = &normal_destination(mount, spec, bundle);
-        let failed = |what: &str| {
+        let mount_point = &normal_destination(mount, spec, bundle);
+        let failed = |step: &str| {
             let destination = mount.destination().display();
-            let step = format!("mounts[{index}] {destination}: {what}");
+            let step = format!("mounts[{index}] {destination}: {step}");
             move |errno| Error::call(step, errno)
         };
-        let options = options(mount).map_err(Error::new)?;
-        let source = bound(mount, &options, bundle);
-        let around = covered.around(place).into_iter();
+        let options = Options::from_mount(mount).map_err(Error::new)?;
+        let source = options.bind_source(mount, bundle);
+        let around = covered.around(mount_point).into_iter();
         let around = around.filter(|(_, way)| !way.as_os_str().is_empty());
         let last = around.max_by_key(|((number, _), _)| *number);
         if let Some(((_, Some(base)), below)) = last.filter(|_| !options.remount) {
@@ -112,7 +111,7 @@ pub fn make_mount_points(spec: &Spec, bundle: &Path, rootfs: &Path) -> Result<()
             let kind = if is_file { Kind::File } else { Kind::Directory };
             make_mount_point(base, &below, kind).map_err(failed("making the mount point"))?;
         }
-        covered.add(place, (index + 1, source));
+        covered.add(mount_point, (index + 1, source));
     }
     Ok(())
 }
@@ -135,16 +134,6 @@ pub fn open_in(root: BorrowedFd, path: &Path) -> sys::Result<OwnedFd> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     sys::fs::openat2(root, path, OFlag::O_PATH, Mode::empty(), resolve)
-}
-
-fn options(mount: &Mount) -> Result<Options, String> {
-    Options::parse(mount.options().as_deref().unwrap_or_default())
-}
-
-/// The source of a bind mount.
-fn bound(mount: &Mount, options: &Options, bundle: &Path) -> Option<PathBuf> {
-    let source = mount.source().as_deref().unwrap_or_else(|| Path::new(""));
-    (options.bind.is_some() && !options.remount).then(|| bundle.join(source))
 }
 
 fn make_mount_point(base: &Path, below: &Path, kind: Kind) -> sys::Result<()> {

@@ -36,29 +36,26 @@ pub(crate) fn mount_simple(
     mount::fsmount(&fs, attributes).map(LeakyFd::from)
 }
 
-/// Clones the source of a bind mount, with a change of all of it in the same call; a link itself
-/// with `nofollow`.
-pub(crate) fn clone_source(
+/// Clones the mount at the host's `path` (`open_tree(2)`), and applies `change` to all of the clone in
+/// the same call. With `nofollow` a link is cloned itself.
+pub(crate) fn clone_tree(
     path: &CStr,
     depth: Depth,
     change: Option<&Attributes>,
     nofollow: bool,
-) -> Result<LeakyFd> {
+) -> sys::Result<OwnedFd> {
     match change {
         Some(change) if nofollow => mount::open_tree_with_nofollow(AT_FDCWD, path, depth, change),
         Some(change) => mount::open_tree_with(AT_FDCWD, path, depth, change),
         None => mount::open_tree(AT_FDCWD, path, depth, nofollow),
     }
-    .map(LeakyFd::from)
-    .during(Step::Source)
 }
 
 /// A new file system as a detached mount that the host's side makes, with its defaults for what only
 /// the child knows.
 pub(crate) fn mount_detached(plan: &MountPlan, name: &CStr) -> Result<OwnedFd> {
     let fs = mount::fsopen(name).during(Step::FileSystem)?;
-    create(fs.as_fd(), plan, None)?;
-    mount::fsmount(&fs, first_attributes(plan)).during(Step::Make)
+    create(fs.as_fd(), plan, None)
 }
 
 pub(crate) fn new_file_system(
@@ -71,8 +68,7 @@ pub(crate) fn new_file_system(
     if let Some(namespace) = pid_namespace.filter(|_| name == c"proc") {
         mount::fsconfig_descriptor(&fs, c"pidns", namespace).during(Step::Make)?;
     }
-    create(fs.as_fd(), plan, mode)?;
-    mount::fsmount(&fs, first_attributes(plan)).map(LeakyFd::from).during(Step::Make)
+    create(fs.as_fd(), plan, mode).map(LeakyFd::from)
 }
 
 /// The attributes to be made with.
@@ -86,13 +82,15 @@ pub(crate) fn octal(mode: Mode) -> CString {
     CString::new(format!("{:o}", mode.bits())).unwrap_or_default()
 }
 
-fn create(fs: BorrowedFd, plan: &MountPlan, mode: Option<Mode>) -> Result<()> {
+/// Configures the file system context `fs` as `plan` says, and makes the detached mount.
+fn create(fs: BorrowedFd, plan: &MountPlan, mode: Option<Mode>) -> Result<OwnedFd> {
     mount::fsconfig_string(fs, c"source", &plan.source).during(Step::Make)?;
     configure(fs, &plan.options.parameters)?;
     if let Some(mode) = mode {
         mount::fsconfig_string(fs, c"mode", &octal(mode)).during(Step::Make)?;
     }
-    mount::fsconfig_create(fs).map_err(|errno| logged(fs, Step::Make, errno))
+    mount::fsconfig_create(fs).map_err(|errno| logged(fs, Step::Make, errno))?;
+    mount::fsmount(fs, first_attributes(plan)).during(Step::Make)
 }
 
 pub(crate) fn configure(fs: BorrowedFd, parameters: &[(CString, Option<CString>)]) -> Result<()> {

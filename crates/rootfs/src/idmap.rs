@@ -124,8 +124,8 @@ fn make_namespace(users: &IdMap, groups: &IdMap) -> sys::Result<OwnedFd> {
     };
     drop(theirs);
     let sent = socket::receive(&ours, &mut [0; 4]);
-    let made = sent.and_then(|(_, files)| files.into_iter().next().ok_or(Errno::ECHILD));
-    let mapped = made.and_then(|made| write_mappings(pid, users, groups).map(|()| made));
+    let namespace = sent.and_then(|(_, files)| files.into_iter().next().ok_or(Errno::ECHILD));
+    let mapped = namespace.and_then(|fd| write_mappings(pid, users, groups).map(|()| fd));
     drop(ours);
     process::wait(&pidfd)?;
     mapped

@@ -65,7 +65,7 @@ pub struct Known {
 #[derive(Debug)]
 struct Entry {
     index: usize,
-    place: PathBuf,
+    path: PathBuf,
     destination: CString,
     is_mapped: bool,
     origin: Origin,
@@ -169,51 +169,50 @@ impl Known {
         Err(Errno::EBUSY)
     }
 
-    /// The mount that is meant by `place`, a path without `..` and the like: one that the config or
+    /// The mount that is meant by `path`, a path without `..` and the like: one that the config or
     /// `mounts add` has put there, and no other.
-    pub(crate) fn meant(&self, root: BorrowedFd, place: &Path) -> Result<Meant> {
-        let found = self.look(root, place)?;
+    pub(crate) fn meant(&self, root: BorrowedFd, path: &Path) -> Result<Meant> {
+        let found = self.look_up(root, path)?;
         if let Some(added) = self.amended.added.iter().find(|added| added.id == found.id) {
-            if added.destination == place {
+            if added.destination == path {
                 return Ok(Meant { mount: found.mount, by: By::Adding(found.id) });
             }
             let put = added.destination.display();
             return Err(refused(format!("it is what mounts add put at {put}, moved there")));
         }
-        if self.covers.iter().any(|path| path == place) {
-            let why = "it covers one of linux.maskedPaths or linux.readonlyPaths";
-            return Err(refused(why.into()));
+        if self.covers.iter().any(|cover| cover == path) {
+            return Err(refused("it covers one of linux.maskedPaths or linux.readonlyPaths"));
         }
-        let entry = self.entry_at(root, place, &found)?;
-        self.see_that_it_is_no_cover(place, entry, &found)?;
-        self.see_that_it_is_no_other(root, place, entry, &found)?;
+        let entry = self.entry_at(root, path, &found)?;
+        self.check_not_a_cover(path, entry, &found)?;
+        self.check_not_another(root, path, entry, &found)?;
         Ok(Meant { mount: found.mount, by: By::Config(entry.index) })
     }
 
-    /// The mount at `place`; `EINVAL` if nothing is mounted there.
-    fn look(&self, root: BorrowedFd, place: &Path) -> Result<Found> {
-        let (above, name) = (place.parent(), place.file_name());
+    /// The mount at `path`; `EINVAL` if nothing is mounted there.
+    fn look_up(&self, root: BorrowedFd, path: &Path) -> Result<Found> {
+        let (above, name) = (path.parent(), path.file_name());
         let (Some(above), Some(name)) = (above, name.and_then(c_text)) else {
-            return Err(refused("it is the root".into()));
+            return Err(refused("it is the root"));
         };
         let above = c_text(above.as_os_str()).unwrap_or_default();
-        let open = |dir: BorrowedFd, path: &CStr| {
-            find_without_links(dir, path)
-                .map_err(|errno| linked(Step::MountPoint, errno, root, place))
+        let open = |dir: BorrowedFd, way: &CStr| {
+            find_without_links(dir, way)
+                .map_err(|errno| linked(Step::MountPoint, errno, root, path))
         };
         let parent = open(root, &above)?;
         let mount = open(parent.as_fd(), &name)?;
         let facts = mount_facts(&mount).during(Step::MountPoint)?;
         if !facts.is_root {
             let fault = Fault::new(Step::MountPoint, Errno::EINVAL);
-            return Err(Fault { detail: Some(b"nothing is mounted there".to_vec()), ..fault });
+            return Err(fault.with_detail("nothing is mounted there"));
         }
         let id = lasting_mount_id(&mount).during(Step::MountPoint)?;
         let stat = fstat(&mount).during(Step::MountPoint)?;
         let table = Table::read(&self.proc).during(Step::MountPoint)?;
         let line = table.line(facts.id).cloned();
         // It was mounted this moment, and so by the container.
-        let line = line.ok_or_else(|| refused("it has just been mounted".into()))?;
+        let line = line.ok_or_else(|| refused("it has just been mounted"))?;
         Ok(Found { mount, id, stat, line, table, parent, name })
     }
 
@@ -224,10 +223,9 @@ impl Known {
     }
 
     /// The entry of the config that has put `found` where it is.
-    fn entry_at(&self, root: BorrowedFd, place: &Path, found: &Found) -> Result<&Entry> {
-        let at_place: Vec<&Entry> =
-            self.entries.iter().filter(|entry| entry.place == place).collect();
-        let named = if at_place.is_empty() {
+    fn entry_at(&self, root: BorrowedFd, path: &Path, found: &Found) -> Result<&Entry> {
+        let at_path: Vec<&Entry> = self.entries.iter().filter(|entry| entry.path == path).collect();
+        let named = if at_path.is_empty() {
             // Where a link of the image has led at `create`.
             let leads = |entry: &&Entry| {
                 let end = find(root, &entry.destination).and_then(lasting_mount_id);
@@ -235,10 +233,10 @@ impl Known {
             };
             self.entries.iter().filter(leads).collect()
         } else {
-            at_place
+            at_path
         };
         let Some(first) = named.first() else {
-            return Err(refused("neither the config nor mounts add has put it there".into()));
+            return Err(refused("neither the config nor mounts add has put it there"));
         };
         let of = named.iter().rev().find(|entry| entry.origin.can_be_of(found));
         of.copied().ok_or_else(|| {
@@ -249,8 +247,8 @@ impl Known {
 
     /// What covers a path looks like it, wherever it is moved. Something else may look so too: where
     /// it is of the entry's source, it is believed to be it, unless a cover is called the same.
-    fn see_that_it_is_no_cover(&self, place: &Path, entry: &Entry, found: &Found) -> Result<()> {
-        let has_name = |path: &PathBuf| path.file_name() == place.file_name();
+    fn check_not_a_cover(&self, path: &Path, entry: &Entry, found: &Found) -> Result<()> {
+        let has_name = |cover: &PathBuf| cover.file_name() == path.file_name();
         let is_known = matches!(entry.origin, Origin::Bind(_)) && !found.line.is_deleted();
         let is_known = is_known && !self.covers.iter().any(has_name);
         if is_known || !found.looks_like_a_cover().during(Step::MountPoint)? {
@@ -265,35 +263,35 @@ impl Known {
 
     /// Of two mounts of the same, one can be where the other was. They are told apart by their ids,
     /// which come in the order of the config; where ids are given again, by their names.
-    fn see_that_it_is_no_other(
+    fn check_not_another(
         &self,
         root: BorrowedFd,
-        place: &Path,
+        path: &Path,
         entry: &Entry,
         found: &Found,
     ) -> Result<()> {
         let in_mount_root = mount_facts(&found.parent).during(Step::MountPoint)?.is_root;
-        if in_mount_root && self.is_fixed(place) {
+        if in_mount_root && self.is_fixed(path) {
             return Ok(());
         }
         let has_order = is_unique_mount_id(found.id);
         let rivals = self.entries.iter().filter(|rival| {
-            rival.place != entry.place
-                && (has_order || rival.place.file_name() == place.file_name())
-                && !self.is_fixed(&rival.place)
+            rival.path != entry.path
+                && (has_order || rival.path.file_name() == path.file_name())
+                && !self.is_fixed(&rival.path)
                 && rival.origin.can_be_of(found)
                 // A new one has no source.
                 && !(entry.origin.is_source_of(found) && rival.origin.is_new_tmpfs())
         });
         for rival in rivals {
-            let is_there = self.look(root, &rival.place).is_ok_and(|other| {
+            let is_there = self.look_up(root, &rival.path).is_ok_and(|other| {
                 rival.origin.can_be_of(&other)
                     && entry.is_made_as(rival)
                     && other.id != found.id
                     && (rival.index < entry.index) == (other.id < found.id)
             });
             if !(has_order && is_there) {
-                let (index, at) = (rival.index, rival.place.display());
+                let (index, at) = (rival.index, rival.path.display());
                 return Err(refused(format!(
                     "it may be mounts[{index}] {at} of the config, moved there"
                 )));
@@ -304,45 +302,41 @@ impl Known {
 
     /// Whether a mount can be given no other path: the directory that it is in is the root, or a new
     /// file system that itself can't; or it is in one whose directories nobody renames.
-    fn is_fixed(&self, place: &Path) -> bool {
-        let Some(parent) = place.parent() else { return true };
-        let around = self.entries.iter().filter(|entry| parent.starts_with(&entry.place));
-        let Some(around) = around.max_by_key(|entry| entry.place.as_os_str().len()) else {
+    fn is_fixed(&self, path: &Path) -> bool {
+        let Some(parent) = path.parent() else { return true };
+        let around = self.entries.iter().filter(|entry| parent.starts_with(&entry.path));
+        let Some(around) = around.max_by_key(|entry| entry.path.as_os_str().len()) else {
             return parent == Path::new("/");
         };
         let keeps_all = match &around.origin {
             Origin::Bind(_) => false,
             Origin::FileSystem(kind) if ["proc", "sysfs"].contains(&kind.as_str()) => true,
-            Origin::FileSystem(_) | Origin::Cgroup => parent == around.place,
+            Origin::FileSystem(_) | Origin::Cgroup => parent == around.path,
         };
-        keeps_all && self.is_fixed(&around.place)
+        keeps_all && self.is_fixed(&around.path)
     }
 }
 
 impl Entry {
     fn new(index: usize, mount: &Mount, spec: &Spec, bundle: &Path) -> Option<Self> {
-        let options = Options::parse(mount.options().as_deref().unwrap_or_default()).ok()?;
+        let options = Options::from_mount(mount).ok()?;
         let kind = mount.typ().as_deref().unwrap_or_default();
-        let origin = match options.bind {
+        let origin = match options.bind_source(mount, bundle) {
             _ if options.remount => return None,
-            Some(_) => {
-                let source = mount.source().as_deref().unwrap_or_else(|| Path::new(""));
-                let source = bundle.join(source);
+            Some(source) => {
                 let keeps_link = options.links.keeps_source;
-                let found =
+                let stat =
                     if keeps_link { fs::symlink_metadata(source) } else { fs::metadata(source) };
-                let found = found.ok();
-                Origin::Bind(found.map(|found| (found.dev(), found.ino())))
+                Origin::Bind(stat.ok().map(|stat| (stat.dev(), stat.ino())))
             }
             None if kind == "cgroup" => Origin::Cgroup,
             None => Origin::FileSystem(kind.to_owned()),
         };
         Some(Self {
             index,
-            place: normal_destination(mount, spec, bundle),
+            path: normal_destination(mount, spec, bundle),
             destination: CString::new(mount.destination().as_os_str().as_bytes()).ok()?,
-            is_mapped: options.idmap.is_some()
-                || mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty()),
+            is_mapped: options.idmap.is_some(),
             origin,
         })
     }
@@ -415,21 +409,21 @@ impl Found {
 }
 
 /// A fault of a lookup without links, which names the link if that was it.
-pub(crate) fn linked(step: Step, errno: Errno, root: BorrowedFd, place: &Path) -> Fault {
+pub(crate) fn linked(step: Step, errno: Errno, root: BorrowedFd, path: &Path) -> Fault {
     let why = match errno {
         Errno::ELOOP => {
-            let link = first_link(root, place);
-            let link = link.as_deref().unwrap_or(place).display();
+            let link = first_link(root, path);
+            let link = link.as_deref().unwrap_or(path).display();
             format!("{link} is a link: in a container that is there the real path must be given")
         }
         Errno::EAGAIN => "its directories are renamed all the time".into(),
         _ => return Fault::new(step, errno),
     };
-    Fault { detail: Some(why.into_bytes()), ..Fault::new(step, errno) }
+    Fault::new(step, errno).with_detail(why)
 }
 
-fn refused(why: String) -> Fault {
-    Fault { detail: Some(why.into_bytes()), ..Fault::new(Step::MountPoint, Errno::EPERM) }
+fn refused(why: impl Into<Vec<u8>>) -> Fault {
+    Fault::new(Step::MountPoint, Errno::EPERM).with_detail(why)
 }
 
 fn covers(spec: &Spec) -> Vec<PathBuf> {

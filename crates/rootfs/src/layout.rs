@@ -133,8 +133,8 @@ pub(crate) enum Source {
     /// The same, made after the fork: in the child's mounts, which are locked.
     Locked(Locked),
     /// What an earlier entry mounts, or what is in that: the child clones it when it is there.
-    Made {
-        place: ContainerPath,
+    Earlier {
+        path: ContainerPath,
         /// The user namespace that its ids are mapped by, and how deep.
         mapped: Option<(OwnedFd, Depth)>,
     },
@@ -169,8 +169,8 @@ pub(crate) struct CopiedLink {
 pub(crate) struct MountPlan {
     pub index: usize,
     /// Where it goes, among the mounts before it.
-    pub place: ContainerPath,
-    pub what: What,
+    pub target: ContainerPath,
+    pub kind: MountKind,
     /// The source as the config has it.
     pub source: CString,
     pub options: Options,
@@ -186,17 +186,17 @@ pub(crate) struct MountPlan {
     /// Whether something is looked up in it later.
     pub is_kept: bool,
     /// Whether the container must see it at its destination.
-    pub is_shown: bool,
+    pub must_be_visible: bool,
 }
 
 impl MountPlan {
     pub fn is_bind(&self) -> bool {
-        matches!(self.what, What::Bind { .. })
+        matches!(self.kind, MountKind::Bind { .. })
     }
 
     /// Whether it is a new file system of type `kind`.
     pub fn is_new(&self, kind: &CStr) -> bool {
-        matches!(&self.what, What::FileSystem { name, .. } if name.as_c_str() == kind)
+        matches!(&self.kind, MountKind::FileSystem { name, .. } if name.as_c_str() == kind)
     }
 
     /// The one change that is to be made to a clone of `depth`, if there is no other.
@@ -213,7 +213,7 @@ impl MountPlan {
 
     /// Whether the mount becomes read-only only when all is made in it.
     pub fn defers_read_only(&self) -> bool {
-        let is_new = matches!(self.what, What::FileSystem { .. });
+        let is_new = matches!(self.kind, MountKind::FileSystem { .. });
         let is_filled = self.is_new(c"tmpfs") || self.covers_dev;
         self.options.attributes.set.contains(ATTR_RDONLY) && is_new && is_filled
     }
@@ -221,7 +221,7 @@ impl MountPlan {
 
 /// What a mount is of.
 #[derive(Debug)]
-pub(crate) enum What {
+pub(crate) enum MountKind {
     Bind {
         source: Source,
         depth: Depth,
@@ -230,7 +230,7 @@ pub(crate) enum What {
         name: CString,
         /// The detached mount, where it was made here: the child may not map its ids, nor perhaps
         /// open its disk, of which its cgroup decides.
-        made: Option<OwnedFd>,
+        detached: Option<OwnedFd>,
     },
     Cgroup,
     Remount,
@@ -253,7 +253,7 @@ pub(crate) struct DevicePlan {
     pub uid: Uid,
     pub gid: Gid,
     /// The node as a detached mount, where only the host's side may make it.
-    pub made: Option<OwnedFd>,
+    pub detached: Option<OwnedFd>,
 }
 
 impl DevicePlan {
@@ -266,11 +266,11 @@ impl DevicePlan {
 /// One entry of `linux.readonlyPaths` or `linux.maskedPaths`.
 #[derive(Debug)]
 pub(crate) struct RestrictedPath {
-    pub place: ContainerPath,
+    pub target: ContainerPath,
     /// Whether certainly nothing is mounted below it.
     pub alone: bool,
     /// Whether it must be there: it is the image's, and one of `mounts` is below.
-    pub is_there: bool,
+    pub must_exist: bool,
     /// Whether something is looked up in what covers it.
     pub is_kept: bool,
 }
@@ -296,21 +296,15 @@ impl Layout {
     pub fn show_cgroups(&mut self, view: CgroupView) {
         self.context.cgroup = view;
     }
-
-    /// Whether something may have to be covered by the null device.
-    pub(crate) fn masks_files(&self) -> bool {
-        !self.masked_paths.is_empty()
-    }
 }
 
 /// Options of bind mounts that only a new file system could have.
 pub(crate) fn left_out(mounts: &[MountPlan]) -> impl Iterator<Item = String> {
-    let binds = mounts.iter().filter(|plan| matches!(plan.what, What::Bind { .. }));
-    binds.filter_map(|plan| {
-        let (option, place) = (plan.options.of_new.as_ref()?, plan.place.path.to_string_lossy());
+    mounts.iter().filter(|plan| plan.is_bind()).filter_map(|plan| {
+        let (option, target) = (plan.options.tmpfs_option.as_ref()?, plan.target.path.to_string_lossy());
         let index = plan.index;
         Some(format!(
-            "mounts[{index}] {place}: option {option:?} is left out: a bind mount is no new file system"
+            "mounts[{index}] {target}: option {option:?} is left out: a bind mount is no new file system"
         ))
     })
 }

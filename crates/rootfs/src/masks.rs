@@ -4,7 +4,7 @@
 
 use crate::built::Built;
 use crate::filesystem;
-use crate::layout::Layout;
+use crate::layout::{Layout, RestrictedPath};
 use crate::nodes::HARMLESS;
 use crate::step::{During, Fault, Result, Step};
 use std::os::fd::AsFd;
@@ -19,11 +19,8 @@ pub(crate) fn make_read_only(layout: &Layout, built: &mut Built) -> Result<()> {
     let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
     for (index, path) in layout.readonly_paths.iter().enumerate() {
         let fault = |errno| Fault::new(Step::ReadonlyPath, errno).at(index);
-        let target = match built.find(&path.place) {
-            Err(Errno::ENOENT) if !path.is_there => continue,
-            found => found.map_err(fault)?,
-        };
-        if path.place.is_mount() {
+        let Some(target) = find_target(built, path).map_err(fault)? else { continue };
+        if path.target.mount().is_some() {
             mount::mount_setattr(&target, Depth::One, &read_only).map_err(fault)?;
             continue;
         }
@@ -57,32 +54,31 @@ pub(crate) fn mask_paths(layout: &Layout, built: &Built) -> Result<()> {
     let mut null_is_used = false;
     for (index, path) in layout.masked_paths.iter().enumerate() {
         let fault = |errno| Fault::new(Step::MaskedPath, errno).at(index);
-        let target = match built.find(&path.place) {
-            Err(Errno::ENOENT) if !path.is_there => continue,
-            found => found.map_err(fault)?,
-        };
+        let Some(target) = find_target(built, path).map_err(fault)? else { continue };
         let kind = file_type(&fstat(&target).map_err(fault)?);
         // The first target of a kind gets the mount itself, the others clones of it: a clone can
         // be made only of what is attached already.
         let cover = match (kind == SFlag::S_IFDIR, &empty, &built.null) {
-            (true, Some(empty), _) => clone_mount(empty).during(Step::MaskSource)?,
-            (true, None, _) => {
-                let made = empty_directory().during(Step::MaskSource)?;
-                mount::move_mount(&made, &target, c"").map_err(fault)?;
-                empty = Some(made);
-                continue;
-            }
+            (true, None, _) => empty.insert(empty_directory().during(Step::MaskSource)?),
+            (true, Some(empty), _) => &clone_mount(empty).during(Step::MaskSource)?,
             (false, _, Some(null)) if !null_is_used => {
-                mount::move_mount(null, &target, c"").map_err(fault)?;
                 null_is_used = true;
-                continue;
+                null
             }
-            (false, _, Some(null)) => clone_mount(null).during(Step::MaskSource)?,
+            (false, _, Some(null)) => &clone_mount(null).during(Step::MaskSource)?,
             (false, _, None) => return Err(Fault::new(Step::MaskSource, Errno::ENODEV)),
         };
-        mount::move_mount(&cover, &target, c"").map_err(fault)?;
+        mount::move_mount(cover, &target, c"").map_err(fault)?;
     }
     Ok(())
+}
+
+/// What is at a masked or read-only path; `None` if nothing is, and need not be.
+fn find_target(built: &Built, path: &RestrictedPath) -> sys::Result<Option<LeakyFd>> {
+    match built.find(&path.target) {
+        Err(Errno::ENOENT) if !path.must_exist => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 fn clone_mount(mount: impl AsFd) -> sys::Result<LeakyFd> {

@@ -1,7 +1,7 @@
 //! Device nodes as detached mounts: clones of the host's, which a container can't change, and new
 //! ones where only the host's side may make them.
 
-use crate::filesystem::mount_simple;
+use crate::filesystem::{clone_tree, mount_simple};
 use crate::layout::DevicePlan;
 use crate::target::find;
 use std::ffi::{CStr, CString};
@@ -11,7 +11,6 @@ use sys::Errno;
 use sys::credentials::{self, Gid, Uid};
 use sys::fs::{LeakyFd, file_type};
 use sys::mount::{self, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attr, Attributes, Depth};
-use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{
     FchmodatFlags, FileStat, SFlag, fchmodat, fstat, lstat, major, minor, mknodat,
 };
@@ -24,7 +23,7 @@ pub(crate) const HARMLESS: Attr = ATTR_RDONLY.union(ATTR_NOSUID).union(ATTR_NOEX
 /// is cloned as what it is.
 pub(crate) fn clone_node(path: &CStr) -> sys::Result<LeakyFd> {
     let harmless = Attributes { set: HARMLESS, ..Attributes::default() };
-    mount::open_tree_with_nofollow(AT_FDCWD, path, Depth::One, &harmless).map(LeakyFd::from)
+    clone_tree(path, Depth::One, Some(&harmless), true).map(LeakyFd::from)
 }
 
 /// A clone of the host's null device, which the container has no part in; checked to be one.
@@ -88,7 +87,7 @@ pub(crate) fn make_detached(
     plan: &DevicePlan,
     (user, group): (Option<Uid>, Option<Gid>),
 ) -> sys::Result<Option<OwnedFd>> {
-    let made = || {
+    let make = || {
         let (tmpfs, name) = (mount_simple(c"tmpfs", &[], ATTR_NOSUID | ATTR_NOEXEC)?, c"node");
         mknodat(&tmpfs, name, plan.kind, plan.mode, plan.number)?;
         // The umask is the caller's.
@@ -98,9 +97,9 @@ pub(crate) fn make_detached(
         }
         mount::open_tree(&tmpfs, name, Depth::One, false)
     };
-    match made() {
+    match make() {
         Err(Errno::EINVAL | Errno::EPERM) => Ok(None),
-        made => made.map(Some),
+        node => node.map(Some),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Mount options: the table of the spec, and what a list of them comes to.
 
 use crate::Error;
+use oci_spec::runtime::Mount;
 use std::ffi::{CStr, CString};
+use std::path::{Path, PathBuf};
 use sys::mount::{
     ATTR_ATIME_MASK, ATTR_NOATIME, ATTR_NODEV, ATTR_NODIRATIME, ATTR_NOEXEC, ATTR_NOSUID,
     ATTR_NOSYMFOLLOW, ATTR_RDONLY, ATTR_RELATIME, ATTR_STRICTATIME, Attr, Attributes, Depth,
@@ -33,11 +35,11 @@ enum Effect {
     /// A flag of the superblock, by the name that fsconfig(2) has for it.
     Superblock(&'static str),
     /// A flag of mount(2) that fsconfig(2) has no name for.
-    Classic(u64, bool),
+    MountFlag(u64, bool),
 }
 
 use Effect::{
-    Atime, Bind, Classic, Clear, CopyUp, Default as Nothing, Fstab, Idmap, NotAtime, Propagate,
+    Atime, Bind, Clear, CopyUp, Default as Nothing, Fstab, Idmap, MountFlag, NotAtime, Propagate,
     Remount, Set, Superblock,
 };
 
@@ -91,15 +93,15 @@ const TABLE: [(&str, Effect); 56] = [
     ("dirsync", Superblock("dirsync")),
     ("exec", Clear(ATTR_NOEXEC)),
     ("idmap", Idmap(Depth::One)),
-    ("iversion", Classic(MS_I_VERSION, true)),
+    ("iversion", MountFlag(MS_I_VERSION, true)),
     ("lazytime", Superblock("lazytime")),
-    ("loud", Classic(MS_SILENT, false)),
+    ("loud", MountFlag(MS_SILENT, false)),
     ("mand", Superblock("mand")),
     ("noatime", Atime(ATTR_NOATIME)),
     ("nodev", Set(ATTR_NODEV)),
     ("nodiratime", Set(ATTR_NODIRATIME)),
     ("noexec", Set(ATTR_NOEXEC)),
-    ("noiversion", Classic(MS_I_VERSION, false)),
+    ("noiversion", MountFlag(MS_I_VERSION, false)),
     ("nolazytime", Superblock("nolazytime")),
     ("nomand", Superblock("nomand")),
     ("norelatime", NotAtime(ATTR_RELATIME)),
@@ -118,7 +120,7 @@ const TABLE: [(&str, Effect); 56] = [
     ("runbindable", Propagate(Unbindable, Depth::Tree)),
     ("rw", Clear(ATTR_RDONLY)),
     ("shared", Propagate(Shared, Depth::One)),
-    ("silent", Classic(MS_SILENT, true)),
+    ("silent", MountFlag(MS_SILENT, true)),
     ("slave", Propagate(Slave, Depth::One)),
     ("src-nofollow", Effect::Links(Links::SOURCE)),
     ("strictatime", Atime(ATTR_STRICTATIME)),
@@ -174,12 +176,12 @@ pub(crate) struct Options {
     /// For fsconfig(2): a name, and a value for those that have one.
     pub parameters: Vec<(CString, Option<CString>)>,
     /// The first option that is not in the table, and so only the file system can know; but for those
-    /// in [`OF_NEW`].
-    pub own: Option<String>,
-    /// The first of [`OF_NEW`].
-    pub of_new: Option<String>,
+    /// in [`TMPFS_OPTIONS`].
+    pub unknown: Option<String>,
+    /// The first of [`TMPFS_OPTIONS`].
+    pub tmpfs_option: Option<String>,
     /// Flags that only mount(2) has.
-    pub classic: u64,
+    pub mount_flags: u64,
     /// The label of what has no option for one: an attribute of its root.
     pub label: Option<CString>,
 }
@@ -187,11 +189,11 @@ pub(crate) struct Options {
 /// Options, by their names, that say what a new tmpfs is like. Callers give them to bind mounts too,
 /// which they can change nothing of, and no safety hangs on them: there they are left out with a
 /// warning.
-const OF_NEW: [&str; 6] = ["gid", "mode", "nr_blocks", "nr_inodes", "size", "uid"];
+const TMPFS_OPTIONS: [&str; 6] = ["gid", "mode", "nr_blocks", "nr_inodes", "size", "uid"];
 
 /// Options of cgroup2, which are of the host's whole hierarchy: the kernel takes no notice of them in a
 /// container.
-pub(crate) const OF_CGROUP2: [&str; 4] =
+pub(crate) const CGROUP2_OPTIONS: [&str; 4] =
     ["favordynmods", "memory_localevents", "memory_recursiveprot", "nsdelegate"];
 
 /// The options by which a file system is labelled; a value with a comma is quoted for mount(2), and
@@ -207,6 +209,21 @@ impl Options {
             options.add(option)?;
         }
         Ok(options)
+    }
+
+    /// The options of an entry of `mounts`, whose own id mappings ask for `idmap` too.
+    pub fn from_mount(mount: &Mount) -> Result<Self, String> {
+        let mut options = Self::parse(mount.options().as_deref().unwrap_or_default())?;
+        if mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty()) {
+            options.idmap.get_or_insert(Depth::One);
+        }
+        Ok(options)
+    }
+
+    /// The host's path that a bind mount is of; `None` for any other entry of `mounts`.
+    pub fn bind_source(&self, mount: &Mount, bundle: &Path) -> Option<PathBuf> {
+        let source = mount.source().as_deref().unwrap_or_else(|| Path::new(""));
+        (self.bind.is_some() && !self.remount).then(|| bundle.join(source))
     }
 
     fn add(&mut self, option: &str) -> Result<(), String> {
@@ -242,8 +259,9 @@ impl Options {
             None => (text(option)?, None),
         };
         self.parameters.push(parameter);
-        let is_of_new = option.split_once('=').is_some_and(|(name, _)| OF_NEW.contains(&name));
-        let first = if is_of_new { &mut self.of_new } else { &mut self.own };
+        let is_of_new =
+            option.split_once('=').is_some_and(|(name, _)| TMPFS_OPTIONS.contains(&name));
+        let first = if is_of_new { &mut self.tmpfs_option } else { &mut self.unknown };
         first.get_or_insert_with(|| option.to_owned());
         Ok(())
     }
@@ -264,8 +282,8 @@ impl Options {
             CopyUp => self.copy_up = true,
             Effect::Links(links) => self.links.add(links),
             Superblock(name) => self.parameters.extend(CString::new(name).map(|name| (name, None))),
-            Classic(flag, true) => self.classic |= flag,
-            Classic(flag, false) => self.classic &= !flag,
+            MountFlag(flag, true) => self.mount_flags |= flag,
+            MountFlag(flag, false) => self.mount_flags &= !flag,
         }
     }
 
@@ -294,9 +312,9 @@ impl Options {
 
     /// Whether only mount(2) can make it: it has flags that fsconfig(2) lacks, and takes longer
     /// values.
-    pub fn needs_classic(&self) -> bool {
+    pub fn needs_mount_call(&self) -> bool {
         let long = |value: &CString| value.as_bytes().len() > LONGEST_VALUE;
-        self.classic != 0 || self.parameters.iter().any(|(_, v)| v.as_ref().is_some_and(long))
+        self.mount_flags != 0 || self.parameters.iter().any(|(_, v)| v.as_ref().is_some_and(long))
     }
 
     /// The file system's options as mount(2) takes them: `size=1m,noswap`.

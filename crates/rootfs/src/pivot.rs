@@ -14,20 +14,22 @@ use sys::nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::{chdir, chroot, fchdir, pivot_root};
 
-/// Makes the container's root this process's root.
-pub(crate) fn change_root(layout: &Layout, built: &Built) -> Result<()> {
-    fchdir(built.root()).during(Step::Pivot)?;
-    if !layout.context.mount_namespace {
-        chroot(".").during(Step::Pivot)?;
-    } else if layout.context.no_pivot {
-        move_root(layout)?;
-    } else {
-        // Stacks the old root on the new one's own directory, and takes it off again: no
-        // directory is needed for it (pivot_root(2), notes).
-        pivot_root(".", ".").during(Step::Pivot)?;
-        umount2(".", MntFlags::MNT_DETACH).during(Step::Pivot)?;
+impl Layout {
+    /// Makes the container's root this process's root, and unmounts the old one.
+    pub fn pivot(&self, built: &Built) -> Result<()> {
+        fchdir(built.root()).during(Step::Pivot)?;
+        if !self.context.mount_namespace {
+            chroot(".").during(Step::Pivot)?;
+        } else if self.context.no_pivot {
+            move_root(self)?;
+        } else {
+            // The kernel stacks the old root on the new root's directory, where umount2 takes it off:
+            // so no directory is needed for the old root (pivot_root(2), notes).
+            pivot_root(".", ".").during(Step::Pivot)?;
+            umount2(".", MntFlags::MNT_DETACH).during(Step::Pivot)?;
+        }
+        chdir("/").during(Step::Pivot)
     }
-    chdir("/").during(Step::Pivot)
 }
 
 /// For a root on an initramfs, which can't be pivoted away from. The old root stays mounted

@@ -6,7 +6,8 @@
 //! a copy of the host's mounts; but by the host's side, as what the container's root may not reach is
 //! mounted for it too, and as only the host's side may map ids.
 
-use crate::layout::{Layout, Locked, MountPlan, Source, What};
+use crate::filesystem::clone_tree;
+use crate::layout::{Layout, Locked, MountKind, MountPlan, Source};
 use crate::{Error, idmap};
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
@@ -29,21 +30,10 @@ impl Locked {
         Ok(Self { property, path, depth, private: false, nofollow, mapped: None })
     }
 
-    pub fn private(self, private: bool) -> Self {
-        Self { private, ..self }
-    }
-
-    pub fn mapped(self, mapped: Option<(OwnedFd, Depth)>) -> Self {
-        Self { mapped, ..self }
-    }
-
     fn cloned(&self) -> Result<OwnedFd, Error> {
         let private = Attributes { propagation: Propagation::Private, ..Attributes::default() };
-        let tree = if self.private {
-            mount::open_tree_with(AT_FDCWD, &self.path, self.depth, &private)
-        } else {
-            mount::open_tree(AT_FDCWD, &self.path, self.depth, self.nofollow)
-        };
+        let change = self.private.then_some(&private);
+        let tree = clone_tree(&self.path, self.depth, change, self.nofollow);
         let tree = tree.map_err(|errno| {
             let error = failed(self.property, &self.path, errno);
             if self.covers(errno) { error.because(COVERED) } else { error }
@@ -56,7 +46,7 @@ impl Locked {
 
     /// Whether it is refused alone, and not with all that is mounted below it.
     fn covers(&self, errno: Errno) -> bool {
-        let clone_all = || mount::open_tree(AT_FDCWD, &self.path, Depth::Tree, self.nofollow);
+        let clone_all = || clone_tree(&self.path, Depth::Tree, None, self.nofollow);
         errno == Errno::EINVAL && self.depth == Depth::One && clone_all().is_ok()
     }
 }
@@ -92,32 +82,24 @@ pub fn isolate_copy() -> sys::Result<()> {
     mount::set_propagation(c"/", Propagation::Slave, Depth::Tree)
 }
 
-/// Clones the sources of all these, in their order; each comes with what it is of, for errors.
-pub(crate) fn clone_all<'a>(
-    wanted: impl Iterator<Item = (&'a Locked, String)>,
-) -> Result<Vec<OwnedFd>, Error> {
-    let cloned = wanted.map(|(one, of)| {
-        one.cloned().map_err(|error| match &of[..] {
-            "" => error,
-            of => error.about(of),
-        })
-    });
-    cloned.collect()
-}
-
-pub(crate) fn wanted_of(plan: &MountPlan) -> Option<(&Locked, String)> {
-    match &plan.what {
-        What::Bind { source: Source::Locked(wanted), .. } => {
-            let destination = plan.place.path.to_string_lossy();
-            Some((wanted, format!("mounts[{}] {destination}", plan.index)))
-        }
+/// The source of a mount, if it has to be cloned where it is locked.
+pub(crate) fn locked_source(plan: &MountPlan) -> Option<&Locked> {
+    match &plan.kind {
+        MountKind::Bind { source: Source::Locked(locked), .. } => Some(locked),
         _ => None,
     }
 }
 
+/// A clone of [`locked_source`].
+pub(crate) fn clone_locked(plan: &MountPlan) -> Option<Result<OwnedFd, Error>> {
+    let destination = || plan.target.path.to_string_lossy();
+    let about = || format!("mounts[{}] {}", plan.index, destination());
+    Some(locked_source(plan)?.cloned().map_err(|error| error.about(about())))
+}
+
 pub(crate) fn source_of(plan: &mut MountPlan) -> Option<&mut Source> {
-    match &mut plan.what {
-        What::Bind { source, .. } => Some(source),
+    match &mut plan.kind {
+        MountKind::Bind { source, .. } => Some(source),
         _ => None,
     }
 }
@@ -135,17 +117,17 @@ impl Layout {
     #[must_use]
     pub fn awaits_sources(&self) -> bool {
         matches!(self.root, Source::Locked(_))
-            || self.mounts.iter().any(|it| wanted_of(it).is_some())
+            || self.mounts.iter().any(|plan| locked_source(plan).is_some())
     }
 
     /// In a mount namespace of the container's user namespace, a copy of ours: clones what the host's
     /// side has to, in the order of [`Layout::take_sources`].
     pub fn clone_sources(&self) -> Result<Vec<OwnedFd>, Error> {
         let root = match &self.root {
-            Source::Locked(wanted) => Some((wanted, String::new())),
+            Source::Locked(locked) => Some(locked.cloned()),
             _ => None,
         };
-        clone_all(root.into_iter().chain(self.mounts.iter().filter_map(wanted_of)))
+        root.into_iter().chain(self.mounts.iter().filter_map(clone_locked)).collect()
     }
 
     /// Takes the first of the sources that it awaits.

@@ -1,6 +1,7 @@
 //! Finds and makes places below the root: by openat2(2) with the root as root, one component at a time
 //! where something is missing. No path here may lead out of the root.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -48,9 +49,9 @@ pub(crate) fn find(root: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
     open_in(root, path, OFlag::O_PATH, RESOLVE)
 }
 
-/// [`find`], but a link at the end of `path` is opened as what it is.
-pub(crate) fn find_nofollow(root: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
-    open_in(root, path, OFlag::O_PATH | OFlag::O_NOFOLLOW, RESOLVE)
+/// [`find`] with more `flags`, such as `O_NOFOLLOW`.
+pub(crate) fn find_with(root: BorrowedFd, path: &CStr, flags: OFlag) -> sys::Result<LeakyFd> {
+    open_in(root, path, OFlag::O_PATH | flags, RESOLVE)
 }
 
 /// [`find`] of a directory of that very path: `ELOOP` or `ENOTDIR` for a link or anything else.
@@ -75,60 +76,57 @@ pub(crate) fn find_or_make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Re
     }
 }
 
-/// A file or directory that has been made.
+/// A file or directory that rind has created.
 #[derive(Debug)]
-pub(crate) struct Made {
+pub(crate) struct Created {
     parent: LeakyFd,
     name: CString,
     kind: Kind,
     inode: (u64, u64),
 }
 
-impl Made {
+impl Created {
     /// Removes it, if it is still there and empty.
     pub fn remove(&self) -> sys::Result<()> {
         let stat = fstatat(&self.parent, self.name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
         if (stat.st_dev, stat.st_ino) != self.inode {
             return Err(Errno::ESTALE);
         }
-        match self.kind {
-            Kind::File if stat.st_size != 0 => Err(Errno::ENOTEMPTY),
-            Kind::File => unlinkat(&self.parent, self.name.as_c_str(), UnlinkatFlags::NoRemoveDir),
-            Kind::Directory => {
-                unlinkat(&self.parent, self.name.as_c_str(), UnlinkatFlags::RemoveDir)
-            }
-        }
+        let flag = match self.kind {
+            Kind::File if stat.st_size != 0 => return Err(Errno::ENOTEMPTY),
+            Kind::File => UnlinkatFlags::NoRemoveDir,
+            Kind::Directory => UnlinkatFlags::RemoveDir,
+        };
+        unlinkat(&self.parent, self.name.as_c_str(), flag)
     }
 }
 
-/// [`find_or_make`], but `ELOOP` if there is a link anywhere in the path, which has no `..`. What is
-/// made is added to `all_made`.
+/// [`find_or_make`], but `ELOOP` if there is a link anywhere in the path, which must have no `..`. Adds
+/// what it creates to `created`.
 pub(crate) fn find_or_make_without_links(
     root: BorrowedFd,
     path: &Path,
     kind: Kind,
-    all_made: &mut Vec<Made>,
+    created: &mut Vec<Created>,
 ) -> sys::Result<LeakyFd> {
     let mut here = find_without_links(root, c".")?;
     let mut names = path.iter().filter(|name| *name != "/").peekable();
     while let Some(name) = names.next() {
         let name = CString::new(name.as_bytes()).map_err(|_| Errno::EINVAL)?;
         let kind = if names.peek().is_some() { Kind::Directory } else { kind };
-        let found = match find_without_links(here.as_fd(), &name) {
-            Err(Errno::ENOENT) => create(&here, &name, kind).map(|made| (made, true)),
-            found => found.map(|found| (found, false)),
-        };
-        here = match found {
-            Ok((made, true)) => {
-                let stat = fstat(&made)?;
-                let inode = (stat.st_dev, stat.st_ino);
-                all_made.push(Made { parent: here, name, kind, inode });
-                made
-            }
-            Ok((found, _)) => found,
-            // Somebody else has made it meanwhile.
-            Err(Errno::EEXIST) => find_without_links(here.as_fd(), &name)?,
-            Err(errno) => return Err(errno),
+        here = match find_without_links(here.as_fd(), &name) {
+            Err(Errno::ENOENT) => match create(&here, &name, kind) {
+                // Another process has made it meanwhile.
+                Err(Errno::EEXIST) => find_without_links(here.as_fd(), &name)?,
+                file => {
+                    let file = file?;
+                    let stat = fstat(&file)?;
+                    let inode = (stat.st_dev, stat.st_ino);
+                    created.push(Created { parent: here, name, kind, inode });
+                    file
+                }
+            },
+            found => found?,
         };
     }
     Ok(here)
@@ -145,17 +143,13 @@ pub(crate) fn first_link(root: BorrowedFd, path: &Path) -> Option<PathBuf> {
     parts.into_iter().find(is_link).map(Path::to_owned)
 }
 
-/// [`find`], but `EXDEV` if a link leads out of `mount`; `mount` itself for an empty path.
-pub(crate) fn find_beneath(mount: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
+/// [`find_with`], but `EXDEV` if a link leads out of `mount`. An empty path is `mount` itself.
+pub(crate) fn find_beneath(mount: BorrowedFd, path: &CStr, flags: OFlag) -> sys::Result<LeakyFd> {
+    if path.is_empty() {
+        return duplicate(mount);
+    }
     let resolve = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    if path.is_empty() { duplicate(mount) } else { open_in(mount, path, OFlag::O_PATH, resolve) }
-}
-
-/// [`find_beneath`], but a link at the end of `path` is opened as what it is.
-pub(crate) fn find_beneath_nofollow(mount: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
-    let resolve = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-    if path.is_empty() { duplicate(mount) } else { open_in(mount, path, flags, resolve) }
+    open_in(mount, path, OFlag::O_PATH | flags, resolve)
 }
 
 /// Makes what is missing of `path`, of which something is.
@@ -182,17 +176,11 @@ fn open_in(
 /// Makes what is missing of `path`. A component that is there, though the whole is not to be
 /// found, is a dangling link: what it leads to is made then, within the root too.
 fn make_missing(root: BorrowedFd, path: &CStr, kind: Kind, links: usize) -> sys::Result<Found> {
-    let plain;
-    let path = if has_dots(path) {
-        plain = without_dots(root, path)?;
-        if plain.is_empty() {
-            return find(root, c"").map(Found::before);
-        }
-        plain.as_c_str()
-    } else {
-        path
-    };
-    let (parent_path, name) = split(path)?;
+    let path = plain(root, path)?;
+    if path.is_empty() {
+        return find(root, c"").map(Found::before);
+    }
+    let (parent_path, name) = split(&path)?;
     let parent = match find(root, &parent_path) {
         Err(Errno::ENOENT) => make_missing(root, &parent_path, Kind::Directory, links)?.file,
         found => found?,
@@ -203,7 +191,7 @@ fn make_missing(root: BorrowedFd, path: &CStr, kind: Kind, links: usize) -> sys:
     }
     let Ok(target) = readlinkat(&parent, name.as_c_str()) else {
         // Somebody else has made it meanwhile.
-        return find(root, path).map(Found::before);
+        return find(root, &path).map(Found::before);
     };
     let links = links.checked_sub(1).ok_or(Errno::ELOOP)?;
     let next = behind_link(target.as_bytes(), parent_path.to_bytes())?;
@@ -222,9 +210,9 @@ fn behind_link(target: &[u8], parent: &[u8]) -> sys::Result<CString> {
     CString::new(next).map_err(|_| Errno::EINVAL)
 }
 
-/// The path that [`make_path`] takes for `path`, for who looks there again.
-pub(crate) fn plain(root: BorrowedFd, path: &CStr) -> sys::Result<CString> {
-    if has_dots(path) { without_dots(root, path) } else { Ok(path.to_owned()) }
+/// The path that [`make_path`] makes for `path`: without `.` and `..`.
+pub(crate) fn plain<'a>(root: BorrowedFd, path: &'a CStr) -> sys::Result<Cow<'a, CStr>> {
+    if has_dots(path) { without_dots(root, path).map(Cow::Owned) } else { Ok(Cow::Borrowed(path)) }
 }
 
 fn has_dots(path: &CStr) -> bool {
@@ -269,12 +257,15 @@ fn create(parent: &LeakyFd, name: &CStr, kind: Kind) -> sys::Result<LeakyFd> {
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             openat(parent, name, flags, Mode::empty()).map(LeakyFd::from)
         }
-        Kind::File => {
-            // Not for writing: kept open, that would keep the root from becoming read-only.
-            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            openat(parent, name, flags, Mode::from_bits_truncate(0o644)).map(LeakyFd::from)
-        }
+        Kind::File => create_file(parent, name, 0o644),
     }
+}
+
+/// Creates an empty file to mount on, and opens it for reading only: a descriptor for writing would
+/// keep the mount that the file is in from becoming read-only.
+pub(crate) fn create_file(parent: &LeakyFd, name: &CStr, mode: u32) -> sys::Result<LeakyFd> {
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(parent, name, flags, Mode::from_bits_truncate(mode)).map(LeakyFd::from)
 }
 
 /// A descriptor of the same.
@@ -389,7 +380,7 @@ mod tests {
         assert_eq!(first_link(root.as_fd(), Path::new("/link/a/x")), Some("/link".into()));
         assert_eq!(first_link(root.as_fd(), Path::new("/there/a")), None);
         fs::write(path.join("root/there/a/written"), "x").unwrap();
-        let removed: Vec<_> = made.iter().rev().map(Made::remove).collect();
+        let removed: Vec<_> = made.iter().rev().map(Created::remove).collect();
         let kept = Err(Errno::ENOTEMPTY);
         assert_eq!(removed, [kept, Ok(()), Ok(()), kept]);
         assert!(path.join("root/there/a/written").exists());
