@@ -1,11 +1,11 @@
-//! A process of `exec`, in a container that is there: what is known of it before the fork, the forks,
-//! and the way in.
+//! A process of `exec` in an existing container: its plan, the forks, and how it gets in.
 //!
-//! The first fork, the intermediate process, is born in the container's cgroup and stays out of its pid
-//! namespace, where nobody of the container sees it. It joins everything, applies all that `process`
-//! says, and only then forks the process itself ([`apply::fork_last`]). Both are in the container's
-//! cgroup, so a limit on processes must have room for two: if the last one entered the cgroup by
-//! itself, whoever may trace it could keep it outside, and fork without limit.
+//! The first fork makes the intermediate process in the container's cgroup but outside its pid
+//! namespace, so that no process of the container sees it. The intermediate process joins the other
+//! namespaces, applies `process`, and only then forks the process itself ([`apply::fork_last`]).
+//! Both are in the container's cgroup, so pids.max must have room for two. The process itself must
+//! be born there: if it entered the cgroup later, a process of the container that may trace it
+//! could keep it outside, and fork without limit.
 
 use crate::Error;
 use crate::apply::{self, ApplyContext, Reporter};
@@ -28,30 +28,31 @@ use sys::nix::sys::stat::{Mode, stat, umask};
 use sys::nix::unistd::{chroot, fchdir};
 use sys::{Errno, process, schedule};
 
-/// The container that a process is to come into.
+/// The container that the process enters.
 #[derive(Debug)]
 pub struct Target {
-    /// Its init's pid.
+    /// The pid of its init.
     pub pid: i32,
-    /// A descriptor for its init.
+    /// A pidfd of its init.
     pub pidfd: OwnedFd,
-    /// The `tasks` files of its v1 cgroups.
+    /// The `tasks` files of its v1 cgroups, open for writing.
     pub entries: Vec<OwnedFd>,
 }
 
-/// A process to be: read by the parent that renders its faults, carried out by the child.
+/// The plan of a process of `exec`. The child carries it out; the parent describes the child's
+/// faults by it.
 #[derive(Debug)]
 pub struct Exec {
     target: Target,
     spec: ProcessSpec,
-    /// What is joined.
+    /// The namespaces to join.
     namespaces: CloneFlags,
-    /// The container's root, where that has no mount namespace.
+    /// The container's root, if the container has no mount namespace of its own.
     root: Option<OwnedFd>,
     affinity: Option<Affinity>,
 }
 
-/// `process.execCPUAffinity`, as bits.
+/// `process.execCPUAffinity` as bit masks; an empty mask changes nothing.
 #[derive(Debug)]
 struct Affinity {
     initial: Vec<c_ulong>,
@@ -59,8 +60,8 @@ struct Affinity {
 }
 
 impl Exec {
-    /// Makes the plan of a process in the container `target`, whose config has `linux`. Warnings are
-    /// added to `warnings`.
+    /// Makes the plan of a process in the container `target`, whose config has `linux`. Adds to
+    /// `warnings` what the user should know.
     pub fn new(
         process: &Process,
         linux: &Linux,
@@ -90,11 +91,11 @@ impl Exec {
         })
     }
 
-    /// Forks it, born in the v2 cgroup that `placement` says: at first what goes before the process, which
-    /// tells of it ([`Event::Born`](crate::Event::Born)).
+    /// Forks the intermediate process, in the v2 cgroup that `placement` says. It announces the
+    /// process itself by [`Event::Born`](crate::Event::Born).
     ///
-    /// That this can't be is the inner error: `EBUSY`, of a cgroup that has only other cgroups in
-    /// it, or `EACCES`; then nothing has been done, and another placement may do.
+    /// The inner error is `EBUSY`, for a cgroup that may have only cgroups in it, or `EACCES`.
+    /// Nothing has happened then, and the caller can try another placement.
     pub fn spawn(&mut self, placement: CgroupPlacement) -> Result<Result<Child, Errno>, Error> {
         if let Some(affinity) = self.affinity.as_ref().filter(|list| !list.initial.is_empty()) {
             schedule::set_affinity(&affinity.initial)
@@ -105,8 +106,8 @@ impl Exec {
         let run = |exec: &mut Self, channel: &OwnedFd| apply::run_stages(exec, channel, stages);
         match spawn::fork_first(self, placement, run)? {
             Ok(child) => {
-                // They are the child's, and we may stay as long as that does. One that can't be
-                // closed harms nobody.
+                // Only the child needs these files, and rind may run as long as the process does. A
+                // failed close does no harm.
                 let _ = sys::fs::close_all(std::mem::take(&mut self.target.entries));
                 Ok(Ok(child))
             }
@@ -135,7 +136,7 @@ fn stages(
     apply::exec_program(&exec.spec, None, channel, reporter)
 }
 
-/// From the host into the container.
+/// Takes the intermediate process from the host into the container.
 fn enter(exec: &mut Exec) -> Result<(), Fault> {
     apply::enter_cgroups(exec.target.entries.iter())?;
     match &exec.affinity {
@@ -146,7 +147,7 @@ fn enter(exec: &mut Exec) -> Result<(), Fault> {
     apply::guard_stdio(&mut exec.spec)?;
     apply::adjust_oom_score(&mut exec.spec)?;
     if !exec.spec.options.by_root {
-        // Not before: then only root could write to its files in /proc.
+        // Not earlier: only root writes to the files in /proc of an undumpable process.
         process::set_dumpable(false).during(Stage::Session)?;
     }
     join(exec)?;
@@ -160,10 +161,10 @@ fn enter(exec: &mut Exec) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Joins the namespaces, by setns(2) on init; the pid namespace is for our children.
+/// Joins the namespaces by setns(2) on init's pidfd; the pid namespace takes effect for children.
 ///
-/// Who may do so on the host joins the user namespace last, as the others may not be its own. Others
-/// have the right only in it.
+/// A caller with privileges on the host joins the user namespace last, as that namespace may not
+/// own the others. A caller without them gets the privileges only by joining it first.
 fn join(exec: &Exec) -> Result<(), Fault> {
     let (all, user) = (exec.namespaces, CloneFlags::CLONE_NEWUSER);
     let set = |kinds: CloneFlags| {
@@ -177,7 +178,7 @@ fn join(exec: &Exec) -> Result<(), Fault> {
     .during(Stage::EnterContainer)
 }
 
-/// In the container: takes on what `process` asks for.
+/// In the container: applies `process`.
 fn apply_in_container(exec: &mut Exec, umask: Mode) -> Result<(), Fault> {
     apply::join_keyring(&exec.spec)?;
     let root = open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
@@ -207,7 +208,7 @@ impl Affinity {
     }
 }
 
-/// Whether the process is in the user namespace that we are in, which setns refuses to join.
+/// Whether `pid` is in rind's own user namespace, which setns(2) refuses to join.
 fn shares_user_namespace(pid: i32) -> Result<bool, Error> {
     let path = format!("/proc/{pid}/ns/user");
     let failed = |path: &str, errno| Error::call(format!("looking at {path}"), errno);

@@ -1,9 +1,10 @@
-//! The process: what is known before the fork, the fork(s) through namespaces, the stages after.
+//! The container's process: its plan, the forks into its namespaces, the stages up to the execve.
 //!
-//! The host's side makes a [`Plan`] of an init, or an [`Exec`] of another process: all that can be
-//! computed, allocated or opened before the fork. [`spawn`] and [`Exec::spawn`] fork; the child runs
-//! its stages and comes back only as an execve or a [`Fault`]. Parent and child talk over one
-//! socket, in the messages of [`message`].
+//! The host's side makes a [`Plan`] for an init, or an [`Exec`] for another process, with
+//! everything that can be computed, allocated or opened before the fork. [`spawn`] and
+//! [`Exec::spawn`] fork. The child runs its stages and ends in an execve or a [`Fault`]. Parent and
+//! child talk over one socket by [`message`]s. A child must never return into the code of its
+//! caller.
 
 mod apply;
 pub mod capabilities;

@@ -1,7 +1,9 @@
-//! Writing the id mappings of a new user namespace (`user_namespaces(7)`).
+//! Writing the id mappings of a new user namespace (`user_namespaces(7)`). Another user than root
+//! must never get ids that /etc/subuid and /etc/subgid don't give it.
 //!
-//! Root writes them itself. The kernel lets another user write one line that maps its own id; for
-//! more there are newuidmap and newgidmap, which are setuid and know which ids are whose.
+//! Root writes the mappings itself. The kernel lets another user write one line that maps its own
+//! id; for more, there are newuidmap(1) and newgidmap(1), which are setuid and know whose ids are
+//! whose.
 
 use crate::Error;
 use crate::capture::Capture;
@@ -13,7 +15,7 @@ use std::process::{Command, Stdio};
 use sys::Errno;
 use sys::nix::unistd::{AccessFlags, access, getegid, geteuid};
 
-/// Writes the mappings of `pid`'s user namespace, which have none yet.
+/// Writes the mappings of `pid`'s user namespace, which has none yet.
 pub(crate) fn write(pid: i32, mappings: &Mappings) -> Result<(), Error> {
     if geteuid().is_root() {
         write_file(pid, USERS.file, &mappings.users.lines())?;
@@ -21,7 +23,8 @@ pub(crate) fn write(pid: i32, mappings: &Mappings) -> Result<(), Error> {
     }
     write_or_ask(pid, &USERS, &mappings.users)?;
     if is_only(&mappings.groups, getegid().as_raw()) {
-        // Or dropping a group would be a way around a file that is closed to it.
+        // Otherwise, the user could drop a group, and so get around a file mode that excludes the
+        // group.
         write_file(pid, "setgroups", "deny")?;
     }
     write_or_ask(pid, &GROUPS, &mappings.groups)
@@ -54,7 +57,7 @@ fn is_only(map: &IdMap, id: u32) -> bool {
     matches!(map.0.as_slice(), [(_, host, 1)] if *host == id)
 }
 
-/// Writes a mapping, or has it written by who may, if the kernel says that we may not.
+/// Writes a mapping; if the kernel doesn't let rind, has a helper write it.
 fn write_or_ask(pid: i32, kind: &IdKind, map: &IdMap) -> Result<(), Error> {
     match std::fs::write(path(pid, kind.file), map.lines()) {
         Err(error) if error.raw_os_error() == Some(Errno::EPERM as i32) => ask(pid, kind, map),
@@ -94,13 +97,13 @@ fn run(command: &mut Command) -> io::Result<(bool, String)> {
     let (mut said, writer) = Capture::new()?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer);
     let mut child = sys::exec::spawn(command)?;
-    // It has a copy of the pipe's other end, which would keep that open.
+    // `command` has a copy of the writing end, which would keep the pipe open.
     command.stderr(Stdio::null());
     said.await_end(&child, None, None)?;
     Ok((child.wait()?.success(), said.text()))
 }
 
-/// Where `PATH` has a program; relative folders in it do not count.
+/// Finds `program` in the absolute directories of `PATH`.
 fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)

@@ -1,46 +1,48 @@
-//! The wire between parent and child: one `SOCK_SEQPACKET` pair, typed messages of fixed size.
+//! The messages between parent and child, over a `SOCK_SEQPACKET` pair (unix(7)).
 //!
 //! A message is sixteen bytes {kind, stage, index, errno}, then at most [`MAX_DETAIL`] bytes of
-//! detail; descriptors travel beside it. The parent trusts the child only until that is in the
-//! container's mounts, so it checks every length and number.
+//! detail; descriptors come with it as ancillary data. The parent must not trust a child that is in
+//! a container's mounts, so it checks every length and number.
 
 use crate::Error;
 use crate::fault::{During, Fault, Stage};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use sys::{Errno, process, socket};
 
-/// What a message says.
+/// The kind of a message, and who sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Intermediate process: it is in a new user namespace, whose mappings it waits for.
+    /// Intermediate process: it is in a new user namespace and waits for the id mappings.
     Map,
-    /// Intermediate process: it has made a time namespace, whose offsets it waits for.
+    /// Intermediate process: it has made a time namespace and waits for the offsets.
     Clocks,
-    /// Intermediate process: it is in all namespaces but that of pids, and goes on to be what init will be.
+    /// Intermediate process: it is in all namespaces but the pid namespace, and goes on as init.
     Here,
-    /// Init's builder: it has forked what forks init, which the index is the pid of; init will wait.
+    /// Builder: it has forked the process that forks the parked init; the index is the pid of that
+    /// process.
     Parked,
-    /// Init's builder: all is made, and it ends.
+    /// Builder: the root is made, and the builder ends.
     Made,
-    /// Child: it failed; stage, index and errno say how.
+    /// Child: it failed; stage, index, errno and detail say how.
     Failed,
-    /// Intermediate process, or the process itself: that is forked; the index is its pid.
+    /// Intermediate process, or the process itself: the process is forked; the index is its pid.
     Born,
-    /// Child: the environment is made but for the change of root; runtime hooks may run.
+    /// Child: the environment is made but for the change of root; prestart and createRuntime hooks
+    /// may run.
     Hooks,
-    /// Child: its seccomp filter is in; the index is the listener's descriptor, which waits to be
-    /// fetched.
+    /// Child: its seccomp filter is installed; the index is the number of the listener, which the
+    /// parent fetches.
     Listener,
-    /// Child: all is done but the wait for `start`.
+    /// Child: only the wait for `start` is left.
     Ready,
-    /// Parent: the id mappings, or the offsets of clocks, are written.
+    /// Parent: it has written the id mappings, or the offsets of clocks.
     Mapped,
-    /// Parent: cgroups and limits are made; the descriptors are the files to enter them by.
+    /// Parent: cgroups and limits are made; the descriptors are the files by which to enter them.
     Go,
-    /// Parent: the runtime hooks have run, the listener is fetched, or the scheduling is set.
+    /// Parent: it has run the hooks, fetched the listener, or set the scheduling.
     Continue,
-    /// Parent: mounts for init to attach, as many as the index says, and more may follow; with none
-    /// it asks where init is. Child: it is in this mount namespace, below this root.
+    /// Parent: mounts for init to attach, as many as the index says; more may follow. Index 0 asks
+    /// init for its mount namespace and root. Child: the descriptors of these two.
     Sources,
 }
 
@@ -67,20 +69,20 @@ pub const MAX_DETAIL: usize = 2048;
 
 const HEADER: usize = 16;
 
-/// One message, with what travelled beside it.
+/// A received message.
 #[derive(Debug)]
 pub struct Message {
-    /// What it says.
+    /// The kind.
     pub kind: Kind,
-    /// A number, where the kind has one.
+    /// A number; its meaning depends on the kind.
     pub index: u32,
-    /// The failure, where the kind is [`Kind::Failed`].
+    /// The failure, if the kind is [`Kind::Failed`].
     pub fault: Option<Fault>,
-    /// Descriptors.
+    /// The descriptors that came with it.
     pub descriptors: Vec<OwnedFd>,
 }
 
-/// Our end, and a child's.
+/// Makes a channel: the parent's end and the child's.
 pub(crate) fn channel() -> Result<(OwnedFd, OwnedFd), Error> {
     socket::pair().map_err(|errno| Error::call("making a socket pair", errno))
 }
@@ -95,7 +97,8 @@ pub fn send(
     socket::send(channel, &header(kind, 0, index, 0), descriptors)
 }
 
-/// In the parent: [`send`], which succeeds if the child is gone: the next read from the channel says why.
+/// In the parent: [`send`], which succeeds if the child is gone: the next read from the channel
+/// says why.
 pub fn send_if_alive(
     channel: BorrowedFd,
     kind: Kind,
@@ -127,7 +130,7 @@ pub fn wait(channel: BorrowedFd) -> Result<(), Fault> {
     }
 }
 
-/// Sends a failure, by write(2) too.
+/// In the child: sends the parent a failure, by write(2) for the same reason. Cuts a long detail.
 pub fn report(channel: BorrowedFd, fault: &Fault) -> sys::Result<()> {
     let mut bytes = [0; HEADER + MAX_DETAIL];
     let head = header(Kind::Failed, fault.stage.to_wire(), fault.index, fault.errno as i32);
@@ -138,13 +141,13 @@ pub fn report(channel: BorrowedFd, fault: &Fault) -> sys::Result<()> {
     sys::fs::write_once(channel, bytes.get(..HEADER + length).unwrap_or(&bytes))
 }
 
-/// Receives one message; `None` when the other side has closed the channel.
-///
-/// `EPROTO` for anything that is no message of ours.
+/// Receives one message; `None` if the other side has closed the channel, `EPROTO` for an invalid
+/// message.
 pub fn receive(channel: BorrowedFd) -> sys::Result<Option<Message>> {
     let mut bytes = [0; HEADER + MAX_DETAIL];
     let (length, descriptors) = match socket::receive(channel, &mut bytes) {
-        // The other side closed before it had read all. That is told before what it had sent.
+        // The other side closed without reading everything. The kernel reports that first, and only
+        // then gives what the other side had sent.
         Err(Errno::ECONNRESET) => socket::receive(channel, &mut bytes)?,
         received => received?,
     };
@@ -169,7 +172,7 @@ pub fn receive(channel: BorrowedFd) -> sys::Result<Option<Message>> {
     Ok(Some(Message { kind: *kind, index, fault, descriptors }))
 }
 
-/// Receives the one message that may come now. A closed channel means that the parent is gone.
+/// In the child: receives the one message that may come now. If the parent is gone, the child ends.
 pub(crate) fn expect(channel: BorrowedFd, kind: Kind) -> Result<Message, Fault> {
     match receive(channel).during(Stage::Channel)? {
         Some(message) if message.kind == kind => Ok(message),
@@ -183,7 +186,7 @@ fn abandoned() -> ! {
     process::exit_now(NOT_RUN)
 }
 
-/// The exit status of a process that could not run its program.
+/// The exit status of a child that can't run its program.
 pub(crate) const NOT_RUN: i32 = 255;
 
 fn header(kind: Kind, stage: u32, index: u32, errno: i32) -> [u8; HEADER] {

@@ -1,4 +1,5 @@
-//! All that is known of a container's init before the fork, in the form that its stages use.
+//! The plan of a container's init, made before the fork, in the form that the stages of init use. A
+//! stage must not have to read the config.
 
 use crate::Error;
 use crate::fault::{Fault, Stage};
@@ -12,26 +13,27 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use sys::nix::sched::CloneFlags;
 
-/// Gives the state that a container's hook is told: of a pid, in a status.
+/// Returns the state that a hook reads on stdin, as JSON, for a pid and a status (runtime-spec,
+/// runtime.md, State).
 pub type HookState = Box<dyn Fn(i32, &str) -> Vec<u8>>;
 
-/// What a plan is made from, beside the config.
+/// What the plan of an init needs beside the config.
 pub struct InitOptions {
-    /// What the container sees below its root.
+    /// The plan of the container's root file system.
     pub layout: Layout,
-    /// What it makes and joins.
+    /// The namespaces that init makes and joins.
     pub namespaces: Namespaces,
-    /// What its hooks are told.
+    /// Makes the state for hooks.
     pub hook_state: HookState,
-    /// Where the output of createContainer hooks goes.
+    /// The destination of the output of createContainer hooks.
     pub hook_output: Output,
-    /// Whether init is forked only when nothing that is the host's is left of it.
+    /// Whether init is forked last, with nothing of the host's left in it ([`forks_last`]).
     pub forks_last: bool,
 }
 
-/// Whether init is forked only when nothing that is the host's is left of it: where it comes into a pid
-/// namespace in which others see it. The kernel must be able to make its procfs without it, which
-/// `makes_procfs` asks.
+/// Whether init is forked last, when nothing of the host's is left in it: where init joins a pid
+/// namespace, whose processes see it. The kernel must then make the procfs of that namespace from
+/// outside; `makes_procfs` says whether it can.
 #[must_use]
 pub fn forks_last(namespaces: &Namespaces, makes_procfs: impl FnOnce(&OwnedFd) -> bool) -> bool {
     namespaces.joined(CloneFlags::CLONE_NEWPID).is_some_and(|pids| makes_procfs(&pids.file))
@@ -43,7 +45,7 @@ impl fmt::Debug for InitOptions {
     }
 }
 
-/// An init to be: read by the parent that renders its faults, carried out by the child.
+/// The plan of an init. The child carries it out; the parent describes the child's faults by it.
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) init: InitOptions,
@@ -51,13 +53,14 @@ pub struct Plan {
     pub(crate) hostname: Option<String>,
     pub(crate) domainname: Option<String>,
     pub(crate) hooks: ContainerHooks,
-    /// Whether the host's side has something to run before the change of root.
+    /// Whether there are prestart or createRuntime hooks, which the host's side runs.
     pub(crate) has_runtime_hooks: bool,
-    /// Where an init that is parked talks to its parent.
+    /// The channel of a parked init to its parent.
     pub(crate) parking: Option<OwnedFd>,
 }
 
-/// The hooks that run in the container's namespaces.
+/// The hooks that run in the container's namespaces (runtime-spec, config.md, POSIX-platform
+/// Hooks).
 #[derive(Debug, Default)]
 pub(crate) struct ContainerHooks {
     pub create: Vec<Hook>,
@@ -65,7 +68,7 @@ pub(crate) struct ContainerHooks {
 }
 
 impl Plan {
-    /// Makes the plan of a container's init. Warnings are added to `warnings`.
+    /// Makes the plan of a container's init. Adds to `warnings` what the user should know.
     pub fn new(
         config: &Spec,
         init: InitOptions,
@@ -102,18 +105,18 @@ impl Plan {
         })
     }
 
-    /// Has cgroup mounts show what was made, where that is elsewhere than was planned.
+    /// Has cgroup mounts show `view`: the cgroups may be elsewhere than planned.
     pub fn show_cgroups(&mut self, view: CgroupView) {
         self.init.layout.show_cgroups(view);
     }
 
-    /// Whether something is to run before the change of root, which is told init's pid.
+    /// Whether hooks run before the change of root; they read init's pid.
     #[must_use]
     pub fn has_early_hooks(&self) -> bool {
         self.has_runtime_hooks || !self.hooks.create.is_empty()
     }
 
-    /// Whether something is to run in the container just before its program.
+    /// Whether startContainer hooks run just before the program.
     #[must_use]
     pub fn has_start_hooks(&self) -> bool {
         !self.hooks.start.is_empty()

@@ -1,6 +1,6 @@
-//! Mounts of the host's that enter a user namespace, on the parent's side: the parent clones them in
-//! init's own mount namespace, a copy of the host's in which the kernel has them locked, and sends
-//! them to init.
+//! Mounts of the host's for a container with a user namespace, on the parent's side: the parent
+//! clones them in init's mount namespace, a copy of the host's where the kernel has locked every
+//! mount, and sends the clones to init. A clone that isn't locked must never reach init.
 
 use crate::Error;
 use crate::child::{Child, start_failed};
@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::nix::sched::CloneFlags;
 use sys::socket::MAX_DESCRIPTORS;
 
-/// In the parent: clones what init's layout awaits, before init changes its mounts, and sends it.
+/// Clones the mounts that init's layout awaits, before init changes its mounts, and sends them.
 pub(crate) fn hand_over(plan: &Plan, init: &Child) -> Result<(), Error> {
     let layout = &plan.init.layout;
     if !layout.awaits_sources() {
@@ -26,21 +26,22 @@ pub(crate) fn hand_over(plan: &Plan, init: &Child) -> Result<(), Error> {
             layout.clone_sources()
         })?
     } else {
-        // The one that is joined is no copy of ours.
+        // The joined mount namespace is no copy of the host's, so rind makes one with the same
+        // owner.
         let owner = namespaces.owner_of_joined_mounts()?.ok_or_else(|| {
             Error::new("linux.namespaces: the mount namespace is not of the user namespace")
         })?;
         in_locked_mounts(&owner, || layout.clone_sources())?
     };
-    for some in trees.chunks(MAX_DESCRIPTORS) {
-        let descriptors: Vec<BorrowedFd> = some.iter().map(AsFd::as_fd).collect();
-        send(init, u32::try_from(some.len()).unwrap_or_default(), &descriptors)?;
+    for chunk in trees.chunks(MAX_DESCRIPTORS) {
+        let descriptors: Vec<BorrowedFd> = chunk.iter().map(AsFd::as_fd).collect();
+        send(init, u32::try_from(chunk.len()).unwrap_or_default(), &descriptors)?;
     }
     sys::fs::close_all(trees).map_err(|errno| Error::call("closing init's mounts", errno))
 }
 
-/// Asks init for the mount namespace that it is in. (Nobody can look into init to find it, and we
-/// neither without `CAP_SYS_PTRACE`.)
+/// Asks init for its mount namespace and root. Init is undumpable, so the parent could open them in
+/// /proc only with `CAP_SYS_PTRACE`.
 fn ask(plan: &Plan, init: &Child) -> Result<Vec<OwnedFd>, Error> {
     send(init, 0, &[])?;
     match init.receive()? {
