@@ -1,4 +1,5 @@
-//! The child's side: carries a [`Layout`] out. Nothing else knows the order.
+//! The child's side: makes what a [`Layout`] describes. Only this file knows the order; it must not
+//! decide anything that the plan can.
 
 use crate::built::Built;
 use crate::container_path::Base;
@@ -19,8 +20,8 @@ use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
 
 impl Layout {
-    /// Makes all mounts and devices. `ready` is called once, before the first thing that depends on
-    /// the container's cgroups: what they show, and what they allow.
+    /// Makes all mounts and devices. Calls `ready` once, before the first thing that depends on the
+    /// container's cgroups: cgroup mounts show them, and they decide which devices init may open.
     pub fn build<E: From<Fault>>(
         &self,
         ready: &mut dyn FnMut() -> std::result::Result<(), E>,
@@ -50,7 +51,8 @@ impl Layout {
         Ok(built)
     }
 
-    /// What comes last: sysctls, what is masked or read-only, the root's own attributes.
+    /// Finishes the root after the change to it: sysctls, masked and read-only paths, the root's
+    /// own attributes.
     pub fn finish(&self, built: &mut Built) -> Result<()> {
         write_sysctls(&self.sysctls, built)?;
         if let Some(cwd) = &self.make_cwd {
@@ -70,14 +72,14 @@ impl Layout {
         self.check_visible(built)
     }
 
-    /// Whether the container will see at /proc and /sys what was made for these: a mount goes with
-    /// its directory, if somebody else renames that meanwhile.
+    /// Checks that the container sees the mounts that it must see at their destinations. A mount
+    /// moves with its directory if another process renames that meanwhile.
     fn check_visible(&self, built: &Built) -> Result<()> {
         for plan in self.mounts.iter().filter(|plan| plan.must_be_visible) {
             let fault = |errno| Fault::new(Step::Moved, errno).at(plan.index);
             let mount = built.kept(Base::Mount(plan.index)).ok_or_else(|| fault(Errno::ESTALE))?;
             let facts = sys::fs::mount_facts(mount).map_err(fault)?;
-            // From the root, which is this process's as well, no path leads out.
+            // The container's root is this process's root, so no path leads out of it.
             let path = target::plain(built.root(), &plan.target.path).map_err(fault)?;
             let seen = sys::fs::mount_facts_at(built.root(), &path).map_err(fault)?;
             if !seen.is_root || seen.id != facts.id {
@@ -87,8 +89,8 @@ impl Layout {
         Ok(())
     }
 
-    /// Where the root is shared, so are bind mounts that ask for it: with the host, whose peers they
-    /// can only be if they are cloned while the namespace still is the host's.
+    /// Clones the sources of shared bind mounts under a shared root. They are to be peers of the
+    /// host's mounts, so rind must clone them before it makes the namespace's mounts slaves.
     fn clone_early(&self) -> Result<Vec<(usize, LeakyFd)>> {
         let mut early = Vec::new();
         if self.propagation.is_none_or(|(kind, _)| kind != Shared) {
@@ -109,8 +111,8 @@ impl Layout {
         Ok(early)
     }
 
-    /// Clones the mount of the rootfs with all below and attaches it where it came from, so that
-    /// the root is a mount of its own.
+    /// Clones the rootfs with all mounts below and attaches the clone over it, so that the root is
+    /// a mount of its own.
     fn attach_root(&self) -> Result<LeakyFd> {
         let tree = match &self.root {
             Source::Tree(tree) => tree.try_clone().map_err(|_| Errno::EMFILE),
@@ -119,7 +121,7 @@ impl Layout {
         };
         let tree = LeakyFd::from(tree.during(Step::CloneRoot)?);
         match mount::move_mount_follow(&tree, AT_FDCWD, &self.root_path) {
-            // A path that this user namespace may not walk: anywhere else does as well.
+            // This user namespace may not search the path. Any other mount point serves as well.
             Err(Errno::EACCES) if self.context.mount_namespace => {
                 mount::move_mount(&tree, AT_FDCWD, c"/").during(Step::AttachRoot)?;
             }
@@ -128,7 +130,8 @@ impl Layout {
         Ok(tree)
     }
 
-    /// Only a slave, which is also the default, goes on with what the host does below the rootfs.
+    /// Clones the rootfs. Only a slave, the default, receives what the host mounts below the rootfs
+    /// later.
     fn clone_root(&self, path: &CStr) -> sys::Result<OwnedFd> {
         let is_slave =
             self.context.mount_namespace && self.propagation.is_none_or(|(kind, _)| kind == Slave);

@@ -1,5 +1,5 @@
-//! A root while the child makes it: its descriptor, and those of the mounts in it that something is
-//! looked up in later. It finds places, and must not know what is made in them, nor when.
+//! A root while the child makes it: its descriptor, and those of mounts in which rind looks
+//! something up later. It resolves paths; it must not know what is made there, nor when.
 
 use crate::container_path::{Base, ContainerPath};
 use crate::filesystem;
@@ -15,27 +15,26 @@ use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::{OFlag, ResolveFlag};
 use sys::nix::sys::stat::Mode;
 
-/// A root that is made: what later stages work on.
+/// A root while the child makes it.
 #[derive(Debug)]
 pub struct Built {
     pub(crate) root: LeakyFd,
-    /// Where the container is there already, what is known of its mounts.
+    /// What rind knows of the mounts of a container that runs already.
     pub(crate) live: Option<Live>,
-    /// Some of the mounts that were made, in their order.
+    /// The kept mounts, in the order in which rind has made them.
     kept: Vec<Kept>,
-    /// Which of them is the root of the container's own procfs, which was made here and so is one.
-    /// Not of one that is read-only.
+    /// The index in `kept` of a writable procfs that rind has made.
     proc: Option<usize>,
-    /// The host's null device, to mask files with.
+    /// A clone of the host's null device, to mask files with.
     pub(crate) null: Option<LeakyFd>,
 }
 
-/// A mount that was made.
+/// A mount that rind has made.
 #[derive(Debug)]
 struct Kept {
     base: Base,
     mount: LeakyFd,
-    /// Whether it becomes read-only once all is made in it.
+    /// Whether it becomes read-only once everything in it is made.
     read_only_later: bool,
 }
 
@@ -44,12 +43,12 @@ impl Built {
         Self { root, live: None, kept: Vec::new(), proc: None, null: None }
     }
 
-    /// One to make more mounts in: `root` is the root directory of a container that is there.
+    /// The root of a container that runs already, to make more mounts in.
     pub(crate) fn live(root: LeakyFd, live: Live) -> Self {
         Self { live: Some(live), ..Self::at(root) }
     }
 
-    /// Keeps what was made of `plan`, if anything is still to be done with it.
+    /// Keeps the mount of `plan`, if a later step needs it.
     pub(crate) fn keep(&mut self, plan: &MountPlan, mount: LeakyFd) {
         let is_read_only = plan.options.attributes.set.contains(ATTR_RDONLY);
         let read_only_later = plan.defers_read_only();
@@ -67,13 +66,13 @@ impl Built {
         self.kept.push(Kept { base: Base::Cover(index), mount, read_only_later: false });
     }
 
-    /// A mount that was made, if it was kept.
+    /// The mount of `base`, if it was kept.
     pub(crate) fn kept(&self, base: Base) -> Option<&LeakyFd> {
         let index = self.kept.binary_search_by_key(&base, |kept| kept.base).ok()?;
         self.kept.get(index).map(|kept| &kept.mount)
     }
 
-    /// Leaves the mount at `path`, which is `found`, as it is.
+    /// Keeps [`Built::protect`] from the mount at `path`, which is `found`.
     pub(crate) fn forget_read_only(&mut self, path: &ContainerPath, found: &LeakyFd) {
         if let Some(base) = path.mount() {
             let index = self.kept.binary_search_by_key(&base, |kept| kept.base);
@@ -82,7 +81,7 @@ impl Built {
             }
             return;
         }
-        // A link may lead to any.
+        // A link in the path may lead to any of them.
         let id = |mount: &LeakyFd| sys::fs::mount_facts(mount).ok().map(|facts| facts.id);
         let remounted = id(found);
         for kept in self.kept.iter_mut().filter(|kept| kept.read_only_later) {
@@ -90,7 +89,7 @@ impl Built {
         }
     }
 
-    /// Makes read-only what was left until all is made.
+    /// Makes mounts read-only that had to wait until everything in them is made.
     pub(crate) fn protect(&self) -> Result<()> {
         let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
         for kept in self.kept.iter().filter(|kept| kept.read_only_later) {
@@ -101,7 +100,7 @@ impl Built {
         Ok(())
     }
 
-    /// Opens what is at `path` (`O_PATH`).
+    /// Opens what is at `path` (`O_PATH`), following links within the root.
     pub(crate) fn find(&self, path: &ContainerPath) -> sys::Result<LeakyFd> {
         self.find_with(path, OFlag::empty())
     }
@@ -139,7 +138,8 @@ impl Built {
         target::find_or_make(self.root(), &path.path, kind)
     }
 
-    /// The directory to resolve `path` from, if no link in it leads out of that, and the way from there.
+    /// The directory to resolve `path` from, if no link in it leads out of that, and the way from
+    /// there.
     pub(crate) fn base<'a>(
         &'a self,
         path: &'a ContainerPath,
@@ -147,7 +147,7 @@ impl Built {
         Ok(self.around(path)?.unwrap_or((self.root(), &path.path)))
     }
 
-    /// The mount that is around `path`, and the way from there.
+    /// The mount that `path` is in, and the way from there.
     fn around<'a>(
         &'a self,
         path: &'a ContainerPath,
@@ -155,9 +155,10 @@ impl Built {
         let Some((base, way)) = &path.within else { return Ok(None) };
         match (self.kept(*base), base) {
             (Some(mount), _) => Ok(Some((mount.as_fd(), way))),
-            // There is no cover of what isn't there.
+            // The read-only path doesn't exist, so rind has not covered it.
             (None, Base::Cover(_)) => Err(Errno::ENOENT),
-            // It is kept if anything is in it; from the root it could be missed.
+            // The plan keeps each mount that a path is in. From the root, rind could miss the
+            // mount.
             (None, Base::Mount(_)) => Err(Errno::ESTALE),
         }
     }
@@ -170,8 +171,8 @@ impl Built {
 
     /// Opens `path` of procfs for writing.
     ///
-    /// It is looked up in a procfs that was made here, and never across a mount: what the image or
-    /// another container has put over /proc or into it can't redirect the write.
+    /// rind resolves the path in a procfs that it has made, and never across a mount: nothing that
+    /// an image or another container mounts over /proc, or in it, can redirect the write.
     pub fn open_proc(&self, path: &str) -> sys::Result<LeakyFd> {
         let own;
         let proc = if let Some(proc) = self.own_proc() {
@@ -186,10 +187,10 @@ impl Built {
         sys::fs::openat2(proc, path, OFlag::O_WRONLY, Mode::empty(), resolve).map(LeakyFd::from)
     }
 
-    /// Whether `path` is below `proc`, the container's /proc.
+    /// Whether `path` exists below `proc`, the container's /proc.
     pub(crate) fn has_in_proc(&self, proc: &ContainerPath, path: &CStr) -> bool {
         match self.own_proc() {
-            // As every procfs has.
+            // Every procfs has it.
             Some(_) if path == c"self/fd" => true,
             Some(proc) => target::find(proc.as_fd(), path).is_ok(),
             None => self.find(proc).is_ok_and(|proc| target::find(proc.as_fd(), path).is_ok()),

@@ -1,4 +1,5 @@
-//! Makes the container's view of its cgroups: what a mount of type `cgroup` shows.
+//! Makes mounts of type `cgroup`: the container's view of its cgroups. A container must never get a
+//! mount in which it can write to a cgroup above its own.
 
 use crate::filesystem;
 use crate::layout::ControllerView;
@@ -14,8 +15,8 @@ use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{Mode, mkdirat};
 use sys::nix::unistd::symlinkat;
 
-/// Makes a small tmpfs with a directory for each v1 hierarchy, and attaches it at `target`: the kernel
-/// mounts nothing in a detached mount.
+/// Makes a small tmpfs with a directory for each v1 hierarchy, and attaches it at `target`: older
+/// kernels attach nothing in a detached mount.
 pub(crate) fn attach_controllers(
     list: &[ControllerView],
     options: &Options,
@@ -29,7 +30,7 @@ pub(crate) fn attach_controllers(
     let own = options.on_clone(options.attributes.set | ATTR_NOSUID | ATTR_NOEXEC | ATTR_NODEV);
     for view in list {
         let clone = match mount::open_tree_with(AT_FDCWD, &view.source, Depth::One, &own) {
-            // A user may not be allowed to make a cgroup in each hierarchy; then there is none.
+            // A user may not be allowed to make a cgroup in this hierarchy.
             Err(Errno::ENOENT) => continue,
             clone => clone.map(LeakyFd::from).during(Step::Cgroup)?,
         };
@@ -47,8 +48,8 @@ pub(crate) fn attach_controllers(
     Ok(tmpfs)
 }
 
-/// A cgroup2 mount; where the kernel refuses one, as in a user namespace without a cgroup
-/// namespace, the container's own cgroup alone; an empty folder, if that was not to be had.
+/// Makes a cgroup2 mount. If the kernel refuses, as in a user namespace without a cgroup namespace,
+/// clones the container's own cgroup; if that doesn't exist, makes an empty directory.
 pub(crate) fn make_unified(
     own: &CString,
     in_namespace: bool,
@@ -58,11 +59,11 @@ pub(crate) fn make_unified(
         Err(Errno::EPERM | Errno::EBUSY) => {}
         made => return made.during(Step::Cgroup),
     }
-    // Not the container's to write where it is not its own namespace: what is above would be too.
+    // Without a cgroup namespace, only this keeps the container from writing to its own limits.
     let read_only = if in_namespace { Attr::empty() } else { ATTR_RDONLY };
     let attributes = options.on_clone(options.attributes.set | read_only);
     match mount::open_tree_with(AT_FDCWD, own, Depth::One, &attributes) {
-        // A user may not be allowed to make a cgroup; then there is none to be seen.
+        // A user may not be allowed to make a cgroup.
         Err(Errno::ENOENT) => {
             let parameters = [(c"mode", c"555")];
             filesystem::mount_simple(c"tmpfs", &parameters, options.attributes.set | ATTR_RDONLY)

@@ -1,5 +1,6 @@
-//! Mounts that come from the host as they are: a checkpoint names them, and whoever restores it has to
-//! have them again. Everything else below the root is in the checkpoint, but for the root itself.
+//! Mounts of the host's in a container. A checkpoint only names them, and must not contain what is
+//! in them: a restore needs them on its host. The checkpoint has everything else below the root,
+//! but not the root itself.
 
 use crate::Error;
 use crate::container_path::{Paths, normal, normal_destination};
@@ -19,16 +20,16 @@ use sys::nix::sys::stat::Mode;
 /// A mount of the host's in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalMount {
-    /// Where it is in the container, as the config has it, without `..` and the like.
+    /// The normalized destination in the config.
     pub destination: PathBuf,
-    /// What it is of, on the host.
+    /// The source on the host.
     pub source: PathBuf,
-    /// Whether the config's `mounts` has it as a bind mount.
+    /// Whether it is a bind mount in the config's `mounts`.
     pub is_bind: bool,
 }
 
-/// The mounts that are bound from the host: those of the config, of `cgroups`, and with a user
-/// namespace the devices. A mount that could not be made again is an error.
+/// The mounts of the host's in a container: bind mounts of the config, mounts of `cgroups`, and
+/// with a user namespace the devices. A mount that criu can't restore is an error.
 pub fn external_mounts(
     spec: &Spec,
     bundle: &Path,
@@ -40,7 +41,7 @@ pub fn external_mounts(
         let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
         listed.into_iter().flatten().any(|namespace| namespace.typ() == kind)
     };
-    // Else the file system itself can't be mounted, and the container's cgroup is bound.
+    // Otherwise, the kernel refuses a cgroup2 mount, and rind binds the container's cgroup.
     let has_cgroup2 = !user_namespace || is_own(LinuxNamespaceType::Cgroup);
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
         let at = |why: &str| {
@@ -53,7 +54,7 @@ pub fn external_mounts(
         }
         if let Some(source) = options.bind_source(mount, bundle) {
             if options.links.copies && fs::read_link(&source).is_ok() {
-                // No mount, but a link in the root.
+                // rind has made a link in the root instead of a mount.
                 continue;
             }
             external.push(ExternalMount { destination, source, is_bind: true });
@@ -88,8 +89,8 @@ pub fn external_mounts(
     Ok(external)
 }
 
-/// Makes the mount points that are missing, as `create` does: criu takes it that they are there.
-/// Those that are in other mounts of the container come with these, but for bind mounts.
+/// Makes missing mount points, as `create` does: criu expects them. criu restores those in other
+/// mounts of the container, except in bind mounts.
 pub fn make_mount_points(spec: &Spec, bundle: &Path, rootfs: &Path) -> Result<(), Error> {
     let mut covered: Paths<(usize, Option<PathBuf>)> = Paths::default();
     covered.add(Path::new("/"), (0, Some(rootfs.into())));
@@ -116,7 +117,7 @@ pub fn make_mount_points(spec: &Spec, bundle: &Path, rootfs: &Path) -> Result<()
     Ok(())
 }
 
-/// What `path` of the root at `rootfs` is without links, from that root.
+/// Resolves the links of `path`, which is relative to the root at `rootfs`; the result is too.
 pub fn without_links(rootfs: &Path, path: &Path) -> sys::Result<PathBuf> {
     let root = open_root(rootfs)?;
     let found = open_in(root.as_fd(), path)?;

@@ -1,5 +1,6 @@
-//! `idmap` and `ridmap`: mounts that map ids, by a user namespace that is there for its mappings
-//! (`mount_setattr(2)`).
+//! Id mappings, and mounts that map ids by a user namespace (`idmap` and `ridmap`;
+//! `mount_setattr(2)`). A container must never be able to trace the process that holds such a
+//! namespace.
 
 use crate::Error;
 use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, Mount};
@@ -47,7 +48,8 @@ impl IdMap {
     }
 }
 
-/// Maps the ids of a detached mount, or of all in the tree, by the mappings of a user namespace.
+/// Maps the ids of a detached mount, or of a whole tree, by the mappings of the user namespace
+/// `namespace`.
 pub(crate) fn map_ids(tree: &OwnedFd, depth: Depth, namespace: &OwnedFd) -> Result<(), Error> {
     mount::mount_setattr(tree, depth, &attributes(namespace))
         .map_err(|errno| failed("mapping the ids (does the file system allow it?)", errno))
@@ -60,7 +62,7 @@ pub(crate) fn attributes(namespace: &OwnedFd) -> Attributes {
     Attributes { set: ATTR_IDMAP, userns_fd, ..Attributes::default() }
 }
 
-/// A user namespace with the mappings of the entry itself, or else of the container's.
+/// A user namespace with the mappings of the entry, or else with the container's.
 pub(crate) fn user_namespace(entry: &Mount, linux: Option<&Linux>) -> Result<OwnedFd, Error> {
     let joined = linux.and_then(joined_namespace);
     let own = mappings(entry.uid_mappings().as_ref(), entry.gid_mappings().as_ref());
@@ -71,7 +73,7 @@ pub(crate) fn user_namespace(entry: &Mount, linux: Option<&Linux>) -> Result<Own
             make_namespace(&users, &groups)
                 .map_err(|errno| failed("making a user namespace with the mappings", errno))
         }
-        // The mappings that it really has, whatever the config says of them.
+        // A joined namespace has its own mappings, whatever the config says.
         (None, Some(path), _) => {
             open_file(path).map_err(|errno| failed(&format!("opening {}", path.display()), errno))
         }
@@ -86,13 +88,13 @@ fn failed(step: &str, errno: Errno) -> Error {
     Error::call(format!("idmap: {step}"), errno)
 }
 
-/// Where the user namespace is that the container joins.
+/// The path of the user namespace that the container joins.
 fn joined_namespace(linux: &Linux) -> Option<&Path> {
     let mut namespaces = linux.namespaces().iter().flatten();
     namespaces.find(|namespace| namespace.typ() == LinuxNamespaceType::User)?.path().as_deref()
 }
 
-/// Both mappings, if there are any.
+/// Both mappings, if neither is empty.
 fn mappings(
     users: Option<&Vec<LinuxIdMapping>>,
     groups: Option<&Vec<LinuxIdMapping>>,
@@ -101,12 +103,13 @@ fn mappings(
     (!users.0.is_empty() && !groups.0.is_empty()).then_some((users, groups))
 }
 
-/// Makes a user namespace with these mappings. It needs a process for as long as they are written,
-/// which waits on a socket that only we hold the other end of, and so goes whatever becomes of us.
+/// Makes a user namespace with these mappings. The namespace needs a process until rind has written
+/// them. The process waits on a socket whose other end only rind has, so it ends even if rind is
+/// killed.
 ///
-/// Root of the host owns the namespace, and so does a container's root that has no user namespace of
-/// its own, whatever it may not do otherwise: it could look into that process, and by it into the
-/// host. Nobody may from birth. (Only root can have that: another could not write the mappings then.)
+/// The host's root owns the namespace, and a container without a user namespace has the same root:
+/// it could trace the process, and reach the host through it. So the process is undumpable from
+/// birth. For another user it can't be, as only root writes the mappings of an undumpable process.
 fn make_namespace(users: &IdMap, groups: &IdMap) -> sys::Result<OwnedFd> {
     let (ours, theirs) = socket::pair()?;
     if geteuid().is_root() {
@@ -131,7 +134,7 @@ fn make_namespace(users: &IdMap, groups: &IdMap) -> sys::Result<OwnedFd> {
     mapped
 }
 
-/// Writes the mappings, through what is a procfs.
+/// Writes the mappings, through a /proc that it checks to be a procfs.
 fn write_mappings(pid: i32, users: &IdMap, groups: &IdMap) -> sys::Result<()> {
     let process = open_file(format!("/proc/{pid}"))?;
     if fstatfs(&process)?.filesystem_type() != PROC_SUPER_MAGIC {

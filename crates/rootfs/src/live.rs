@@ -1,6 +1,6 @@
-//! What is different where the container already runs: its processes rename directories and make links
-//! meanwhile. So rind follows no link, remounts only the very mount that is meant ([`Known`]), and
-//! takes back what it has made by descriptors.
+//! Making mounts in a container that runs already, whose processes can rename directories and make
+//! links meanwhile. So rind must follow no link here, remounts only a mount that [`Known`] has
+//! identified, and undoes what it has made by descriptors.
 
 use crate::container_path::{as_path, normal};
 use crate::known::{Added, Known, linked};
@@ -13,7 +13,7 @@ use sys::Errno;
 use sys::fs::LeakyFd;
 use sys::mount::ATTR_RDONLY;
 
-/// What is known of the container's mounts, and what has been made in it.
+/// What rind knows of the container's mounts, and what it has created in the container.
 #[derive(Debug)]
 pub(crate) struct Live {
     known: Known,
@@ -25,17 +25,17 @@ impl Live {
         Self { known, created: Vec::new() }
     }
 
-    /// Finds or makes the place that a mount is for.
+    /// Finds or makes the mount point of `plan`.
     pub fn mount_point(&mut self, plan: &MountPlan, kind: Kind, root: BorrowedFd) -> Result<Found> {
         let destination = destination_of(plan);
         let before = self.created.len();
         let file = find_or_make_without_links(root, &destination, kind, &mut self.created)
             .map_err(|errno| linked(Step::MountPoint, errno, root, &destination))?;
-        // What is made is made up to the end.
+        // If rind has created any component, it has created the last one.
         Ok(Found { file, is_new: self.created.len() > before })
     }
 
-    /// The mount that is to be remounted.
+    /// The mount to remount.
     pub fn mount(&self, plan: &MountPlan, root: BorrowedFd) -> Result<LeakyFd> {
         let destination = destination_of(plan);
         let mount = if destination == Path::new("/") {
@@ -51,14 +51,14 @@ impl Live {
         Ok(mount)
     }
 
-    /// Takes note of what has been attached.
+    /// Notes an attached mount.
     pub fn add(&mut self, added: Added) {
         self.known.add(added);
     }
 
-    /// Takes back what has been made: the mounts `attached`, and mount points that were missing.
+    /// Undoes: removes the mounts `attached`, and the mount points that rind has created.
     pub fn take_back(&self, attached: &[BorrowedFd]) {
-        // What can't be taken away again has been taken by somebody else.
+        // A removal fails only if the container has removed or used the thing itself.
         for mount in attached.iter().rev() {
             let _ = self.known.unmount(mount);
         }
@@ -68,7 +68,7 @@ impl Live {
     }
 }
 
-/// The path that a mount is for, without `..` and the like.
+/// The normalized destination of a mount.
 pub(crate) fn destination_of(plan: &MountPlan) -> PathBuf {
     normal(as_path(&plan.target.path))
 }

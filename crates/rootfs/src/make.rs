@@ -1,4 +1,5 @@
-//! Makes one entry of `mounts`, in the child, and attaches it to its place below the root.
+//! Makes one entry of `mounts` in the child, and attaches it below the root. It must attach nothing
+//! by path, nor in a procfs but for the allowed files.
 
 use crate::built::Built;
 use crate::cgroup::{attach_controllers, make_unified};
@@ -22,8 +23,8 @@ use sys::nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
 use sys::nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs};
 use sys::nix::unistd::{fchdir, symlinkat};
 
-/// Makes one mount. `early` is its source where that had to be cloned before the namespace was
-/// made the container's own.
+/// Makes one mount. `early` is its source if rind had to clone that while the mount namespace still
+/// was the host's.
 pub(crate) fn make_mount(
     context: &Context,
     plan: &MountPlan,
@@ -63,8 +64,8 @@ fn cgroup(context: &Context, plan: &MountPlan, built: &mut Built) -> Result<Leak
     Ok(view)
 }
 
-/// Clones what an earlier entry has mounted, or what is in that. In the container's own mounts, where
-/// a locked one stays locked.
+/// Clones the mount of an earlier entry, or a file in it. In the container's own mounts, a clone of
+/// a locked mount is locked too.
 fn clone_earlier(
     source: &LeakyFd,
     depth: Depth,
@@ -85,8 +86,9 @@ fn bind(
     early: Option<LeakyFd>,
     built: &mut Built,
 ) -> Result<Option<LeakyFd>> {
-    let cloned;
+    let nofollow = plan.options.links.keeps_source;
     let mut changed = false;
+    let cloned;
     let tree = match (early, source) {
         (Some(early), _) => {
             cloned = early;
@@ -94,7 +96,6 @@ fn bind(
         }
         (None, Source::Tree(tree)) => tree.as_fd(),
         (None, Source::Earlier { path, mapped }) => {
-            let nofollow = plan.options.links.keeps_source;
             let found = if nofollow { built.find_nofollow(path) } else { built.find(path) };
             cloned = clone_earlier(&found.during(Step::Source)?, depth, mapped.as_ref())?;
             cloned.as_fd()
@@ -103,7 +104,6 @@ fn bind(
         (None, Source::Path(path)) => {
             let change = plan.only_change(depth);
             changed = change.is_some();
-            let nofollow = plan.options.links.keeps_source;
             let clone = clone_tree(path, depth, change.as_ref(), nofollow);
             cloned = clone.map(LeakyFd::from).during(Step::Source)?;
             cloned.as_fd()
@@ -112,7 +112,7 @@ fn bind(
     if plan.covers_proc && file_system_type(tree)? != PROC_SUPER_MAGIC {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));
     }
-    // Only where something is to be made does it matter what.
+    // Called only for a missing mount point.
     let kind = || Ok(if is_directory(tree)? { Kind::Directory } else { Kind::File });
     let target = mount_point(plan, kind, built)?.file;
     if changed {
@@ -124,7 +124,8 @@ fn bind(
     plan.is_kept.then(|| duplicate(tree)).transpose().during(Step::Source)
 }
 
-/// Makes a source that is a link again where it was to be mounted; one to the same place may be there.
+/// Makes the link that the source is at the destination (`copy-symlink`); the same link may exist
+/// there.
 fn copy_link(plan: &MountPlan, link: &CopiedLink, built: &Built) -> Result<()> {
     let parent = built.find_or_make(&link.parent, Kind::Directory).during(Step::MountPoint)?;
     let parent = outside_proc(plan, parent)?.file;
@@ -138,14 +139,14 @@ fn copy_link(plan: &MountPlan, link: &CopiedLink, built: &Built) -> Result<()> {
     .during(Step::MountPoint)
 }
 
-/// Applies what concerns the whole tree and the propagation, and attaches the mount.
+/// Sets the recursive attributes and the propagation, and attaches the mount.
 fn finish_mount(plan: &MountPlan, mount: BorrowedFd, target: &LeakyFd) -> Result<()> {
     finish_attributes(plan, mount)?;
     attach(mount, target)
 }
 
-/// Attaches a mount. Where only one of the two is a directory, this says so as mount(2) does:
-/// callers read it.
+/// Attaches a mount. If only one of the two is a directory, the error is `ENOTDIR`, as with
+/// mount(2), which callers know.
 fn attach(mount: BorrowedFd, target: &LeakyFd) -> Result<()> {
     mount::move_mount(mount, target, c"")
         .map_err(|errno| match (is_directory(mount), is_directory(target)) {
@@ -170,10 +171,8 @@ fn finish_attributes(plan: &MountPlan, mount: BorrowedFd) -> Result<()> {
     Ok(())
 }
 
-/// Changes attributes, if there is anything to change.
-///
-/// What is not named stays, so a flag that an outer user namespace has locked
-/// (`mount_namespaces(7)`) is in the way only of who wants it cleared.
+/// Changes attributes, if there is anything to change. Others stay, so a flag that an outer user
+/// namespace has locked (`mount_namespaces(7)`) fails only a config that clears the flag.
 fn change_attributes(mount: BorrowedFd, depth: Depth, attributes: &Attributes) -> Result<()> {
     if *attributes == Attributes::default() {
         return Ok(());
@@ -187,7 +186,7 @@ fn remount(plan: &MountPlan, built: &mut Built) -> Result<()> {
         None => built.find(&plan.target).during(Step::MountPoint)?,
     };
     if plan.options.attributes.clear.contains(ATTR_RDONLY) {
-        // The later entry counts, though the earlier one's turn would come last.
+        // `built` makes some mounts read-only at the end, which must not undo this later entry.
         built.forget_read_only(&plan.target, &target);
     }
     if plan.options.bind.is_none() && !plan.options.parameters.is_empty() {
@@ -215,8 +214,8 @@ fn file_system(
     let target = point.file;
     let mount = match detached {
         Some(tree) => taken_over(tree, mode),
-        // A procfs of another pid namespace is none that mount(2) could make; nor does what only
-        // that takes mean anything to it.
+        // mount(2) can't make a procfs of another pid namespace. The options that need mount(2)
+        // mean nothing to procfs.
         None if plan.options.needs_mount_call()
             && (name != c"proc" || context.pid_namespace.is_none()) =>
         {
@@ -225,10 +224,10 @@ fn file_system(
         None => new_file_system(plan, name, mode, context.pid_namespace.as_ref()),
     };
     let mount = match mount {
-        // Without a network namespace of one's own a user namespace gets no new sysfs.
+        // The kernel makes no sysfs in a user namespace that doesn't own the network namespace.
         Err(Fault { errno: Errno::EPERM, .. }) if name == c"sysfs" => {
-            // The host's has more mounted in it than a new one would have had; and what is the
-            // host's root's can be changed by a container that this user is mapped in.
+            // The host's sysfs has mounts in it that a new one would not have, and a container with
+            // the host's root mapped could change root's files.
             let change = plan.options.on_clone(first_attributes(plan) | HARMLESS | ATTR_NODEV);
             mount::open_tree_with(AT_FDCWD, c"/sys", Depth::Tree, &change)
                 .map(LeakyFd::from)
@@ -240,7 +239,7 @@ fn file_system(
         copyup::fill(&target, &mount).during(Step::CopyUp)?;
     }
     if let Some(label) = &plan.options.label {
-        // /proc may be that of a container whose mount namespace is joined.
+        // Not by a path in /proc, which may be another container's if init joins a mount namespace.
         fchdir(&mount).during(Step::Label)?;
         sys::fs::set_xattr(".", c"security.selinux", label.as_bytes()).during(Step::Label)?;
     }
@@ -248,7 +247,7 @@ fn file_system(
     Ok(mount)
 }
 
-/// The file system that the host's side has made, with the mode of its mount point.
+/// The file system that the host's side has made, with `mode` set.
 fn taken_over(tree: &OwnedFd, mode: Option<Mode>) -> Result<LeakyFd> {
     if let Some(mode) = mode {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -258,8 +257,8 @@ fn taken_over(tree: &OwnedFd, mode: Option<Mode>) -> Result<LeakyFd> {
     tree.try_clone().map(LeakyFd::from).map_err(|_| Fault::new(Step::Make, Errno::EMFILE))
 }
 
-/// A tmpfs takes on the mode of the directory that it covers, if none is configured. One that was
-/// made for it has none to give: the tmpfs keeps its own, 1777.
+/// The mode of a tmpfs without the option `mode`: that of the directory it covers. If rind has just
+/// made that directory, the tmpfs keeps its default, 1777.
 fn default_mode(plan: &MountPlan, name: &CStr, point: &Found) -> Result<Option<Mode>> {
     if name != c"tmpfs" || point.is_new || plan.options.value("mode").is_some() {
         return Ok(None);
@@ -268,11 +267,12 @@ fn default_mode(plan: &MountPlan, name: &CStr, point: &Found) -> Result<Option<M
     Ok(Some(Mode::from_bits_truncate(mode)))
 }
 
-/// [`new_file_system`] by mount(2), which needs a place: one in a tmpfs that covers the target
-/// meanwhile, so that nobody else can get at it. What it is cloned from goes with the tmpfs.
+/// [`new_file_system`] by mount(2), which needs a mount point: a directory in a tmpfs that covers
+/// the target meanwhile, so that no other process reaches it. The clone of the new mount stays when
+/// the tmpfs goes.
 ///
-/// It takes paths only. They are from the working directory, which is of no use to anybody here: what
-/// a path below /proc leads to, may be for a container to say whose mount namespace is joined.
+/// mount(2) takes only paths. rind makes the tmpfs the working directory for them: a path below
+/// /proc may lead anywhere if init joins the mount namespace of a container.
 fn mount_by_path(
     plan: &MountPlan,
     name: &CStr,
@@ -307,8 +307,8 @@ fn mount_and_clone(
         .during(Step::Attributes)
 }
 
-/// Finds or makes the place that a mount is for, and checks that it may be covered. `kind` is what
-/// it is made as.
+/// Finds or makes the mount point of `plan`, and checks that a mount may cover it. `kind` says what
+/// to make.
 fn mount_point(
     plan: &MountPlan,
     kind: impl FnOnce() -> sys::Result<Kind>,
@@ -335,7 +335,7 @@ fn mount_point(
         target::find_without_links(base, way)
     };
     let point = match found {
-        // Where no link leads elsewhere, the path itself says that it is not in /proc.
+        // A path without links is not in /proc unless its text says so.
         Ok(point) if !plan.names_proc && !plan.options.links.keeps_target => {
             return Ok(Found::before(point));
         }
@@ -347,7 +347,7 @@ fn mount_point(
     outside_proc(plan, point)
 }
 
-/// A mount point, unless it is in a procfs and nothing may be mounted there.
+/// Refuses a mount point in a procfs, except for the allowed files.
 fn outside_proc(plan: &MountPlan, point: Found) -> Result<Found> {
     if !plan.allowed_in_proc && file_system_type(&point.file)? == PROC_SUPER_MAGIC {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));

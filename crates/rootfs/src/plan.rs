@@ -1,5 +1,5 @@
-//! The host's side: makes a [`Layout`] of the config, and opens before the fork whatever can be opened.
-//! What only the host's side may make, it makes here, detached. It must not attach anything.
+//! The host's side: computes a [`Layout`] from the config, and opens before the fork what can be
+//! opened. Makes detached mounts that only the host's side may make. It must not attach anything.
 
 use crate::container_path::{
     Base, ContainerPath, Destinations, Paths, as_path, destination, normal, tidy,
@@ -23,8 +23,8 @@ use sys::mount::{ATTR_RDONLY, Attributes, Depth, Propagation};
 use sys::nix::fcntl::readlink;
 use sys::nix::sys::stat::{Mode, SFlag, makedev, stat};
 
-/// Files below /proc that may be bound over: what a container may be told of the machine
-/// otherwise than by the kernel. None of them is one that a runtime writes to.
+/// Files below /proc that a config may mount over, to tell the container something else of the
+/// machine than the kernel does (LXCFS). A runtime writes to none of them.
 const ALLOWED_IN_PROC: [&str; 11] = [
     "/proc/cpuinfo",
     "/proc/diskstats",
@@ -42,9 +42,9 @@ const ALLOWED_IN_PROC: [&str; 11] = [
 impl Layout {
     /// Plans the root of a container whose rootfs is at the absolute path `rootfs`.
     ///
-    /// Sources of bind mounts are relative to `bundle`. With a user namespace, what only the caller
-    /// may do is left to [`Layout::clone_sources`]: cloning mounts that the container can't reach,
-    /// mapping their ids.
+    /// Sources of bind mounts are relative to `bundle`. With a user namespace, the caller completes
+    /// the plan by [`Layout::clone_sources`], which clones mounts that the child may not, and maps
+    /// their ids.
     pub fn plan(
         spec: &Spec,
         bundle: &Path,
@@ -108,7 +108,7 @@ pub(crate) fn plan_mounts(
 ) -> Result<(Vec<MountPlan>, Destinations), Error> {
     let linux = spec.linux().as_ref();
     let label = linux.and_then(|linux| linux.mount_label().as_deref()).filter(|label| {
-        // Where SELinux is off there is nothing that would understand it.
+        // Without SELinux, the kernel refuses the option.
         !label.is_empty() && Path::new("/sys/fs/selinux/enforce").exists()
     });
     let mut destinations = Destinations::default();
@@ -132,7 +132,7 @@ pub(crate) fn plan_mounts(
     Ok((mounts, destinations))
 }
 
-/// Has the mounts kept that `places` are in.
+/// Marks the mounts that `paths` are in: the child keeps their descriptors.
 fn keep_around<'a>(mounts: &mut [MountPlan], paths: impl Iterator<Item = &'a ContainerPath>) {
     for path in paths {
         if let Some(mount) = path.mount_index().and_then(|index| mounts.get_mut(index)) {
@@ -141,8 +141,8 @@ fn keep_around<'a>(mounts: &mut [MountPlan], paths: impl Iterator<Item = &'a Con
     }
 }
 
-/// `linux.readonlyPaths` and `linux.maskedPaths`. They are covered in this order, and what is below
-/// one of the former is then in its cover.
+/// Plans `linux.readonlyPaths` and `linux.maskedPaths`. The child covers them in this order, so a
+/// path below a read-only path is then in the cover of that.
 fn plan_restricted(
     linux: Option<&Linux>,
     mounts: &[MountPlan],
@@ -178,7 +178,7 @@ fn plan_restricted(
     Ok((readonly, masked))
 }
 
-/// Has the cover kept that a path is in.
+/// Marks the cover that `path` is in: the child keeps its descriptor.
 fn keep_cover(covers: &mut [RestrictedPath], path: &RestrictedPath) {
     if let Some((Base::Cover(index), _)) = path.target.within
         && let Some(cover) = covers.get_mut(index)
@@ -187,15 +187,15 @@ fn keep_cover(covers: &mut [RestrictedPath], path: &RestrictedPath) {
     }
 }
 
-/// Each path once.
+/// The paths of `list`, each once.
 fn unique(list: Option<&Vec<String>>, property: &str) -> Result<Vec<CString>, Error> {
     let mut seen = HashSet::new();
     let paths = list.into_iter().flatten().filter(|path| seen.insert(path.as_str()));
     paths.map(|path| c_string(path, property)).collect()
 }
 
-/// Decides which mounts the container must see where they were made: procfs, sysfs, and what
-/// something is restricted in. Not those that a later mount hides, or a cover.
+/// Marks the mounts that the container must see at their destination: procfs, sysfs, and those with
+/// restricted paths, unless a later mount or a cover hides them.
 fn mark_visible(mounts: &mut [MountPlan], readonly: &[RestrictedPath], masked: &[RestrictedPath]) {
     for path in readonly.iter().chain(masked) {
         if let Some(mount) = path.target.mount_index().and_then(|index| mounts.get_mut(index)) {
@@ -220,12 +220,12 @@ fn mark_visible(mounts: &mut [MountPlan], readonly: &[RestrictedPath], masked: &
     }
 }
 
-/// An entry of `mounts`, and what its plan depends on.
+/// An entry of `mounts` with what its plan depends on.
 struct MountEntry<'a> {
     index: usize,
     mount: &'a Mount,
     bundle: &'a Path,
-    /// The absolute path of the rootfs, unless the container is there already.
+    /// The absolute path of the rootfs; `None` for a container that runs already.
     rootfs: Option<&'a Path>,
     linux: Option<&'a Linux>,
     context: &'a Context,
@@ -233,7 +233,7 @@ struct MountEntry<'a> {
 }
 
 impl MountEntry<'_> {
-    /// Where it goes, from the container's root.
+    /// The destination, from the container's root.
     fn destination(&self) -> Result<PathBuf, Error> {
         let path = destination(self.mount, self.rootfs);
         if normal(&path) == Path::new("/") && normal(self.mount.destination()) != Path::new("/") {
@@ -242,10 +242,10 @@ impl MountEntry<'_> {
         Ok(path)
     }
 
-    /// The place in the container that the source of a bind mount is at, if that is in what an
-    /// earlier entry mounts.
+    /// The path in the container of a bind mount's source, if that is in what an earlier entry
+    /// mounts.
     fn earlier_source(&self, source: &Path, destinations: &Destinations) -> Option<ContainerPath> {
-        // Where the host's root is the container's, the host's path is meant.
+        // If the container's root is the host's, the source is a path of the host.
         let rootfs = self.rootfs.map(normal).filter(|root| root != Path::new("/"))?;
         let way = normal(source).strip_prefix(rootfs).map(tidy).ok()?;
         let path = destinations.locate(c_string(&way, "source").ok()?);
@@ -253,7 +253,7 @@ impl MountEntry<'_> {
     }
 }
 
-/// What `copy-symlink` makes of a source that is a link.
+/// What `copy-symlink` makes if the source is a link.
 fn copied_link(
     path: &Path,
     source: &CStr,
@@ -271,7 +271,7 @@ fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPl
     let fs_type = mount.typ().as_deref().unwrap_or_default();
     let mut destination = entry.destination()?;
     if matches!(fs_type, "proc" | "sysfs") {
-        // No link may be in it, so that nothing else is meant by it.
+        // rind follows no link to this mount point, so `..` has its literal meaning.
         destination = normal(&destination);
     }
     let target = destinations.locate(c_string(&destination, "destination")?);
@@ -301,7 +301,7 @@ fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPl
             options.add_label(fs_type, context.mount_context, label)?;
         }
         if is_on_disk && options.attributes.set.contains(ATTR_RDONLY) {
-            // Making it available must not write to it either.
+            // Without the option, mounting could write to the disk, such as to replay a journal.
             options.parameters.push((c"ro".to_owned(), None));
         }
         MountKind::FileSystem { name: c_string(fs_type, "type")?, detached: None }
@@ -336,7 +336,7 @@ fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPl
     Ok(plan)
 }
 
-/// Refuses options that would do nothing for what the mount is.
+/// Refuses options that have no effect on this kind of mount.
 fn check_options(options: &Options, kind: &MountKind) -> Result<(), Error> {
     let refuse = |reason: &str| Err(Error::new(reason));
     let is_new = matches!(kind, MountKind::FileSystem { .. });
@@ -375,9 +375,9 @@ fn check_options(options: &Options, kind: &MountKind) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes a new file system on the host's side. The kernel lets only who may do so in the user
-/// namespaces of both the file system and the mapping map ids, and the container may not in the
-/// latter.
+/// Makes a new file system on the host's side. Mapping its ids needs `CAP_SYS_ADMIN` in the user
+/// namespace of the file system, and in the one of the mapping, where the container doesn't have
+/// it.
 fn make_here(plan: &mut MountPlan, mount: &Mount, linux: Option<&Linux>) -> Result<(), Error> {
     let MountKind::FileSystem { name, .. } = &plan.kind else { return Ok(()) };
     if NAMESPACED.iter().any(|kind| name.to_bytes() == kind.as_bytes()) {
@@ -400,8 +400,8 @@ fn is_block_device(path: &Path) -> bool {
     path.is_absolute() && stat(path).is_ok_and(|found| file_type(&found) == SFlag::S_IFBLK)
 }
 
-/// The source of a bind mount, cloned on the host's side where the child may not do so or map its
-/// ids; not if it is `made` only by an earlier entry.
+/// The source of a bind mount. rind clones it on the host's side if the child may not clone it or
+/// map its ids, unless it is in the mount of an `earlier` entry, which doesn't exist yet.
 fn bind_source(
     path: CString,
     earlier: Option<ContainerPath>,
@@ -416,7 +416,7 @@ fn bind_source(
     }
     let mapped = |depth| Ok((idmap::user_namespace(mount, linux)?, depth));
     if earlier.is_some() && idmap.is_some() && context.user_namespace {
-        // The child may not, in a namespace that the host's side has made.
+        // The child may not map ids by a user namespace that the host's side has made.
         return Err(Error::new(
             "idmap: its source is what an earlier entry mounts, which has no ids to be mapped by \
              the host yet: with a user namespace, give the source of that entry",
@@ -431,7 +431,8 @@ fn bind_source(
         return Ok(Source::Locked(locked));
     }
     let failed = |errno| Error::call(format!("source {}", path.to_string_lossy()), errno);
-    // The container must get nothing that it mounts back into the host.
+    // A slave, as in a new mount namespace: what the container mounts must not propagate to the
+    // host.
     let slave = Attributes { propagation: Propagation::Slave, ..Attributes::default() };
     let tree = filesystem::clone_tree(&path, depth, Some(&slave), nofollow).map_err(failed)?;
     if let Some((namespace, depth)) = idmap.map(mapped).transpose()? {
@@ -440,7 +441,7 @@ fn bind_source(
     Ok(Source::Tree(tree))
 }
 
-/// As [`Layout::clone_root`], on the host's side.
+/// [`Layout::clone_root`] for the host's side.
 fn locked_root(path: &CStr, propagation: Option<(Propagation, Depth)>) -> Result<Locked, Error> {
     let keeps = propagation.is_none_or(|(kind, _)| kind == Propagation::Slave);
     Ok(Locked { private: !keeps, ..Locked::new("root.path", path, Depth::Tree, false)? })
@@ -471,7 +472,7 @@ fn plan_devices(
         .collect()
 }
 
-/// What an id of the container is on the host, by the mappings of its user namespace.
+/// The host's id for an id of the container, by the mappings of the container's user namespace.
 fn host_id<T: Copy>(id: Option<u32>, linux: Option<&Linux>, is_group: bool) -> Option<Id<T>> {
     let linux = linux?;
     let list = if is_group { linux.gid_mappings() } else { linux.uid_mappings() };
@@ -497,7 +498,7 @@ fn plan_device(
         u64::try_from(value)
             .map_err(|_| Error::new(format!("{}: major and minor must be given", at())))
     };
-    let path = c_string(&tidy(device.path()), "linux.devices")?;
+    let path = c_string(tidy(device.path()), "linux.devices")?;
     let (parent, name) = target::split(&path).map_err(|errno| Error::call(at(), errno))?;
     let parent = destinations.locate(parent);
     let around = parent.mount_index().and_then(|index| mounts.get(index));

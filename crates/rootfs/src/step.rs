@@ -1,8 +1,8 @@
-//! What goes wrong while the child makes a root: a step, an index into its list, the kernel's answer;
-//! and the words for it.
+//! Failures while the child makes the root: a step, an index into the step's list, the kernel's
+//! answer; and the table that describes them.
 //!
-//! A new step is a row of the table here, and no more. The child sends numbers; the parent finds the
-//! words, by its own copy of the plan.
+//! A new step needs only a row of the table. The child sends numbers and must not format them: the
+//! parent does, by its own copy of the plan.
 
 use crate::layout::{DEFAULT_DEVICES, DEV_LINKS, DevicePlan, Layout, MountKind, MountPlan};
 use std::ffi::CStr;
@@ -23,12 +23,12 @@ type Remedy = fn(&MountPlan, Errno) -> &'static str;
 
 use Description::{Fixed, Formatted, Mount};
 
-/// Defines [`Step`] from rows of documentation, name and description. A step's number is that of its
-/// row.
+/// Defines [`Step`] from rows of documentation, name and description. A step's number is that of
+/// its row.
 macro_rules! steps {
     ($($(#[$doc:meta])+ $name:ident: $description:expr;)+) => {
-        /// A step of making what a container sees. The index of a [`Fault`] is that of an element of the
-        /// list which the step names.
+        /// A step of making what a container sees. The index of a [`Fault`] is that of an element
+        /// of the list which the step names.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u16)]
         pub enum Step { $($(#[$doc])+ $name),+ }
@@ -44,15 +44,15 @@ macro_rules! steps {
 }
 
 steps! {
-    /// Keeping the mounts of the namespace to itself.
+    /// Making the mounts of the namespace slaves.
     Isolate: Fixed("making the mounts private to the container");
     /// Cloning the mount of the rootfs.
     CloneRoot: Formatted(root_path);
-    /// Attaching that clone.
+    /// Attaching the clone of the rootfs.
     AttachRoot: Formatted(root_path);
     /// `mounts`: finding or making the mount point.
     MountPoint: Mount(|_| "mount point".into(), no_remedy);
-    /// `mounts`: the mount point is no directory of its own, but a link or a file.
+    /// `mounts`: the mount point is a link or a file instead of a directory.
     MountPointNotOrdinary: Mount(
         |plan| format!("filesystem {:?} must be mounted on ordinary directory", type_name(plan)),
         no_remedy,
@@ -106,15 +106,15 @@ steps! {
     );
     /// `mounts`: the propagation of a mount.
     Propagation: Mount(|_| "propagation".into(), no_remedy);
-    /// `mounts`: attaching what was made.
+    /// `mounts`: attaching the mount.
     Attach: Mount(|_| "attaching".into(), no_remedy);
-    /// `mounts`: changing what is mounted there.
+    /// `mounts`: remounting what is there.
     Remount: Mount(|_| "remounting".into(), no_remedy);
-    /// `mounts`: copying what was there into it (tmpcopyup).
+    /// `mounts`: copying the content of the mount point (tmpcopyup).
     CopyUp: Mount(|_| "tmpcopyup".into(), no_remedy);
-    /// `mounts`: showing a cgroup hierarchy.
+    /// `mounts`: making a mount of type cgroup.
     Cgroup: Mount(|_| "showing the cgroups".into(), no_remedy);
-    /// `mounts`: something else is seen where it was mounted.
+    /// `mounts`: the destination shows something else.
     Moved: Mount(
         |_| "looking whether it is still seen there".into(),
         |_, _| {
@@ -138,7 +138,7 @@ steps! {
         let path = text(layout.devices.get(at).map(|device| &*device.path));
         format!("linux.devices[{at}]: making {path}")
     });
-    /// `linux.devices`: something else is at its path.
+    /// `linux.devices`: something else is at the path.
     DeviceMismatch: Formatted(|layout, at| {
         let device = layout.devices.get(at);
         let path = text(device.map(|device| &*device.path));
@@ -147,7 +147,7 @@ steps! {
     });
     /// Changing to the new root.
     Pivot: Fixed("changing to the root (where that is on an initramfs, --no-pivot may be needed)");
-    /// Changing to the new root without `pivot_root(2)`: taking the host's proc and sysfs away.
+    /// Changing to the new root without `pivot_root(2)`: unmounting the host's proc and sysfs.
     HideHost: Fixed("unmounting the host's proc and sysfs (--no-pivot)");
     /// Binding the terminal to /dev/console.
     Console: Fixed("binding the terminal to /dev/console");
@@ -167,7 +167,7 @@ steps! {
         let path = text(layout.readonly_paths.get(at).map(|path| &*path.target.path));
         format!("linux.readonlyPaths: making {path} read-only")
     });
-    /// Having something to mask with.
+    /// Making what masks paths.
     MaskSource: Fixed("linux.maskedPaths: having something to mask with");
     /// `linux.maskedPaths`.
     MaskedPath: Formatted(|layout, at| {
@@ -209,7 +209,7 @@ impl TryFrom<u16> for Step {
 }
 
 impl Layout {
-    /// What a fault of a step was about, with the kernel's answer.
+    /// Describes a fault: the step, its object, the kernel's answer.
     #[must_use]
     pub fn fault_error(&self, fault: &Fault) -> Error {
         error_mounting(&self.mounts, fault).unwrap_or_else(|| {
@@ -217,15 +217,15 @@ impl Layout {
             fault.to_error(&match fault.step.description() {
                 Fixed(object) => object.to_owned(),
                 Formatted(object) => object(self, at),
-                // Of an entry that there is not.
+                // The index is of no entry.
                 Mount(..) => "making the root".to_owned(),
             })
         })
     }
 }
 
-/// What went wrong with one of `mounts`, in the words that callers know from runc; `None` if it was
-/// something else.
+/// Describes a fault of an entry of `mounts`, in the words that callers know from runc; `None` for
+/// a fault of another step.
 pub(crate) fn error_mounting(mounts: &[MountPlan], fault: &Fault) -> Option<Error> {
     let at = usize::try_from(fault.index).ok()?;
     let plan = mounts.iter().find(|plan| plan.index == at)?;
@@ -235,7 +235,7 @@ pub(crate) fn error_mounting(mounts: &[MountPlan], fault: &Fault) -> Option<Erro
     Some(failure.about(format!("mounts[{at}]")).within(step))
 }
 
-/// What went wrong with a mount, if the fault is of one of its steps.
+/// Describes a fault of the mount `plan`; `None` for a fault of another step.
 pub(crate) fn mount_failure(plan: &MountPlan, fault: &Fault) -> Option<Error> {
     let Mount(step, remedy) = fault.step.description() else { return None };
     let error = fault.to_error(&step(plan));
@@ -248,13 +248,13 @@ pub(crate) fn mount_failure(plan: &MountPlan, fault: &Fault) -> Option<Error> {
 /// A step that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Which step.
+    /// Which step failed.
     pub step: Step,
-    /// Which element of the step's list, where it has one.
+    /// The index into the step's list, if it has one.
     pub index: u32,
     /// The kernel's answer.
     pub errno: Errno,
-    /// The kernel's own words, or the object's name, where only the child has it.
+    /// A text that only the child has: the kernel's log of a mount, the name of an object.
     pub detail: Option<Vec<u8>>,
 }
 
@@ -265,27 +265,27 @@ impl Fault {
         Self { step, index: 0, errno, detail: None }
     }
 
-    /// The same, about element `index` of the step's list.
+    /// The same fault, about element `index` of the step's list.
     #[must_use]
     pub(crate) fn at(mut self, index: usize) -> Self {
         self.index = u32::try_from(index).unwrap_or(u32::MAX);
         self
     }
 
-    /// The same, with a text that only the child has.
+    /// The same fault with a text that only the child has.
     #[must_use]
     pub(crate) fn with_detail(self, detail: impl Into<Vec<u8>>) -> Self {
         Self { detail: Some(detail.into()), ..self }
     }
 
-    /// `step` failed of it.
+    /// The error of a failed step, which `step` describes.
     fn to_error(&self, step: &str) -> Error {
         Error::new(step).because(self).of(self.errno)
     }
 }
 
 impl fmt::Display for Fault {
-    /// The kernel's answer, and what else is known.
+    /// The kernel's answer, and the detail in brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&sys::errno_text(self.errno))?;
         match self.detail.as_deref().map(String::from_utf8_lossy) {
@@ -295,12 +295,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What a function of the child's side gives.
+/// The result of functions on the child's side.
 pub(crate) type Result<T> = std::result::Result<T, Fault>;
 
-/// Names the step of a call that failed.
+/// Names the step of a failed system call.
 pub(crate) trait During<T> {
-    /// The same result, its error a fault of `step`.
+    /// The same result, with the error as a fault of `step`.
     fn during(self, step: Step) -> Result<T>;
 }
 
