@@ -19,11 +19,11 @@ const PIPE: usize = 64 * 1024;
 
 /// Why waiting for a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Came {
+pub(crate) enum Outcome {
     /// The program has ended.
-    End,
+    Ended,
     /// The process that the program is for has ended.
-    OtherEnd,
+    OtherEnded,
     /// The deadline has passed.
     Deadline,
 }
@@ -54,7 +54,7 @@ impl Capture {
         child: &Child,
         until: Option<BorrowedFd>,
         deadline: Option<Instant>,
-    ) -> sys::Result<Came> {
+    ) -> sys::Result<Outcome> {
         let pidfd = process::pidfd_open(child.id().cast_signed())?;
         loop {
             let [has_ended, has_output, is_idle] = self.poll(&pidfd, until, deadline)?;
@@ -64,9 +64,9 @@ impl Capture {
                 self.read_once();
             }
             match (has_ended, is_idle, is_late) {
-                (true, ..) => return Ok(Came::End),
-                (_, true, _) => return Ok(Came::OtherEnd),
-                (_, _, true) => return Ok(Came::Deadline),
+                (true, ..) => return Ok(Outcome::Ended),
+                (_, true, _) => return Ok(Outcome::OtherEnded),
+                (_, _, true) => return Ok(Outcome::Deadline),
                 _ => {}
             }
         }

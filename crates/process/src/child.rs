@@ -129,11 +129,11 @@ impl Child {
         self.set_scheduler(plan)
     }
 
-    /// Stands for the parked init that `settler`, a child of rind, forks; `settler` ends then. The
+    /// Stands for the parked init that `forker`, a child of rind, forks; `forker` ends then. The
     /// process that this stood for so far becomes the builder.
-    fn become_parked(&mut self, settler: i32, plan: &impl ProcessPlan) -> Result<(), Error> {
+    fn become_parked(&mut self, forker: i32, plan: &impl ProcessPlan) -> Result<(), Error> {
         let failed = |errno| Error::call("looking after a child's child", errno);
-        let settler = process::pidfd_open(settler).map_err(failed)?;
+        let forker = process::pidfd_open(forker).map_err(failed)?;
         let parking = self.parking.take().ok_or_else(|| failed(Errno::EPROTO))?;
         let channel = std::mem::replace(&mut self.channel, parking);
         let born = match self.receive()? {
@@ -142,7 +142,7 @@ impl Child {
             Some(_) => Err(failed(Errno::EPROTO)),
             None => Err(Error::new("init was killed before it could run the program")),
         };
-        reap(&settler)?;
+        reap(&forker)?;
         let pidfd = self.replace(born?)?;
         self.is_seen = true;
         let builder = self.builder.insert(Builder { pidfd, channel });
@@ -176,8 +176,8 @@ impl Child {
     /// not do something for the process: systemd, for one, removes the cgroup with it.
     pub fn last_words(&mut self, plan: &impl ProcessPlan) -> Option<Error> {
         let mut polled = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
-        let has_told = matches!(poll(&mut polled, PollTimeout::ZERO), Ok(1..));
-        if has_told { self.next(plan).err() } else { None }
+        let has_report = matches!(poll(&mut polled, PollTimeout::ZERO), Ok(1..));
+        if has_report { self.next(plan).err() } else { None }
     }
 
     /// Why the process, which the error calls `name`, ended without a report. Reaps it. If SIGKILL
@@ -198,10 +198,10 @@ impl Child {
         let vanished = self.is_intermediate && ended == Ok(Ended::Exited(0));
         Error::new(match ended {
             Ok(_) if vanished || ended == Ok(Ended::Killed(9)) => {
-                let told = format!("{name} was killed by SIGKILL before it could run the program");
+                let text = format!("{name} was killed by SIGKILL before it could run the program");
                 match killer() {
-                    Some(killer) => format!("{told}: {killer}"),
-                    None => told,
+                    Some(killer) => format!("{text}: {killer}"),
+                    None => text,
                 }
             }
             Ok(Ended::Killed(signal)) => format!("{name} was killed by signal {signal}"),

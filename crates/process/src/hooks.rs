@@ -10,7 +10,7 @@
 //! group. Processes that a successful hook leaves behind live on.
 
 use crate::Error;
-use crate::capture::{Came, Capture, deadline};
+use crate::capture::{Capture, Outcome, deadline};
 use crate::descendants::Descendants;
 use crate::seal::all_seals;
 use oci_spec::runtime::Hook;
@@ -62,24 +62,24 @@ pub fn run(hook: &Hook, context: &HookContext) -> Result<(), Error> {
     let descendants = keeps.then(Descendants::keep).transpose();
     let descendants = descendants.map_err(|errno| cannot(waiting)(errno.into()))?;
     let mut child = start(hook, context, writer)?;
-    let came = output.await_end(&child, context.until, deadline(hook.timeout()));
-    if came != Ok(Came::End) {
+    let outcome = output.await_end(&child, context.until, deadline(hook.timeout()));
+    if outcome != Ok(Outcome::Ended) {
         // The hook isn't reaped yet, so its pid is still its own. The call fails only if all have
         // ended.
         let _ = sys::process::kill(-child.id().cast_signed(), Signal::SIGKILL as i32);
     }
     let status = child.wait();
-    if came != Ok(Came::End) {
+    if outcome != Ok(Outcome::Ended) {
         // The hook's descendants become rind's children only now.
         descendants.iter().for_each(Descendants::kill);
     }
-    match (came, status) {
-        (Ok(Came::End), Ok(status)) if status.success() => Ok(()),
-        (Ok(Came::End), Ok(status)) => {
+    match (outcome, status) {
+        (Ok(Outcome::Ended), Ok(status)) if status.success() => Ok(()),
+        (Ok(Outcome::Ended), Ok(status)) => {
             Err(Error::new(format!("{}, output: {}", exit_text(status), output.text())))
         }
-        (Ok(Came::OtherEnd), _) => Err(Error::new("stopped before its end")),
-        (Ok(Came::Deadline), _) => {
+        (Ok(Outcome::OtherEnded), _) => Err(Error::new("stopped before its end")),
+        (Ok(Outcome::Deadline), _) => {
             let seconds = hook.timeout().unwrap_or_default();
             Err(Error::new(format!("hook ran past specified timeout of {seconds}s")))
         }

@@ -80,7 +80,7 @@ fn ask(pid: i32, kind: &IdKind, map: &IdMap) -> Result<(), Error> {
     for (container, host, size) in &map.0 {
         command.args([container, host, size].map(u32::to_string));
     }
-    let (succeeded, said) = run(&mut command).map_err(|error| {
+    let (succeeded, output) = run(&mut command).map_err(|error| {
         Error::new(format!("{property}: running {}: {}", program.display(), sys::answer(&error)))
     })?;
     if succeeded {
@@ -88,19 +88,19 @@ fn ask(pid: i32, kind: &IdKind, map: &IdMap) -> Result<(), Error> {
     }
     Err(Error::new(format!(
         "{property} ({mapping}): {helper} refused ({}); the ids must be the user's in {ranges}",
-        said.replace('\n', ", ")
+        output.replace('\n', ", ")
     )))
 }
 
 /// Whether `command` succeeds, and what it writes to stderr.
 fn run(command: &mut Command) -> io::Result<(bool, String)> {
-    let (mut said, writer) = Capture::new()?;
+    let (mut output, writer) = Capture::new()?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer);
     let mut child = sys::exec::spawn(command)?;
     // `command` has a copy of the writing end, which would keep the pipe open.
     command.stderr(Stdio::null());
-    said.await_end(&child, None, None)?;
-    Ok((child.wait()?.success(), said.text()))
+    output.await_end(&child, None, None)?;
+    Ok((child.wait()?.success(), output.text()))
 }
 
 /// Finds `program` in the absolute directories of `PATH`.
@@ -147,9 +147,9 @@ mod tests {
     fn little_is_kept_of_what_a_helper_says() {
         let mut talking = Command::new("/bin/sh");
         talking.args(["-c", "echo no >&2; head -c 10000000 /dev/zero >&2; echo well >&2; exit 1"]);
-        let (succeeded, said) = run(&mut talking).unwrap();
-        assert!(!succeeded && said.len() < 2000, "{} bytes", said.len());
-        assert!(said.starts_with("no\n") && said.ends_with("well"), "{said}");
+        let (succeeded, output) = run(&mut talking).unwrap();
+        assert!(!succeeded && output.len() < 2000, "{} bytes", output.len());
+        assert!(output.starts_with("no\n") && output.ends_with("well"), "{output}");
         let mut silent = Command::new("/bin/true");
         assert_eq!(run(&mut silent).unwrap(), (true, String::new()));
     }

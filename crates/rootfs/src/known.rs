@@ -72,13 +72,13 @@ struct Entry {
 }
 
 /// The mount that a path means.
-pub(crate) struct Meant {
+pub(crate) struct Identified {
     pub mount: LeakyFd,
-    by: By,
+    by: MadeBy,
 }
 
 /// What has made a mount.
-enum By {
+enum MadeBy {
     /// `mounts add`; the mount id.
     Adding(u64),
     /// The config; the index in `mounts`.
@@ -139,12 +139,12 @@ impl Known {
         root: BorrowedFd,
         destination: &Path,
     ) -> std::result::Result<(), Error> {
-        let meant = self.meant(root, &normal(destination));
-        let Meant { mount, by } = meant.map_err(|fault| Error::new(fault.to_string()))?;
+        let identified = self.identify(root, &normal(destination));
+        let Identified { mount, by } = identified.map_err(|fault| Error::new(fault.to_string()))?;
         self.unmount(&mount).map_err(|errno| Error::new(sys::errno_text(errno)))?;
         match by {
-            By::Adding(id) => self.amended.added.retain(|added| added.id != id),
-            By::Config(index) => {
+            MadeBy::Adding(id) => self.amended.added.retain(|added| added.id != id),
+            MadeBy::Config(index) => {
                 self.amended.removed.push(index);
                 self.entries.retain(|entry| entry.index != index);
             }
@@ -172,11 +172,11 @@ impl Known {
 
     /// The mount that the normalized `path` means: one that the config or `mounts add` has put
     /// there, and no other.
-    pub(crate) fn meant(&self, root: BorrowedFd, path: &Path) -> Result<Meant> {
+    pub(crate) fn identify(&self, root: BorrowedFd, path: &Path) -> Result<Identified> {
         let found = self.look_up(root, path)?;
         if let Some(added) = self.amended.added.iter().find(|added| added.id == found.id) {
             if added.destination == path {
-                return Ok(Meant { mount: found.mount, by: By::Adding(found.id) });
+                return Ok(Identified { mount: found.mount, by: MadeBy::Adding(found.id) });
             }
             let put = added.destination.display();
             return Err(refused(format!("it is what mounts add put at {put}, moved there")));
@@ -187,7 +187,7 @@ impl Known {
         let entry = self.entry_at(root, path, &found)?;
         self.check_not_a_cover(path, entry, &found)?;
         self.check_not_another(root, path, entry, &found)?;
-        Ok(Meant { mount: found.mount, by: By::Config(entry.index) })
+        Ok(Identified { mount: found.mount, by: MadeBy::Config(entry.index) })
     }
 
     /// The mount at `path`; `EINVAL` if nothing is mounted there.

@@ -41,7 +41,7 @@ impl Live {
         let mount = if destination == Path::new("/") {
             find_without_links(root, c".").during(Step::MountPoint)?
         } else {
-            self.known.meant(root, &destination)?.mount
+            self.known.identify(root, &destination)?.mount
         };
         let makes_writable = plan.options.recursive.clear.contains(ATTR_RDONLY);
         if makes_writable && self.known.has_read_only_below(&mount).during(Step::Remount)? {
