@@ -1,4 +1,5 @@
-//! What criu is asked for: `criu_opts` of its rpc.proto, whose numbers of fields these are.
+//! The options of a request: `criu_opts` of criu's rpc.proto, by its field numbers. criu(8)
+//! documents most of them under the command-line option of the same name.
 
 use crate::wire::Writer;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -6,187 +7,186 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use sys::nix::libc::CLONE_NEWNET;
 
-/// What is either on or off (criu(8) has an option of the same name for most).
+/// An option that is on or off; the number is that of its field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
-    /// To let the processes go on after a dump.
+    /// Lets the processes run on after a dump.
     LeaveRunning = 3,
-    /// To dump and restore unix sockets with a peer outside.
+    /// Dumps and restores unix sockets whose peer is outside.
     ExtUnixSk = 4,
-    /// To dump and restore TCP connections that are established.
+    /// Dumps and restores established TCP connections.
     TcpEstablished = 5,
-    /// To open a device that has gone by any path that leads to it.
+    /// Opens a device whose path is gone by any other path that leads to the device.
     EvasiveDevices = 6,
-    /// To dump and restore what has its session and terminal from outside.
+    /// Dumps and restores processes whose session and terminal come from outside.
     ShellJob = 7,
-    /// To dump and restore locks on files.
+    /// Dumps and restores file locks.
     FileLocks = 8,
-    /// To be told of what criu does.
+    /// Sends a [`Notice`](crate::Notice) of each stage.
     NotifyScripts = 12,
-    /// To have the kernel mark which memory changes from now on.
+    /// Has the kernel track which memory changes from now on.
     TrackMem = 15,
-    /// To free memory of images that a newer one has too, or that is restored.
+    /// Frees memory in images that a newer image has too, or that is restored.
     AutoDedup = 16,
-    /// To link files that were unlinked back for as long as the dump is.
+    /// Links unlinked files back while the dump lasts.
     LinkRemap = 18,
-    /// To have the restored process as our own child.
+    /// Makes the restored process a child of criu's parent, which is rind.
     RstSibling = 26,
-    /// To leave out TCP connections that are not yet established.
+    /// Leaves out TCP connections that are not established yet.
     TcpSkipInFlight = 46,
-    /// To fetch memory only when it is used.
+    /// Fetches memory only when a process uses it.
     LazyPages = 48,
-    /// To be given the master of a terminal whose slave is restored.
+    /// Sends the master of a terminal whose slave criu restores.
     OrphanPtsMaster = 50,
 }
 
 /// What criu does with cgroups (criu(8), `--manage-cgroups`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CgroupMode {
-    /// Nothing.
+    /// Leaves them alone.
     Ignore = 0,
-    /// Restores those that are missing, with their properties.
+    /// Restores missing cgroups with their properties.
     Soft = 3,
-    /// Restores all, and their properties.
+    /// Restores all cgroups and their properties.
     Full = 4,
-    /// Restores all, of which none may be there.
+    /// Restores all cgroups, none of which may exist.
     Strict = 5,
-    /// What criu does if it isn't told.
+    /// criu's own default.
     #[default]
     Default = 6,
 }
 
-/// What a dump or a restore is to be like, as it is sent.
+/// The options of a dump or a restore, encoded.
 #[derive(Clone, Debug)]
 pub struct Options(pub(crate) Writer);
 
 impl Options {
-    /// Images are in the directory `images`, which must stay open; messages go to the file
-    /// `log_file` of it.
+    /// Options for images in the directory `images`, which must stay open until criu has answered.
+    /// criu writes its messages to the file `log_file` there.
     #[must_use]
     pub fn new(images: BorrowedFd, log_file: &str) -> Self {
-        /// Errors, warnings, and what is done.
+        /// criu logs errors, warnings and what it does.
         const VERBOSE: u32 = 4;
         let mut options = Self(Writer::default());
         options.descriptor(1, images);
-        options.0.number(9, VERBOSE);
-        options.0.bytes(10, log_file.as_bytes());
+        options.0.add_number(9, VERBOSE);
+        options.0.add_bytes(10, log_file.as_bytes());
         options
     }
 
-    /// Sets a switch.
+    /// Turns `switch` on.
     pub fn switch(&mut self, switch: Switch) {
-        self.0.number(switch as u32, true);
+        self.0.add_number(switch as u32, true);
     }
 
-    /// The process whose tree is dumped.
+    /// Dumps the process `pid` and its descendants.
     pub fn process(&mut self, pid: i32) {
-        self.0.number(2, pid.unsigned_abs());
+        self.0.add_number(2, pid.unsigned_abs());
     }
 
-    /// The root of the mount namespace that is restored, a mount point.
+    /// Restores the mount namespace with the mount point `root` as its root.
     pub fn root(&mut self, root: &Path) {
         self.path(13, root);
     }
 
-    /// Images of an earlier dump, relative to this one's.
+    /// Names the images of an earlier dump, by a path relative to this dump's images.
     pub fn parent(&mut self, images: &Path) {
         self.path(14, images);
     }
 
-    /// The directory of log and statistics, which must stay open; without it that of the images.
+    /// Puts log and statistics into `directory`, which must stay open; the default is the directory
+    /// of the images.
     pub fn work(&mut self, directory: BorrowedFd) {
         self.descriptor(17, directory);
     }
 
-    /// A mount whose content is not criu's affair. At a dump: its mount point, and the name to give
-    /// it. At a restore: that name, and the path that is bound there.
+    /// Leaves the content of a mount out. For a dump, `key` is the mount point and `value` the name
+    /// in the images; for a restore, `key` is that name and `value` the path to bind there.
     pub fn external_mount(&mut self, key: &Path, value: &Path) {
-        let mut entry = Writer::default();
-        entry.bytes(1, key.as_os_str().as_bytes());
-        entry.bytes(2, value.as_os_str().as_bytes());
-        self.0.message(23, &entry);
+        self.pair(23, key.as_os_str().as_bytes(), value.as_os_str().as_bytes());
     }
 
-    /// Where the cgroups of `controller`, empty for v2, are restored below.
+    /// Restores the cgroups of `controller`, which is empty for v2, below `path`.
     pub fn cgroup_root(&mut self, controller: &str, path: &str) {
-        let mut entry = Writer::default();
-        entry.bytes(1, controller.as_bytes());
-        entry.bytes(2, path.as_bytes());
-        self.0.message(25, &entry);
+        self.pair(25, controller.as_bytes(), path.as_bytes());
     }
 
-    /// What stands for the external file `key`: a descriptor by its number in criu's process.
+    /// Has the descriptor `number` of criu's process stand for the external file `key`.
     pub fn inherit(&mut self, key: &str, number: i32) {
         let mut entry = Writer::default();
-        entry.bytes(1, key.as_bytes());
-        entry.number(2, number.unsigned_abs());
-        self.0.message(27, &entry);
+        entry.add_bytes(1, key.as_bytes());
+        entry.add_number(2, number.unsigned_abs());
+        self.0.add_message(27, &entry);
     }
 
-    /// What is done with cgroups.
+    /// Sets what criu does with cgroups.
     pub fn cgroup_mode(&mut self, mode: CgroupMode) {
-        self.0.number(34, mode as u32);
+        self.0.add_number(34, mode as u32);
     }
 
-    /// Something that is not criu's affair, as criu(8) has it for `--external`.
+    /// Leaves a resource to rind; `text` is as in criu(8), `--external`.
     pub fn external(&mut self, text: &str) {
-        self.0.bytes(37, text.as_bytes());
+        self.0.add_bytes(37, text.as_bytes());
     }
 
-    /// A network namespace is dumped and restored without its devices, addresses and rules.
+    /// Dumps and restores a network namespace without its devices, addresses and rules.
     pub fn empty_network(&mut self) {
-        self.0.number(38, CLONE_NEWNET.unsigned_abs());
+        self.0.add_number(38, CLONE_NEWNET.unsigned_abs());
     }
 
-    /// A namespace that the processes join instead of one of their own.
+    /// Has the restored processes join the namespace at `path`; `kind` is `net`, `pid` and so on.
     pub fn join(&mut self, kind: &str, path: &Path) {
-        let mut entry = Writer::default();
-        entry.bytes(1, kind.as_bytes());
-        entry.bytes(2, path.as_os_str().as_bytes());
-        self.0.message(39, &entry);
+        self.pair(39, kind.as_bytes(), path.as_os_str().as_bytes());
     }
 
-    /// The cgroup by whose freezer the processes are stopped.
+    /// Stops the processes by the freezer of the cgroup `directory`.
     pub fn freeze_cgroup(&mut self, directory: &str) {
-        self.0.bytes(44, directory.as_bytes());
+        self.0.add_bytes(44, directory.as_bytes());
     }
 
-    /// Options that overrule these; a file that isn't there is none.
+    /// Has criu read options that overrule these from the file `path`, if it exists.
     pub fn config_file(&mut self, path: &str) {
-        self.0.bytes(51, path.as_bytes());
+        self.0.add_bytes(51, path.as_bytes());
     }
 
-    /// The security label of the restored processes, `TYPE:NAME`.
+    /// Gives the restored processes the security label `TYPE:NAME`.
     pub fn lsm_profile(&mut self, profile: &str) {
-        self.0.bytes(53, profile.as_bytes());
+        self.0.add_bytes(53, profile.as_bytes());
     }
 
-    /// The network is held up by nftables, of which criu has the library, and not by the programs of
-    /// iptables.
+    /// Locks the network by nftables, whose library criu has, instead of by the iptables programs.
     pub fn lock_by_nftables(&mut self) {
         const NFTABLES: u32 = 2;
-        self.0.number(64, NFTABLES);
+        self.0.add_number(64, NFTABLES);
     }
 
-    /// The context of the restored mounts.
+    /// Gives the restored mounts the security context `context`.
     pub fn lsm_mount_context(&mut self, context: &str) {
-        self.0.bytes(63, context.as_bytes());
+        self.0.add_bytes(63, context.as_bytes());
     }
 
-    /// Where memory is sent to, or with [`Switch::LazyPages`] where it is fetched.
+    /// Sends memory to a page server, or with [`Switch::LazyPages`] fetches it from there.
     pub fn page_server(&mut self, address: &str, port: u16) {
         let mut entry = Writer::default();
-        entry.bytes(1, address.as_bytes());
-        entry.number(2, port);
-        self.0.message(11, &entry);
+        entry.add_bytes(1, address.as_bytes());
+        entry.add_number(2, port);
+        self.0.add_message(11, &entry);
     }
 
-    /// criu opens it by its number in our process.
+    /// Adds the number of a descriptor of rind's process, from where criu opens the file.
     fn descriptor(&mut self, field: u32, descriptor: BorrowedFd) {
-        self.0.number(field, descriptor.as_fd().as_raw_fd().unsigned_abs());
+        self.0.add_number(field, descriptor.as_fd().as_raw_fd().unsigned_abs());
+    }
+
+    /// Adds a nested message of two strings.
+    fn pair(&mut self, field: u32, first: &[u8], second: &[u8]) {
+        let mut entry = Writer::default();
+        entry.add_bytes(1, first);
+        entry.add_bytes(2, second);
+        self.0.add_message(field, &entry);
     }
 
     fn path(&mut self, field: u32, path: &Path) {
-        self.0.bytes(field, path.as_os_str().as_bytes());
+        self.0.add_bytes(field, path.as_os_str().as_bytes());
     }
 }

@@ -1,40 +1,41 @@
-//! Protocol buffers, as far as criu's messages need them: numbers, texts and messages in messages.
+//! The encoding of protocol buffers (protobuf.dev, Encoding), as far as criu's messages need it:
+//! numbers, strings and nested messages. Reading must never trust a length that criu sends.
 
 use crate::Error;
 
-/// A message that is being written, field by field.
+/// Writes a message field by field.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Writer(Vec<u8>);
 
-/// The two wire types that there are in criu's messages.
+/// The two wire types in criu's messages.
 const NUMBER: u64 = 0;
 const BYTES: u64 = 2;
 
 impl Writer {
-    /// Adds a number, a truth value or a member of an enum.
-    pub fn number(&mut self, field: u32, value: impl Into<u64>) {
+    /// Adds a number, a bool or an enum's number.
+    pub fn add_number(&mut self, field: u32, value: impl Into<u64>) {
         self.varint(u64::from(field) << 3 | NUMBER);
         self.varint(value.into());
     }
 
-    /// Adds a text, or a message that has been written.
-    pub fn bytes(&mut self, field: u32, value: &[u8]) {
+    /// Adds a string.
+    pub fn add_bytes(&mut self, field: u32, value: &[u8]) {
         self.varint(u64::from(field) << 3 | BYTES);
         self.varint(value.len() as u64);
         self.0.extend_from_slice(value);
     }
 
-    /// Adds a message.
-    pub fn message(&mut self, field: u32, value: &Self) {
-        self.bytes(field, &value.0);
+    /// Adds a nested message.
+    pub fn add_message(&mut self, field: u32, value: &Self) {
+        self.add_bytes(field, &value.0);
     }
 
-    /// The message as it is sent.
+    /// The encoded message.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Seven bits a byte, the lowest first.
+    /// Adds a base-128 varint: seven bits per byte, the lowest first.
     fn varint(&mut self, mut value: u64) {
         while value > 0x7f {
             self.0.push(value.to_le_bytes()[0] | 0x80);
@@ -44,34 +45,34 @@ impl Writer {
     }
 }
 
-/// What a field has.
+/// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
-    /// A number, a truth value or a member of an enum.
+    /// A number, a bool or an enum's number.
     Number(u64),
-    /// A text or a message.
+    /// A string or a nested message.
     Bytes(&'a [u8]),
 }
 
 impl<'a> Value<'a> {
-    /// As a number; of anything else 0.
-    pub fn number(self) -> u64 {
+    /// The number; 0 for a value of another type.
+    pub fn as_u64(self) -> u64 {
         if let Self::Number(number) = self { number } else { 0 }
     }
 
-    /// As an `int32`, which is sent as 64 bits of which the upper ones repeat the sign.
-    pub fn int(self) -> i32 {
-        let [a, b, c, d, ..] = self.number().to_le_bytes();
+    /// The number as an `int32`, which the encoding extends to 64 bits by its sign.
+    pub fn as_i32(self) -> i32 {
+        let [a, b, c, d, ..] = self.as_u64().to_le_bytes();
         i32::from_le_bytes([a, b, c, d])
     }
 
-    /// As bytes; of anything else none.
-    pub fn bytes(self) -> &'a [u8] {
+    /// The bytes; empty for a value of another type.
+    pub fn as_bytes(self) -> &'a [u8] {
         if let Self::Bytes(bytes) = self { bytes } else { &[] }
     }
 }
 
-/// The fields of a message, in their order.
+/// The fields of an encoded message, in order.
 pub(crate) fn fields(mut bytes: &[u8]) -> Result<Vec<(u32, Value<'_>)>, Error> {
     let broken = || Error::new("criu has sent what is no message of its protocol");
     let mut found = Vec::new();
@@ -84,7 +85,7 @@ pub(crate) fn fields(mut bytes: &[u8]) -> Result<Vec<(u32, Value<'_>)>, Error> {
                 let length = varint(&mut bytes).and_then(|length| usize::try_from(length).ok());
                 Value::Bytes(take(&mut bytes, length.ok_or_else(broken)?).ok_or_else(broken)?)
             }
-            // Fixed widths, which no message of criu's has today.
+            // Fixed-width values, which no message of criu's has today.
             1 => skip(&mut bytes, 8).ok_or_else(broken)?,
             5 => skip(&mut bytes, 4).ok_or_else(broken)?,
             _ => return Err(broken()),
@@ -125,20 +126,20 @@ mod tests {
     fn a_message_is_as_the_protocol_has_it() {
         // The examples of the encoding's own documentation.
         let mut message = Writer::default();
-        message.number(1, 150u32);
-        message.bytes(2, b"testing");
+        message.add_number(1, 150u32);
+        message.add_bytes(2, b"testing");
         assert_eq!(message.as_bytes(), b"\x08\x96\x01\x12\x07testing");
         let mut outer = Writer::default();
-        outer.message(3, &message);
+        outer.add_message(3, &message);
         assert_eq!(outer.as_bytes(), b"\x1a\x0c\x08\x96\x01\x12\x07testing");
     }
 
     #[test]
     fn what_is_written_is_read_again() {
         let mut message = Writer::default();
-        message.number(34, true);
-        message.number(51, u64::MAX);
-        message.bytes(1000, b"");
+        message.add_number(34, true);
+        message.add_number(51, u64::MAX);
+        message.add_bytes(1000, b"");
         let read = fields(message.as_bytes()).unwrap();
         let expected =
             [(34, Value::Number(1)), (51, Value::Number(u64::MAX)), (1000, Value::Bytes(b""))];
@@ -148,7 +149,7 @@ mod tests {
     #[test]
     fn a_negative_int_is_read() {
         let read = fields(b"\x38\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01").unwrap();
-        assert_eq!((read[0].0, read[0].1.int()), (7, -1));
+        assert_eq!((read[0].0, read[0].1.as_i32()), (7, -1));
     }
 
     #[test]

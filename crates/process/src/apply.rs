@@ -1,57 +1,58 @@
-//! What every new process applies to itself, a container's init or one of `exec`, in the child:
-//! what `process` says, the last fork, the wait for `start`, and the execve.
+//! The stages that every new process runs in the child, an init or a process of `exec`: applying
+//! `process`, the last fork, the wait for `start`, and the execve. No stage may undo the
+//! confinement of an earlier one.
 //!
-//! A failure leaves as a [`Fault`], in numbers, and little is allocated. The child formats only what
-//! nobody else can know: its own pid for `LISTEN_PID`, and the failure itself once the parent is
-//! gone. No step here may undo the confinement of an earlier one.
+//! A failure leaves the child as a [`Fault`] of numbers, and the child allocates little. It formats
+//! only what no other process knows: its pid for `LISTEN_PID`, and a failure once the parent is
+//! gone.
 
 use crate::fault::{During, Fault, Stage};
-use crate::message::{self, Kind, NOT_RUN, abandoned};
+use crate::message::{self, Kind, NOT_RUN};
 use crate::process_spec::{ProcessPlan, ProcessSpec};
 use crate::{console, identity, program, stdio};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use sys::nix::sys::resource::{getrlimit, setrlimit};
+use sys::nix::sys::resource::setrlimit;
 use sys::nix::sys::signal::{SigSet, Signal};
 use sys::nix::sys::stat::{Mode, umask};
 use sys::nix::unistd::setsid;
 use sys::{Errno, process, schedule};
 
-/// Who is told of a failure.
+/// Who gets the report of a failure.
 pub(crate) enum Reporter {
     /// The parent, over the channel.
     Parent,
-    /// Whoever wrote to the exec fifo; the parent is gone.
+    /// The `start` that has written to the exec fifo; the parent is gone.
     Starter,
 }
 
-/// Carries `stages` of `plan` out; does not come back.
+/// Runs `stages` with `plan`, reports their failure, and ends; never returns.
 pub(crate) fn run_stages<T: ProcessPlan>(
     plan: &mut T,
     channel: &OwnedFd,
     stages: fn(&mut T, BorrowedFd, &mut Reporter) -> Result<Infallible, Fault>,
 ) -> ! {
-    // The program gets nothing of what our caller, or we, have blocked, or our caller ignores.
-    // It only fails for arguments that make no sense.
+    // The program inherits neither blocked nor ignored signals. The call fails only for invalid
+    // arguments.
     let _ = SigSet::empty().thread_set_mask();
     sys::exec::default_signals(plan.spec().ignored_signals);
     let mut reporter = Reporter::Parent;
     let Err(fault) = stages(plan, channel.as_fd(), &mut reporter);
     match (reporter, &plan.spec().options.exec_fifo) {
         (Reporter::Starter, Some(fifo)) => {
-            // Whoever would read it may be gone, and then nobody is there to tell.
+            // The reader may be gone; then nobody is left to report to.
             let _ = sys::fs::write_once(fifo, plan.fault_error(&fault).to_string().as_bytes());
         }
         _ => {
-            // A parent that is gone needs no telling.
+            // If the parent is gone, nobody is left to report to.
             let _ = message::report(channel.as_fd(), &fault);
         }
     }
     process::exit_now(NOT_RUN)
 }
 
-/// Has no descriptor of the program's be the host's null device with a way to change it. While paths
-/// still are the host's, and once.
+/// Replaces stdio descriptors of the host's null device, which the program could change through
+/// them. Must run while paths are still the host's; a second call does nothing.
 pub(crate) fn guard_stdio(spec: &mut ProcessSpec) -> Result<(), Fault> {
     if spec.options.console.is_none() && spec.stdio.is_none() {
         spec.stdio = Some(stdio::guard()?);
@@ -59,9 +60,9 @@ pub(crate) fn guard_stdio(spec: &mut ProcessSpec) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Adjusts how soon the OOM killer takes this process, and those that it forks. Before a user
-/// namespace is joined, as lowering it takes a privilege on the host; and once, as what is forked has
-/// it, and may not set it any more.
+/// Sets `process.oomScoreAdj` of this process and those that it forks. Must run before the process
+/// joins a user namespace, as lowering the score needs a privilege on the host. A second call does
+/// nothing, as a forked process inherits the score and may not set it.
 pub(crate) fn adjust_oom_score(spec: &mut ProcessSpec) -> Result<(), Fault> {
     match spec.oom_score.take() {
         Some(score) => write_own(spec, "self/oom_score_adj", &score).during(Stage::OomScore),
@@ -69,16 +70,15 @@ pub(crate) fn adjust_oom_score(spec: &mut ProcessSpec) -> Result<(), Fault> {
     }
 }
 
-/// Writes to a file of the host's procfs, below `self`.
+/// Writes to a file of this process in the host's procfs; `path` begins with `self/`.
 fn write_own(spec: &ProcessSpec, path: &str, text: &str) -> sys::Result<()> {
-    let procfs = spec.procfs.as_ref().ok_or(Errno::ENOENT)?;
-    procfs.write(path, text.as_bytes())
+    spec.procfs.as_ref().ok_or(Errno::ENOENT)?.write(path, text.as_bytes())
 }
 
-/// Enters cgroups by their v1 `tasks` files; a v2 one we were born in.
+/// Enters cgroups by their v1 `tasks` files; the process was born in its v2 cgroup.
 ///
-/// Writing "0" to such a file moves the writing thread alone, which spares the wait for an RCU
-/// grace period that a write of a pid to `cgroup.procs` costs.
+/// Writing "0" to such a file moves only the writing thread. That avoids the wait for an RCU grace
+/// period that a write of a pid to `cgroup.procs` costs.
 pub(crate) fn enter_cgroups(files: impl Iterator<Item = impl AsFd>) -> Result<(), Fault> {
     for (index, tasks) in files.enumerate() {
         let entered = sys::fs::write_once(&tasks, b"0");
@@ -87,21 +87,21 @@ pub(crate) fn enter_cgroups(files: impl Iterator<Item = impl AsFd>) -> Result<()
     Ok(())
 }
 
-/// Lets the process run on every CPU of its cgroup, wherever its maker was bound to.
+/// Lets the process run on every CPU of its cgroup, whatever CPUs its parent was bound to.
 pub(crate) fn reset_affinity() -> Result<(), Fault> {
     match schedule::reset_affinity() {
-        // A policy such as SCHED_DEADLINE fixes the affinity; then it is the caller's wish.
+        // A policy such as SCHED_DEADLINE, which the caller has chosen, fixes the affinity.
         Err(Errno::EPERM | Errno::EBUSY | Errno::EINVAL) | Ok(()) => Ok(()),
         reset => reset.during(Stage::EnterCgroup),
     }
 }
 
-/// Starts a session of the process's own.
+/// Makes the process the leader of a new session (setsid(2)).
 pub(crate) fn start_session() -> Result<(), Fault> {
     setsid().map(drop).during(Stage::Session)
 }
 
-/// Joins the container's session keyring, which has nothing to do with sessions of processes.
+/// Joins a new session keyring (session-keyring(7)), which has nothing to do with setsid(2).
 pub(crate) fn join_keyring(spec: &ProcessSpec) -> Result<(), Fault> {
     if let Some(name) = &spec.options.keyring {
         match sys::keyring::join_session(name) {
@@ -116,14 +116,14 @@ pub(crate) fn join_keyring(spec: &ProcessSpec) -> Result<(), Fault> {
 pub(crate) struct ApplyContext<'a> {
     /// The container's root directory.
     pub root: BorrowedFd<'a>,
-    /// Whether a working directory that is missing is made.
+    /// Whether to make a missing working directory.
     pub makes_cwd: bool,
-    /// The umask, where `process.user` has none.
+    /// The umask, if `process.user` has none.
     pub umask: Mode,
 }
 
-/// All that is set on the process itself, from what needs the most privileges to what needs none;
-/// then the program is looked for, as the user who will run it.
+/// Applies `process` to the calling process, from what needs the most privileges to what needs
+/// none. Then looks for the program, as the user that runs it.
 pub(crate) fn apply_process(spec: &mut ProcessSpec, context: &ApplyContext) -> Result<(), Fault> {
     if let Some(program) = spec.program.as_mut() {
         program.add_home(context.root, spec.identity.uid.number());
@@ -147,7 +147,7 @@ pub(crate) fn apply_process(spec: &mut ProcessSpec, context: &ApplyContext) -> R
     let entered = directory.map_or(Ok(()), |cwd| program::enter_directory(cwd, below));
     identity::assume(spec)?;
     match (entered, directory) {
-        // A directory that root may not enter, over NFS say, may be the user's own.
+        // The user may enter a directory that root may not, such as its own on NFS.
         (Err(fault), Some(cwd)) if fault.errno == Errno::EACCES => {
             sys::nix::unistd::chdir(cwd).during(Stage::WorkingDirectory)?;
             program::check_directory()?;
@@ -161,9 +161,9 @@ pub(crate) fn apply_process(spec: &mut ProcessSpec, context: &ApplyContext) -> R
     spec.program.as_mut().filter(|_| !finds_last).map_or(Ok(()), program::Program::find)
 }
 
-/// Scheduling and memory policy, in the container's own cgroup, as its cpuset bounds them.
+/// Sets scheduling and memory policy. Must run in the container's cgroup, whose cpuset bounds them.
 fn set_attributes(spec: &ProcessSpec) -> Result<(), Fault> {
-    // What the last fork would lose is set by the parent after it.
+    // The last fork loses some policies; the parent sets these after it.
     let kept = || !spec.forks_last || spec.scheduler_lost_by_fork().is_none();
     if let Some(attributes) = spec.scheduler.as_ref().filter(|_| kept()) {
         schedule::set(0, attributes).during(Stage::Scheduler)?;
@@ -178,15 +178,11 @@ fn set_attributes(spec: &ProcessSpec) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Raises the hard limits that have to be, while that is allowed. The limits themselves come last:
-/// what is left to do must not be subject to them.
+/// Raises hard limits where necessary, while the process may. [`set_limits`] comes last: the stages
+/// in between must not be subject to the limits.
 fn raise_limits(spec: &ProcessSpec) -> Result<(), Fault> {
     for (index, limit) in spec.rlimits.iter().enumerate() {
-        let failed = |errno| Fault::at(Stage::Rlimit, index, errno);
-        let (soft, hard) = getrlimit(limit.resource).map_err(failed)?;
-        if hard < limit.hard {
-            setrlimit(limit.resource, soft, limit.hard).map_err(failed)?;
-        }
+        limit.raise_hard().map_err(|errno| Fault::at(Stage::Rlimit, index, errno))?;
     }
     Ok(())
 }
@@ -199,12 +195,12 @@ fn set_limits(spec: &ProcessSpec) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Forks once more where the pid namespace is one in which others see the process; goes on in what
-/// is forked, as a child of our own parent.
+/// Forks once more if other processes are in the pid namespace, and goes on in the forked process,
+/// a sibling.
 ///
-/// Until here the pid namespace was only that of our children. What comes to sight there is what the
-/// program will be: its user, its capabilities, its root, its descriptors, and its filter, if that
-/// allows the rest of the way.
+/// Until now, the process was outside that namespace. The forked process has everything that the
+/// program will have: user, capabilities, root and descriptors; and the filter, if that allows the
+/// remaining system calls.
 pub(crate) fn fork_last(spec: &mut ProcessSpec, channel: BorrowedFd) -> Result<(), Fault> {
     if !spec.forks_last {
         return Ok(());
@@ -215,7 +211,7 @@ pub(crate) fn fork_last(spec: &mut ProcessSpec, channel: BorrowedFd) -> Result<(
         spec.has_filter = true;
     }
     let pid = process::go_on_in_sibling().during(Stage::Fork)?;
-    message::announce(channel, Kind::Born, pid.cast_unsigned()).during(Stage::Channel)?;
+    message::announce(channel, Kind::Born, pid.cast_unsigned())?;
     if let Some(program) = &mut spec.program {
         program.add_listen_pid();
     }
@@ -223,13 +219,10 @@ pub(crate) fn fork_last(spec: &mut ProcessSpec, channel: BorrowedFd) -> Result<(
     if spec.options.console.is_some() {
         console::make_controlling()?;
     }
-    if spec.scheduler_lost_by_fork().is_some() && !message::wait(channel).during(Stage::Channel)? {
-        abandoned();
-    }
-    Ok(())
+    spec.scheduler_lost_by_fork().map_or(Ok(()), |_| message::wait(channel))
 }
 
-/// Finds the working directory and the program where that had to wait.
+/// Finds the working directory and the program if that had to wait for the last fork.
 pub(crate) fn find_last(spec: &mut ProcessSpec) -> Result<(), Fault> {
     if !spec.finds_last() {
         return Ok(());
@@ -239,8 +232,8 @@ pub(crate) fn find_last(spec: &mut ProcessSpec) -> Result<(), Fault> {
     program.find()
 }
 
-/// Lets go of all that is the host's: descriptors, also what belongs to the parent alone, such as
-/// its lock on the state, and the caller's environment.
+/// Closes all of the host's descriptors, including the parent's, such as its lock on the state, and
+/// wipes the caller's environment from memory.
 fn strip(spec: &ProcessSpec, channel: BorrowedFd) -> Result<(), Fault> {
     let fifo = spec.options.exec_fifo.as_ref().map_or(channel, AsFd::as_fd);
     sys::fs::strip(spec.options.preserve_fds, &[channel, fifo]).during(Stage::Descriptors)?;
@@ -248,14 +241,13 @@ fn strip(spec: &ProcessSpec, channel: BorrowedFd) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What ends an init that waits for `start`; runc's ends of the same.
+/// The signals that end an init which waits for `start`, as they end runc's.
 const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
-/// Waits for the exec fifo where there is one, and executes the program, after `hooks` where there
-/// are any.
+/// Waits at the exec fifo if there is one, runs `hooks` if there are any, and executes the program.
 ///
-/// Once the filter is in there are only read, write and execve: whatever else one did here, a
-/// profile could forbid.
+/// Once the filter is installed, this must make no system calls but read, write and execve: a
+/// profile could forbid any other.
 pub(crate) fn exec_program(
     spec: &ProcessSpec,
     hooks: Option<&dyn Fn() -> Result<(), Fault>>,
@@ -267,11 +259,11 @@ pub(crate) fn exec_program(
     }
     let options = &spec.options;
     if options.exec_fifo.is_some() {
-        // Who stops it from outside, as systemd does, needn't know that it has not been started.
+        // A manager such as systemd stops init by these signals, whether or not it has started.
         process::end_of(&ENDING).during(Stage::ExecFifo)?;
     }
-    // A listener has to be handed over while the parent is there; else hooks go before the filter,
-    // which is the program's, not theirs.
+    // The filter is for the program, not for the hooks. But a filter with a listener must come
+    // first, as only the parent, which ends soon, can fetch the listener.
     let listens = options.filter.as_ref().is_some_and(|filter| filter.listener().is_some());
     let late_filter = hooks.is_some() && !listens && !spec.has_filter;
     if !late_filter {
@@ -280,14 +272,14 @@ pub(crate) fn exec_program(
             install_filter(spec, channel)?;
         }
     }
-    message::announce(channel, Kind::Ready, 0).during(Stage::Channel)?;
+    message::announce(channel, Kind::Ready, 0)?;
     if let Some(fifo) = &options.exec_fifo {
         *reporter = Reporter::Starter;
         wait_for_start(fifo)?;
     }
     hooks.map_or(Ok(()), |run| run())?;
     if late_filter {
-        // They are the program's too.
+        // The limits are for the program too, not for the hooks.
         set_limits(spec)?;
         install_filter(spec, channel)?;
     }
@@ -297,20 +289,19 @@ pub(crate) fn exec_program(
     }
 }
 
-/// Installs the filter, and hands its listener over where it has one.
+/// Installs the filter, and waits until the parent has fetched its listener, if it has one.
 fn install_filter(spec: &ProcessSpec, channel: BorrowedFd) -> Result<(), Fault> {
     let Some(listener) = identity::install_filter(spec)? else { return Ok(()) };
     let number = listener.as_raw_fd().cast_unsigned();
-    message::announce(channel, Kind::Listener, number).during(Stage::Channel)?;
-    if !message::wait(channel).during(Stage::Channel)? {
-        abandoned();
-    }
-    // Closing it takes a call that the filter may forbid; it is close-on-exec.
+    message::announce(channel, Kind::Listener, number)?;
+    message::wait(channel)?;
+    // The filter may forbid close(2); the descriptor is close-on-exec.
     std::mem::forget(listener);
     Ok(())
 }
 
-/// Reads the byte that `start` writes. We hold the fifo for writing too, so it never ends.
+/// Reads the byte that `start` writes. The descriptor is open for writing too, so the fifo never
+/// reads as ended.
 fn wait_for_start(fifo: &OwnedFd) -> Result<(), Fault> {
     let mut byte = [0];
     loop {

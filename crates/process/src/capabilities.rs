@@ -1,10 +1,11 @@
-//! The five capability sets of `process.capabilities`, as the numbers that the kernel takes.
+//! `process.capabilities` as the kernel's five capability sets (capabilities(7)). A set must never
+//! have a capability that the config doesn't name.
 
 use oci_spec::runtime::{Capability, LinuxCapabilities};
 use std::collections::HashSet;
 use sys::credentials::{self, CapabilitySet};
 
-/// Every capability in the kernel's order: a capability's index is its number.
+/// Every capability; its index is the kernel's number.
 pub const ALL: [Capability; 41] = [
     Capability::Chown,
     Capability::DacOverride,
@@ -49,38 +50,39 @@ pub const ALL: [Capability; 41] = [
     Capability::CheckpointRestore,
 ];
 
-/// The sets of a container's process, and what to drop so that it has no more.
+/// The capability sets of a container's process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sets {
-    /// What stays in the bounding set.
+    /// The bounding set: rind drops all others from it.
     pub bounding: CapabilitySet,
-    /// In force at first.
+    /// In force from the start.
     pub effective: CapabilitySet,
-    /// May be put in force.
+    /// The process may put them in force.
     pub permitted: CapabilitySet,
-    /// May be kept over execve by files that ask for it.
+    /// Kept over execve by files that ask for them.
     pub inheritable: CapabilitySet,
     /// Kept over execve by any file.
     pub ambient: CapabilitySet,
 }
 
-/// The name as the spec writes it.
+/// The name in a config: `CAP_CHOWN`.
 #[must_use]
 pub fn name(capability: Capability) -> String {
     format!("CAP_{capability}")
 }
 
-/// The numbers of the capabilities in `set`, in order.
+/// The numbers of the capabilities in `set`, ascending.
 pub fn numbers(set: CapabilitySet) -> impl Iterator<Item = u8> {
     (0..64).filter(move |number| set >> number & 1 == 1)
 }
 
 impl Sets {
-    /// The sets that the config asks for, less what is not there to give.
+    /// The sets that the config asks for, without the capabilities that rind can't grant, which
+    /// `warnings` names (runtime-spec, config.md, `capabilities`). Without `process.capabilities`
+    /// all sets are empty.
     ///
-    /// What cannot be given is left out and named in the warnings, as the spec wants it. Without
-    /// `process.capabilities` all sets are empty. A process in a user namespace of its own has all
-    /// capabilities to give, any other what the caller has.
+    /// rind can grant all capabilities in a user namespace of the container's own, else those of
+    /// the caller.
     pub fn from_config(
         config: Option<&LinuxCapabilities>,
         user_namespace: bool,

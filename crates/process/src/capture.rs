@@ -1,5 +1,5 @@
-//! What a program writes: rind reads it through a pipe while the program runs, and keeps only a part,
-//! however much it is.
+//! The output of a program: rind reads it from a pipe while the program runs. rind must never keep
+//! more than a part of it, nor wait longer than it means to, however much the program writes.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,71 +10,70 @@ use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::nix::unistd::{pipe2, read};
 use sys::{Errno, process};
 
-/// How much is kept of the beginning, and how much of the end, where errors tend to be. An error
-/// quotes all of it.
+/// How many bytes rind keeps of the beginning, and how many of the end, where errors tend to be. An
+/// error quotes both.
 const KEPT: usize = 512;
 
-/// How much is read at once: what a pipe holds, unless its writer has made it larger.
+/// How many bytes rind reads at once: what a pipe holds by default (pipe(7)).
 const PIPE: usize = 64 * 1024;
 
-/// What came first.
+/// Why waiting for a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Came {
-    /// The program's end.
-    End,
-    /// That of the process which it's for.
-    OtherEnd,
-    /// The deadline.
+pub(crate) enum Outcome {
+    /// The program has ended.
+    Ended,
+    /// The process that the program is for has ended.
+    OtherEnded,
+    /// The deadline has passed.
     Deadline,
 }
 
-/// The reading end of a pipe, and what has come out of it.
-///
-/// Whoever still writes when this goes gets EPIPE, and SIGPIPE.
+/// The reading end of a pipe, and what rind has read from it. A process that still writes when this
+/// is dropped gets SIGPIPE, or `EPIPE`.
 #[derive(Debug)]
 pub(crate) struct Capture {
-    /// None once nobody has the pipe open for writing.
+    /// `None` once no process has the pipe open for writing.
     pipe: Option<OwnedFd>,
     kept: Kept,
 }
 
 impl Capture {
-    /// The reading end, and the one for a program to write to.
+    /// Makes a pipe: the reading end, and the writing end for a program.
     pub fn new() -> io::Result<(Self, OwnedFd)> {
         let (pipe, writer) = pipe2(OFlag::O_CLOEXEC)?;
-        // What is there to be read may be taken by another reader: the program can open the pipe
-        // for reading too. The other end is not to know of this.
+        // The program can open the pipe for reading too, and take what poll(2) has announced. Only
+        // the reading end is non-blocking: the program must not notice.
         fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         Ok((Self { pipe: Some(pipe), kept: Kept::default() }, writer))
     }
 
-    /// Reads until `child` has ended, whoever else has the pipe open then, or the process behind
-    /// `until` has, or the deadline is there. It remains to be reaped.
+    /// Reads until `child` ends, or the process of the pidfd `until` does, or the deadline passes.
+    /// Other processes may still have the pipe open then. The caller reaps `child`.
     pub fn await_end(
         &mut self,
         child: &Child,
         until: Option<BorrowedFd>,
         deadline: Option<Instant>,
-    ) -> sys::Result<Came> {
+    ) -> sys::Result<Outcome> {
         let pidfd = process::pidfd_open(child.id().cast_signed())?;
         loop {
             let [has_ended, has_output, is_idle] = self.poll(&pidfd, until, deadline)?;
-            // Also while it writes, which may be without a pause.
+            // The program may write without a pause, so poll may never time out.
             let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
             if has_output || has_ended {
                 self.read_once();
             }
             match (has_ended, is_idle, is_late) {
-                (true, ..) => return Ok(Came::End),
-                (_, true, _) => return Ok(Came::OtherEnd),
-                (_, _, true) => return Ok(Came::Deadline),
+                (true, ..) => return Ok(Outcome::Ended),
+                (_, true, _) => return Ok(Outcome::OtherEnded),
+                (_, _, true) => return Ok(Outcome::Deadline),
                 _ => {}
             }
         }
     }
 
-    /// Waits until something happens, or the deadline: whether the process has ended, whether there is
-    /// something to read, be it the end, and whether the other process has ended.
+    /// Waits for an event or the deadline. Returns whether the process has ended, whether there is
+    /// output or the end of it to read, and whether the other process has ended.
     fn poll(
         &self,
         pidfd: &OwnedFd,
@@ -82,50 +81,50 @@ impl Capture {
         deadline: Option<Instant>,
     ) -> sys::Result<[bool; 3]> {
         let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
-            // Rounded up, so that it is not woken before. What is longer than poll can express is
-            // cut into several.
+            // Rounds up, so that poll doesn't return before the deadline. A wait that is too long
+            // for poll takes several calls.
             let left = deadline.saturating_duration_since(Instant::now()).as_millis();
             PollTimeout::try_from(left.saturating_add(1)).unwrap_or(PollTimeout::MAX)
         });
         let pipe = self.pipe.as_ref().map(AsFd::as_fd);
         let all = [Some(pidfd.as_fd()), pipe, until];
         let mut polled: Vec<_> =
-            all.iter().flatten().map(|one| PollFd::new(*one, PollFlags::POLLIN)).collect();
+            all.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
         match poll(&mut polled, timeout) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok([false; 3]),
             Err(errno) => return Err(errno),
         }
-        let mut ready = polled.iter().map(|one| one.any().unwrap_or(false));
-        Ok(all.map(|one| one.is_some() && ready.next().unwrap_or(false)))
+        let mut ready = polled.iter().map(|fd| fd.any().unwrap_or(false));
+        Ok(all.map(|fd| fd.is_some() && ready.next().unwrap_or(false)))
     }
 
-    /// Reads what is there, but not more than a pipe holds, or one that writes all the time would
-    /// never let go of us.
+    /// Reads once, at most [`PIPE`] bytes: a program that writes all the time must not hold rind
+    /// up.
     fn read_once(&mut self) {
         let Some(pipe) = &self.pipe else { return };
         let mut bytes = vec![0; PIPE];
         match read(pipe, &mut bytes) {
             Ok(length @ 1..) => self.kept.add(bytes.get(..length).unwrap_or_default()),
             Err(Errno::EAGAIN | Errno::EINTR) => {}
-            // The output only explains an error, so that it can't be read is not worth another.
+            // The output only explains an error, so a failed read is not an error.
             Ok(0) | Err(_) => self.pipe = None,
         }
     }
 
-    /// What it has written, without the space around it.
+    /// The kept output, without white space at both ends.
     pub fn text(&self) -> String {
         self.kept.text()
     }
 }
 
-/// The moment that is `seconds` away, if there is such.
+/// The instant `seconds` from now; `None` for a negative or too large number.
 pub(crate) fn deadline(seconds: Option<i64>) -> Option<Instant> {
     let seconds = u64::try_from(seconds?).ok()?;
     Instant::now().checked_add(Duration::from_secs(seconds))
 }
 
-/// The beginning and the end of what was written, at most [`KEPT`] bytes of each.
+/// The beginning and the end of the output, at most [`KEPT`] bytes each.
 #[derive(Debug, Default)]
 struct Kept {
     head: Vec<u8>,
@@ -149,7 +148,7 @@ impl Kept {
         let mark = format!(" [{} bytes left out] ", self.left_out);
         let mark = if self.left_out > 0 { mark.as_bytes() } else { b"" };
         let all = [&self.head, mark, &self.tail].concat();
-        // One byte for one: what is no text must not make it longer than errors may be.
+        // Each invalid byte becomes one byte, so that binary output makes no longer error.
         String::from_utf8_lossy(all.trim_ascii()).replace(char::REPLACEMENT_CHARACTER, "?")
     }
 }

@@ -1,6 +1,5 @@
-//! A forked process, as its parent has it: the talk until it runs its program, and its end.
-//!
-//! The parent must not believe what a process says that others can trace.
+//! The parent's handle of a forked process: the talk with it until it runs the program, and its
+//! end. The parent must not trust what a process says that others can trace.
 
 use crate::Error;
 use crate::fault::{Fault, Stage};
@@ -12,43 +11,44 @@ use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::process::{self, Ended};
 use sys::{Errno, schedule};
 
-/// A new process of a container, its init or another, as its parent has it.
+/// A new process of a container, its init or one of `exec`, as its parent has it.
 #[derive(Debug)]
 pub struct Child {
     /// Its pid in the parent's pid namespace.
     pub pid: i32,
-    /// A descriptor for it.
+    /// Its pidfd.
     pub pidfd: OwnedFd,
     pub(crate) channel: OwnedFd,
-    /// Whether it is one that goes before the process, which it has yet to tell of.
+    /// Whether this is the intermediate process, which has yet to announce the process itself.
     pub(crate) is_intermediate: bool,
-    /// Whether others in its pid namespace see it.
+    /// Whether other processes of its pid namespace see it, and perhaps trace it.
     is_seen: bool,
-    /// Where the process will talk, if what goes before it is to go on beside it.
+    /// The channel of a parked init, until that exists.
     pub(crate) parking: Option<OwnedFd>,
-    /// What goes on beside the process, which waits.
+    /// The builder of a parked init, until the root is made.
     builder: Option<Builder>,
 }
 
-/// What makes the root of an init that is parked.
+/// The process that makes the root of a parked init.
 #[derive(Debug)]
 struct Builder {
     pidfd: OwnedFd,
     channel: OwnedFd,
 }
 
-/// What a new process tells.
+/// What a new process reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It has forked, and the [`Child`] is from now on what it forked.
+    /// It has forked; from now on, the [`Child`] stands for the forked process.
     Born,
-    /// The environment is made; it waits for [`Child::proceed`] while the host's hooks run.
+    /// The environment is made; it waits for [`Child::proceed`] while the host's side runs hooks.
     Hooks,
-    /// Its filter has a listener, this descriptor of its; it waits for [`Child::proceed`].
+    /// Its seccomp filter has a listener, the descriptor of this number in the process; it waits
+    /// for [`Child::proceed`].
     Listener(i32),
-    /// Only the wait for `start` is left, or nothing.
+    /// It is ready to wait for `start`, or to execute the program.
     Ready,
-    /// The channel is closed, as a successful execve does.
+    /// The channel is closed, as by a successful execve.
     Closed,
 }
 
@@ -57,25 +57,26 @@ impl Child {
         Self { pid, pidfd, channel, is_intermediate, is_seen: false, parking: None, builder: None }
     }
 
-    /// Whether it is one that goes before the process, which [`Event::Born`] will tell of.
+    /// Whether this is the intermediate process, which announces the process itself by
+    /// [`Event::Born`].
     #[must_use]
     pub fn is_intermediate(&self) -> bool {
         self.is_intermediate
     }
 
-    /// Lets an init enter its cgroups by these files, and go on; or a process that the intermediate one
-    /// has forked.
+    /// Lets the process go on; an init enters its v1 cgroups by these `tasks` files.
     pub fn release(&self, entry_files: &[BorrowedFd]) -> Result<(), Error> {
         self.tell(Kind::Go, entry_files)
     }
 
-    /// A copy of its descriptor `number` (`pidfd_getfd(2)`).
+    /// Copies the descriptor `number` of the process (`pidfd_getfd(2)`).
     pub fn descriptor(&self, number: i32) -> Result<OwnedFd, Error> {
         process::pidfd_getfd(&self.pidfd, number)
             .map_err(|errno| Error::call("fetching the seccomp listener from init", errno))
     }
 
-    /// Lets it go on after the host's hooks, or with its listener fetched.
+    /// Lets the process go on after the host's hooks have run, or the caller has fetched the
+    /// listener.
     pub fn proceed(&self) -> Result<(), Error> {
         match &self.builder {
             Some(builder) => tell(builder.channel.as_fd(), Kind::Continue, 0, &[]),
@@ -83,7 +84,7 @@ impl Child {
         }
     }
 
-    /// Waits for the next thing that it tells. That it failed is an error, in words.
+    /// Waits for the next report. A failure of the process is an error.
     pub fn next(&mut self, plan: &impl ProcessPlan) -> Result<Event, Error> {
         let Some(message) = self.receive()? else { return Ok(Event::Closed) };
         match (message.kind, message.fault) {
@@ -102,7 +103,7 @@ impl Child {
                 self.proceed()?;
                 self.next(plan)
             }
-            // Not at the word of one that others can trace.
+            // The parent runs no hooks at the word of a process that others can trace.
             (Kind::Hooks, _) if !self.is_seen || self.builder.is_some() => Ok(Event::Hooks),
             (Kind::Listener, _) => Ok(Event::Listener(message.index.cast_signed())),
             (Kind::Ready, _) => Ok(Event::Ready),
@@ -117,10 +118,10 @@ impl Child {
         received.map_err(|errno| Error::call("talking to init", errno))
     }
 
-    /// Becomes what it has forked, our child too.
+    /// Stands for `pid` from now on, which the intermediate process has forked as a child of rind.
     ///
-    /// Whoever can trace that may send what it likes over the channel; so its number is believed only
-    /// if it's that of a child.
+    /// A process that can trace the new one may send anything over the channel, so this accepts
+    /// `pid` only if it is a child of rind.
     pub(crate) fn become_born(&mut self, pid: i32, plan: &impl ProcessPlan) -> Result<(), Error> {
         let before = self.replace(pid)?;
         self.is_seen = plan.spec().forks_last;
@@ -128,11 +129,11 @@ impl Child {
         self.set_scheduler(plan)
     }
 
-    /// Becomes the process that `settler` forks, another child of ours, and will wait for the end of
-    /// what has forked that.
-    fn become_parked(&mut self, settler: i32, plan: &impl ProcessPlan) -> Result<(), Error> {
+    /// Stands for the parked init that `forker`, a child of rind, forks; `forker` ends then. The
+    /// process that this stood for so far becomes the builder.
+    fn become_parked(&mut self, forker: i32, plan: &impl ProcessPlan) -> Result<(), Error> {
         let failed = |errno| Error::call("looking after a child's child", errno);
-        let settler = process::pidfd_open(settler).map_err(failed)?;
+        let forker = process::pidfd_open(forker).map_err(failed)?;
         let parking = self.parking.take().ok_or_else(|| failed(Errno::EPROTO))?;
         let channel = std::mem::replace(&mut self.channel, parking);
         let born = match self.receive()? {
@@ -141,7 +142,7 @@ impl Child {
             Some(_) => Err(failed(Errno::EPROTO)),
             None => Err(Error::new("init was killed before it could run the program")),
         };
-        reap(&settler)?;
+        reap(&forker)?;
         let pidfd = self.replace(born?)?;
         self.is_seen = true;
         let builder = self.builder.insert(Builder { pidfd, channel });
@@ -150,7 +151,7 @@ impl Child {
         self.set_scheduler(plan)
     }
 
-    /// Is from now on the child `pid`; gives the pidfd that it had.
+    /// Stands for the child `pid` from now on; returns the previous pidfd.
     fn replace(&mut self, pid: i32) -> Result<OwnedFd, Error> {
         let failed = |errno| Error::call("looking after a child's child", errno);
         let pidfd = process::pidfd_open(pid).map_err(failed)?;
@@ -171,16 +172,16 @@ impl Child {
         Ok(())
     }
 
-    /// What it told before it ended, if it did: that something was not to be done for it then is no
-    /// wonder, as systemd removes the cgroup with it.
+    /// The failure that the process reported before it ended, if it did. It explains why rind could
+    /// not do something for the process: systemd, for one, removes the cgroup with it.
     pub fn last_words(&mut self, plan: &impl ProcessPlan) -> Option<Error> {
         let mut polled = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
-        let has_told = matches!(poll(&mut polled, PollTimeout::ZERO), Ok(1..));
-        if has_told { self.next(plan).err() } else { None }
+        let has_report = matches!(poll(&mut polled, PollTimeout::ZERO), Ok(1..));
+        if has_report { self.next(plan).err() } else { None }
     }
 
-    /// Why it, which is to be called `name`, is gone though it has told nothing. Reaps it. Should it
-    /// have been killed by SIGKILL, `killer` may say by whom.
+    /// Why the process, which the error calls `name`, ended without a report. Reaps it. If SIGKILL
+    /// has killed it, `killer` may say who sent that.
     #[must_use]
     pub fn explain_death(
         &self,
@@ -188,18 +189,19 @@ impl Child {
         killer: impl FnOnce() -> Option<&'static str>,
     ) -> Error {
         self.abandon();
-        // It's the builder that can end unexpectedly as long as there is one.
+        // As long as there is a builder, only that can end unexpectedly.
         let builder = self.builder.as_ref().map(|builder| process::wait(&builder.pidfd));
         let process = process::wait(&self.pidfd);
         let ended = builder.unwrap_or(process);
-        // An intermediate process that has ended well has made the process, which then told nothing.
+        // An intermediate process that exits with 0 has forked the process, which then reported
+        // nothing.
         let vanished = self.is_intermediate && ended == Ok(Ended::Exited(0));
         Error::new(match ended {
             Ok(_) if vanished || ended == Ok(Ended::Killed(9)) => {
-                let told = format!("{name} was killed by SIGKILL before it could run the program");
+                let text = format!("{name} was killed by SIGKILL before it could run the program");
                 match killer() {
-                    Some(killer) => format!("{told}: {killer}"),
-                    None => told,
+                    Some(killer) => format!("{text}: {killer}"),
+                    None => text,
                 }
             }
             Ok(Ended::Killed(signal)) => format!("{name} was killed by signal {signal}"),
@@ -210,24 +212,24 @@ impl Child {
         })
     }
 
-    /// Kills it; what it made goes with it. It remains to be reaped.
+    /// Kills the process, and with it what it has made. The caller reaps it.
     pub fn abandon(&self) {
-        // The only failure is that it has ended already, which is what is wanted.
+        // It fails only if the process has ended already.
         for pidfd in self.pidfds() {
             let _ = process::pidfd_send_signal(pidfd, SIGKILL);
         }
     }
 
-    /// Ends it, and reaps it.
+    /// Kills and reaps the process.
     pub fn end(&self) {
         self.abandon();
         for pidfd in self.pidfds() {
-            // It may have been reaped already.
+            // Somebody may have reaped it already.
             let _ = process::wait(pidfd);
         }
     }
 
-    /// Its own, and that of what goes on beside it.
+    /// The pidfds of the process and of its builder.
     fn pidfds(&self) -> impl Iterator<Item = &OwnedFd> {
         std::iter::once(&self.pidfd).chain(self.builder.as_ref().map(|builder| &builder.pidfd))
     }
@@ -237,7 +239,7 @@ impl Child {
     }
 }
 
-/// Waits for the end of a process that has done what it is for: how it ended is of no interest.
+/// Waits for the end of a process that has done its work; how it ended doesn't matter.
 fn reap(pidfd: &OwnedFd) -> Result<(), Error> {
     process::wait(pidfd).map(drop).map_err(|errno| Error::call("waiting for a child", errno))
 }
@@ -248,14 +250,12 @@ fn tell(
     index: u32,
     descriptors: &[BorrowedFd],
 ) -> Result<(), Error> {
-    match message::send(channel, kind, index, descriptors) {
-        // It is gone: why, is in the channel, and the next read gives it.
-        Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
-        Err(errno) => Err(Error::call("talking to init", errno)),
-    }
+    message::send_if_alive(channel, kind, index, descriptors)
+        .map_err(|errno| Error::call("talking to init", errno))
 }
 
-/// The number of a process in its own pid namespace, which the kernel tells of its pidfd.
+/// The pid of a process in its own pid namespace, from the fdinfo of its pidfd
+/// (`proc_pid_fdinfo(5)`).
 fn own_pid(pidfd: &OwnedFd) -> Result<i32, Error> {
     let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
     let text = std::fs::read_to_string(&path)
@@ -265,7 +265,7 @@ fn own_pid(pidfd: &OwnedFd) -> Result<i32, Error> {
     last.ok_or_else(|| Error::new(format!("{path} has no pid: {text:?}")))
 }
 
-/// Why there is no program running, in words that callers know from runc.
+/// Why the program doesn't run, in the words that callers know from runc.
 pub(crate) fn start_failed(plan: &impl ProcessPlan, fault: &Fault) -> Error {
     let error = plan.fault_error(fault);
     let error = match fault.stage {

@@ -1,4 +1,5 @@
-//! The terminal: made in the container's own devpts, its master sent out, its slave made stdio.
+//! The container's terminal (pty(7)): made in the container's devpts, the master sent over the
+//! console socket, the slave as stdio. Must never open a device of the image's choice.
 
 use crate::fault::{During, Fault, Stage};
 use crate::process_spec::{Console, Identity};
@@ -12,10 +13,12 @@ use sys::{Errno, socket, terminal};
 
 const DEVPTS_SUPER_MAGIC: FsType = FsType(0x1cd1);
 
-/// Makes a terminal, sends its master over the console socket, and gives its slave.
+/// Makes a terminal for the user `owner`, sends its master over the console socket, and returns its
+/// slave.
 ///
-/// `root` is the container's root. What stands for ptmx there is the image's to decide, so it is
-/// used only if it is devpts's own; the slave is had from the master, without a path.
+/// `root` is the container's root. The image decides what is at /dev/pts/ptmx, so rind uses it only
+/// if it is devpts's own. rind gets the slave from the master, without a path (`ioctl_tty(2)`,
+/// `TIOCGPTPEER`).
 pub(crate) fn open_pty(
     console: &Console,
     root: BorrowedFd,
@@ -29,7 +32,7 @@ pub(crate) fn open_pty(
         terminal::set_size(&slave, size).during(Stage::Terminal)?;
     }
     if owner.uid != Uid::ROOT {
-        // The group stays devpts's own, so that its mode goes on meaning what it was mounted with.
+        // The group stays the one of the devpts mount options, which the mode is for.
         match credentials::give(&slave, owner.uid, None) {
             Ok(()) | Err(Errno::EPERM | Errno::EINVAL) => {}
             Err(errno) => return Err(Fault::new(Stage::Terminal, errno)),
@@ -47,7 +50,7 @@ pub(crate) fn make_stdio(slave: &OwnedFd) -> Result<(), Fault> {
     dup2_stderr(slave).during(Stage::Terminal)
 }
 
-/// Makes the terminal that stdin is the controlling one of our session.
+/// Makes the terminal on stdin the controlling terminal of the process's session.
 pub(crate) fn make_controlling() -> Result<(), Fault> {
     let [stdin, ..] = sys::process::stdio();
     terminal::set_controlling(stdin).during(Stage::Terminal)
@@ -57,7 +60,7 @@ fn open_ptmx(root: BorrowedFd) -> sys::Result<OwnedFd> {
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY;
     let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS;
     let path = c"dev/pts/ptmx";
-    // A look first, without opening: opening a device of the image's choice may act.
+    // Looks by O_PATH first: opening a device of the image's choice could have an effect.
     let found = sys::fs::openat2(root, path, OFlag::O_PATH, Mode::empty(), resolve)?;
     let stat = fstat(&found)?;
     let is_device = sys::fs::file_type(&stat) == SFlag::S_IFCHR

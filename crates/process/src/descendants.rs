@@ -1,9 +1,10 @@
-//! Ending all that a program has started, also what has left its session.
+//! Ending all descendants of a program, also those that have left its session. Must never signal a
+//! process that isn't a child of rind.
 
 use sys::process;
 
-/// Makes orphans among our descendants our children, so that none of them gets away, and knows
-/// which children we had before.
+/// Makes rind a child subreaper (prctl(2)), so that orphaned descendants become its children;
+/// remembers the children from before.
 #[derive(Debug)]
 pub(crate) struct Descendants {
     before: Vec<i32>,
@@ -11,17 +12,17 @@ pub(crate) struct Descendants {
 }
 
 impl Descendants {
-    /// From now on.
+    /// Starts keeping orphaned descendants.
     pub fn keep() -> sys::Result<Self> {
         let was_subreaper = process::is_child_subreaper()?;
         process::set_child_subreaper(true)?;
         Ok(Self { before: children(), was_subreaper })
     }
 
-    /// Kills and reaps all children that have become ours since, and whatever of theirs becomes ours
-    /// by that. What is another user's, as a setuid program is, stays.
+    /// Kills and reaps all children that rind has got since, and those that it gets by this. Leaves
+    /// processes of other users, such as setuid programs.
     pub fn kill(&self) {
-        /// One that forks faster than it can be killed is not to keep us for ever.
+        /// The limit for programs that fork faster than rind can kill.
         const ROUNDS: usize = 1024;
         let mut spared = self.before.clone();
         for _ in 0..ROUNDS {
@@ -41,19 +42,19 @@ impl Descendants {
 
 impl Drop for Descendants {
     fn drop(&mut self) {
-        // It is what it was before, so it's allowed.
+        // Setting the previous value can't fail.
         let _ = process::set_child_subreaper(self.was_subreaper);
     }
 }
 
-/// Kills a child and reaps it. Whether it was one: a /proc of another pid namespace has other
-/// numbers. That of a child not yet reaped is nobody else's.
+/// Kills and reaps the child `pid`; returns whether it was one. A /proc of another pid namespace
+/// has other pids, so this checks. The pid of a child that isn't reaped is its own.
 fn end(pid: i32) -> bool {
     let Ok(pidfd) = process::pidfd_open(pid) else { return false };
     process::is_child(pid) && process::end(&pidfd).is_ok()
 }
 
-/// Our children. None are found on a kernel without this file (`CONFIG_PROC_CHILDREN`).
+/// The pids of rind's children; none on a kernel without this file (`CONFIG_PROC_CHILDREN`).
 fn children() -> Vec<i32> {
     let text = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
     text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()

@@ -1,11 +1,11 @@
-//! A process of `exec`, in a container that is there: what is known of it before the fork, the forks,
-//! and the way in.
+//! A process of `exec` in an existing container: its plan, the forks, and how it gets in.
 //!
-//! The first fork, the intermediate process, is born in the container's cgroup and stays out of its pid
-//! namespace, where nobody of the container sees it. It joins everything, applies all that `process`
-//! says, and only then forks the process itself ([`apply::fork_last`]). Both are in the container's
-//! cgroup, so a limit on processes must have room for two: if the last one entered the cgroup by
-//! itself, whoever may trace it could keep it outside, and fork without limit.
+//! The first fork makes the intermediate process in the container's cgroup but outside its pid
+//! namespace, so that no process of the container sees it. The intermediate process joins the other
+//! namespaces, applies `process`, and only then forks the process itself ([`apply::fork_last`]).
+//! Both are in the container's cgroup, so pids.max must have room for two. The process itself must
+//! be born there: if it entered the cgroup later, a process of the container that may trace it
+//! could keep it outside, and fork without limit.
 
 use crate::Error;
 use crate::apply::{self, ApplyContext, Reporter};
@@ -18,7 +18,6 @@ use crate::namespaces;
 use crate::process_spec::{ProcessOptions, ProcessPlan, ProcessSpec};
 use crate::spawn::{self, CgroupPlacement};
 use oci_spec::runtime::{ExecCPUAffinity, Linux, Process};
-use seccomp::Filter;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::fs::LeakyFd;
@@ -29,40 +28,40 @@ use sys::nix::sys::stat::{Mode, stat, umask};
 use sys::nix::unistd::{chroot, fchdir};
 use sys::{Errno, process, schedule};
 
-/// The container that a process is to come into.
+/// The container that the process enters.
 #[derive(Debug)]
 pub struct Target {
-    /// Its init's pid.
+    /// The pid of its init.
     pub pid: i32,
-    /// A descriptor for its init.
+    /// A pidfd of its init.
     pub pidfd: OwnedFd,
-    /// The `tasks` files of its v1 cgroups.
+    /// The `tasks` files of its v1 cgroups, open for writing.
     pub entries: Vec<OwnedFd>,
 }
 
-/// A process to be: read by the parent that renders its faults, carried out by the child.
+/// The plan of a process of `exec`. The child carries it out; the parent describes the child's
+/// faults by it.
 #[derive(Debug)]
 pub struct Exec {
     target: Target,
     spec: ProcessSpec,
-    /// What is joined.
+    /// The namespaces to join.
     namespaces: CloneFlags,
-    /// The container's root, where that has no mount namespace.
+    /// The container's root, if the container has no mount namespace of its own.
     root: Option<OwnedFd>,
-    affinity: Affinity,
+    affinity: Option<Affinity>,
 }
 
-/// `process.execCPUAffinity`, as bits.
-#[derive(Debug, Default)]
+/// `process.execCPUAffinity` as bit masks; an empty mask changes nothing.
+#[derive(Debug)]
 struct Affinity {
-    is_given: bool,
     initial: Vec<c_ulong>,
     last: Vec<c_ulong>,
 }
 
 impl Exec {
-    /// Makes the plan of a process in the container `target`, whose config has `linux`. Warnings are
-    /// added to `warnings`.
+    /// Makes the plan of a process in the container `target`, whose config has `linux`. Adds to
+    /// `warnings` what the user should know.
     pub fn new(
         process: &Process,
         linux: &Linux,
@@ -81,34 +80,34 @@ impl Exec {
         let root = (!namespaces.contains(CloneFlags::CLONE_NEWNS)).then(|| root_of(target.pid));
         Ok(Self {
             root: root.transpose()?,
-            affinity: Affinity::from_config(process.exec_cpu_affinity().as_ref())?,
+            affinity: process
+                .exec_cpu_affinity()
+                .as_ref()
+                .map(Affinity::from_config)
+                .transpose()?,
             namespaces,
             spec,
             target,
         })
     }
 
-    /// Forks it, born in the v2 cgroup that `placement` says: at first what goes before the process, which
-    /// tells of it ([`Event::Born`](crate::Event::Born)).
+    /// Forks the intermediate process, in the v2 cgroup that `placement` says. It announces the
+    /// process itself by [`Event::Born`](crate::Event::Born).
     ///
-    /// That this can't be is the inner error: `EBUSY`, of a cgroup that has only other cgroups in
-    /// it, or `EACCES`; then nothing has been done, and another placement may do.
+    /// The inner error is `EBUSY`, for a cgroup that may have only cgroups in it, or `EACCES`.
+    /// Nothing has happened then, and the caller can try another placement.
     pub fn spawn(&mut self, placement: CgroupPlacement) -> Result<Result<Child, Errno>, Error> {
-        if !self.affinity.initial.is_empty() {
-            schedule::set_affinity(&self.affinity.initial)
+        if let Some(affinity) = self.affinity.as_ref().filter(|list| !list.initial.is_empty()) {
+            schedule::set_affinity(&affinity.initial)
                 .map_err(|errno| Error::call("setting process.execCPUAffinity.initial", errno))?;
         }
-        spawn::raise_hard_limits(&self.spec);
-        if self.spec.by_root {
-            // From its birth on, as it comes into a user namespace where others have all rights.
-            process::set_dumpable(false)
-                .map_err(|errno| Error::call("closing our own memory to others", errno))?;
-        }
+        spawn::prepare_parent(&self.spec)?;
         let chosen = matches!(placement, CgroupPlacement::CloneInto(_));
-        match spawn::fork_first(self, placement, way_in)? {
+        let run = |exec: &mut Self, channel: &OwnedFd| apply::run_stages(exec, channel, stages);
+        match spawn::fork_first(self, placement, run)? {
             Ok(child) => {
-                // They are the child's, and we may stay as long as that does. One that can't be
-                // closed harms nobody.
+                // Only the child needs these files, and rind may run as long as the process does. A
+                // failed close does no harm.
                 let _ = sys::fs::close_all(std::mem::take(&mut self.target.entries));
                 Ok(Ok(child))
             }
@@ -116,23 +115,12 @@ impl Exec {
             Err(errno) => Err(spawn::cannot_fork(self, errno)),
         }
     }
-
-    /// Who is to get the listener of its seccomp filter.
-    #[must_use]
-    pub fn listener(&self) -> Option<&seccomp::Listener> {
-        self.spec.options.filter.as_ref().and_then(Filter::listener)
-    }
 }
 
 impl ProcessPlan for Exec {
     fn spec(&self) -> &ProcessSpec {
         &self.spec
     }
-}
-
-/// Carries the plan out; does not come back.
-fn way_in(exec: &mut Exec, channel: &OwnedFd) -> Result<(), Fault> {
-    apply::run_stages(exec, channel, stages)
 }
 
 fn stages(
@@ -148,18 +136,18 @@ fn stages(
     apply::exec_program(&exec.spec, None, channel, reporter)
 }
 
-/// From the host into the container.
+/// Takes the intermediate process from the host into the container.
 fn enter(exec: &mut Exec) -> Result<(), Fault> {
     apply::enter_cgroups(exec.target.entries.iter())?;
-    if !exec.affinity.is_given {
-        apply::reset_affinity()?;
-    } else if !exec.affinity.last.is_empty() {
-        schedule::set_affinity(&exec.affinity.last).during(Stage::Affinity)?;
+    match &exec.affinity {
+        None => apply::reset_affinity()?,
+        Some(affinity) if affinity.last.is_empty() => {}
+        Some(affinity) => schedule::set_affinity(&affinity.last).during(Stage::Affinity)?,
     }
     apply::guard_stdio(&mut exec.spec)?;
     apply::adjust_oom_score(&mut exec.spec)?;
-    if !exec.spec.by_root {
-        // Not before: then only root could write to its files in /proc.
+    if !exec.spec.options.by_root {
+        // Not earlier: only root writes to the files in /proc of an undumpable process.
         process::set_dumpable(false).during(Stage::Session)?;
     }
     join(exec)?;
@@ -173,10 +161,10 @@ fn enter(exec: &mut Exec) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Joins the namespaces, by setns(2) on init; the pid namespace is for our children.
+/// Joins the namespaces by setns(2) on init's pidfd; the pid namespace takes effect for children.
 ///
-/// Who may do so on the host joins the user namespace last, as the others may not be its own. Others
-/// have the right only in it.
+/// A caller with privileges on the host joins the user namespace last, as that namespace may not
+/// own the others. A caller without them gets the privileges only by joining it first.
 fn join(exec: &Exec) -> Result<(), Fault> {
     let (all, user) = (exec.namespaces, CloneFlags::CLONE_NEWUSER);
     let set = |kinds: CloneFlags| {
@@ -190,7 +178,7 @@ fn join(exec: &Exec) -> Result<(), Fault> {
     .during(Stage::EnterContainer)
 }
 
-/// In the container: takes on what `process` asks for.
+/// In the container: applies `process`.
 fn apply_in_container(exec: &mut Exec, umask: Mode) -> Result<(), Fault> {
     apply::join_keyring(&exec.spec)?;
     let root = open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
@@ -206,8 +194,7 @@ fn apply_in_container(exec: &mut Exec, umask: Mode) -> Result<(), Fault> {
 }
 
 impl Affinity {
-    fn from_config(config: Option<&ExecCPUAffinity>) -> Result<Self, Error> {
-        let Some(config) = config else { return Ok(Self::default()) };
+    fn from_config(config: &ExecCPUAffinity) -> Result<Self, Error> {
         let read = |key: &str, list: &Option<String>| {
             let list = list.as_deref().unwrap_or_default();
             bits(list).map_err(|why| {
@@ -215,14 +202,13 @@ impl Affinity {
             })
         };
         Ok(Self {
-            is_given: true,
             initial: read("initial", config.initial())?,
             last: read("final", config.cpu_affinity_final())?,
         })
     }
 }
 
-/// Whether the process is in the user namespace that we are in, which setns refuses to join.
+/// Whether `pid` is in rind's own user namespace, which setns(2) refuses to join.
 fn shares_user_namespace(pid: i32) -> Result<bool, Error> {
     let path = format!("/proc/{pid}/ns/user");
     let failed = |path: &str, errno| Error::call(format!("looking at {path}"), errno);

@@ -1,59 +1,59 @@
-//! What goes wrong in the child: a stage, an index into its list, the kernel's answer; and the words
-//! for it.
+//! Failures in the child: a stage, an index into the stage's list, the kernel's answer; and the
+//! table that describes them.
 //!
-//! A new stage is a row of the table here, and no more. The child sends numbers; the parent finds the
-//! words, by its own copy of the plan (the child itself, once the parent is gone).
+//! A new stage needs only a row of the table. The child sends numbers and must not format them: the
+//! parent does, by its own copy of the plan; the child itself only once the parent is gone.
 
 use crate::capabilities::number_name;
 use rootfs::Step;
 use std::ffi::CStr;
 use sys::{Errno, Error};
 
-/// What the plan knows of what a stage is about.
+/// What the plan knows of the object of a stage.
 #[derive(Debug)]
 pub(crate) struct Object<'a> {
-    /// `process.args[0]`, where there is a `process`.
+    /// `process.args[0]`, if there is a `process`.
     pub program: Option<&'a CStr>,
     /// `process.cwd`.
     pub cwd: Option<&'a CStr>,
-    /// Whether it comes into a container that is there.
+    /// Whether this is a process of `exec`.
     pub is_exec: bool,
 }
 
-/// A stage in words.
-enum Words {
-    /// What it does, the same for all, and what may help.
+/// How the failure of a stage is described.
+enum Description {
+    /// What the stage does, always the same, and the known remedies.
     Fixed(&'static str, Remedies),
-    /// The same, by the index and the plan.
-    Of(fn(&Fault, &Object) -> String, Remedies),
-    /// The whole message, with the kernel's answer.
+    /// The same, formatted from the fault and the plan.
+    Formatted(fn(&Fault, &Object) -> String, Remedies),
+    /// The whole error, which includes the kernel's answer.
     Whole(fn(&Fault, &Object) -> Error),
 }
 
-/// What may help, for the answers whose cause is known.
+/// The remedies of the kernel's answers whose cause is known.
 type Remedies = &'static [(Errno, &'static str)];
 
-use Words::{Fixed, Of, Whole};
+use Description::{Fixed, Formatted, Whole};
 
-/// Makes [`Stage`] of its rows: what it is, its name, its words. A stage's number on the wire is its
-/// row's.
+/// Defines [`Stage`] from rows of documentation, name and description. The number of a stage on the
+/// wire is the number of its row.
 macro_rules! stages {
-    ($($(#[$what:meta])+ $name:ident: $words:expr;)+) => {
-        /// The stages of init, of the process that joins namespaces before it, and of a process of exec.
+    ($($(#[$doc:meta])+ $name:ident: $description:expr;)+) => {
+        /// The stages of init, of the intermediate process before it, and of a process of exec.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Stage {
-            $($(#[$what])+ $name,)+
-            /// A step of the root file system, which the layout has words for.
+            $($(#[$doc])+ $name,)+
+            /// A step of the root file system, which the layout describes.
             Rootfs(Step),
         }
 
         impl Stage {
-            /// All but the steps of the root, which follow after them on the wire.
+            /// All but the steps of the root, whose numbers on the wire are higher.
             const ALL: &[Self] = &[$(Self::$name),+];
 
-            fn words(self) -> Words {
+            fn description(self) -> Description {
                 match self {
-                    $(Self::$name => $words,)+
+                    $(Self::$name => $description,)+
                     Self::Rootfs(_) => Fixed("making the root", &[]),
                 }
             }
@@ -64,11 +64,11 @@ macro_rules! stages {
 stages! {
     /// The socket to the parent failed, or the parent is gone.
     Channel: Fixed("talking to init", &[]);
-    /// Joining an existing namespace; the index is that of `linux.namespaces`.
-    JoinNamespace: Of(|fault, _| format!("joining linux.namespaces[{}]", fault.index), &[]);
-    /// Joining the namespaces of a container that is there.
+    /// Joining an existing namespace; the index is into `linux.namespaces`.
+    JoinNamespace: Formatted(|fault, _| format!("joining linux.namespaces[{}]", fault.index), &[]);
+    /// Joining the namespaces of an existing container.
     EnterContainer: Whole(|fault, _| match fault.errno {
-        // The kernel's answer to whoever comes too late.
+        // The container has ended.
         Errno::ESRCH => Error::not_running(),
         _ => fault.answered("joining the namespaces of the container", &[]),
     });
@@ -80,16 +80,17 @@ stages! {
     TimeNamespace: Fixed("making the time namespace with linux.timeOffsets", &[]);
     /// Making a user namespace before the others.
     UserNamespace: Fixed("making the user namespace", &[]);
-    /// Making the other new namespaces, where init isn't born in them.
+    /// Making the other new namespaces, if init isn't born in them.
     MakeNamespaces: Fixed("making linux.namespaces", &[]);
-    /// A fork, of the process itself or of what goes before it.
+    /// A fork, of the process itself or of the intermediate process.
     Fork: Whole(|fault, object| match (object.is_exec, fault.errno) {
         (false, _) => fault.answered("forking init", &[
             (Errno::ENOSPC, "see user.max_*_namespaces in /proc/sys"),
             (Errno::EPERM, "making namespaces needs CAP_SYS_ADMIN"),
         ]),
         (true, Errno::ENODEV) => Error::new("the container's cgroup is gone"),
-        // The kernel has one answer for a pid namespace that ends, and for the end of its memory.
+        // The kernel answers the same for a pid namespace whose init has ended, and for lack of
+        // memory.
         (true, Errno::ENOMEM) => {
             Error::not_running().with_hint(Some("or out of memory to fork in it"))
         }
@@ -106,9 +107,9 @@ stages! {
     OomScore: Fixed("setting process.oomScoreAdj", &[
         (Errno::EACCES, "lowering it needs CAP_SYS_RESOURCE"),
     ]);
-    /// Keeping what the program inherits, and nothing else.
+    /// Closing all descriptors but those that the program inherits.
     Descriptors: Fixed("passing descriptors on (--preserve-fds)", &[]);
-    /// Starting a session.
+    /// Starting a session, or making the process undumpable.
     Session: Fixed("starting a session", &[]);
     /// Joining a new session keyring.
     Keyring: Fixed("joining a new session keyring", &[
@@ -121,10 +122,10 @@ stages! {
     Hostname: Fixed("setting hostname", &[]);
     /// Setting `domainname`.
     Domainname: Fixed("setting domainname", &[]);
-    /// Writing oneself into a cgroup; the index is that of the hierarchy.
+    /// Entering a cgroup; the index is that of the v1 hierarchy.
     EnterCgroup: Whole(|fault, object| match fault.errno {
         Errno::ESRCH if object.is_exec => Error::not_running(),
-        // Whoever has made it knows whether the container has ended with it.
+        // The caller knows whether the container has ended with its cgroup.
         Errno::ENODEV if object.is_exec => Error::new("the container's cgroup is gone"),
         _ => fault.answered(&format!("entering cgroup hierarchy {}", fault.index), &[]),
     });
@@ -136,21 +137,21 @@ stages! {
     Terminal: Fixed("making the terminal (process.terminal)", &[]);
     /// Sending the pseudo-terminal's master over the console socket.
     ConsoleSocket: Fixed("sending the terminal over the console socket", &[]);
-    /// Giving stdio to the user; the index is the descriptor.
-    Stdio: Of(|fault, _| format!("giving descriptor {} to process.user", fault.index), &[]);
-    /// Binding /dev/null for those of stdio that are it.
+    /// Giving stdio to the user; the index is the descriptor's number.
+    Stdio: Formatted(|fault, _| format!("giving descriptor {} to process.user", fault.index), &[]);
+    /// Replacing stdio descriptors that are the null device.
     NullStdio: Fixed("binding /dev/null for stdin, stdout and stderr", &[]);
     /// Entering `process.cwd`.
-    WorkingDirectory: Of(
-        |_, object| format!("chdir to cwd (\"{}\") set in config.json failed", text(object.cwd)),
+    WorkingDirectory: Formatted(
+        |_, object| format!("chdir to cwd (\"{}\") set in config.json failed", c_text(object.cwd)),
         &[],
     );
-    /// The working directory turned out to be outside the container.
-    WorkingDirectoryOutside: Of(
+    /// The working directory is outside the container.
+    WorkingDirectoryOutside: Formatted(
         |_, object| format!(
             "process.cwd {}: current working directory is outside of container mount namespace root \
              -- possible container breakout detected",
-            text(object.cwd)
+            c_text(object.cwd)
         ),
         &[],
     );
@@ -166,18 +167,24 @@ stages! {
     ]);
     /// `linux.personality`.
     Personality: Fixed("setting linux.personality", &[]);
-    /// `process.rlimits`; the index is that of the list.
-    Rlimit: Of(|fault, _| format!("setting process.rlimits[{}]", fault.index), &[
+    /// `process.rlimits`; the index is into that list.
+    Rlimit: Formatted(|fault, _| format!("setting process.rlimits[{}]", fault.index), &[
         (Errno::EPERM, "raising a hard limit needs CAP_SYS_RESOURCE"),
     ]);
     /// `process.apparmorProfile` or `process.selinuxLabel`.
     Label: Fixed("setting process.apparmorProfile or process.selinuxLabel", &[]);
     /// Dropping a capability from the bounding set; the index is the capability.
-    Bounding: Of(|fault, _| format!("dropping {} from the bounding set", capability(fault)), &[]);
+    Bounding: Formatted(
+        |fault, _| format!("dropping {} from the bounding set", capability(fault)),
+        &[],
+    );
     /// Setting the capability sets.
     Capabilities: Fixed("setting process.capabilities", &[]);
     /// Raising an ambient capability; the index is the capability.
-    Ambient: Of(|fault, _| format!("can't raise ambient capability {}", capability(fault)), &[]);
+    Ambient: Formatted(
+        |fault, _| format!("can't raise ambient capability {}", capability(fault)),
+        &[],
+    );
     /// Setting user and groups.
     User: Fixed("setting process.user", &[
         (Errno::EINVAL, "in a user namespace, the user and the groups must be mapped: see \
@@ -194,13 +201,13 @@ stages! {
     /// `process.args[0]` can't be executed.
     Program: Whole(|fault, object| of_program(fault, object, |zero, answer| match fault.errno {
         Errno::EACCES => format!("exec: \"{zero}\": permission denied"),
-        // What execve(2) answers, too: callers of older runtimes know those words only.
+        // execve(2) answers EACCES, which is all that callers of older runtimes know.
         Errno::EISDIR => format!("exec: \"{zero}\": is a directory: permission denied"),
         _ => format!("exec: \"{zero}\": stat {zero}: {answer}"),
     }));
     /// A startContainer hook; the detail says what happened.
     StartContainerHook: Whole(|fault, _| failed_hook("startContainer", fault));
-    /// Waiting on the exec fifo.
+    /// Waiting at the exec fifo.
     ExecFifo: Fixed("waiting on the exec fifo", &[]);
     /// The execve itself.
     Exec: Whole(|fault, object| of_program(fault, object, |zero, answer| {
@@ -217,27 +224,23 @@ fn capability(fault: &Fault) -> String {
     number_name(u8::try_from(fault.index).unwrap_or(u8::MAX))
 }
 
-/// Why a program can't be executed, in the words that callers know from runc.
-fn of_program(fault: &Fault, object: &Object, words: impl Fn(&str, &str) -> String) -> Error {
-    let answer = fault.answer();
-    match object.program {
-        Some(program) => {
-            let zero = program.to_string_lossy();
-            Error::new(words(&zero, &answer)).on(zero).of(fault.errno)
-        }
-        None => Error::new(answer).of(fault.errno),
-    }
+/// Why the program can't be executed, in the words that callers know from runc.
+fn of_program(fault: &Fault, object: &Object, text: impl Fn(&str, &str) -> String) -> Error {
+    let answer = sys::errno_text(fault.errno);
+    let Some(program) = object.program else { return Error::new(answer).of(fault.errno) };
+    let zero = program.to_string_lossy();
+    Error::new(text(&zero, &answer)).on(zero).of(fault.errno)
 }
 
-fn text(path: Option<&CStr>) -> String {
+fn c_text(path: Option<&CStr>) -> String {
     path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Where the rootfs's own steps begin on the wire.
+/// The first number of the steps of the root file system on the wire.
 const ROOTFS: u32 = 1 << 16;
 
 impl Stage {
-    /// The stage's number on the wire.
+    /// The number of the stage on the wire.
     #[must_use]
     pub fn to_wire(self) -> u32 {
         if let Self::Rootfs(step) = self {
@@ -247,7 +250,7 @@ impl Stage {
         row.and_then(|row| u32::try_from(row).ok()).unwrap_or_default()
     }
 
-    /// The stage of a number from the wire.
+    /// The stage with this number on the wire.
     #[must_use]
     pub fn from_wire(number: u32) -> Option<Self> {
         if number & ROOTFS != 0 {
@@ -263,11 +266,11 @@ impl Stage {
 pub struct Fault {
     /// Which stage failed.
     pub stage: Stage,
-    /// Which element of the stage's list, where it has one.
+    /// The index into the stage's list, if it has one.
     pub index: u32,
     /// The kernel's answer.
     pub errno: Errno,
-    /// Words that only the child has: the kernel's log of a mount, a hook's output.
+    /// A text that only the child has: the kernel's log of a mount, the output of a hook.
     pub detail: Vec<u8>,
 }
 
@@ -283,27 +286,20 @@ impl Fault {
     pub fn at(stage: Stage, index: usize, errno: Errno) -> Self {
         Self { index: u32::try_from(index).unwrap_or(u32::MAX), ..Self::new(stage, errno) }
     }
-}
 
-impl Fault {
-    /// What went wrong: the stage, its object, the kernel's answer, what may help.
+    /// The error: the stage, its object, the kernel's answer, a remedy.
     #[must_use]
     pub(crate) fn to_error(&self, object: &Object) -> Error {
-        match self.stage.words() {
+        match self.stage.description() {
             Whole(error) => error(self, object),
-            Fixed(words, remedies) => self.answered(words, remedies),
-            Of(words, remedies) => self.answered(&words(self, object), remedies),
+            Fixed(step, remedies) => self.answered(step, remedies),
+            Formatted(step, remedies) => self.answered(&step(self, object), remedies),
         }
     }
 
-    fn answered(&self, words: &str, remedies: Remedies) -> Error {
+    fn answered(&self, step: &str, remedies: Remedies) -> Error {
         let remedy = remedies.iter().find(|(errno, _)| *errno == self.errno);
-        Error::call(words, self.errno).with_hint(remedy.map(|(_, remedy)| *remedy))
-    }
-
-    /// The kernel's answer.
-    fn answer(&self) -> String {
-        sys::errno_text(self.errno)
+        Error::call(step, self.errno).with_hint(remedy.map(|(_, remedy)| *remedy))
     }
 }
 
@@ -318,9 +314,9 @@ impl From<rootfs::Fault> for Fault {
     }
 }
 
-/// Names the stage of a call that failed.
+/// Names the stage of a failed system call.
 pub(crate) trait During<T> {
-    /// The same result, its error a fault of `stage`.
+    /// The same result, with the error as a fault of `stage`.
     fn during(self, stage: Stage) -> Result<T, Fault>;
 }
 

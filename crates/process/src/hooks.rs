@@ -1,17 +1,19 @@
-//! Running hooks: one program at a time, the state on its stdin, its output kept for the error.
+//! Running a hook (runtime-spec, config.md, POSIX-platform Hooks): the state is on its stdin, and
+//! an error quotes its output.
 //!
-//! The input is a memory file, not a pipe: a hook that reads nothing can neither block nor kill us.
-//! The output is a pipe that is read meanwhile, of which little is kept ([`Capture`]).
+//! The state is in a memory file, not in a pipe, so a hook that reads nothing can neither block nor
+//! kill rind. rind reads the output from a pipe meanwhile, and keeps little of it ([`Capture`]). A
+//! hook must never get rind's own environment or descriptors.
 //!
-//! A hook leads a session of its own. No terminal's signals and stops reach it, and when it runs out
-//! of time it's killed with all of its process group; on the host also with what has left that.
-//! What a hook that succeeds leaves behind lives on.
+//! A hook leads a session of its own, so no terminal stops or signals it. When its time is over,
+//! rind kills it with its process group, and on the host also with descendants that have left the
+//! group. Processes that a successful hook leaves behind live on.
 
-use crate::capture::{Came, Capture, deadline};
+use crate::Error;
+use crate::capture::{Capture, Outcome, deadline};
 use crate::descendants::Descendants;
 use crate::seal::all_seals;
 use oci_spec::runtime::Hook;
-use std::fmt;
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -22,50 +24,37 @@ use sys::nix::fcntl::{FcntlArg, fcntl};
 use sys::nix::sys::memfd::{MFdFlags, memfd_create};
 use sys::nix::sys::signal::Signal;
 
-/// Why a hook counts as failed.
-#[derive(Debug)]
-pub struct Failure(String);
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Failure {}
-
-/// Where the output of hooks goes; what is `None` is quoted if they fail.
+/// Where the output of hooks goes; the error of a failed hook quotes output that is `None`.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// Their stdout.
+    /// The file for stdout.
     pub stdout: Option<File>,
-    /// Their stderr.
+    /// The file for stderr.
     pub stderr: Option<File>,
 }
 
-/// Where hooks run, and what they are told.
+/// Where hooks run, and what they get.
 #[derive(Debug)]
 pub struct HookContext<'a> {
-    /// The state, as JSON, for stdin.
+    /// The state as JSON, for stdin.
     pub state: &'a [u8],
-    /// The directory that they start in; `None` for the current one.
+    /// The working directory; `None` for the current one.
     pub directory: Option<&'a Path>,
-    /// The environment of a hook that has none of its own.
+    /// The environment for a hook whose `env` is missing.
     pub environment: &'a [String],
-    /// Where its output goes.
+    /// Where the output goes.
     pub output: &'a Output,
-    /// Whether it is a process of the host's, and of our pid namespace, as /proc shows it. One in
-    /// the container ends with that, whatever it has started.
+    /// Whether the hook runs on the host, in rind's pid namespace, so that rind finds its
+    /// descendants in /proc. A hook in the container ends with the container, and so do its
+    /// descendants.
     pub on_host: bool,
-    /// The process without which there is nothing left to do for it: it's killed with its end.
+    /// The pidfd of the process that the hook is for: rind kills the hook when that process ends.
     pub until: Option<BorrowedFd<'a>>,
 }
 
-/// Runs one hook to its end; an exit status other than 0, or running out of time, is a failure.
-///
-/// A hook gets its own environment and nothing of ours: what an image sets must not steer a
-/// program that runs on the host.
-pub fn run(hook: &Hook, context: &HookContext) -> Result<(), Failure> {
+/// Runs one hook to its end. An exit status other than 0 is an error, and so is the end of the
+/// hook's `timeout`, in seconds.
+pub fn run(hook: &Hook, context: &HookContext) -> Result<(), Error> {
     let waiting = "waiting for it";
     let (mut output, writer) = Capture::new().map_err(cannot("making a pipe for its output"))?;
     let may_be_killed = hook.timeout().is_some() || context.until.is_some();
@@ -73,36 +62,37 @@ pub fn run(hook: &Hook, context: &HookContext) -> Result<(), Failure> {
     let descendants = keeps.then(Descendants::keep).transpose();
     let descendants = descendants.map_err(|errno| cannot(waiting)(errno.into()))?;
     let mut child = start(hook, context, writer)?;
-    let came = output.await_end(&child, context.until, deadline(hook.timeout()));
-    if came != Ok(Came::End) {
-        // Not yet reaped, its number is nobody else's; the only failure is that all have ended.
+    let outcome = output.await_end(&child, context.until, deadline(hook.timeout()));
+    if outcome != Ok(Outcome::Ended) {
+        // The hook isn't reaped yet, so its pid is still its own. The call fails only if all have
+        // ended.
         let _ = sys::process::kill(-child.id().cast_signed(), Signal::SIGKILL as i32);
     }
     let status = child.wait();
-    if came != Ok(Came::End) {
-        // What it has started is ours only now.
+    if outcome != Ok(Outcome::Ended) {
+        // The hook's descendants become rind's children only now.
         descendants.iter().for_each(Descendants::kill);
     }
-    match (came, status) {
-        (Ok(Came::End), Ok(status)) if status.success() => Ok(()),
-        (Ok(Came::End), Ok(status)) => {
-            Err(Failure(format!("{}, output: {}", exit_text(status), output.text())))
+    match (outcome, status) {
+        (Ok(Outcome::Ended), Ok(status)) if status.success() => Ok(()),
+        (Ok(Outcome::Ended), Ok(status)) => {
+            Err(Error::new(format!("{}, output: {}", exit_text(status), output.text())))
         }
-        (Ok(Came::OtherEnd), _) => Err(Failure("stopped before its end".to_owned())),
-        (Ok(Came::Deadline), _) => {
+        (Ok(Outcome::OtherEnded), _) => Err(Error::new("stopped before its end")),
+        (Ok(Outcome::Deadline), _) => {
             let seconds = hook.timeout().unwrap_or_default();
-            Err(Failure(format!("hook ran past specified timeout of {seconds}s")))
+            Err(Error::new(format!("hook ran past specified timeout of {seconds}s")))
         }
         (Err(errno), _) => Err(cannot(waiting)(errno.into())),
         (_, Err(error)) => Err(cannot(waiting)(error)),
     }
 }
 
-fn cannot(what: &str) -> impl Fn(std::io::Error) -> Failure {
-    move |error| Failure(format!("{what}: {}", sys::answer(&error)))
+fn cannot(step: &str) -> impl Fn(std::io::Error) -> Error {
+    move |error| Error::new(step).because(sys::answer(&error))
 }
 
-/// The state as a file in memory, which the hook can read, and nobody change.
+/// A file in memory with the state, which the hook can read but not change.
 fn input(state: &[u8]) -> std::io::Result<File> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let mut file = File::from(memfd_create(c"hook-state", flags)?);
@@ -112,7 +102,7 @@ fn input(state: &[u8]) -> std::io::Result<File> {
     Ok(file)
 }
 
-fn start(hook: &Hook, context: &HookContext, output: OwnedFd) -> Result<Child, Failure> {
+fn start(hook: &Hook, context: &HookContext, output: OwnedFd) -> Result<Child, Error> {
     let input = input(context.state).map_err(cannot("making a file of the state"))?;
     let copying = "copying a descriptor";
     let output = File::from(output);
@@ -131,14 +121,14 @@ fn start(hook: &Hook, context: &HookContext, output: OwnedFd) -> Result<Child, F
         command.current_dir(directory);
     }
     sys::exec::lead_session(&mut command);
-    // If we are killed, nobody is left to mind its time, nor what it does to the container.
+    // If rind is killed, nothing is left to enforce the hook's timeout.
     let bound = sys::exec::die_with_us(&mut command);
     bound.map_err(cannot("having it end with the runtime"))?;
     let started = sys::exec::spawn(&mut command);
     started.map_err(cannot(&format!("starting {}", hook.path().display())))
 }
 
-/// How a hook ended, in the words that Go's os/exec has for it, which callers know from runc.
+/// How a hook ended, in the words of Go's os/exec, which callers know from runc.
 fn exit_text(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
@@ -163,7 +153,7 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
-    fn run_with(hook: &Hook, environment: &[String]) -> Result<(), Failure> {
+    fn run_with(hook: &Hook, environment: &[String]) -> Result<(), Error> {
         let directory = Some(Path::new("/"));
         let output = &Output::default();
         let state = b"{\"id\":\"x\"}";

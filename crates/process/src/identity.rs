@@ -1,5 +1,6 @@
-//! What a process gives up: user and groups, capabilities, `no_new_privs`, the filter; in the only
-//! order that works.
+//! Giving up privileges: user and groups, capabilities, `no_new_privs`, the seccomp filter, in the
+//! only order that works. After this, the process must have no privilege that the config doesn't
+//! grant.
 
 use crate::capabilities::{Sets, numbers};
 use crate::fault::{During, Fault, Stage};
@@ -12,20 +13,21 @@ use sys::{Errno, process, seccomp};
 const CAP_SETGID: CapabilitySet = 1 << 6;
 const CAP_SYS_ADMIN: CapabilitySet = 1 << 21;
 
-/// Takes the identity of `process.user` and its capabilities.
+/// Becomes `process.user` with `process.capabilities`.
 ///
-/// Dropping from the bounding set needs `CAP_SETPCAP`, so it comes first; changing the user needs
-/// `CAP_SETUID`, so it comes before the sets; `keep_capabilities` bridges the two.
+/// Dropping from the bounding set needs `CAP_SETPCAP`, so it comes first. A change of user needs
+/// `CAP_SETUID`, so it comes before the other sets; `PR_SET_KEEPCAPS` keeps the capabilities across
+/// it.
 pub(crate) fn assume(spec: &ProcessSpec) -> Result<(), Fault> {
     let Sets { bounding, ambient, .. } = spec.capabilities;
     drop_bounding(bounding)?;
     if spec.identity.uid != Id::ROOT {
-        // Only who stops being root loses them.
+        // A process loses capabilities only when it stops being root (capabilities(7)).
         credentials::set_keep_capabilities(true).during(Stage::Capabilities)?;
     }
     set_user(&spec.identity)?;
     if spec.identity.uid != Id::ROOT || spec.identity.gid != Id::ROOT {
-        // With fs.suid_dumpable=1 a change of user has made us so (proc(5)).
+        // With fs.suid_dumpable=1, a change of user makes the process dumpable (proc_sys_fs(5)).
         process::set_dumpable(false).during(Stage::User)?;
     }
     set_capabilities(spec, kept_for_filter(spec))?;
@@ -39,7 +41,7 @@ pub(crate) fn assume(spec: &ProcessSpec) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Sets the configured sets, and `kept` with them.
+/// Sets the configured sets, with `kept` added to the effective and permitted ones.
 fn set_capabilities(spec: &ProcessSpec, kept: CapabilitySet) -> Result<(), Fault> {
     let Sets { effective, permitted, inheritable, .. } = spec.capabilities;
     let sets =
@@ -47,11 +49,12 @@ fn set_capabilities(spec: &ProcessSpec, kept: CapabilitySet) -> Result<(), Fault
     credentials::capset(&sets).during(Stage::Capabilities)
 }
 
-/// What must stay permitted so that a filter can be installed without `no_new_privs`.
+/// The capability that must stay permitted for seccomp(2) without `no_new_privs`.
 ///
-/// The program does not have it: execve computes the new sets from the bounding, inheritable and
-/// ambient ones and the file's, never from what was permitted (capabilities(7)). Where others may see
-/// the process before that, it is given up as soon as the filter is in, if that allows it.
+/// The program doesn't get it: execve(2) computes the new sets from the bounding, inheritable and
+/// ambient sets and the file's, never from the permitted set (capabilities(7)). If others may see
+/// the process before the execve, [`install_filter`] drops the capability, if the filter allows
+/// that.
 fn kept_for_filter(spec: &ProcessSpec) -> CapabilitySet {
     if spec.options.filter.is_some() && !spec.no_new_privileges { CAP_SYS_ADMIN } else { 0 }
 }
@@ -60,7 +63,7 @@ fn drop_bounding(keep: CapabilitySet) -> Result<(), Fault> {
     for capability in numbers(!keep) {
         match credentials::drop_bounding(capability) {
             Ok(()) => {}
-            // The first number that the kernel does not know ends the list.
+            // This is the first number that the kernel doesn't know.
             Err(Errno::EINVAL) => break,
             Err(errno) => return Err(Fault::at(Stage::Bounding, capability.into(), errno)),
         }
@@ -79,13 +82,15 @@ fn set_user(identity: &Identity) -> Result<(), Fault> {
     credentials::set_user(identity.uid).during(Stage::User)
 }
 
-/// Whether setgroups can only have failed because it is denied in our user namespace, whoever made
-/// that (`user_namespaces(7)`): then there are no groups to give up either.
+/// Whether the process has the capability for setgroups(2). The call then fails with `EPERM` only
+/// in a user namespace that denies it (`user_namespaces(7)`), where the process has no groups to
+/// drop.
 fn may_set_groups() -> bool {
     credentials::capget().is_ok_and(|sets| sets.effective & CAP_SETGID != 0)
 }
 
-/// Becomes root of a user namespace, whose mappings are written; perhaps with the groups it has.
+/// Becomes root of the user namespace, whose mappings the parent has written. With `keep_groups`,
+/// keeps the supplementary groups.
 pub(crate) fn become_root(keep_groups: bool) -> Result<(), Fault> {
     credentials::set_group(Id::ROOT).during(Stage::MappedRoot)?;
     credentials::set_user(Id::ROOT).during(Stage::MappedRoot)?;
@@ -93,15 +98,14 @@ pub(crate) fn become_root(keep_groups: bool) -> Result<(), Fault> {
         return Ok(());
     }
     match credentials::set_groups(&[]) {
-        // Denied for an unprivileged caller's mapping: user_namespaces(7).
+        // The mapping of an unprivileged caller denies it: user_namespaces(7).
         Err(Errno::EPERM) => Ok(()),
         set => set.during(Stage::MappedRoot),
     }
 }
 
-/// Installs the filter, the last thing before the program but for waiting.
-///
-/// Gives its listener, where the filter asks somebody.
+/// Installs the seccomp filter; returns the listener (`seccomp_unotify(2)`), if the filter has one.
+/// Only the wait for `start` and the program come after this.
 pub(crate) fn install_filter(spec: &ProcessSpec) -> Result<Option<OwnedFd>, Fault> {
     let Some(filter) = &spec.options.filter else { return Ok(None) };
     let listener = seccomp::set_filter(filter.program(), filter.flags()).during(Stage::Seccomp)?;

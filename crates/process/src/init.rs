@@ -1,8 +1,8 @@
-//! The stages of a container's init, in the child: from the clone to the execve. Where init joins a
-//! pid namespace, the intermediate process goes through all of them but the last.
+//! The stages of a container's init in the child, from the fork to the execve. Where init joins a
+//! pid namespace, the intermediate process runs all of them but the last.
 //!
-//! A failure leaves as a [`Fault`], in numbers, and little is allocated. Only hooks make the child
-//! format: the state that they read has its pid, and what they say is their failure.
+//! A failure leaves the child as a [`Fault`] of numbers, and the child allocates little. It must
+//! format nothing but what hooks need: the state with the pid, and the output of a failed hook.
 
 mod park;
 
@@ -10,7 +10,7 @@ use crate::apply::{self, ApplyContext, Reporter};
 use crate::console;
 use crate::fault::{During, Fault, Stage};
 use crate::identity::become_root;
-use crate::message::{self, Kind, expect, tell};
+use crate::message::{self, Kind, announce, expect};
 use crate::plan::Plan;
 use crate::{hooks, mounts, program};
 use rootfs::Built;
@@ -22,7 +22,7 @@ use sys::nix::sys::stat::{Mode, umask};
 use sys::nix::unistd::{fchdir, getpid, sethostname};
 use sys::{Errno, process};
 
-/// Carries the plan out; does not come back.
+/// Runs the stages of init; never returns.
 pub(crate) fn run(plan: &mut Plan, channel: &OwnedFd) -> ! {
     apply::run_stages(plan, channel, stages)
 }
@@ -36,9 +36,9 @@ fn stages(
     receive_sources(plan, channel)?;
     let umask = umask(Mode::empty());
     let built = make_root(plan, channel, umask)?;
-    if plan.parks() {
-        // Init has been there for long, and goes on.
-        tell(channel, Kind::Made)?;
+    if plan.spec.is_parked {
+        // The parked init goes on.
+        announce(channel, Kind::Made, 0)?;
         process::exit_now(0);
     }
     let context = ApplyContext { root: built.root(), makes_cwd: true, umask };
@@ -49,7 +49,7 @@ fn stages(
     exec_program(plan, channel, reporter)
 }
 
-/// What is left once init is what `process` says.
+/// The last stages of init, once it has applied `process`.
 pub(crate) fn exec_program(
     plan: &Plan,
     channel: BorrowedFd,
@@ -61,20 +61,20 @@ pub(crate) fn exec_program(
     apply::exec_program(&plan.spec, run, channel, reporter)
 }
 
-/// What a process does in fresh namespaces before it looks at any file.
+/// The stages in the new namespaces that look at no file of the container.
 fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
     guard_stdio(plan)?;
-    let namespaces = &plan.inputs.namespaces;
+    let namespaces = &plan.init.namespaces;
     if namespaces.new_user() {
-        // The parent adjusts the score too.
+        // The parent sets the OOM score before it sends this.
         expect(channel, Kind::Mapped)?;
         become_root(plan.spec.options.keep_groups)?;
     } else {
         apply::adjust_oom_score(&mut plan.spec)?;
     }
-    if !plan.spec.by_root || namespaces.has(CloneFlags::CLONE_NEWUSER) {
-        // A user's was not before, as then only root could have written the mappings; and becoming
-        // another user may have changed it.
+    if !plan.spec.options.by_root || namespaces.has(CloneFlags::CLONE_NEWUSER) {
+        // A user's process was dumpable until the user had written its mappings, and a change of
+        // user may have made the process dumpable.
         process::set_dumpable(false).during(Stage::Session)?;
     }
     if !plan.spec.forks_last {
@@ -93,42 +93,40 @@ fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
     Ok(())
 }
 
-/// See [`apply::guard_stdio`]; where the container will have a null device of our own making, that is
-/// what there is.
+/// [`apply::guard_stdio`], unless rind makes a null device for the container: that one replaces the
+/// host's later.
 pub(crate) fn guard_stdio(plan: &mut Plan) -> Result<(), Fault> {
-    if plan.inputs.layout.makes_null() { Ok(()) } else { apply::guard_stdio(&mut plan.spec) }
+    if plan.init.layout.makes_null() { Ok(()) } else { apply::guard_stdio(&mut plan.spec) }
 }
 
-/// Makes what the container sees, and changes to it. `callers` is the umask that hooks have.
+/// Makes the root file system and changes to it. Hooks run with the umask `callers`.
 fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Built, Fault> {
-    let mut built = plan.inputs.layout.build(&mut || enter_cgroup(plan, channel))?;
+    let mut built = plan.init.layout.build(&mut || enter_cgroup(plan, channel))?;
     if plan.has_early_hooks() {
-        let pid = if plan.parks() {
+        let pid = if plan.spec.is_parked {
             park::park(plan, &built, channel, callers)?
         } else {
             getpid().as_raw()
         };
-        tell(channel, Kind::Hooks)?;
+        announce(channel, Kind::Hooks, 0)?;
         expect(channel, Kind::Continue)?;
         if !plan.hooks.create.is_empty() {
             let ours = umask(callers);
-            // They look for what the container will have, by paths from there. So runc has it, and
-            // the specification nothing.
+            // Hooks find files of the container by paths relative to its root, as with runc. The
+            // specification says nothing of their working directory.
             fchdir(built.root()).during(Stage::CreateContainerHook)?;
             run_hooks(plan, &plan.hooks.create, Stage::CreateContainerHook, pid)?;
             umask(ours);
         }
     }
-    if let Some(program) =
-        plan.spec.program.as_ref().filter(|one| plan.parks() && !one.is_its_own())
-    {
-        // Init, which is its user by now, may not.
-        let made = rootfs::make_directories(built.root(), &program.cwd);
-        made.during(Stage::WorkingDirectory)?;
+    let program = plan.spec.program.as_ref().filter(|_| plan.spec.is_parked);
+    if let Some(program) = program.filter(|program| !program.is_its_own()) {
+        // The parked init has become `process.user` by now, and may not make it.
+        rootfs::make_directories(built.root(), &program.cwd).during(Stage::WorkingDirectory)?;
     }
-    let layout = &plan.inputs.layout;
+    let layout = &plan.init.layout;
     layout.pivot(&built)?;
-    if let Some(console) = plan.spec.options.console.as_ref().filter(|_| !plan.parks()) {
+    if let Some(console) = plan.spec.options.console.as_ref().filter(|_| !plan.spec.is_parked) {
         let slave = console::open_pty(console, built.root(), &plan.spec.identity)?;
         layout.bind_console(&built, slave.as_fd())?;
         console::make_stdio(&slave)?;
@@ -140,13 +138,14 @@ fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Buil
     Ok(built)
 }
 
-/// Waits for the mounts that the layout awaits, and tells where it is if that is asked.
+/// Receives the mounts that the layout awaits; on request, sends the parent its mount namespace and
+/// root.
 fn receive_sources(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
-    let layout = &mut plan.inputs.layout;
+    let layout = &mut plan.init.layout;
     while layout.awaits_sources() {
         let message = expect(channel, Kind::Sources)?;
         if usize::try_from(message.index) != Ok(message.descriptors.len()) {
-            // The kernel leaves out what there is no room for.
+            // The kernel drops descriptors that exceed RLIMIT_NOFILE.
             return Err(Errno::EMFILE).during(Stage::Channel);
         }
         if message.index == 0 {
@@ -159,11 +158,11 @@ fn receive_sources(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Waits until the parent has made the cgroups, and enters them.
+/// Waits until the parent has made the cgroups, then enters them.
 fn enter_cgroup(plan: &Plan, channel: BorrowedFd) -> Result<(), Fault> {
     let go = expect(channel, Kind::Go)?;
     apply::enter_cgroups(go.descriptors.into_iter().map(LeakyFd::from))?;
-    if plan.inputs.namespaces.new_cgroup {
+    if plan.init.namespaces.new_cgroup {
         unshare(CloneFlags::CLONE_NEWCGROUP).during(Stage::CgroupNamespace)?;
     }
     apply::reset_affinity()
@@ -180,15 +179,15 @@ fn run_hooks(
     let environment = plan.spec.program.as_ref().map(program::Program::environment_text);
     let quoted = hooks::Output::default();
     for (index, hook) in list.iter().enumerate() {
-        let state = (plan.inputs.hook_state)(pid, "created");
+        let state = (plan.init.hook_state)(pid, "created");
         let context = hooks::HookContext {
             state: &state,
-            // The container's root: the one that is to be, or the one that it is in.
+            // The current directory is the container's root, before or after the change of root.
             directory: None,
-            // What the image sets must not steer a program whose path is the host's.
+            // The image's environment must not influence a program of the host's.
             environment: if create { &[] } else { environment.as_deref().unwrap_or_default() },
-            // No file of the host's is left to a program of the container's.
-            output: if create { &plan.inputs.hook_output } else { &quoted },
+            // A program of the container's must not get a file of the host's.
+            output: if create { &plan.init.hook_output } else { &quoted },
             on_host: false,
             until: None,
         };

@@ -1,13 +1,12 @@
-//! The intermediate process (runc's stage 1), in the child: it joins namespaces, makes those that init
-//! can't be born in, and forks init as a child of its own parent; or it goes on as init itself, and
-//! forks that last.
-//!
-//! It must not come into a container's sight while it can be traced.
+//! The intermediate process (runc's stage 1), in the child: it joins namespaces, makes those that
+//! init can't be born in, and forks init as a child of its own parent. Where init is forked last,
+//! it goes on through init's stages instead. It must not become visible to a container while it can
+//! be traced.
 
 use crate::fault::{During, Fault, Stage};
 use crate::identity::become_root;
 use crate::message::{self, Kind};
-use crate::namespaces::{CLONE_NEWTIME, Joined, Namespaces};
+use crate::namespaces::{CLONE_NEWTIME, Joined};
 use crate::plan::Plan;
 use crate::{apply, init};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,92 +14,88 @@ use sys::nix::sched::{CloneFlags, unshare};
 use sys::process::Fork;
 use sys::{Errno, process};
 
-/// In the intermediate process: joins namespaces, prepares the time namespace, and forks init; or makes the namespaces
-/// itself, and is what init will be but for the pid namespace.
+/// Runs in the intermediate process: joins namespaces, prepares the time namespace, and forks init;
+/// or makes the other namespaces itself and goes on as init.
 pub(crate) fn run(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
     init::guard_stdio(plan)?;
     apply::adjust_oom_score(&mut plan.spec)?;
-    let by_root = plan.spec.by_root;
-    if plan.inputs.namespaces.needs_intermediate() && !by_root {
-        // In a container's sight. Else it's only init that is, which sees to that itself once its
-        // mappings are written, as its parent couldn't before.
+    let by_root = plan.spec.options.by_root;
+    if plan.init.namespaces.needs_intermediate() && !by_root {
+        // A container is about to see this process. Otherwise a container sees only init, which
+        // makes itself undumpable once the parent has written its mappings: earlier, the parent
+        // couldn't.
         process::set_dumpable(false).during(Stage::Session)?;
     }
-    let keep_groups = plan.spec.options.keep_groups;
-    // What forks an init that is parked must not be seen there itself.
-    let now = |one: &&Joined| !plan.spec.is_parked || one.kind != CloneFlags::CLONE_NEWPID;
-    join(&plan.inputs.namespaces.joined.iter().filter(now).collect::<Vec<_>>(), keep_groups)?;
-    if plan.spec.forks_last || plan.inputs.namespaces.new_time.is_some() {
-        if plan.inputs.namespaces.new_user() {
-            enter_user_namespace(
-                &mut plan.inputs.namespaces,
-                keep_groups,
-                channel.as_fd(),
-                by_root,
-            )?;
+    // The process that forks a parked init must not be visible in the pid namespace itself.
+    let now =
+        |namespace: &&Joined| !plan.spec.is_parked || namespace.kind != CloneFlags::CLONE_NEWPID;
+    let joined: Vec<_> = plan.init.namespaces.joined.iter().filter(now).collect();
+    join(&joined, plan.spec.options.keep_groups)?;
+    if plan.spec.forks_last || plan.init.namespaces.new_time.is_some() {
+        if plan.init.namespaces.new_user() {
+            enter_user_namespace(plan, channel.as_fd())?;
         }
-        if let Some(offsets) = plan.inputs.namespaces.new_time.take() {
+        if let Some(offsets) = plan.init.namespaces.new_time.take() {
             make_time_namespace(&offsets, channel.as_fd(), by_root)?;
         }
-        // Becoming another user may have made it untrue, and a user's process was not until now.
+        // A change of user may have made the process dumpable, and a user's process was dumpable
+        // until now.
         process::set_dumpable(false).during(Stage::Session)?;
     }
-    let new = plan.inputs.namespaces.new;
+    let new = plan.init.namespaces.new;
     if plan.spec.forks_last {
         unshare(new).during(Stage::MakeNamespaces)?;
-        message::announce(channel.as_fd(), Kind::Here, 0).during(Stage::Channel)?;
+        message::announce(channel.as_fd(), Kind::Here, 0)?;
         init::run(plan, channel)
     }
-    match fork_init(new, channel)? {
-        Some(_) => Ok(()),
-        None => init::run(plan, channel),
+    match process::fork(new | CloneFlags::CLONE_PARENT, None).during(Stage::Fork)? {
+        Fork::Child => init::run(plan, channel),
+        Fork::Parent { pid, .. } => {
+            message::announce(channel.as_fd(), Kind::Born, pid.cast_unsigned())
+        }
     }
 }
 
-/// A time namespace belongs to the user namespace that it is made in, so that one comes first.
-fn enter_user_namespace(
-    namespaces: &mut Namespaces,
-    keep_groups: bool,
-    channel: BorrowedFd,
-    by_root: bool,
-) -> Result<(), Fault> {
+/// Makes the user namespace first: it owns the time namespace that this process makes then.
+fn enter_user_namespace(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
     unshare(CloneFlags::CLONE_NEWUSER).during(Stage::UserNamespace)?;
-    if !by_root {
-        // Or only root could write the mappings.
+    if !plan.spec.options.by_root {
+        // Only root writes the mappings of an undumpable process.
         process::set_dumpable(true).during(Stage::Session)?;
     }
-    message::announce(channel, Kind::Map, 0).during(Stage::Channel)?;
+    message::announce(channel, Kind::Map, 0)?;
     message::expect(channel, Kind::Mapped)?;
-    become_root(keep_groups)?;
-    namespaces.new.remove(CloneFlags::CLONE_NEWUSER);
+    become_root(plan.spec.options.keep_groups)?;
+    plan.init.namespaces.new.remove(CloneFlags::CLONE_NEWUSER);
     Ok(())
 }
 
-/// The parent writes the offsets, as the mounts may be another container's by now.
+/// Makes the time namespace. The parent writes the offsets: the mounts, and so /proc, may be
+/// another container's by now.
 fn make_time_namespace(offsets: &str, channel: BorrowedFd, by_root: bool) -> Result<(), Fault> {
     unshare(CLONE_NEWTIME).during(Stage::TimeNamespace)?;
     if offsets.is_empty() {
         return Ok(());
     }
     if !by_root {
-        // Or only root could write them.
+        // Only root writes the offsets of an undumpable process.
         process::set_dumpable(true).during(Stage::Session)?;
     }
-    message::announce(channel, Kind::Clocks, 0).during(Stage::Channel)?;
+    message::announce(channel, Kind::Clocks, 0)?;
     message::expect(channel, Kind::Mapped).map(drop)
 }
 
-/// Joins namespaces. The caller may own them, or only the user namespace among them may: those
-/// that can't be joined before it are tried again after it. The mount namespace is the last, as
-/// joining it changes what paths mean.
+/// Joins namespaces. Some may need rights that only the joined user namespace gives, so the process
+/// tries those that fail before it again after it. The mount namespace comes last, as joining it
+/// changes what paths mean.
 fn join(joined: &[&Joined], keep_groups: bool) -> Result<(), Fault> {
-    let find = |kind: CloneFlags| joined.iter().copied().find(|one| one.kind == kind);
+    let find = |kind: CloneFlags| joined.iter().copied().find(|joined| joined.kind == kind);
     let (user, mount) = (find(CloneFlags::CLONE_NEWUSER), find(CloneFlags::CLONE_NEWNS));
     let last = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
     let mut later = Vec::new();
-    for one in joined.iter().copied().filter(|one| !last.contains(one.kind)) {
-        match one.join() {
-            Err(fault) if fault.errno == Errno::EPERM && user.is_some() => later.push(one),
+    for namespace in joined.iter().copied().filter(|joined| !last.contains(joined.kind)) {
+        match namespace.join() {
+            Err(fault) if fault.errno == Errno::EPERM && user.is_some() => later.push(namespace),
             entered => entered?,
         }
     }
@@ -109,17 +104,4 @@ fn join(joined: &[&Joined], keep_groups: bool) -> Result<(), Fault> {
         become_root(keep_groups)?;
     }
     later.into_iter().chain(mount).try_for_each(Joined::join)
-}
-
-/// In the intermediate process: forks the process proper as its parent's child, and tells who it is.
-///
-/// In the child it gives nothing back, in the intermediate process its pid.
-fn fork_init(new: CloneFlags, channel: &OwnedFd) -> Result<Option<i32>, Fault> {
-    match process::fork(new | CloneFlags::CLONE_PARENT, None).during(Stage::Fork)? {
-        Fork::Child => Ok(None),
-        Fork::Parent { pid, .. } => {
-            let told = message::announce(channel.as_fd(), Kind::Born, pid.cast_unsigned());
-            told.during(Stage::Channel).map(|()| Some(pid))
-        }
-    }
 }

@@ -1,9 +1,10 @@
-//! The process: what is known before the fork, the fork(s) through namespaces, the stages after.
+//! The container's process: its plan, the forks into its namespaces, the stages up to the execve.
 //!
-//! The host's side makes a [`Plan`] of an init, or an [`Exec`] of another process: all that can be
-//! computed, allocated or opened before the fork. [`spawn`] and [`Exec::spawn`] fork; the child runs
-//! its stages and comes back only as an execve or a [`Fault`]. Parent and child talk over one
-//! socket, in the messages of [`message`].
+//! The host's side makes a [`Plan`] for an init, or an [`Exec`] for another process, with
+//! everything that can be computed, allocated or opened before the fork. [`spawn`] and
+//! [`Exec::spawn`] fork. The child runs its stages and ends in an execve or a [`Fault`]. Parent and
+//! child talk over one socket by [`message`]s. A child must never return into the code of its
+//! caller.
 
 mod apply;
 pub mod capabilities;
@@ -35,10 +36,9 @@ mod stdio;
 pub use child::{Child, Event};
 pub use exec::{Exec, Target};
 pub use fault::{Fault, Stage};
-pub use namespaces::{IdMap, Joined, Namespaces, foreign_owner, name as namespace_name};
-pub use plan::{HookState, InitInputs, Plan, forks_last};
+pub use namespaces::{Joined, Namespaces, foreign_owner, name as namespace_name};
+pub use plan::{HookState, InitOptions, Plan, forks_last};
 pub use process_spec::{Console, ProcessOptions, ProcessPlan};
-/// What goes wrong on the host's side is in words here too.
-pub use rootfs::Error;
+pub use rootfs::{Error, IdMap};
 pub use spawn::{CgroupPlacement, Keeper, spawn};
 pub use stdio::guard_own as guard_stdio;

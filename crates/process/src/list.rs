@@ -1,16 +1,17 @@
-//! Lists of CPUs and of memory nodes, as `0-3,7`, read into bits.
+//! Lists of CPUs and of memory nodes, such as `0-3,7` (cpuset(7), List format), as bit masks. A
+//! list must never make rind allocate more than [`MAX`] bits.
 
 use sys::nix::libc::c_ulong;
 
-/// How many numbers a list may tell apart: a mask of nodes is one page of bits at most, and the
-/// smallest page is 4 KiB.
+/// The first number that a list may not have: the kernel takes a mask of at most one page, and the
+/// smallest page has 4 KiB.
 const MAX: usize = 4096 * 8;
 
-/// The bits of a list such as `0-3,7`; no words for an empty one.
+/// The bit mask of a list such as `0-3,7`; empty for an empty list.
 pub(crate) fn bits(list: &str) -> Result<Vec<c_ulong>, &'static str> {
-    let mut words = Vec::new();
+    let mut mask = Vec::new();
     if list.trim().is_empty() {
-        return Ok(words);
+        return Ok(mask);
     }
     for range in list.split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
@@ -19,14 +20,14 @@ pub(crate) fn bits(list: &str) -> Result<Vec<c_ulong>, &'static str> {
             return Err("a range ends before it begins");
         }
         let width = c_ulong::BITS as usize;
-        words.resize(words.len().max(last / width + 1), 0);
-        for one in first..=last {
-            if let Some(word) = words.get_mut(one / width) {
-                *word |= 1 << (one % width);
+        mask.resize(mask.len().max(last / width + 1), 0);
+        for number in first..=last {
+            if let Some(word) = mask.get_mut(number / width) {
+                *word |= 1 << (number % width);
             }
         }
     }
-    Ok(words)
+    Ok(mask)
 }
 
 fn parse_number(text: &str) -> Result<usize, &'static str> {

@@ -1,62 +1,64 @@
-//! Writing the id mappings of a new user namespace (`user_namespaces(7)`).
+//! Writing the id mappings of a new user namespace (`user_namespaces(7)`). Another user than root
+//! must never get ids that /etc/subuid and /etc/subgid don't give it.
 //!
-//! Root writes them itself. The kernel lets another user write one line that maps its own id; for
-//! more there are newuidmap and newgidmap, which are setuid and know which ids are whose.
+//! Root writes the mappings itself. The kernel lets another user write one line that maps its own
+//! id; for more, there are newuidmap(1) and newgidmap(1), which are setuid and know whose ids are
+//! whose.
 
 use crate::Error;
 use crate::capture::Capture;
-use crate::namespaces::{IdMap, Mappings};
+use crate::namespaces::Mappings;
+use rootfs::IdMap;
 use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use sys::Errno;
 use sys::nix::unistd::{AccessFlags, access, getegid, geteuid};
 
-/// Writes the mappings of `pid`'s user namespace, which have none yet.
+/// Writes the mappings of `pid`'s user namespace, which has none yet.
 pub(crate) fn write(pid: i32, mappings: &Mappings) -> Result<(), Error> {
     if geteuid().is_root() {
         write_file(pid, USERS.file, &mappings.users.lines())?;
         return write_file(pid, GROUPS.file, &mappings.groups.lines());
     }
     write_or_ask(pid, &USERS, &mappings.users)?;
-    if mappings.groups.is_only(getegid().as_raw()) {
-        // Or dropping a group would be a way around a file that is closed to it.
+    if is_only(&mappings.groups, getegid().as_raw()) {
+        // Otherwise, the user could drop a group, and so get around a file mode that excludes the
+        // group.
         write_file(pid, "setgroups", "deny")?;
     }
     write_or_ask(pid, &GROUPS, &mappings.groups)
 }
 
-/// One of the two kinds of ids.
-struct Kind {
+/// Users or groups: the names that belong to their mapping.
+struct IdKind {
     property: &'static str,
     file: &'static str,
     helper: &'static str,
     ranges: &'static str,
 }
 
-const USERS: Kind = Kind {
+const USERS: IdKind = IdKind {
     property: "linux.uidMappings",
     file: "uid_map",
     helper: "newuidmap",
     ranges: "/etc/subuid",
 };
 
-const GROUPS: Kind = Kind {
+const GROUPS: IdKind = IdKind {
     property: "linux.gidMappings",
     file: "gid_map",
     helper: "newgidmap",
     ranges: "/etc/subgid",
 };
 
-impl IdMap {
-    /// Whether `id` of the host is all that is mapped.
-    fn is_only(&self, id: u32) -> bool {
-        matches!(self.0.as_slice(), [(_, host, 1)] if *host == id)
-    }
+/// Whether `id` of the host is all that `map` maps.
+fn is_only(map: &IdMap, id: u32) -> bool {
+    matches!(map.0.as_slice(), [(_, host, 1)] if *host == id)
 }
 
-/// Writes a mapping, or has it written by who may, if the kernel says that we may not.
-fn write_or_ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
+/// Writes a mapping; if the kernel doesn't let rind, has a helper write it.
+fn write_or_ask(pid: i32, kind: &IdKind, map: &IdMap) -> Result<(), Error> {
     match std::fs::write(path(pid, kind.file), map.lines()) {
         Err(error) if error.raw_os_error() == Some(Errno::EPERM as i32) => ask(pid, kind, map),
         written => written.map_err(|error| failed(kind.file, &map.lines(), &error)),
@@ -64,8 +66,8 @@ fn write_or_ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
 }
 
 /// Has `newuidmap` or `newgidmap` write a mapping.
-fn ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
-    let Kind { property, helper, ranges, .. } = kind;
+fn ask(pid: i32, kind: &IdKind, map: &IdMap) -> Result<(), Error> {
+    let IdKind { property, helper, ranges, .. } = kind;
     let mapping = on_one_line(&map.lines());
     let Some(program) = find(helper) else {
         return Err(Error::new(format!(
@@ -78,7 +80,7 @@ fn ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
     for (container, host, size) in &map.0 {
         command.args([container, host, size].map(u32::to_string));
     }
-    let (succeeded, said) = run(&mut command).map_err(|error| {
+    let (succeeded, output) = run(&mut command).map_err(|error| {
         Error::new(format!("{property}: running {}: {}", program.display(), sys::answer(&error)))
     })?;
     if succeeded {
@@ -86,22 +88,22 @@ fn ask(pid: i32, kind: &Kind, map: &IdMap) -> Result<(), Error> {
     }
     Err(Error::new(format!(
         "{property} ({mapping}): {helper} refused ({}); the ids must be the user's in {ranges}",
-        said.replace('\n', ", ")
+        output.replace('\n', ", ")
     )))
 }
 
 /// Whether `command` succeeds, and what it writes to stderr.
 fn run(command: &mut Command) -> io::Result<(bool, String)> {
-    let (mut said, writer) = Capture::new()?;
+    let (mut output, writer) = Capture::new()?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer);
     let mut child = sys::exec::spawn(command)?;
-    // It has a copy of the pipe's other end, which would keep that open.
+    // `command` has a copy of the writing end, which would keep the pipe open.
     command.stderr(Stdio::null());
-    said.await_end(&child, None, None)?;
-    Ok((child.wait()?.success(), said.text()))
+    output.await_end(&child, None, None)?;
+    Ok((child.wait()?.success(), output.text()))
 }
 
-/// Where `PATH` has a program; relative folders in it do not count.
+/// Finds `program` in the absolute directories of `PATH`.
 fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
@@ -134,10 +136,10 @@ mod tests {
 
     #[test]
     fn one_line_of_size_one_maps_only_its_id() {
-        assert!(IdMap(vec![(0, 1000, 1)]).is_only(1000));
+        assert!(is_only(&IdMap(vec![(0, 1000, 1)]), 1000));
         for lines in [vec![], vec![(0, 1001, 1)], vec![(0, 1000, 2)], vec![(0, 1000, 1), (1, 7, 1)]]
         {
-            assert!(!IdMap(lines.clone()).is_only(1000), "{lines:?}");
+            assert!(!is_only(&IdMap(lines.clone()), 1000), "{lines:?}");
         }
     }
 
@@ -145,9 +147,9 @@ mod tests {
     fn little_is_kept_of_what_a_helper_says() {
         let mut talking = Command::new("/bin/sh");
         talking.args(["-c", "echo no >&2; head -c 10000000 /dev/zero >&2; echo well >&2; exit 1"]);
-        let (succeeded, said) = run(&mut talking).unwrap();
-        assert!(!succeeded && said.len() < 2000, "{} bytes", said.len());
-        assert!(said.starts_with("no\n") && said.ends_with("well"), "{said}");
+        let (succeeded, output) = run(&mut talking).unwrap();
+        assert!(!succeeded && output.len() < 2000, "{} bytes", output.len());
+        assert!(output.starts_with("no\n") && output.ends_with("well"), "{output}");
         let mut silent = Command::new("/bin/true");
         assert_eq!(run(&mut silent).unwrap(), (true, String::new()));
     }

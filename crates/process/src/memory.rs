@@ -1,4 +1,5 @@
 //! `linux.memoryPolicy`: from which NUMA nodes the process gets its memory (`set_mempolicy(2)`).
+//! Only checks and converts: the child sets the policy.
 
 use crate::Error;
 use crate::list::bits;
@@ -24,23 +25,23 @@ const NUMA_BALANCING: i32 = 1 << 13;
 const RELATIVE_NODES: i32 = 1 << 14;
 const STATIC_NODES: i32 = 1 << 15;
 
-/// A memory policy as the kernel takes it.
+/// A memory policy in the form of `set_mempolicy(2)`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
     pub mode: i32,
-    /// A bit a node.
+    /// A bit for each node.
     pub nodes: Vec<c_ulong>,
 }
 
 impl Policy {
-    /// Reads `linux.memoryPolicy`, and refuses what no kernel would take.
+    /// Converts `linux.memoryPolicy`, and refuses what every kernel refuses.
     pub fn from_config(config: &LinuxMemoryPolicy) -> Result<Self, Error> {
         let invalid = |key: &str, why: &str| {
             Error::new(format!("linux.memoryPolicy.{key}: invalid memory policy: {why}"))
         };
         let list = config.nodes().as_deref().unwrap_or_default();
         let nodes = bits(list).map_err(|why| invalid("nodes", &format!("{list:?}: {why}")))?;
-        let flags = config.flags().iter().flatten().fold(0, |flags, one| flags | flag(*one));
+        let flags = config.flags().iter().flatten().fold(0, |all, one| all | flag(*one));
         let mode = config.mode();
         match (mode, nodes.is_empty()) {
             (Mode::MpolDefault | Mode::MpolLocal, false) => {
@@ -56,7 +57,7 @@ impl Policy {
     }
 }
 
-/// Why these flags can't be.
+/// Why this combination of flags is invalid.
 fn conflict(mode: Mode, flags: i32, no_nodes: bool) -> Option<&'static str> {
     let meaning = flags & (STATIC_NODES | RELATIVE_NODES);
     if meaning == STATIC_NODES | RELATIVE_NODES {

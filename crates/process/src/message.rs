@@ -1,49 +1,52 @@
-//! The wire between parent and child: one `SOCK_SEQPACKET` pair, typed messages of fixed size.
+//! The messages between parent and child, over a `SOCK_SEQPACKET` pair (unix(7)).
 //!
 //! A message is sixteen bytes {kind, stage, index, errno}, then at most [`MAX_DETAIL`] bytes of
-//! detail; descriptors travel beside it. The parent trusts the child only until that is in the
-//! container's mounts, so it checks every length and number.
+//! detail; descriptors come with it as ancillary data. The parent must not trust a child that is in
+//! a container's mounts, so it checks every length and number.
 
 use crate::Error;
 use crate::fault::{During, Fault, Stage};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use sys::{Errno, process, socket};
 
-/// What a message says.
+/// The kind of a message, and who sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Intermediate process: it is in a new user namespace, whose mappings it waits for.
+    /// Intermediate process: it is in a new user namespace and waits for the id mappings.
     Map,
-    /// Intermediate process: it has made a time namespace, whose offsets it waits for.
+    /// Intermediate process: it has made a time namespace and waits for the offsets.
     Clocks,
-    /// Intermediate process: it is in all namespaces but that of pids, and goes on to be what init will be.
+    /// Intermediate process: it is in all namespaces but the pid namespace, and goes on as init.
     Here,
-    /// Init's builder: it has forked what forks init, which the index is the pid of; init will wait.
+    /// Builder: it has forked the process that forks the parked init; the index is the pid of that
+    /// process.
     Parked,
-    /// Init's builder: all is made, and it ends.
+    /// Builder: the root is made, and the builder ends.
     Made,
-    /// Child: it failed; stage, index and errno say how.
+    /// Child: it failed; stage, index, errno and detail say how.
     Failed,
-    /// Intermediate process, or the process itself: that is forked; the index is its pid.
+    /// Intermediate process, or the process itself: the process is forked; the index is its pid.
     Born,
-    /// Child: the environment is made but for the change of root; runtime hooks may run.
+    /// Child: the environment is made but for the change of root; prestart and createRuntime hooks
+    /// may run.
     Hooks,
-    /// Child: its seccomp filter is in; the index is the listener's descriptor, which waits to be
-    /// fetched.
+    /// Child: its seccomp filter is installed; the index is the number of the listener, which the
+    /// parent fetches.
     Listener,
-    /// Child: all is done but the wait for `start`.
+    /// Child: only the wait for `start` is left.
     Ready,
-    /// Parent: the id mappings, or the offsets of clocks, are written.
+    /// Parent: it has written the id mappings, or the offsets of clocks.
     Mapped,
-    /// Parent: cgroups and limits are made; the descriptors are the files to enter them by.
+    /// Parent: cgroups and limits are made; the descriptors are the files by which to enter them.
     Go,
-    /// Parent: the runtime hooks have run, the listener is fetched, or the scheduling is set.
+    /// Parent: it has run the hooks, fetched the listener, or set the scheduling.
     Continue,
-    /// Parent: mounts for init to attach, as many as the index says, and more may follow; with none
-    /// it asks where init is. Child: it is in this mount namespace, below this root.
+    /// Parent: mounts for init to attach, as many as the index says; more may follow. Index 0 asks
+    /// init for its mount namespace and root. Child: the descriptors of these two.
     Sources,
 }
 
+/// Every kind; a kind's index is its number on the wire.
 const KINDS: [Kind; 14] = [
     Kind::Map,
     Kind::Clocks,
@@ -66,25 +69,25 @@ pub const MAX_DETAIL: usize = 2048;
 
 const HEADER: usize = 16;
 
-/// One message, with what travelled beside it.
+/// A received message.
 #[derive(Debug)]
 pub struct Message {
-    /// What it says.
+    /// The kind.
     pub kind: Kind,
-    /// A number, where the kind has one.
+    /// A number; its meaning depends on the kind.
     pub index: u32,
-    /// The failure, where the kind is [`Kind::Failed`].
+    /// The failure, if the kind is [`Kind::Failed`].
     pub fault: Option<Fault>,
-    /// Descriptors.
+    /// The descriptors that came with it.
     pub descriptors: Vec<OwnedFd>,
 }
 
-/// Our end, and a child's.
+/// Makes a channel: the parent's end and the child's.
 pub(crate) fn channel() -> Result<(OwnedFd, OwnedFd), Error> {
     socket::pair().map_err(|errno| Error::call("making a socket pair", errno))
 }
 
-/// Sends a message without a failure.
+/// Sends a message that tells of no failure.
 pub fn send(
     channel: BorrowedFd,
     kind: Kind,
@@ -94,24 +97,40 @@ pub fn send(
     socket::send(channel, &header(kind, 0, index, 0), descriptors)
 }
 
-/// Sends a message with no more than a number, by write(2): the filter may be in, and forbid others.
-pub fn announce(channel: BorrowedFd, kind: Kind, index: u32) -> sys::Result<()> {
-    sys::fs::write_once(channel, &header(kind, 0, index, 0))
+/// In the parent: [`send`], which succeeds if the child is gone: the next read from the channel
+/// says why.
+pub fn send_if_alive(
+    channel: BorrowedFd,
+    kind: Kind,
+    index: u32,
+    descriptors: &[BorrowedFd],
+) -> sys::Result<()> {
+    match send(channel, kind, index, descriptors) {
+        Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+        sent => sent,
+    }
 }
 
-/// Waits, by read(2) for the same reason, for a message that can only be one; whether it came, and
-/// the channel was not closed.
-pub fn wait(channel: BorrowedFd) -> sys::Result<bool> {
+/// In the child: sends the parent a message that is only a kind and a number, by write(2). The
+/// seccomp filter may be installed already and forbid other system calls.
+pub fn announce(channel: BorrowedFd, kind: Kind, index: u32) -> Result<(), Fault> {
+    sys::fs::write_once(channel, &header(kind, 0, index, 0)).during(Stage::Channel)
+}
+
+/// In the child: waits for the parent's only possible message, by read(2) for the same reason. A
+/// closed channel means that the parent is gone; the child then ends.
+pub fn wait(channel: BorrowedFd) -> Result<(), Fault> {
     let mut bytes = [0; HEADER];
     loop {
         match sys::nix::unistd::read(channel, &mut bytes) {
             Err(Errno::EINTR) => {}
-            read => return read.map(|length| length > 0),
+            Ok(0) => abandoned(),
+            read => return read.map(drop).during(Stage::Channel),
         }
     }
 }
 
-/// Sends a failure, by write(2) too.
+/// In the child: sends the parent a failure, by write(2) for the same reason. Cuts a long detail.
 pub fn report(channel: BorrowedFd, fault: &Fault) -> sys::Result<()> {
     let mut bytes = [0; HEADER + MAX_DETAIL];
     let head = header(Kind::Failed, fault.stage.to_wire(), fault.index, fault.errno as i32);
@@ -122,13 +141,13 @@ pub fn report(channel: BorrowedFd, fault: &Fault) -> sys::Result<()> {
     sys::fs::write_once(channel, bytes.get(..HEADER + length).unwrap_or(&bytes))
 }
 
-/// Receives one message; `None` when the other side has closed the channel.
-///
-/// `EPROTO` for anything that is no message of ours.
+/// Receives one message; `None` if the other side has closed the channel, `EPROTO` for an invalid
+/// message.
 pub fn receive(channel: BorrowedFd) -> sys::Result<Option<Message>> {
     let mut bytes = [0; HEADER + MAX_DETAIL];
     let (length, descriptors) = match socket::receive(channel, &mut bytes) {
-        // The other side closed before it had read all. That is told before what it had sent.
+        // The other side closed without reading everything. The kernel reports that first, and only
+        // then gives what the other side had sent.
         Err(Errno::ECONNRESET) => socket::receive(channel, &mut bytes)?,
         received => received?,
     };
@@ -137,8 +156,8 @@ pub fn receive(channel: BorrowedFd) -> sys::Result<Option<Message>> {
     }
     let received = bytes.get(..length).ok_or(Errno::EPROTO)?;
     let (head, detail) = received.split_at_checked(HEADER).ok_or(Errno::EPROTO)?;
-    let mut words = head.chunks_exact(4).map(|word| <[u8; 4]>::try_from(word).unwrap_or_default());
-    let mut next = || words.next().map(u32::from_ne_bytes).ok_or(Errno::EPROTO);
+    let mut fields = head.chunks_exact(4).map(|f| <[u8; 4]>::try_from(f).unwrap_or_default());
+    let mut next = || fields.next().map(u32::from_ne_bytes).ok_or(Errno::EPROTO);
     let (kind, stage, index, errno) = (next()?, next()?, next()?, next()?);
     let kind = usize::try_from(kind).ok().and_then(|k| KINDS.get(k)).ok_or(Errno::EPROTO)?;
     let fault = match kind {
@@ -153,12 +172,7 @@ pub fn receive(channel: BorrowedFd) -> sys::Result<Option<Message>> {
     Ok(Some(Message { kind: *kind, index, fault, descriptors }))
 }
 
-/// Tells the parent no more than that.
-pub(crate) fn tell(channel: BorrowedFd, kind: Kind) -> Result<(), Fault> {
-    announce(channel, kind, 0).during(Stage::Channel)
-}
-
-/// Receives the one message that may come now. A closed channel means that the parent is gone.
+/// In the child: receives the one message that may come now. If the parent is gone, the child ends.
 pub(crate) fn expect(channel: BorrowedFd, kind: Kind) -> Result<Message, Fault> {
     match receive(channel).during(Stage::Channel)? {
         Some(message) if message.kind == kind => Ok(message),
@@ -167,19 +181,18 @@ pub(crate) fn expect(channel: BorrowedFd, kind: Kind) -> Result<Message, Fault> 
     }
 }
 
-/// Ends a process whose parent is gone.
-pub(crate) fn abandoned() -> ! {
+/// Ends a child whose parent is gone.
+fn abandoned() -> ! {
     process::exit_now(NOT_RUN)
 }
 
-/// The exit status of a process that could not run its program.
+/// The exit status of a child that can't run its program.
 pub(crate) const NOT_RUN: i32 = 255;
 
 fn header(kind: Kind, stage: u32, index: u32, errno: i32) -> [u8; HEADER] {
     let mut bytes = [0; HEADER];
-    let kind = KINDS.iter().position(|k| *k == kind).and_then(|k| u32::try_from(k).ok());
-    let words = [kind.unwrap_or_default(), stage, index, errno.cast_unsigned()];
-    for (to, from) in bytes.chunks_exact_mut(4).zip(words) {
+    let fields = [kind as u32, stage, index, errno.cast_unsigned()];
+    for (to, from) in bytes.chunks_exact_mut(4).zip(fields) {
         to.copy_from_slice(&from.to_ne_bytes());
     }
     bytes

@@ -1,8 +1,10 @@
-//! `linux.namespaces`: which are made, which are joined, and the id mappings of a new one.
+//! `linux.namespaces`: the namespaces to make and to join, and the id mappings of a new user
+//! namespace. Opens the namespaces to join, and must never join one itself before the fork.
 
 use crate::Error;
 use crate::fault::{Fault, Stage};
-use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, LinuxTimeOffset};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxTimeOffset};
+use rootfs::IdMap;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::os::fd::OwnedFd;
@@ -12,77 +14,45 @@ use sys::nix::fcntl::{OFlag, open};
 use sys::nix::sched::{CloneFlags, setns};
 use sys::nix::sys::stat::{FileStat, Mode, fstat};
 
-/// nix's flags lack the time namespace, which clone(2) could not have: it overlaps the signal.
+/// nix lacks this flag, as clone(2) can't take it: it overlaps the exit signal.
 pub(crate) const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
 
-/// The user namespace that a process is in, as its procfs shows it.
+/// The procfs file of the calling process's user namespace.
 pub(crate) const OWN_USER_NAMESPACE: &str = "/proc/self/ns/user";
 
 /// The namespaces of a container.
 #[derive(Debug)]
 pub struct Namespaces {
-    /// Those that the clone of init makes, user included; not cgroup and time.
+    /// The namespaces that the fork of init makes: all new ones but cgroup and time.
     pub new: CloneFlags,
-    /// Those that are joined, in the order of the list.
+    /// The namespaces to join, in the order of the list.
     pub joined: Vec<Joined>,
-    /// Whether init makes a cgroup namespace, which it does once it is in its cgroup.
+    /// Whether init makes a cgroup namespace, once it is in its cgroup.
     pub new_cgroup: bool,
-    /// The time namespace to make, with what to write to `timens_offsets`.
+    /// The text for `timens_offsets` of the time namespace to make; `None` to make none.
     pub new_time: Option<String>,
     /// The mappings of a new user namespace.
     pub mappings: Option<Mappings>,
 }
 
-/// A namespace that exists.
+/// An existing namespace that the container joins.
 #[derive(Debug)]
 pub struct Joined {
     /// Its index in `linux.namespaces`.
     pub index: usize,
     /// Its type.
     pub kind: CloneFlags,
-    /// It itself.
+    /// The namespace's file.
     pub file: OwnedFd,
 }
 
 /// The id mappings of a new user namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mappings {
-    /// Of users.
+    /// `linux.uidMappings`.
     pub users: IdMap,
-    /// Of groups.
+    /// `linux.gidMappings`.
     pub groups: IdMap,
-}
-
-/// One id mapping: its lines as the kernel takes them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IdMap(pub Vec<(u32, u32, u32)>);
-
-impl IdMap {
-    /// Of `linux.uidMappings` or `linux.gidMappings`.
-    #[must_use]
-    pub fn new(config: Option<&Vec<LinuxIdMapping>>) -> Self {
-        let lines = config.into_iter().flatten();
-        Self(lines.map(|m| (m.container_id(), m.host_id(), m.size())).collect())
-    }
-
-    /// The host's id for `id` of the container, if it is mapped.
-    #[must_use]
-    pub fn to_host(&self, id: u32) -> Option<u32> {
-        self.0.iter().find_map(|(container, host, size)| {
-            let offset = id.checked_sub(*container).filter(|offset| offset < size)?;
-            host.checked_add(offset)
-        })
-    }
-
-    /// The text for `uid_map` or `gid_map` (`user_namespaces(7)`).
-    #[must_use]
-    pub fn lines(&self) -> String {
-        self.0.iter().fold(String::new(), |mut text, (container, host, size)| {
-            // Writing to a string can't fail.
-            let _ = writeln!(text, "{container} {host} {size}");
-            text
-        })
-    }
 }
 
 /// The flag of a namespace type.
@@ -99,7 +69,7 @@ fn flag(kind: LinuxNamespaceType) -> CloneFlags {
     }
 }
 
-/// The name of a namespace type, as the spec writes it.
+/// The name of a namespace type (runtime-spec, config-linux.md, Namespaces).
 #[must_use]
 pub fn name(kind: CloneFlags) -> &'static str {
     let names = [
@@ -116,7 +86,7 @@ pub fn name(kind: CloneFlags) -> &'static str {
 }
 
 impl Joined {
-    /// Joins it.
+    /// Joins the namespace (setns(2)).
     pub(crate) fn join(&self) -> Result<(), Fault> {
         setns(&self.file, self.kind)
             .map_err(|errno| Fault::at(Stage::JoinNamespace, self.index, errno))
@@ -124,9 +94,9 @@ impl Joined {
 }
 
 impl Namespaces {
-    /// Sorts `linux.namespaces` into what is made and what is joined, and opens the latter.
+    /// Sorts `linux.namespaces` into namespaces to make and to join, and opens the latter.
     ///
-    /// A path that does not exist, or is a namespace of another type, is an error.
+    /// A path that doesn't exist, or is a namespace of another type, is an error.
     pub fn from_config(linux: &Linux) -> Result<Self, Error> {
         let mut new = CloneFlags::empty();
         let mut joined = Vec::new();
@@ -141,14 +111,10 @@ impl Namespaces {
                 }
             }
         }
-        let take = |new: &mut CloneFlags, kind| {
-            let had = new.contains(kind);
-            new.remove(kind);
-            had
-        };
-        let new_cgroup = take(&mut new, CloneFlags::CLONE_NEWCGROUP);
-        let new_time =
-            take(&mut new, CLONE_NEWTIME).then(|| time_offsets(linux.time_offsets().as_ref()));
+        let new_cgroup = new.contains(CloneFlags::CLONE_NEWCGROUP);
+        let new_time = new.contains(CLONE_NEWTIME);
+        let new_time = new_time.then(|| time_offsets(linux.time_offsets().as_ref()));
+        new.remove(CloneFlags::CLONE_NEWCGROUP | CLONE_NEWTIME);
         let mappings = new.contains(CloneFlags::CLONE_NEWUSER).then(|| Mappings {
             users: IdMap::new(linux.uid_mappings().as_ref()),
             groups: IdMap::new(linux.gid_mappings().as_ref()),
@@ -156,19 +122,24 @@ impl Namespaces {
         Ok(Self { new, joined, new_cgroup, new_time, mappings })
     }
 
-    /// Whether a process must go before init to join or prepare namespaces for it.
+    /// Whether an intermediate process has to join or prepare namespaces for init.
     #[must_use]
     pub fn needs_intermediate(&self) -> bool {
         !self.joined.is_empty() || self.new_time.is_some()
     }
 
-    /// Joins the pid namespace, for our children.
+    /// Joins the pid namespace, which takes effect for children of the caller.
     pub(crate) fn join_pids(&self) -> Result<(), Fault> {
-        let mut joined = self.joined.iter();
-        joined.find(|one| one.kind == CloneFlags::CLONE_NEWPID).map_or(Ok(()), Joined::join)
+        self.joined(CloneFlags::CLONE_NEWPID).map_or(Ok(()), Joined::join)
     }
 
-    /// Whether a user namespace is still to be made.
+    /// The namespace of this kind that the container joins.
+    #[must_use]
+    pub fn joined(&self, kind: CloneFlags) -> Option<&Joined> {
+        self.joined.iter().find(|joined| joined.kind == kind)
+    }
+
+    /// Whether there is still a user namespace to make.
     pub(crate) fn new_user(&self) -> bool {
         self.new.contains(CloneFlags::CLONE_NEWUSER)
     }
@@ -176,23 +147,23 @@ impl Namespaces {
     /// Whether the container has a namespace of this kind that is not the caller's.
     #[must_use]
     pub fn has(&self, kind: CloneFlags) -> bool {
-        self.new.contains(kind) || self.joined.iter().any(|joined| joined.kind == kind)
+        self.new.contains(kind) || self.joined(kind).is_some()
     }
 
-    /// The user namespace that a joined mount namespace belongs to, if that is not ours.
+    /// The user namespace that owns the joined mount namespace, if that isn't rind's own.
     pub fn owner_of_joined_mounts(&self) -> Result<Option<OwnedFd>, Error> {
-        let mounts = self.joined.iter().find(|joined| joined.kind == CloneFlags::CLONE_NEWNS);
+        let mounts = self.joined(CloneFlags::CLONE_NEWNS);
         mounts.map_or(Ok(None), |mounts| foreign_owner(&mounts.file))
     }
 }
 
-/// The types of all namespaces of a container's own, new or joined.
+/// The types of all of the container's own namespaces, new or joined.
 pub(crate) fn listed(linux: &Linux) -> CloneFlags {
     let namespaces = linux.namespaces().iter().flatten();
-    namespaces.fold(CloneFlags::empty(), |all, one| all | flag(one.typ()))
+    namespaces.fold(CloneFlags::empty(), |all, namespace| all | flag(namespace.typ()))
 }
 
-/// Opens a namespace file; `None` if it is the user namespace that we are in, which setns refuses.
+/// Opens and checks a namespace file; `None` for rind's own user namespace, which setns(2) refuses.
 fn open_namespace(index: usize, kind: CloneFlags, path: &Path) -> Result<Option<OwnedFd>, Error> {
     let at = || format!("linux.namespaces[{index}].path {}", path.display());
     let file = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
@@ -212,15 +183,15 @@ fn open_namespace(index: usize, kind: CloneFlags, path: &Path) -> Result<Option<
     Ok((!is_own).then_some(file))
 }
 
-/// Whether `found`, a user namespace, is the one that this process is in.
+/// Whether `found` is of the calling process's user namespace.
 pub(crate) fn is_own_user_namespace(found: &FileStat) -> sys::Result<bool> {
     sys::process::is_own_namespace(found, OWN_USER_NAMESPACE)
 }
 
-/// The user namespace that a mount namespace belongs to, if that is one below ours.
+/// The user namespace that owns a mount namespace (`ioctl_ns(2)`), if that is one below rind's own.
 pub fn foreign_owner(mounts: &OwnedFd) -> Result<Option<OwnedFd>, Error> {
     let owner = match sys::process::namespace_owner(mounts) {
-        // One above: it can do with our mounts what it likes.
+        // The owner is above rind's user namespace, and may do anything with rind's mounts anyway.
         Err(Errno::EPERM) => return Ok(None),
         owner => owner,
     };
@@ -231,7 +202,7 @@ pub fn foreign_owner(mounts: &OwnedFd) -> Result<Option<OwnedFd>, Error> {
     foreign.map_err(|errno| Error::call("looking at the owner of a mount namespace", errno))
 }
 
-/// What to write to `timens_offsets` (`time_namespaces(7)`).
+/// The text for `timens_offsets` (`time_namespaces(7)`).
 fn time_offsets(offsets: Option<&HashMap<String, LinuxTimeOffset>>) -> String {
     offsets.into_iter().flatten().fold(String::new(), |mut text, (clock, offset)| {
         let (secs, nanos) = (offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0));
@@ -277,14 +248,5 @@ mod tests {
             let error = Namespaces::from_config(&config).unwrap_err().to_string();
             assert!(error.contains(path), "{error}");
         }
-    }
-
-    #[test]
-    fn ids_are_mapped_within_their_ranges_only() {
-        let map = IdMap(vec![(0, 100_000, 10), (20, 200_000, 1)]);
-        assert_eq!(map.to_host(9), Some(100_009));
-        assert_eq!(map.to_host(10), None);
-        assert_eq!(map.to_host(20), Some(200_000));
-        assert_eq!(map.lines(), "0 100000 10\n20 200000 1\n");
     }
 }

@@ -1,4 +1,5 @@
-//! All that is known of a container's init before the fork, in the form that its stages use.
+//! The plan of a container's init, made before the fork, in the form that the stages of init use. A
+//! stage must not have to read the config.
 
 use crate::Error;
 use crate::fault::{Fault, Stage};
@@ -6,61 +7,60 @@ use crate::hooks::Output;
 use crate::namespaces::Namespaces;
 use crate::process_spec::{ProcessOptions, ProcessPlan, ProcessSpec};
 use crate::procfs::Procfs;
-use oci_spec::runtime::{Hook, Spec};
+use oci_spec::runtime::{Hook, Hooks, Spec};
 use rootfs::{CgroupView, Layout};
-use seccomp::Filter;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use sys::nix::sched::CloneFlags;
 
-/// Gives the state that a container's hook is told: of a pid, in a status.
+/// Returns the state that a hook reads on stdin, as JSON, for a pid and a status (runtime-spec,
+/// runtime.md, State).
 pub type HookState = Box<dyn Fn(i32, &str) -> Vec<u8>>;
 
-/// What a plan is made from, beside the config.
-pub struct InitInputs {
-    /// What the container sees below its root.
+/// What the plan of an init needs beside the config.
+pub struct InitOptions {
+    /// The plan of the container's root file system.
     pub layout: Layout,
-    /// What it makes and joins.
+    /// The namespaces that init makes and joins.
     pub namespaces: Namespaces,
-    /// What its hooks are told.
+    /// Makes the state for hooks.
     pub hook_state: HookState,
-    /// Where the output of createContainer hooks goes.
+    /// The destination of the output of createContainer hooks.
     pub hook_output: Output,
-    /// Whether init is forked only when nothing that is the host's is left of it.
+    /// Whether init is forked last, with nothing of the host's left in it ([`forks_last`]).
     pub forks_last: bool,
 }
 
-/// Whether init is forked only when nothing that is the host's is left of it: where it comes into a pid
-/// namespace in which others see it. The kernel must be able to make its procfs without it, which
-/// `makes_procfs` asks.
+/// Whether init is forked last, when nothing of the host's is left in it: where init joins a pid
+/// namespace, whose processes see it. The kernel must then make the procfs of that namespace from
+/// outside; `makes_procfs` says whether it can.
 #[must_use]
 pub fn forks_last(namespaces: &Namespaces, makes_procfs: impl FnOnce(&OwnedFd) -> bool) -> bool {
-    let mut joined = namespaces.joined.iter();
-    let pids = joined.find(|one| one.kind == CloneFlags::CLONE_NEWPID);
-    pids.is_some_and(|pids| makes_procfs(&pids.file))
+    namespaces.joined(CloneFlags::CLONE_NEWPID).is_some_and(|pids| makes_procfs(&pids.file))
 }
 
-impl fmt::Debug for InitInputs {
+impl fmt::Debug for InitOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InitInputs").finish_non_exhaustive()
+        f.debug_struct("InitOptions").finish_non_exhaustive()
     }
 }
 
-/// An init to be: read by the parent that renders its faults, carried out by the child.
+/// The plan of an init. The child carries it out; the parent describes the child's faults by it.
 #[derive(Debug)]
 pub struct Plan {
-    pub(crate) inputs: InitInputs,
+    pub(crate) init: InitOptions,
     pub(crate) spec: ProcessSpec,
     pub(crate) hostname: Option<String>,
     pub(crate) domainname: Option<String>,
     pub(crate) hooks: ContainerHooks,
-    /// Whether the host's side has something to run before the change of root.
+    /// Whether there are prestart or createRuntime hooks, which the host's side runs.
     pub(crate) has_runtime_hooks: bool,
-    /// Where an init that is parked talks to its parent.
+    /// The channel of a parked init to its parent.
     pub(crate) parking: Option<OwnedFd>,
 }
 
-/// The hooks that run in the container's namespaces.
+/// The hooks that run in the container's namespaces (runtime-spec, config.md, POSIX-platform
+/// Hooks).
 #[derive(Debug, Default)]
 pub(crate) struct ContainerHooks {
     pub create: Vec<Hook>,
@@ -68,70 +68,58 @@ pub(crate) struct ContainerHooks {
 }
 
 impl Plan {
-    /// Makes the plan of a container's init. Warnings are added to `warnings`.
+    /// Makes the plan of a container's init. Adds to `warnings` what the user should know.
     pub fn new(
         config: &Spec,
-        inputs: InitInputs,
+        init: InitOptions,
         options: ProcessOptions,
         warnings: &mut Vec<String>,
     ) -> Result<Self, Error> {
         let (process, linux) = (config.process().as_ref(), config.linux().as_ref());
-        let user_namespace = inputs.namespaces.has(CloneFlags::CLONE_NEWUSER);
-        let hooks = config.hooks().as_ref();
-        let list = |hooks: Option<&Vec<Hook>>| hooks.cloned().unwrap_or_default();
-        let has = |hooks: Option<&Vec<Hook>>| hooks.is_some_and(|hooks| !hooks.is_empty());
-        let has_runtime_hooks = has(hooks.and_then(|h| h.prestart().as_ref()))
-            || has(hooks.and_then(|h| h.create_runtime().as_ref()));
+        let user_namespace = init.namespaces.has(CloneFlags::CLONE_NEWUSER);
+        let hooks = |list: fn(&Hooks) -> &Option<Vec<Hook>>| {
+            config.hooks().as_ref().and_then(|hooks| list(hooks).as_deref()).unwrap_or_default()
+        };
+        let has_runtime_hooks =
+            !hooks(Hooks::prestart).is_empty() || !hooks(Hooks::create_runtime).is_empty();
+        let hooks = ContainerHooks {
+            create: hooks(Hooks::create_container).to_vec(),
+            start: hooks(Hooks::start_container).to_vec(),
+        };
         let mut spec = ProcessSpec::new(process, linux, options, user_namespace, warnings)?;
-        let offsets = inputs.namespaces.new_time.as_ref().filter(|offsets| !offsets.is_empty());
+        let offsets = init.namespaces.new_time.as_ref().filter(|offsets| !offsets.is_empty());
         if offsets.is_some() && spec.procfs.is_none() {
             spec.procfs = Some(Procfs::open()?);
         }
-        spec.forks_last = inputs.forks_last;
-        spec.runs_hooks = has(hooks.and_then(|h| h.start_container().as_ref()));
-        spec.is_parked = spec.forks_last
-            && (has_runtime_hooks || has(hooks.and_then(|h| h.create_container().as_ref())));
+        spec.forks_last = init.forks_last;
+        spec.runs_hooks = !hooks.start.is_empty();
+        spec.is_parked = spec.forks_last && (has_runtime_hooks || !hooks.create.is_empty());
         Ok(Self {
             spec,
             hostname: config.hostname().clone().filter(|name| !name.is_empty()),
             domainname: config.domainname().clone().filter(|name| !name.is_empty()),
-            hooks: ContainerHooks {
-                create: list(hooks.and_then(|h| h.create_container().as_ref())),
-                start: list(hooks.and_then(|h| h.start_container().as_ref())),
-            },
+            hooks,
             has_runtime_hooks,
             parking: None,
-            inputs,
+            init,
         })
     }
 
-    /// Has cgroup mounts show what was made, where that is elsewhere than was planned.
+    /// Has cgroup mounts show `view`: the cgroups may be elsewhere than planned.
     pub fn show_cgroups(&mut self, view: CgroupView) {
-        self.inputs.layout.show_cgroups(view);
+        self.init.layout.show_cgroups(view);
     }
 
-    /// Whether something is to run before the change of root, which is told init's pid.
+    /// Whether hooks run before the change of root; they read init's pid.
     #[must_use]
     pub fn has_early_hooks(&self) -> bool {
         self.has_runtime_hooks || !self.hooks.create.is_empty()
     }
 
-    /// Whether something is to run in the container just before its program.
+    /// Whether startContainer hooks run just before the program.
     #[must_use]
     pub fn has_start_hooks(&self) -> bool {
         !self.hooks.start.is_empty()
-    }
-
-    /// Whether init is there, and waits, while another process goes on with its root: see
-    /// [`park`](crate::init).
-    pub(crate) fn parks(&self) -> bool {
-        self.spec.is_parked
-    }
-
-    /// Who is to get the listener of its seccomp filter.
-    #[must_use]
-    pub fn listener(&self) -> Option<&seccomp::Listener> {
-        self.spec.options.filter.as_ref().and_then(Filter::listener)
     }
 }
 
@@ -142,7 +130,7 @@ impl ProcessPlan for Plan {
 
     fn fault_error(&self, fault: &Fault) -> Error {
         let Stage::Rootfs(step) = fault.stage else { return fault.to_error(&self.spec.object()) };
-        self.inputs.layout.fault_error(&rootfs::Fault {
+        self.init.layout.fault_error(&rootfs::Fault {
             step,
             index: fault.index,
             errno: fault.errno,

@@ -1,5 +1,6 @@
-//! All that `process` and the sections around it say of one process, in the form that the child uses:
-//! of a container's init, or of a process of `exec`. Computed before the fork, on the host's side.
+//! What `process` and parts of `linux` say of one process, an init or a process of `exec`, in the
+//! form that the child uses. The host's side computes it before the fork; it must not need the
+//! config later.
 
 use crate::Error;
 use crate::capabilities::Sets;
@@ -18,63 +19,68 @@ use std::os::fd::OwnedFd;
 use sys::credentials::{Gid, Id, Uid};
 use sys::exec::Signals;
 use sys::nix::libc;
-use sys::nix::sys::resource::Resource;
+use sys::nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sys::nix::sys::stat::Mode;
 use sys::terminal::Size;
 use sys::{process, schedule};
 
-/// What the caller says of a process beside its config.
+/// What the caller says of a process beside the config.
 #[derive(Debug, Default)]
 pub struct ProcessOptions {
-    /// Whether we are root, so that none of our processes need ever be dumpable.
+    /// Whether rind runs as root, so that none of its processes needs to be dumpable (prctl(2),
+    /// `PR_SET_DUMPABLE`).
     pub by_root: bool,
-    /// Its seccomp filter.
+    /// The seccomp filter.
     pub filter: Option<Filter>,
-    /// Where its terminal goes, if it has one.
+    /// The terminal, if `process.terminal` asks for one.
     pub console: Option<Console>,
-    /// What it waits on before its program; without it the program is run at once.
+    /// The fifo at which the process waits for `start`; without it, the program runs at once.
     pub exec_fifo: Option<OwnedFd>,
-    /// The name of its session keyring; without it the caller's is kept.
+    /// The name of the new session keyring; without it, the process keeps the caller's.
     pub keyring: Option<CString>,
     /// How many descriptors from 3 on the program inherits.
     pub preserve_fds: u32,
-    /// How many of them, the first ones, it is told of as sockets to listen on.
+    /// How many of these, from 3 on, are sockets to listen on (`LISTEN_FDS`, `sd_listen_fds(3)`).
     pub listen_fds: u32,
-    /// Whether it keeps the supplementary groups that we have, whatever `process.user` says.
+    /// Whether the process keeps rind's supplementary groups, whatever `process.user` says.
     pub keep_groups: bool,
 }
 
 /// The terminal of a process.
 #[derive(Debug)]
 pub struct Console {
-    /// The socket that gets the master.
+    /// The console socket, over which rind sends the master.
     pub socket: OwnedFd,
-    /// The size to begin with, in characters.
+    /// The initial size, in characters.
     pub size: Option<Size>,
 }
 
-/// A process to be, whichever it is: what the parent, and the first and the last steps of the child,
-/// have to know of it.
+/// The plan of any process: what the parent and the stages that all children share need of it.
 pub trait ProcessPlan {
-    /// What it is from [`apply_process`](crate::apply::apply_process) to its execve.
+    /// What [`apply_process`](crate::apply::apply_process) and the stages after it use.
     fn spec(&self) -> &ProcessSpec;
 
-    /// What went wrong in the child: the step, the object, the kernel's answer.
+    /// Describes a failure in the child: the step, the object, the kernel's answer.
     fn fault_error(&self, fault: &Fault) -> Error {
         fault.to_error(&self.spec().object())
     }
+
+    /// Where the listener of the seccomp filter goes, if the filter has one.
+    fn listener(&self) -> Option<&seccomp::Listener> {
+        self.spec().options.filter.as_ref().and_then(Filter::listener)
+    }
 }
 
-/// A process to be, from [`apply_process`](crate::apply::apply_process) to its execve.
-#[derive(Debug)]
+/// What a process is from [`apply_process`](crate::apply::apply_process) to its execve.
+#[derive(Debug, Default)]
 pub struct ProcessSpec {
     pub(crate) options: ProcessOptions,
-    /// Without `process`, a container can be made but not started.
+    /// `None` for a config without `process`: such a container can be created, but not started.
     pub(crate) program: Option<Program>,
     pub(crate) identity: Identity,
     pub(crate) capabilities: Sets,
     pub(crate) rlimits: Vec<Rlimit>,
-    /// As the kernel takes it.
+    /// The text for `/proc/self/oom_score_adj`.
     pub(crate) oom_score: Option<String>,
     pub(crate) scheduler: Option<schedule::Attributes>,
     pub(crate) io_priority: Option<(u32, u32)>,
@@ -82,35 +88,33 @@ pub struct ProcessSpec {
     pub(crate) personality: Option<u64>,
     pub(crate) label: Option<Label>,
     pub(crate) no_new_privileges: bool,
-    /// What stdin, stdout and stderr are, once that was looked at.
+    /// What stdin, stdout and stderr are, once a stage has looked.
     pub(crate) stdio: Option<Stdio>,
-    /// Whether it is in a user namespace that is not the caller's.
+    /// Whether the process is in a user namespace other than the caller's.
     pub(crate) user_namespace: bool,
-    /// Whether our parent is root, so that no process of ours has ever been dumpable.
-    pub(crate) by_root: bool,
-    /// The host's procfs, where something is to be written in it.
+    /// The host's procfs, if a stage writes to it.
     pub(crate) procfs: Option<Procfs>,
-    /// Whether it is forked once more when it has taken on all that `process` says, into a pid namespace in which others
-    /// can see it: nothing that is the host's may be left of it by then.
+    /// Whether the process forks once more when it has applied `process`: into a pid namespace in
+    /// which others see it, so nothing of the host's may be left in it by then.
     pub(crate) forks_last: bool,
-    /// Whether it comes into a container that is there.
+    /// Whether this is a process of `exec`.
     pub(crate) is_exec: bool,
-    /// Whether it waits after that while its root is made ([`park`](crate::init)).
+    /// Whether the process then waits until its root is made ([`park`](crate::init)).
     pub(crate) is_parked: bool,
-    /// Whether hooks run in it before its program, for which the filter isn't.
+    /// Whether startContainer hooks run before the program; the filter must not apply to them.
     pub(crate) runs_hooks: bool,
-    /// Which signals we ignore, as our caller did.
+    /// The signals that rind ignores, as its caller did.
     pub(crate) ignored_signals: Signals,
-    /// Whether its filter is in.
+    /// Whether the seccomp filter is installed.
     pub(crate) has_filter: bool,
 }
 
-/// Whom the process runs as.
+/// The ids of the process (runtime-spec, config.md, User).
 #[derive(Debug, Default)]
 pub(crate) struct Identity {
     pub uid: Uid,
     pub gid: Gid,
-    /// Its supplementary groups; without them those that it has are kept.
+    /// The supplementary groups; `None` keeps those that the process has.
     pub groups: Option<Vec<Gid>>,
     pub umask: Option<Mode>,
 }
@@ -123,6 +127,14 @@ pub(crate) struct Rlimit {
     pub hard: u64,
 }
 
+impl Rlimit {
+    /// Raises this process's hard limit to `hard`, if it is lower.
+    pub fn raise_hard(&self) -> sys::Result<()> {
+        let (soft, hard) = getrlimit(self.resource)?;
+        if hard < self.hard { setrlimit(self.resource, soft, self.hard) } else { Ok(()) }
+    }
+}
+
 /// A security label to take at execve.
 #[derive(Debug)]
 pub(crate) struct Label {
@@ -132,7 +144,8 @@ pub(crate) struct Label {
 }
 
 impl ProcessSpec {
-    /// Lays out `process`, with what `linux` says of every process of the container.
+    /// Computes the spec from `process`, and from what `linux` says of every process of the
+    /// container.
     pub(crate) fn new(
         process: Option<&Process>,
         linux: Option<&Linux>,
@@ -148,10 +161,10 @@ impl ProcessSpec {
         let uses_procfs = oom_score.is_some() || label.is_some();
         Ok(Self {
             program: process.map(|p| Program::from_config(p, options.listen_fds)).transpose()?,
-            identity: process
-                .map(|p| Identity::from_config(p, options.keep_groups))
-                .transpose()?
-                .unwrap_or_default(),
+            identity: process.map_or_else(
+                || Ok(Identity::default()),
+                |p| Identity::from_config(p, options.keep_groups),
+            )?,
             capabilities,
             rlimits: process.map(rlimits).unwrap_or_default(),
             oom_score,
@@ -160,40 +173,34 @@ impl ProcessSpec {
             memory_policy: memory_policy(linux)?,
             personality: personality(linux),
             label,
-            by_root: options.by_root,
             procfs: uses_procfs.then(Procfs::open).transpose()?,
-            forks_last: false,
-            is_exec: false,
-            is_parked: false,
-            runs_hooks: false,
             ignored_signals: sys::exec::ignored_signals(),
-            has_filter: false,
             no_new_privileges: process.and_then(Process::no_new_privileges).unwrap_or(false),
-            stdio: None,
             options,
             user_namespace,
+            ..Self::default()
         })
     }
 
-    /// Its scheduling, where a fork would lose it.
+    /// The scheduling attributes, if a fork loses them (sched(7), Resetting scheduling policy).
     pub(crate) fn scheduler_lost_by_fork(&self) -> Option<&schedule::Attributes> {
         self.scheduler.as_ref().filter(|attributes| attributes.are_lost_by_fork())
     }
 
-    /// Its scheduling, where the parent has to set it after the last fork, as that loses it.
+    /// The scheduling attributes, if the parent has to set them after the last fork.
     pub(crate) fn scheduler_after_fork(&self) -> Option<&schedule::Attributes> {
         self.scheduler_lost_by_fork().filter(|_| self.forks_last)
     }
 
-    /// Whether its directory and its file can only be found by the process itself, after the last
-    /// fork: where the way leads through itself, or hooks may yet make them.
+    /// Whether only the process itself, after the last fork, can find its working directory and
+    /// program: the path leads through /proc/self, or a hook may still make them.
     pub(crate) fn finds_last(&self) -> bool {
         let is_its_own = || self.program.as_ref().is_some_and(Program::is_its_own);
         self.forks_last && (self.is_parked || is_its_own())
     }
 
-    /// Whether the filter allows all that is left to do once no more than the last fork is, so that
-    /// it can be in before anybody sees the process.
+    /// Whether the filter allows every system call from the last fork on, so that rind can install
+    /// it before that fork, which makes the process visible to others.
     pub(crate) fn filters_before_fork(&self) -> bool {
         let filter = self.options.filter.as_ref().filter(|filter| filter.listener().is_none());
         let Some(filter) = filter.filter(|_| !self.runs_hooks) else { return false };
@@ -212,13 +219,12 @@ impl ProcessSpec {
             && (self.no_new_privileges || allows(libc::SYS_capset))
     }
 
-    /// What its faults are about.
+    /// What faults of the process are about.
     pub(crate) fn object(&self) -> Object<'_> {
         let program = self.program.as_ref();
+        let arguments = program.map(|program| program.arguments.strings()).unwrap_or_default();
         Object {
-            program: program
-                .and_then(|program| program.arguments.strings().first())
-                .map(|zero| &**zero),
+            program: arguments.first().map(|zero| &**zero),
             cwd: program.map(|program| &*program.cwd),
             is_exec: self.is_exec,
         }
@@ -242,8 +248,8 @@ impl Identity {
     }
 }
 
-/// The number of a user or a group, which is at `at` in `process.user`.
-fn id<Kind: Copy>(number: u32, at: &str, whose: &str) -> Result<Id<Kind>, Error> {
+/// Checks the id at the key `at` of `process.user`; `whose` is "user" or "group".
+fn id<T: Copy>(number: u32, at: &str, whose: &str) -> Result<Id<T>, Error> {
     Id::new(number)
         .ok_or_else(|| Error::new(format!("process.user.{at}: {number} is no {whose} id")))
 }
@@ -296,7 +302,7 @@ fn scheduler(config: &Scheduler) -> schedule::Attributes {
     schedule::Attributes {
         size: 0,
         policy,
-        flags: config.flags().iter().flatten().fold(0, |flags, one| flags | flag(one)),
+        flags: config.flags().iter().flatten().fold(0, |all, one| all | flag(one)),
         nice: config.nice().unwrap_or(0),
         priority: config.priority().unwrap_or(0).cast_unsigned(),
         runtime: config.runtime().unwrap_or(0),
@@ -328,18 +334,18 @@ fn personality(linux: Option<&Linux>) -> Option<u64> {
     })
 }
 
-/// The label to take at execve. Where its security module is off it is left out, with a warning:
-/// there is nothing that it could restrict.
+/// The label to take at execve. rind leaves a label out, with a warning, if the host doesn't use
+/// its security module.
 fn label(process: &Process, warnings: &mut Vec<String>) -> Option<Label> {
-    let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
-    if let Some(profile) = given(process.apparmor_profile()) {
+    let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+    if let Some(profile) = set(process.apparmor_profile()) {
         if module_is_on("/sys/module/apparmor/parameters/enabled", "Y") {
             let value = format!("exec {profile}");
             return Some(Label { path: "self/attr/apparmor/exec", value });
         }
         warnings.push(format!("process.apparmorProfile {profile}: AppArmor is not enabled here"));
     }
-    if let Some(value) = given(process.selinux_label()) {
+    if let Some(value) = set(process.selinux_label()) {
         if module_is_on("/sys/fs/selinux/enforce", "") {
             return Some(Label { path: "self/attr/exec", value });
         }

@@ -1,8 +1,6 @@
-//! The host's procfs, opened before the process joins anything: a process's attributes are written
-//! through it.
-//!
-//! A path below /proc must not be used once in the mounts of a container: the container decides what
-//! it leads to.
+//! The host's procfs, by which rind writes attributes of processes. rind opens it before a process
+//! joins anything: in the mounts of a container, nothing may use a path below /proc, as the
+//! container decides where it leads.
 
 use crate::Error;
 use std::os::fd::OwnedFd;
@@ -14,15 +12,14 @@ use sys::nix::sys::stat::Mode;
 pub(crate) struct Procfs(OwnedFd);
 
 impl Procfs {
-    /// Opens /proc, and sees that it is a procfs.
+    /// Opens /proc, and checks that it is a procfs.
     pub fn open() -> Result<Self, Error> {
         let opened = sys::fs::open_proc().map(Self);
         opened.map_err(|errno| Error::call("opening the host's /proc", errno))
     }
 
-    /// Writes `text` to the file at `path` by one write(2), whatever is mounted over the path.
-    ///
-    /// `self` is the calling process, in whatever pid namespace that is.
+    /// Writes `text` by one write(2) to the file at `path`, relative to the procfs. Fails if
+    /// anything is mounted over the path. `self` is the calling process, in any pid namespace.
     pub fn write(&self, path: &str, text: &[u8]) -> sys::Result<()> {
         let resolve = ResolveFlag::RESOLVE_BENEATH
             | ResolveFlag::RESOLVE_NO_XDEV

@@ -1,4 +1,5 @@
-//! What is executed: arguments, environment, working directory, and where the program is found.
+//! The program: arguments, environment, working directory, and the search in PATH. What lies below
+//! the root is the image's, and must not be trusted.
 
 use crate::Error;
 use crate::fault::{During, Fault, Stage};
@@ -20,45 +21,44 @@ pub(crate) struct Program {
     pub arguments: Vector,
     pub environment: Vector,
     pub cwd: CString,
-    /// Where to look for `args[0]`: itself, or itself in each directory of PATH.
+    /// The paths to try for `args[0]`: `args[0]` itself, or that in each directory of PATH.
     candidates: Vec<CString>,
-    /// The candidate to execute, once found.
+    /// The index of the candidate to execute, once found.
     found: Option<usize>,
     searched: bool,
     needs_home: bool,
-    /// Whether it is passed sockets to listen on.
+    /// Whether the program gets sockets to listen on.
     listens: bool,
 }
 
 impl Program {
-    /// Lays out `process`, which is told of `listen_fds` sockets after stdio.
+    /// The program of `process`, which gets `listen_fds` sockets from descriptor 3 on.
     pub fn from_config(process: &Process, listen_fds: u32) -> Result<Self, Error> {
-        let text = |at: &str, value: &str| {
-            CString::new(value).map_err(|_| Error::new(format!("process.{at}: has a NUL byte")))
+        let text = |key: &str, value: &[u8]| {
+            CString::new(value).map_err(|_| Error::new(format!("process.{key}: has a NUL byte")))
         };
-        let given = process.args().as_deref().unwrap_or_default();
-        let zero = given.first().ok_or_else(|| Error::new("process.args: is empty"))?;
-        let arguments: Result<Vec<_>, _> = given.iter().map(|arg| text("args", arg)).collect();
+        let texts = |key: &str, list: &[String]| -> Result<Vec<CString>, Error> {
+            list.iter().map(|value| text(key, value.as_bytes())).collect()
+        };
+        let arguments = process.args().as_deref().unwrap_or_default();
+        let zero = arguments.first().ok_or_else(|| Error::new("process.args: is empty"))?;
         let environment = environment(process.env().as_deref().unwrap_or_default(), listen_fds);
-        let strings: Result<Vec<_>, _> = environment.iter().map(|e| text("env", e)).collect();
         let path = environment.iter().find_map(|entry| entry.strip_prefix("PATH="));
         let searched = !zero.contains('/');
         let candidates = if searched { in_path(zero, path) } else { vec![zero.clone()] };
-        let candidates: Result<Vec<_>, _> = candidates.iter().map(|c| text("args", c)).collect();
         Ok(Self {
-            arguments: Vector::new(arguments?),
+            arguments: Vector::new(texts("args", arguments)?),
             listens: listen_fds > 0,
             needs_home: !environment.iter().any(|entry| entry.starts_with(HOME)),
-            environment: Vector::new(strings?),
-            cwd: CString::new(process.cwd().as_os_str().as_bytes())
-                .map_err(|_| Error::new("process.cwd: has a NUL byte"))?,
-            candidates: candidates?,
+            environment: Vector::new(texts("env", &environment)?),
+            cwd: text("cwd", process.cwd().as_os_str().as_bytes())?,
+            candidates: texts("args", &candidates)?,
             found: None,
             searched,
         })
     }
 
-    /// Finds the file to execute, as the user that will execute it.
+    /// Finds the file to execute; called as the user that executes it.
     pub fn find(&mut self) -> Result<(), Fault> {
         let mut answer = Errno::ENOENT;
         for (index, candidate) in self.candidates.iter().enumerate() {
@@ -74,7 +74,7 @@ impl Program {
         Err(Fault::new(stage, answer))
     }
 
-    /// Sets HOME from the container's own /etc/passwd, where the config does not set it.
+    /// Sets HOME from the container's /etc/passwd, unless the config sets it.
     pub fn add_home(&mut self, root: BorrowedFd, uid: u32) {
         if !self.needs_home {
             return;
@@ -86,8 +86,8 @@ impl Program {
         }
     }
 
-    /// Sets `LISTEN_PID` where sockets are passed: a program takes them only if that is its own pid
-    /// (`sd_listen_fds(3)`), which only it can know.
+    /// Sets `LISTEN_PID` if the program gets sockets: a program takes them only if this is its own
+    /// pid (`sd_listen_fds(3)`), so only the process itself can set it.
     pub fn add_listen_pid(&mut self) {
         if !self.listens {
             return;
@@ -103,8 +103,8 @@ impl Program {
         entries.map(|entry| entry.to_string_lossy().into_owned()).collect()
     }
 
-    /// Whether its file or its working directory may be one that only it itself leads to, below
-    /// /proc/self.
+    /// Whether the path of the program or of its working directory may lead through /proc/self, and
+    /// so means something only in the process itself.
     pub fn is_its_own(&self) -> bool {
         let leads = |path: &CString| {
             [&b"/proc/"[..], b"/dev/"].iter().any(|folder| path.to_bytes().starts_with(folder))
@@ -122,16 +122,16 @@ impl Program {
     }
 }
 
-/// What is set where the config doesn't.
+/// How an entry of the environment for HOME begins.
 const HOME: &str = "HOME=";
 
-/// The environment with each name once, its last value winning, and what tells of passed sockets. A
-/// home that is empty is none.
-fn environment(given: &[String], listen_fds: u32) -> Vec<String> {
+/// The environment with each name once, the last value of `config` winning, and with `LISTEN_FDS`
+/// if there are sockets. An empty HOME counts as unset.
+fn environment(config: &[String], listen_fds: u32) -> Vec<String> {
     let mut seen = HashSet::new();
     let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
     let mut kept: Vec<String> =
-        given.iter().rev().filter(|entry| seen.insert(name(entry))).cloned().collect();
+        config.iter().rev().filter(|entry| seen.insert(name(entry))).cloned().collect();
     kept.retain(|entry| entry != HOME);
     kept.reverse();
     if listen_fds > 0 {
@@ -140,7 +140,7 @@ fn environment(given: &[String], listen_fds: u32) -> Vec<String> {
     kept
 }
 
-/// `name` in each directory of PATH; an empty element is the working directory.
+/// `name` in each directory of PATH; an empty element means the working directory.
 fn in_path(name: &str, path: Option<&str>) -> Vec<String> {
     let directories = path.into_iter().flat_map(|path| path.split(':'));
     directories
@@ -161,8 +161,8 @@ fn executable(path: &CStr) -> sys::Result<()> {
 
 /// The home directory of `uid` in the container's /etc/passwd.
 ///
-/// The file is the image's: it is opened within the root, only if it is a regular file, and read
-/// for its numbers only, as far as it is of a reasonable size.
+/// The file is the image's, so rind opens it within the root, accepts only a regular file, and
+/// reads no more than a limit.
 fn home(root: BorrowedFd, uid: u32) -> Option<Vec<u8>> {
     let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
@@ -174,13 +174,13 @@ fn home(root: BorrowedFd, uid: u32) -> Option<Vec<u8>> {
     sys::passwd::home(&file, uid).ok()?.filter(|home| !home.is_empty())
 }
 
-/// Enters the working directory; where it is missing it is made, if `below` a root.
+/// Enters the working directory. If it is missing and `below` is a root, rind makes it there.
 ///
-/// A directory that the kernel can't name from the container's root is outside of it: a
-/// descriptor of the host's, reached by a link below /proc.
+/// A directory that the kernel can't name from the container's root is outside: the path led
+/// through a link in /proc to a descriptor of the host's (CVE-2024-21626).
 pub(crate) fn enter_directory(cwd: &CStr, below: Option<BorrowedFd>) -> Result<(), Fault> {
     if cwd == c"/" {
-        // Where the change of root has left us.
+        // The change of root ends in this directory.
         return Ok(());
     }
     match (sys::nix::unistd::chdir(cwd), below) {
@@ -193,7 +193,7 @@ pub(crate) fn enter_directory(cwd: &CStr, below: Option<BorrowedFd>) -> Result<(
     check_directory()
 }
 
-/// See [`enter_directory`].
+/// Checks that the working directory is inside the container: see [`enter_directory`].
 pub(crate) fn check_directory() -> Result<(), Fault> {
     sys::nix::unistd::getcwd().map(drop).during(Stage::WorkingDirectoryOutside)
 }

@@ -1,14 +1,14 @@
-//! Sealing the executable: a container that gets hold of /proc/PID/exe of a process of ours can't
-//! write to the file on the host (CVE-2019-5736).
+//! Sealing the executable: a container that opens /proc/PID/exe of one of rind's processes must
+//! never be able to write to rind's file on the host (CVE-2019-5736).
 //!
-//! The program executes itself again from a detached, read-only clone of the mount that its file
-//! is on. Writing through it is `EROFS`. The clone is in no mount namespace and, as its only
-//! descriptor is closed by the execve, no longer in an anonymous one either: `mount_setattr`,
-//! remounting and cloning it are all refused, whatever the capabilities. That costs a third of a
-//! copy into memory, which is the fallback where mounts may not be cloned.
+//! rind executes itself again from a detached, read-only clone of the mount that its file is on. A
+//! write through the clone fails with `EROFS`. The clone is in no mount namespace and, once the
+//! execve has closed its only descriptor, not in an anonymous one either: the kernel refuses
+//! `mount_setattr(2)`, remounting and cloning it, whatever the capabilities. This costs a third of
+//! a copy in memory, which rind falls back to where it may not clone mounts.
 //!
-//! In most cases that has been done before libc was there (`sys::entry`), and here it is only looked
-//! at.
+//! Mostly, the entry point has done this before libc has started (`sys::entry`), and this file only
+//! checks it.
 
 use crate::Error;
 use std::ffi::{CString, OsString};
@@ -26,12 +26,13 @@ use sys::nix::sys::statvfs::{FsFlags, fstatvfs};
 
 const EXE: &std::ffi::CStr = c"/proc/self/exe";
 
-/// Executes this program again from a sealed copy of itself, unless it already runs from one.
+/// Executes rind again from a sealed copy of itself, unless it already runs from one. Returns only
+/// then, or with an error.
 ///
-/// Called before any process of ours can be reached from a container, with one thread.
+/// The caller must have one thread, and no process that a container can reach.
 pub fn ensure() -> Result<(), Error> {
     if std::env::var_os(MARK).is_some() {
-        // Only we set this, but so could anybody who calls us: it is looked at, not believed.
+        // A caller could set this too, so rind checks.
         let exe = open(EXE, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
         return match exe.map(|exe| is_sealed(&exe)) {
             Ok(true) => Ok(()),
@@ -55,13 +56,13 @@ pub fn ensure() -> Result<(), Error> {
     Err(Error::call("sealing the executable: executing the sealed copy", errno))
 }
 
-/// A string of our own arguments or environment: those came to us as C strings.
+/// An argument or environment variable of rind's own, which execve(2) has passed as a C string.
 fn c_string(text: OsString) -> Option<CString> {
     CString::new(text.into_vec()).ok()
 }
 
-/// Whether the running file is on a read-only mount that nobody can change any more, or a sealed file
-/// in memory.
+/// Whether the running executable is on a read-only mount that nobody can change any more, or a
+/// sealed file in memory (`memfd_create(2)`).
 fn is_sealed(exe: &OwnedFd) -> bool {
     let read_only = || fstatvfs(exe).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_RDONLY));
     if is_nowhere(exe) && read_only() {
@@ -74,16 +75,17 @@ fn is_sealed(exe: &OwnedFd) -> bool {
         .is_ok_and(|seals| SealFlag::from_bits_retain(seals).contains(all_seals()))
 }
 
-/// Whether the mount of the running file is in no mount namespace.
+/// Whether the mount of the running executable is in no mount namespace.
 ///
-/// The name of a file that is the root of a mount without a place is `/`: in any namespace of
-/// processes, ours or not, it has a place, and a file in it a longer name. That it is not in an
-/// anonymous one either, which somebody holds open, shows by a change that would change nothing:
-/// it is refused.
+/// procfs names a file `/` if the file is the root of a mount that is attached nowhere. A mount
+/// that is attached, in any namespace, gives the file a longer name. The mount is not in an
+/// anonymous namespace either, which a descriptor would keep, if the kernel refuses a change of
+/// attributes that changes nothing.
 fn is_nowhere(exe: &OwnedFd) -> bool {
     let has_no_name = readlink(EXE).is_ok_and(|name| match name.as_bytes() {
         b"/" => true,
-        // Replaced since it was cloned. There may be files with this name.
+        // Somebody has deleted or replaced the file since rind cloned the mount. A file may have
+        // this name.
         b"/ (deleted)" => fstat(exe).is_ok_and(|stat| stat.st_nlink == 0),
         _ => false,
     });
@@ -91,7 +93,7 @@ fn is_nowhere(exe: &OwnedFd) -> bool {
     has_no_name && mount::mount_setattr(exe, Depth::One, &same) == Err(Errno::EINVAL)
 }
 
-/// What leaves a file in memory as it is.
+/// The seals that together keep a file in memory from any change (fcntl(2), File Sealing).
 pub(crate) fn all_seals() -> SealFlag {
     SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE
 }

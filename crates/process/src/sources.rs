@@ -1,6 +1,6 @@
-//! Mounts of the host's that enter a user namespace, on the parent's side: the parent clones them in
-//! init's own mount namespace, a copy of the host's in which the kernel has them locked, and sends
-//! them to init.
+//! Mounts of the host's for a container with a user namespace, on the parent's side: the parent
+//! clones them in init's mount namespace, a copy of the host's where the kernel has locked every
+//! mount, and sends the clones to init. A clone that isn't locked must never reach init.
 
 use crate::Error;
 use crate::child::{Child, start_failed};
@@ -8,17 +8,16 @@ use crate::message::{self, Kind};
 use crate::mounts::{in_locked_mounts, in_mounts_of_child};
 use crate::plan::Plan;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use sys::Errno;
 use sys::nix::sched::CloneFlags;
 use sys::socket::MAX_DESCRIPTORS;
 
-/// In the parent: clones what init's layout awaits, before init changes its mounts, and sends it.
+/// Clones the mounts that init's layout awaits, before init changes its mounts, and sends them.
 pub(crate) fn hand_over(plan: &Plan, init: &Child) -> Result<(), Error> {
-    let layout = &plan.inputs.layout;
+    let layout = &plan.init.layout;
     if !layout.awaits_sources() {
         return Ok(());
     }
-    let namespaces = &plan.inputs.namespaces;
+    let namespaces = &plan.init.namespaces;
     let trees = if namespaces.new.contains(CloneFlags::CLONE_NEWNS) {
         in_mounts_of_child(ask(plan, init)?, || {
             rootfs::isolate_copy().map_err(|errno| {
@@ -27,25 +26,25 @@ pub(crate) fn hand_over(plan: &Plan, init: &Child) -> Result<(), Error> {
             layout.clone_sources()
         })?
     } else {
-        // The one that is joined is no copy of ours.
+        // The joined mount namespace is no copy of the host's, so rind makes one with the same
+        // owner.
         let owner = namespaces.owner_of_joined_mounts()?.ok_or_else(|| {
             Error::new("linux.namespaces: the mount namespace is not of the user namespace")
         })?;
         in_locked_mounts(&owner, || layout.clone_sources())?
     };
-    for some in trees.chunks(MAX_DESCRIPTORS) {
-        let descriptors: Vec<BorrowedFd> = some.iter().map(AsFd::as_fd).collect();
-        send(init, u32::try_from(some.len()).unwrap_or_default(), &descriptors)?;
+    for chunk in trees.chunks(MAX_DESCRIPTORS) {
+        let descriptors: Vec<BorrowedFd> = chunk.iter().map(AsFd::as_fd).collect();
+        send(init, u32::try_from(chunk.len()).unwrap_or_default(), &descriptors)?;
     }
     sys::fs::close_all(trees).map_err(|errno| Error::call("closing init's mounts", errno))
 }
 
-/// Asks init for the mount namespace that it is in. (Nobody can look into init to find it, and we
-/// neither without `CAP_SYS_PTRACE`.)
+/// Asks init for its mount namespace and root. Init is undumpable, so the parent could open them in
+/// /proc only with `CAP_SYS_PTRACE`.
 fn ask(plan: &Plan, init: &Child) -> Result<Vec<OwnedFd>, Error> {
     send(init, 0, &[])?;
-    let received = message::receive(init.channel.as_fd());
-    match received.map_err(|errno| Error::call("talking to init", errno))? {
+    match init.receive()? {
         None => Err(init.explain_death("init", || None)),
         Some(message) => match (message.kind, message.fault) {
             (Kind::Sources, _) => Ok(message.descriptors),
@@ -56,9 +55,6 @@ fn ask(plan: &Plan, init: &Child) -> Result<Vec<OwnedFd>, Error> {
 }
 
 fn send(init: &Child, count: u32, descriptors: &[BorrowedFd]) -> Result<(), Error> {
-    match message::send(init.channel.as_fd(), Kind::Sources, count, descriptors) {
-        // It is gone: why, is in the channel, and the next read gives it.
-        Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
-        Err(errno) => Err(Error::call("sending init its mounts", errno)),
-    }
+    message::send_if_alive(init.channel.as_fd(), Kind::Sources, count, descriptors)
+        .map_err(|errno| Error::call("sending init its mounts", errno))
 }

@@ -1,8 +1,9 @@
-//! The parent's side of a fork: where the process is born, its id mappings, and the talk until its
-//! namespaces are there. [`child`](crate::child) is the talk from then on.
+//! The parent's side of a fork: the cgroup that the process is born in, its id mappings, and the
+//! talk with it until its namespaces exist. [`child`](crate::child) has the talk from then on. A
+//! failure must leave no process behind.
 //!
-//! The first fork is the process itself, or the intermediate process, which joins namespaces and forks
-//! it as our child: at once, or when all but the execve is done.
+//! The first fork makes the process itself, or the intermediate process. That joins namespaces and
+//! forks the process as a child of rind: at once, or when only the execve is left.
 
 use crate::child::Child;
 use crate::fault::{Fault, Stage};
@@ -13,18 +14,17 @@ use crate::{Error, init, intermediate, mappings, sources};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::nix::sched::CloneFlags;
-use sys::nix::sys::resource::{getrlimit, setrlimit};
 use sys::process::Fork;
 use sys::{Errno, process};
 
-/// How a process gets into its v2 cgroup. It is born there, so that nobody has to move it.
+/// How a process gets into its v2 cgroup: it is born there, so that nothing has to move it.
 pub enum CgroupPlacement<'a> {
-    /// It inherits its parent's.
+    /// It inherits the cgroup of its parent.
     Inherit,
-    /// The fork is into this one (`CLONE_INTO_CGROUP`).
+    /// rind forks it into this cgroup (clone(2), `CLONE_INTO_CGROUP`).
     CloneInto(BorrowedFd<'a>),
-    /// It inherits that of the intermediate process, which this function moves there, given its pid.
-    /// For a cgroup that exists only with a process in it, or that we may not fork into.
+    /// It inherits the cgroup of the intermediate process, which this function moves, given the
+    /// pid. For a cgroup that exists only with a process in it, or that rind may not fork into.
     Via(&'a mut dyn FnMut(i32) -> Result<(), String>),
 }
 
@@ -39,13 +39,13 @@ impl fmt::Debug for CgroupPlacement<'_> {
 }
 
 impl<'a> CgroupPlacement<'a> {
-    /// The cgroup `directory`, or our own without one.
+    /// The cgroup `directory`; without one, rind's own.
     #[must_use]
     pub fn of_directory(directory: Option<&'a OwnedFd>) -> Self {
         directory.map_or(Self::Inherit, |directory| Self::CloneInto(directory.as_fd()))
     }
 
-    /// The cgroup to clone into.
+    /// The cgroup to fork into.
     pub(crate) fn cgroup(&self) -> Option<BorrowedFd<'a>> {
         match self {
             Self::CloneInto(cgroup) => Some(*cgroup),
@@ -54,22 +54,17 @@ impl<'a> CgroupPlacement<'a> {
     }
 }
 
-/// Forks an init that carries `plan` out, born in the v2 cgroup that `placement` says.
+/// Forks an init that carries `plan` out, in the v2 cgroup that `placement` says.
 ///
-/// It makes mounts at once, but waits with entering cgroups for [`Child::release`]. Where
-/// [`Child::is_intermediate`] says so, it's what goes before init, in all of its namespaces but that of pids.
+/// Init makes mounts at once, but waits for [`Child::release`] before it enters its v1 cgroups.
+/// Where [`Child::is_intermediate`], the child is not init yet but the intermediate process, which
+/// is in all of init's namespaces but the pid namespace.
 pub fn spawn(plan: &mut Plan, placement: CgroupPlacement) -> Result<Child, Error> {
-    raise_hard_limits(&plan.spec);
-    if plan.spec.by_root {
-        // Our children are so from birth: whoever made a user namespace has all rights in it, and is
-        // kept from what we still are by this alone. A user's can't be until their ids are mapped.
-        process::set_dumpable(false)
-            .map_err(|errno| Error::call("closing our own memory to others", errno))?;
-    }
-    let child = if plan.inputs.namespaces.needs_intermediate()
+    prepare_parent(&plan.spec)?;
+    let child = if plan.init.namespaces.needs_intermediate()
         || matches!(placement, CgroupPlacement::Via(_))
     {
-        let parking = plan.parks().then(channel).transpose()?;
+        let parking = plan.spec.is_parked.then(channel).transpose()?;
         let (ours, theirs) = parking.unzip();
         plan.parking = theirs;
         let mut child = fork_first(plan, placement, intermediate::run)?
@@ -88,7 +83,7 @@ pub fn spawn(plan: &mut Plan, placement: CgroupPlacement) -> Result<Child, Error
 /// Forks init itself, into its new namespaces.
 fn fork_init(plan: &mut Plan, cgroup: Option<BorrowedFd>) -> Result<Child, Error> {
     let (ours, theirs) = channel()?;
-    match process::fork(plan.inputs.namespaces.new, cgroup) {
+    match process::fork(plan.init.namespaces.new, cgroup) {
         Ok(Fork::Parent { pid, pidfd }) => Ok(Child::new(pid, pidfd, ours, false)),
         Ok(Fork::Child) => {
             drop(ours);
@@ -100,13 +95,14 @@ fn fork_init(plan: &mut Plan, cgroup: Option<BorrowedFd>) -> Result<Child, Error
 
 /// Writes the id mappings of an init that was born in a new user namespace.
 fn map_init(plan: &Plan, init: Child) -> Result<Child, Error> {
-    let namespaces = &plan.inputs.namespaces;
+    let namespaces = &plan.init.namespaces;
     let Some(mapped) = namespaces.mappings.as_ref().filter(|_| namespaces.new_user()) else {
         return Ok(init);
     };
     let map = || {
         if let (Some(score), Some(procfs)) = (&plan.spec.oom_score, &plan.spec.procfs) {
-            // In its namespace it may not lower it, however much it may there.
+            // In its user namespace, init may not lower its score, whatever capabilities it has
+            // there.
             let path = format!("{}/oom_score_adj", init.pid);
             let failed = |errno| plan.fault_error(&Fault::new(Stage::OomScore, errno));
             procfs.write(&path, score.as_bytes()).map_err(failed)?;
@@ -116,8 +112,8 @@ fn map_init(plan: &Plan, init: Child) -> Result<Child, Error> {
     map().inspect_err(|_| init.end()).map(|()| init)
 }
 
-/// Serves the intermediate process until the namespaces are there, and the process that is to be served in them: init,
-/// or the intermediate process itself, if that forks only when all is done.
+/// Serves the intermediate process until the namespaces exist. Returns the child to talk to from
+/// then on: init, or the intermediate process itself if that forks last.
 fn await_namespaces(plan: &mut Plan, mut child: Child) -> Result<Child, Error> {
     loop {
         let served = match child.receive() {
@@ -137,7 +133,7 @@ fn await_namespaces(plan: &mut Plan, mut child: Child) -> Result<Child, Error> {
     }
 }
 
-/// Does what the intermediate process asks for; whether that was the last thing.
+/// Does what a message of the intermediate process asks for; returns whether that was the last one.
 fn serve_intermediate(
     plan: &mut Plan,
     child: &mut Child,
@@ -145,20 +141,19 @@ fn serve_intermediate(
 ) -> Result<bool, Error> {
     match (message.kind, &message.fault) {
         (Kind::Map, _) => {
-            let namespaces = &mut plan.inputs.namespaces;
+            let namespaces = &mut plan.init.namespaces;
             mappings::write(child.pid, &namespaces.mappings.clone().unwrap_or_default())?;
-            // The intermediate process is in the new namespace, so init's clone does not make one.
+            // The intermediate process is in the new user namespace, so init must not make another.
             namespaces.new.remove(CloneFlags::CLONE_NEWUSER);
             child.tell(Kind::Mapped, &[]).map(|()| false)
         }
         (Kind::Clocks, _) => {
-            let offsets = plan.inputs.namespaces.new_time.as_deref().unwrap_or_default();
+            let offsets = plan.init.namespaces.new_time.as_deref().unwrap_or_default();
             let path = format!("{}/timens_offsets", child.pid);
-            let written = match &plan.spec.procfs {
-                Some(procfs) => procfs.write(&path, offsets.as_bytes()),
-                None => Err(Errno::ENOENT),
-            };
-            written.map_err(|e| plan.fault_error(&Fault::new(Stage::TimeNamespace, e)))?;
+            let procfs = plan.spec.procfs.as_ref().ok_or(Errno::ENOENT);
+            procfs
+                .and_then(|procfs| procfs.write(&path, offsets.as_bytes()))
+                .map_err(|errno| plan.fault_error(&Fault::new(Stage::TimeNamespace, errno)))?;
             child.tell(Kind::Mapped, &[]).map(|()| false)
         }
         (Kind::Here, _) => Ok(true),
@@ -168,29 +163,36 @@ fn serve_intermediate(
     }
 }
 
-/// Gives ourselves the hard limits that a process in a user namespace could not raise any more, to
-/// inherit them. Where we can't either, it says so.
-pub(crate) fn raise_hard_limits(spec: &ProcessSpec) {
+/// In the parent, before the fork: sets what the child inherits.
+///
+/// A process in a user namespace can't raise a hard limit any more, so the parent raises its own.
+/// Where the parent may not either, the child fails and reports it.
+///
+/// Root makes itself, and so its children from birth, undumpable: whoever made a user namespace has
+/// all rights in it, and only this keeps that user from tracing a child that still has the host's
+/// privileges. The children of another user can't be undumpable until their ids are mapped.
+pub(crate) fn prepare_parent(spec: &ProcessSpec) -> Result<(), Error> {
     for limit in spec.rlimits.iter().filter(|_| spec.user_namespace) {
-        match getrlimit(limit.resource) {
-            Ok((soft, hard)) if hard < limit.hard => {
-                let _ = setrlimit(limit.resource, soft, limit.hard);
-            }
-            _ => {}
-        }
+        let _ = limit.raise_hard();
     }
+    if !spec.options.by_root {
+        return Ok(());
+    }
+    process::set_dumpable(false)
+        .map_err(|errno| Error::call("closing our own memory to others", errno))
 }
 
-/// A process that does nothing, for a cgroup that exists only with one in it. It ends with this.
+/// A process that does nothing, for a cgroup that exists only with a process in it. Dropping this
+/// ends it.
 #[derive(Debug)]
 pub struct Keeper {
     pidfd: OwnedFd,
-    /// Should we be killed, this tells it.
+    /// Closes when rind is killed, and the process ends.
     _channel: OwnedFd,
 }
 
 impl Keeper {
-    /// Forks one, and has it moved into the cgroup by `move_it`, which gets its pid.
+    /// Forks the process; `move_it` gets its pid and moves it into the cgroup.
     pub fn fork(move_it: &mut dyn FnMut(i32) -> Result<(), String>) -> Result<Self, Error> {
         let (ours, theirs) = channel()?;
         let failed = |errno| Error::call("forking", errno);
@@ -210,19 +212,17 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        // It can only have ended already.
+        // It fails only if the process has ended already.
         let _ = process::end(&self.pidfd);
     }
 }
 
-/// An error of the first fork.
+/// The error of a failed first fork.
 pub(crate) fn cannot_fork(plan: &impl ProcessPlan, errno: Errno) -> Error {
     plan.fault_error(&Fault::new(Stage::Fork, errno))
 }
 
-/// Forks what goes before a process: it carries `run` out.
-///
-/// That it can't be forked is the inner error.
+/// Forks the intermediate process, which runs `run`. The inner error is that of the fork.
 pub(crate) fn fork_first<T: ProcessPlan>(
     plan: &mut T,
     placement: CgroupPlacement,
@@ -233,7 +233,7 @@ pub(crate) fn fork_first<T: ProcessPlan>(
     let child = match process::fork(CloneFlags::empty(), placement.cgroup()) {
         Ok(Fork::Parent { pid, pidfd }) => Child::new(pid, pidfd, ours, true),
         Ok(Fork::Child) => {
-            // Or it could not see that there is nobody any more who lets it go on.
+            // With this end open, the child could not notice the end of the parent.
             drop(ours);
             let go = || message::expect(theirs.as_fd(), Kind::Go).map(drop);
             let allowed = if waits { go() } else { Ok(()) };

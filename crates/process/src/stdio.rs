@@ -1,17 +1,18 @@
-//! stdin, stdout and stderr, as a program gets them: the program can't change the host's null device
-//! through any of them, and its user can open them again.
+//! stdin, stdout and stderr of a program: its user can open them again, but the program must never
+//! be able to change the host's null device through them.
 
 use crate::Error;
 use crate::fault::{During, Fault, Stage};
+use rootfs::is_null;
 use std::os::fd::BorrowedFd;
 use sys::credentials::{self, Uid};
 use sys::fs::{LeakyFd, file_type};
 use sys::nix::fcntl::{FcntlArg, OFlag, ResolveFlag, fcntl, open};
-use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat, major, minor};
+use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use sys::nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use sys::{Errno, process};
 
-/// What stdin, stdout and stderr are, those of them that are open.
+/// What stdin, stdout and stderr are; `None` for a closed one.
 pub(crate) type Stdio = [Option<FileStat>; 3];
 
 fn look() -> Result<Stdio, Fault> {
@@ -25,11 +26,11 @@ fn look() -> Result<Stdio, Fault> {
     Ok(found)
 }
 
-/// Has those of stdin, stdout and stderr that are the host's null device be it through a read-only
-/// mount: the container could change its mode, owner and times otherwise. While paths still are the
-/// host's.
+/// Reopens stdin, stdout and stderr, if they are the host's null device, through a read-only mount:
+/// otherwise, the container could change the device's mode, owner and times. Must run while paths
+/// are still the host's.
 ///
-/// Who may not clone mounts, or has no /dev/null, is nobody whose container could.
+/// A caller that may not clone mounts may not change the device either, and nor may its container.
 pub(crate) fn guard() -> Result<Stdio, Fault> {
     let found = look()?;
     if !found.iter().flatten().any(is_null) {
@@ -49,7 +50,7 @@ pub(crate) fn guard() -> Result<Stdio, Fault> {
     Ok(found)
 }
 
-/// Has `null` be those of stdin, stdout and stderr that are a null device.
+/// Replaces those of stdin, stdout and stderr that are a null device by `null`.
 fn replace_nulls(stdio: &Stdio, null: &LeakyFd) -> Result<(), Fault> {
     let nulls = stdio.iter().enumerate();
     for (index, _) in nulls.filter(|(_, stat)| stat.as_ref().is_some_and(is_null)) {
@@ -63,11 +64,12 @@ fn replace_nulls(stdio: &Stdio, null: &LeakyFd) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Has those of stdin, stdout and stderr that are a null device be the container's own, which has a
-/// name there; where it has none, they stay what [`guard`] has made them.
+/// For a process without a terminal: replaces those of stdin, stdout and stderr that are a null
+/// device by the container's own, whose path exists there. Without such a device, they stay as
+/// [`guard`] has made them.
 ///
-/// For a process without a terminal; it looks at stdio, if nobody has. Where the guard was not there, the container
-/// has a null device of our making, and that it can't be had is an error.
+/// Looks at stdio if `known` is `None`. Then [`guard`] hasn't run, as the container has a null
+/// device that rind has made; not finding it is an error.
 pub(crate) fn take_own_null(known: &mut Option<Stdio>, root: BorrowedFd) -> Result<(), Fault> {
     let is_guarded = known.is_some();
     let stdio = known.map_or_else(look, Ok)?;
@@ -82,13 +84,13 @@ pub(crate) fn take_own_null(known: &mut Option<Stdio>, root: BorrowedFd) -> Resu
     }
 }
 
-/// The container's /dev/null, if it is one. That something else is opened there which acts by this is
-/// no more than the container could do itself.
+/// Opens the container's /dev/null, if it is a null device. If it is another device on which
+/// opening has an effect, the container could open it as well.
 fn open_own_null(root: BorrowedFd) -> sys::Result<LeakyFd> {
     let resolve = ResolveFlag::RESOLVE_IN_ROOT
         | ResolveFlag::RESOLVE_NO_SYMLINKS
         | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-    // Not to wait for a fifo.
+    // With O_NONBLOCK, opening a fifo doesn't wait.
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
     let null = sys::fs::openat2(root, c"dev/null", flags, Mode::empty(), resolve)?;
     let null = LeakyFd::from(null);
@@ -99,18 +101,18 @@ fn open_own_null(root: BorrowedFd) -> sys::Result<LeakyFd> {
     Ok(null)
 }
 
-/// [`guard`] for a process that somebody else makes, which gets ours.
+/// [`guard`] for rind's own stdio, which a process that criu makes inherits.
 pub fn guard_own() -> Result<(), Error> {
-    let what = "binding /dev/null for stdin, stdout and stderr";
-    guard().map(drop).map_err(|fault| Error::call(what, fault.errno))
+    let step = "binding /dev/null for stdin, stdout and stderr";
+    guard().map(drop).map_err(|fault| Error::call(step, fault.errno))
 }
 
 /// Gives stdin, stdout and stderr to `user`, so that the program can open them again. The group
-/// stays: that of a terminal says who may write to it, and that of a file is its owner's affair.
+/// stays: that of a terminal says who may write to it.
 ///
-/// Devices of the host's are everybody's and are left alone, but for terminals; so are directories,
-/// which nobody means to give away. What can't be given works as it is: what is on a read-only file
-/// system, has an owner that is not mapped, is no file that could be opened again, or another user's.
+/// rind leaves devices other than terminals alone, as all users share them, and directories, which
+/// no caller means to give away. If the kernel refuses, the descriptor still works: its file may be
+/// on a read-only file system, have an unmapped owner, or belong to another user.
 pub(crate) fn give(known: Option<&Stdio>, user: Uid) -> Result<(), Fault> {
     let known = known.map_or_else(look, |known| Ok(*known))?;
     for (file, stat) in process::stdio().into_iter().zip(known) {
@@ -125,8 +127,4 @@ pub(crate) fn give(known: Option<&Stdio>, user: Uid) -> Result<(), Fault> {
         }
     }
     Ok(())
-}
-
-fn is_null(stat: &FileStat) -> bool {
-    file_type(stat) == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3)
 }

@@ -1,17 +1,18 @@
-//! The child's side: carries a [`Layout`] out. Nothing else knows the order.
+//! The child's side: makes what a [`Layout`] describes. Only this file knows the order; it must not
+//! decide anything that the plan can.
 
 use crate::built::Built;
 use crate::container_path::Base;
-use crate::filesystem::clone_source;
-use crate::layout::{Layout, Source, What};
+use crate::filesystem::clone_tree;
+use crate::layout::{Layout, MountKind, Source};
 use crate::make::make_mount;
 use crate::options::Options;
 use crate::step::{During, Fault, Result, Step};
 use crate::sysctl::Sysctl;
 use crate::target::Kind;
-use crate::{devices, masks, nodes, pivot, target};
+use crate::{devices, masks, nodes, target};
 use std::ffi::CStr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use sys::Errno;
 use sys::fs::LeakyFd;
 use sys::mount::Propagation::{Private, Shared, Slave};
@@ -19,8 +20,8 @@ use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
 
 impl Layout {
-    /// Makes all mounts and devices. `ready` is called once, before the first thing that depends on
-    /// the container's cgroups: what they show, and what they allow.
+    /// Makes all mounts and devices. Calls `ready` once, before the first thing that depends on the
+    /// container's cgroups: cgroup mounts show them, and they decide which devices init may open.
     pub fn build<E: From<Fault>>(
         &self,
         ready: &mut dyn FnMut() -> std::result::Result<(), E>,
@@ -31,37 +32,27 @@ impl Layout {
         }
         let root = self.attach_root()?;
         let mut built = Built::at(root);
-        let mut is_ready = false;
+        let mut ready = Some(ready);
         for plan in &self.mounts {
-            if matches!(plan.what, What::Cgroup) && !is_ready {
+            if matches!(plan.kind, MountKind::Cgroup)
+                && let Some(ready) = ready.take()
+            {
                 ready()?;
-                is_ready = true;
             }
             let source = early.next_if(|(index, _)| *index == plan.index).map(|(_, tree)| tree);
             make_mount(&self.context, plan, source, &mut built)
                 .map_err(|fault| fault.at(plan.index))?;
         }
-        if !is_ready {
-            ready()?;
-        }
+        ready.map_or(Ok(()), |ready| ready())?;
         devices::make_devices(self, &built)?;
-        if self.masks_files() {
+        if !self.masked_paths.is_empty() {
             built.null = Some(nodes::clone_null().during(Step::MaskSource)?);
         }
         Ok(built)
     }
 
-    /// Makes the container's root this process's root, and lets go of the old one.
-    pub fn pivot(&self, built: &Built) -> Result<()> {
-        pivot::change_root(self, built)
-    }
-
-    /// Binds the terminal behind `slave` to /dev/console.
-    pub fn bind_console(&self, built: &Built, slave: BorrowedFd) -> Result<()> {
-        devices::bind_console(&self.dev, built, slave).during(Step::Console)
-    }
-
-    /// What comes last: sysctls, what is masked or read-only, the root's own attributes.
+    /// Finishes the root after the change to it: sysctls, masked and read-only paths, the root's
+    /// own attributes.
     pub fn finish(&self, built: &mut Built) -> Result<()> {
         write_sysctls(&self.sysctls, built)?;
         if let Some(cwd) = &self.make_cwd {
@@ -78,28 +69,28 @@ impl Layout {
             let attributes = Attributes { propagation, ..Attributes::default() };
             mount::mount_setattr(&built.root, depth, &attributes).during(Step::RootPropagation)?;
         }
-        self.check_shown(built)
+        self.check_visible(built)
     }
 
-    /// Whether the container will see at /proc and /sys what was made for these: a mount goes with
-    /// its directory, if somebody else renames that meanwhile.
-    fn check_shown(&self, built: &Built) -> Result<()> {
-        for plan in self.mounts.iter().filter(|plan| plan.is_shown) {
+    /// Checks that the container sees the mounts that it must see at their destinations. A mount
+    /// moves with its directory if another process renames that meanwhile.
+    fn check_visible(&self, built: &Built) -> Result<()> {
+        for plan in self.mounts.iter().filter(|plan| plan.must_be_visible) {
             let fault = |errno| Fault::new(Step::Moved, errno).at(plan.index);
             let mount = built.kept(Base::Mount(plan.index)).ok_or_else(|| fault(Errno::ESTALE))?;
-            let made = sys::fs::mount_facts(mount).map_err(fault)?;
-            // From the root, which is this process's as well, no path leads out.
-            let path = target::plain(built.root(), &plan.place.path).map_err(fault)?;
+            let facts = sys::fs::mount_facts(mount).map_err(fault)?;
+            // The container's root is this process's root, so no path leads out of it.
+            let path = target::plain(built.root(), &plan.target.path).map_err(fault)?;
             let seen = sys::fs::mount_facts_at(built.root(), &path).map_err(fault)?;
-            if !seen.is_root || seen.id != made.id {
+            if !seen.is_root || seen.id != facts.id {
                 return Err(fault(Errno::ESTALE));
             }
         }
         Ok(())
     }
 
-    /// Where the root is shared, so are bind mounts that ask for it: with the host, whose peers they
-    /// can only be if they are cloned while the namespace still is the host's.
+    /// Clones the sources of shared bind mounts under a shared root. They are to be peers of the
+    /// host's mounts, so rind must clone them before it makes the namespace's mounts slaves.
     fn clone_early(&self) -> Result<Vec<(usize, LeakyFd)>> {
         let mut early = Vec::new();
         if self.propagation.is_none_or(|(kind, _)| kind != Shared) {
@@ -111,26 +102,26 @@ impl Layout {
             if plan.copied_link.is_some() {
                 continue;
             }
-            if let What::Bind { source: Source::Path(path), depth } = &plan.what {
-                let tree = clone_source(path, *depth, None, plan.options.links.keeps_source)
-                    .map_err(|fault| fault.at(plan.index))?;
-                early.push((plan.index, tree));
+            if let MountKind::Bind { source: Source::Path(path), depth } = &plan.kind {
+                let tree = clone_tree(path, *depth, None, plan.options.links.keeps_source)
+                    .map_err(|errno| Fault::new(Step::Source, errno).at(plan.index))?;
+                early.push((plan.index, LeakyFd::from(tree)));
             }
         }
         Ok(early)
     }
 
-    /// Clones the mount of the rootfs with all below and attaches it where it came from, so that
-    /// the root is a mount of its own.
+    /// Clones the rootfs with all mounts below and attaches the clone over it, so that the root is
+    /// a mount of its own.
     fn attach_root(&self) -> Result<LeakyFd> {
         let tree = match &self.root {
             Source::Tree(tree) => tree.try_clone().map_err(|_| Errno::EMFILE),
             Source::Path(path) => self.clone_root(path),
-            Source::Made { .. } | Source::Locked(_) => Err(Errno::EBADF),
+            Source::Earlier { .. } | Source::Locked(_) => Err(Errno::EBADF),
         };
         let tree = LeakyFd::from(tree.during(Step::CloneRoot)?);
         match mount::move_mount_follow(&tree, AT_FDCWD, &self.root_path) {
-            // A path that this user namespace may not walk: anywhere else does as well.
+            // This user namespace may not search the path. Any other mount point serves as well.
             Err(Errno::EACCES) if self.context.mount_namespace => {
                 mount::move_mount(&tree, AT_FDCWD, c"/").during(Step::AttachRoot)?;
             }
@@ -139,15 +130,13 @@ impl Layout {
         Ok(tree)
     }
 
-    /// Only a slave, which is also the default, goes on with what the host does below the rootfs.
+    /// Clones the rootfs. Only a slave, the default, receives what the host mounts below the rootfs
+    /// later.
     fn clone_root(&self, path: &CStr) -> sys::Result<OwnedFd> {
-        let keeps =
+        let is_slave =
             self.context.mount_namespace && self.propagation.is_none_or(|(kind, _)| kind == Slave);
-        if keeps {
-            return mount::open_tree(AT_FDCWD, path, Depth::Tree, false);
-        }
         let private = Attributes { propagation: Private, ..Attributes::default() };
-        mount::open_tree_with(AT_FDCWD, path, Depth::Tree, &private)
+        clone_tree(path, Depth::Tree, (!is_slave).then_some(&private), false)
     }
 }
 

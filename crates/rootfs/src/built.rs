@@ -1,5 +1,5 @@
-//! A root while the child makes it: its descriptor, and those of the mounts in it that something is
-//! looked up in later. It finds places, and must not know what is made in them, nor when.
+//! A root while the child makes it: its descriptor, and those of mounts in which rind looks
+//! something up later. It resolves paths; it must not know what is made there, nor when.
 
 use crate::container_path::{Base, ContainerPath};
 use crate::filesystem;
@@ -15,27 +15,26 @@ use sys::mount::{self, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::fcntl::{OFlag, ResolveFlag};
 use sys::nix::sys::stat::Mode;
 
-/// A root that is made: what later stages work on.
+/// A root while the child makes it.
 #[derive(Debug)]
 pub struct Built {
     pub(crate) root: LeakyFd,
-    /// Where the container is there already, what is known of its mounts.
+    /// What rind knows of the mounts of a container that runs already.
     pub(crate) live: Option<Live>,
-    /// Some of the mounts that were made, in their order.
+    /// The kept mounts, in the order in which rind has made them.
     kept: Vec<Kept>,
-    /// Which of them is the root of the container's own procfs, which was made here and so is one.
-    /// Not of one that is read-only.
+    /// The index in `kept` of a writable procfs that rind has made.
     proc: Option<usize>,
-    /// The host's null device, to mask files with.
+    /// A clone of the host's null device, to mask files with.
     pub(crate) null: Option<LeakyFd>,
 }
 
-/// A mount that was made.
+/// A mount that rind has made.
 #[derive(Debug)]
 struct Kept {
     base: Base,
     mount: LeakyFd,
-    /// Whether it becomes read-only once all is made in it.
+    /// Whether it becomes read-only once everything in it is made.
     read_only_later: bool,
 }
 
@@ -44,12 +43,12 @@ impl Built {
         Self { root, live: None, kept: Vec::new(), proc: None, null: None }
     }
 
-    /// One to make more mounts in: `root` is the root directory of a container that is there.
+    /// The root of a container that runs already, to make more mounts in.
     pub(crate) fn live(root: LeakyFd, live: Live) -> Self {
         Self { live: Some(live), ..Self::at(root) }
     }
 
-    /// Keeps what was made of `plan`, if anything is still to be done with it.
+    /// Keeps the mount of `plan`, if a later step needs it.
     pub(crate) fn keep(&mut self, plan: &MountPlan, mount: LeakyFd) {
         let is_read_only = plan.options.attributes.set.contains(ATTR_RDONLY);
         let read_only_later = plan.defers_read_only();
@@ -67,24 +66,22 @@ impl Built {
         self.kept.push(Kept { base: Base::Cover(index), mount, read_only_later: false });
     }
 
-    /// A mount that was made, if it was kept.
+    /// The mount of `base`, if it was kept.
     pub(crate) fn kept(&self, base: Base) -> Option<&LeakyFd> {
-        let at = self.kept.binary_search_by_key(&base, |kept| kept.base).ok()?;
-        self.kept.get(at).map(|kept| &kept.mount)
+        let index = self.kept.binary_search_by_key(&base, |kept| kept.base).ok()?;
+        self.kept.get(index).map(|kept| &kept.mount)
     }
 
-    /// Leaves the mount at `place`, which is `found`, as it is.
-    pub(crate) fn forget_read_only(&mut self, place: &ContainerPath, found: &LeakyFd) {
-        if let Some((base, way)) = &place.within
-            && way.is_empty()
-        {
-            let at = self.kept.binary_search_by_key(base, |kept| kept.base);
-            if let Some(kept) = at.ok().and_then(|at| self.kept.get_mut(at)) {
+    /// Keeps [`Built::protect`] from the mount at `path`, which is `found`.
+    pub(crate) fn forget_read_only(&mut self, path: &ContainerPath, found: &LeakyFd) {
+        if let Some(base) = path.mount() {
+            let index = self.kept.binary_search_by_key(&base, |kept| kept.base);
+            if let Some(kept) = index.ok().and_then(|index| self.kept.get_mut(index)) {
                 kept.read_only_later = false;
             }
             return;
         }
-        // A link may lead to any.
+        // A link in the path may lead to any of them.
         let id = |mount: &LeakyFd| sys::fs::mount_facts(mount).ok().map(|facts| facts.id);
         let remounted = id(found);
         for kept in self.kept.iter_mut().filter(|kept| kept.read_only_later) {
@@ -92,7 +89,7 @@ impl Built {
         }
     }
 
-    /// Makes read-only what was left until all is made.
+    /// Makes mounts read-only that had to wait until everything in them is made.
     pub(crate) fn protect(&self) -> Result<()> {
         let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
         for kept in self.kept.iter().filter(|kept| kept.read_only_later) {
@@ -103,85 +100,65 @@ impl Built {
         Ok(())
     }
 
-    /// Opens what is at `place` (`O_PATH`).
-    pub(crate) fn find(&self, place: &ContainerPath) -> sys::Result<LeakyFd> {
-        match self.around(place)? {
-            Some((mount, way)) => match target::find_beneath(mount, way) {
-                // A link leads out of the mount: from the root again.
-                Err(Errno::EXDEV) => target::find(self.root(), &place.path),
-                found => found,
-            },
-            None => target::find(self.root(), &place.path),
+    /// Opens what is at `path` (`O_PATH`), following links within the root.
+    pub(crate) fn find(&self, path: &ContainerPath) -> sys::Result<LeakyFd> {
+        self.find_with(path, OFlag::empty())
+    }
+
+    /// [`Built::find`], but opens a link at the end of `path` itself.
+    pub(crate) fn find_nofollow(&self, path: &ContainerPath) -> sys::Result<LeakyFd> {
+        self.find_with(path, OFlag::O_NOFOLLOW)
+    }
+
+    fn find_with(&self, path: &ContainerPath, flags: OFlag) -> sys::Result<LeakyFd> {
+        if let Some((mount, way)) = self.around(path)? {
+            match target::find_beneath(mount, way, flags) {
+                // A link leads out of the mount, so the root has to resolve the whole path.
+                Err(Errno::EXDEV) => {}
+                found => return found,
+            }
         }
+        target::find_with(self.root(), &path.path, flags)
     }
 
-    /// The mount that is at `place`, if one is.
-    pub(crate) fn mount_at(&self, place: &ContainerPath) -> Option<&LeakyFd> {
-        place
-            .within
-            .as_ref()
-            .filter(|(_, way)| way.is_empty())
-            .and_then(|(base, _)| self.kept(*base))
-    }
-
-    /// [`Built::find`] of a directory of that very path: `ELOOP` or `ENOTDIR` for a link or anything
-    /// else.
-    pub(crate) fn find_directory(&self, place: &ContainerPath) -> sys::Result<LeakyFd> {
-        let (base, path) = self.base(place)?;
-        target::find_directory(base, path)
-    }
-
-    /// [`Built::find`], but `ELOOP` if there is a link anywhere in the path.
-    pub(crate) fn find_without_links(&self, place: &ContainerPath) -> sys::Result<LeakyFd> {
-        let (base, path) = self.base(place)?;
-        target::find_without_links(base, path)
+    /// The mount at `path`, if there is one and it was kept.
+    pub(crate) fn mount_at(&self, path: &ContainerPath) -> Option<&LeakyFd> {
+        self.kept(path.mount()?)
     }
 
     /// [`Built::find`], but what is missing is made.
-    pub(crate) fn find_or_make(&self, place: &ContainerPath, kind: Kind) -> sys::Result<Found> {
-        match self.around(place)? {
-            Some((mount, way)) => match target::find_beneath(mount, way) {
-                Err(Errno::ENOENT) => target::make_path(mount, way, kind),
-                Err(Errno::EXDEV) => target::find_or_make(self.root(), &place.path, kind),
-                found => found.map(Found::before),
-            },
-            None => target::find_or_make(self.root(), &place.path, kind),
+    pub(crate) fn find_or_make(&self, path: &ContainerPath, kind: Kind) -> sys::Result<Found> {
+        if let Some((mount, way)) = self.around(path)? {
+            match target::find_beneath(mount, way, OFlag::empty()) {
+                Err(Errno::ENOENT) => return target::make_path(mount, way, kind),
+                Err(Errno::EXDEV) => {}
+                found => return found.map(Found::before),
+            }
         }
+        target::find_or_make(self.root(), &path.path, kind)
     }
 
-    /// [`Built::find`], but a link that is there is opened as what it is.
-    pub(crate) fn find_nofollow(&self, place: &ContainerPath) -> sys::Result<LeakyFd> {
-        match self.around(place)? {
-            Some((mount, way)) => match target::find_beneath_nofollow(mount, way) {
-                Err(Errno::EXDEV) => target::find_nofollow(self.root(), &place.path),
-                found => found,
-            },
-            None => target::find_nofollow(self.root(), &place.path),
-        }
+    /// The directory to resolve `path` from, if no link in it leads out of that, and the way from
+    /// there.
+    pub(crate) fn base<'a>(
+        &'a self,
+        path: &'a ContainerPath,
+    ) -> sys::Result<(BorrowedFd<'a>, &'a CStr)> {
+        Ok(self.around(path)?.unwrap_or((self.root(), &path.path)))
     }
 
-    /// Makes what [`Built::find_without_links`] has not found.
-    pub(crate) fn make_path(&self, place: &ContainerPath, kind: Kind) -> sys::Result<Found> {
-        let (base, path) = self.base(place)?;
-        target::make_path(base, path, kind)
-    }
-
-    /// Where a path without links that lead elsewhere starts.
-    fn base<'a>(&'a self, place: &'a ContainerPath) -> sys::Result<(BorrowedFd<'a>, &'a CStr)> {
-        Ok(self.around(place)?.unwrap_or((self.root(), &place.path)))
-    }
-
-    /// The mount that is around `place`, and the way from there.
+    /// The mount that `path` is in, and the way from there.
     fn around<'a>(
         &'a self,
-        place: &'a ContainerPath,
+        path: &'a ContainerPath,
     ) -> sys::Result<Option<(BorrowedFd<'a>, &'a CStr)>> {
-        let Some((base, way)) = &place.within else { return Ok(None) };
+        let Some((base, way)) = &path.within else { return Ok(None) };
         match (self.kept(*base), base) {
             (Some(mount), _) => Ok(Some((mount.as_fd(), way))),
-            // There is no cover of what isn't there.
+            // The read-only path doesn't exist, so rind has not covered it.
             (None, Base::Cover(_)) => Err(Errno::ENOENT),
-            // It is kept if anything is in it; from the root it could be missed.
+            // The plan keeps each mount that a path is in. From the root, rind could miss the
+            // mount.
             (None, Base::Mount(_)) => Err(Errno::ESTALE),
         }
     }
@@ -194,8 +171,8 @@ impl Built {
 
     /// Opens `path` of procfs for writing.
     ///
-    /// It is looked up in a procfs that was made here, and never across a mount: what the image or
-    /// another container has put over /proc or into it can't redirect the write.
+    /// rind resolves the path in a procfs that it has made, and never across a mount: nothing that
+    /// an image or another container mounts over /proc, or in it, can redirect the write.
     pub fn open_proc(&self, path: &str) -> sys::Result<LeakyFd> {
         let own;
         let proc = if let Some(proc) = self.own_proc() {
@@ -210,10 +187,10 @@ impl Built {
         sys::fs::openat2(proc, path, OFlag::O_WRONLY, Mode::empty(), resolve).map(LeakyFd::from)
     }
 
-    /// Whether `path` is below `proc`, the container's /proc.
+    /// Whether `path` exists below `proc`, the container's /proc.
     pub(crate) fn has_in_proc(&self, proc: &ContainerPath, path: &CStr) -> bool {
         match self.own_proc() {
-            // As every procfs has.
+            // Every procfs has it.
             Some(_) if path == c"self/fd" => true,
             Some(proc) => target::find(proc.as_fd(), path).is_ok(),
             None => self.find(proc).is_ok_and(|proc| target::find(proc.as_fd(), path).is_ok()),

@@ -1,11 +1,11 @@
-//! Makes the container's view of its cgroups: what a mount of type `cgroup` shows.
+//! Makes mounts of type `cgroup`: the container's view of its cgroups. A container must never get a
+//! mount in which it can write to a cgroup above its own.
 
 use crate::filesystem;
-use crate::layout::{CgroupView, ControllerView};
+use crate::layout::ControllerView;
 use crate::options::Options;
-use crate::step::{During, Fault, Result, Step};
+use crate::step::{During, Result, Step};
 use std::ffi::CString;
-use std::os::fd::BorrowedFd;
 use sys::Errno;
 use sys::fs::LeakyFd;
 use sys::mount::{
@@ -15,30 +15,13 @@ use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{Mode, mkdirat};
 use sys::nix::unistd::symlinkat;
 
-/// What was made of a view.
-pub(crate) enum Made {
-    /// A detached mount.
-    Detached(LeakyFd),
-    /// A tree that is attached already, as it can't be built otherwise.
-    Attached(LeakyFd),
-}
-
-/// Makes what `view` shows; `target` is where it goes.
-pub(crate) fn make_view(
-    view: &CgroupView,
-    in_namespace: bool,
+/// Makes a small tmpfs with a directory for each v1 hierarchy, and attaches it at `target`: older
+/// kernels attach nothing in a detached mount.
+pub(crate) fn attach_controllers(
+    list: &[ControllerView],
     options: &Options,
-    target: BorrowedFd,
-) -> Result<Made> {
-    match view {
-        CgroupView::Controllers(list) => controllers(list, options, target).map(Made::Attached),
-        CgroupView::Unified(own) => unified(own, in_namespace, options).map(Made::Detached),
-        CgroupView::None => Err(Fault::new(Step::Cgroup, Errno::ENODEV)),
-    }
-}
-
-/// A small tmpfs with a directory a hierarchy.
-fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -> Result<LeakyFd> {
+    target: &LeakyFd,
+) -> Result<LeakyFd> {
     let read_only = options.attributes.set & ATTR_RDONLY;
     let attributes = options.attributes.set & !ATTR_RDONLY;
     let parameters = [(c"mode", c"755")];
@@ -47,7 +30,7 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
     let own = options.on_clone(options.attributes.set | ATTR_NOSUID | ATTR_NOEXEC | ATTR_NODEV);
     for view in list {
         let clone = match mount::open_tree_with(AT_FDCWD, &view.source, Depth::One, &own) {
-            // A user may not be allowed to make a cgroup in each hierarchy; then there is none.
+            // A user may not be allowed to make a cgroup in this hierarchy.
             Err(Errno::ENOENT) => continue,
             clone => clone.map(LeakyFd::from).during(Step::Cgroup)?,
         };
@@ -65,18 +48,22 @@ fn controllers(list: &[ControllerView], options: &Options, target: BorrowedFd) -
     Ok(tmpfs)
 }
 
-/// A cgroup2 mount; where the kernel refuses one, as in a user namespace without a cgroup
-/// namespace, the container's own cgroup alone; an empty folder, if that was not to be had.
-fn unified(own: &CString, in_namespace: bool, options: &Options) -> Result<LeakyFd> {
+/// Makes a cgroup2 mount. If the kernel refuses, as in a user namespace without a cgroup namespace,
+/// clones the container's own cgroup; if that doesn't exist, makes an empty directory.
+pub(crate) fn make_unified(
+    own: &CString,
+    in_namespace: bool,
+    options: &Options,
+) -> Result<LeakyFd> {
     match filesystem::mount_simple(c"cgroup2", &[], options.attributes.set) {
         Err(Errno::EPERM | Errno::EBUSY) => {}
         made => return made.during(Step::Cgroup),
     }
-    // Not the container's to write where it is not its own namespace: what is above would be too.
+    // Without a cgroup namespace, only this keeps the container from writing to its own limits.
     let read_only = if in_namespace { Attr::empty() } else { ATTR_RDONLY };
     let attributes = options.on_clone(options.attributes.set | read_only);
     match mount::open_tree_with(AT_FDCWD, own, Depth::One, &attributes) {
-        // A user may not be allowed to make a cgroup; then there is none to be seen.
+        // A user may not be allowed to make a cgroup.
         Err(Errno::ENOENT) => {
             let parameters = [(c"mode", c"555")];
             filesystem::mount_simple(c"tmpfs", &parameters, options.attributes.set | ATTR_RDONLY)

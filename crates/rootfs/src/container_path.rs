@@ -1,9 +1,9 @@
-//! Where a path of the config is: in one of `mounts`, by the descriptor of what was made for it, or
-//! in the image.
+//! Locates the paths of a config: in which of `mounts` a path is, or in the image. The child must
+//! resolve a path in a mount from the descriptor of that mount.
 //!
-//! A mount moves with the directory that it is on, and whoever shares the rootfs can rename that
-//! directory meanwhile. A walk from the root would then miss the mount, and everything in it that is
-//! to be masked; the mount's descriptor does not.
+//! A mount moves with its mount point, and another process with the same rootfs can rename that
+//! meanwhile. A walk from the root would then miss the mount, and everything in it that the config
+//! masks. The descriptor of the mount always leads to it.
 
 use oci_spec::runtime::{Mount, Spec};
 use std::collections::HashMap;
@@ -16,36 +16,44 @@ use std::path::{Component, Path, PathBuf};
 pub(crate) struct ContainerPath {
     /// The path as the config has it, from the container's root.
     pub path: CString,
-    /// The last mount that is around it by its name, and the way from there: empty for the mount
+    /// The last mount that the path is in, by its text, and the way from there: empty for the mount
     /// itself.
     pub within: Option<(Base, CString)>,
 }
 
 impl ContainerPath {
-    /// Whether it is where a mount is.
-    pub fn is_mount(&self) -> bool {
-        self.within.as_ref().is_some_and(|(_, way)| way.is_empty())
+    /// The mount at the path itself.
+    pub fn mount(&self) -> Option<Base> {
+        self.within.as_ref().filter(|(_, way)| way.is_empty()).map(|(base, _)| *base)
+    }
+
+    /// The index in `mounts` of the mount that the path is in.
+    pub fn mount_index(&self) -> Option<usize> {
+        match self.within {
+            Some((Base::Mount(index), _)) => Some(index),
+            _ => None,
+        }
     }
 }
 
-/// A mount that something is looked up in, in the order in which they are made.
+/// A mount in which rind looks something up. The order is that in which rind makes the mounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Base {
-    /// By its index, one of `mounts`.
+    /// An entry of `mounts`, by its index.
     Mount(usize),
-    /// By its index, what covers one of `linux.readonlyPaths`.
+    /// The cover of an entry of `linux.readonlyPaths`, by its index.
     Cover(usize),
 }
 
-/// Paths with something known of them, as a tree of their components: what is looked for takes as
-/// long as its path, whatever else there is.
+/// A map from paths to values, as a tree of components: a lookup takes time by the length of the
+/// path only.
 #[derive(Debug)]
 pub(crate) struct Paths<T>(Vec<Node<T>>);
 
 #[derive(Debug)]
 struct Node<T> {
     known: Option<T>,
-    /// By their names, the places of the nodes below.
+    /// The indexes of the nodes below, by their names.
     below: HashMap<OsString, usize>,
 }
 
@@ -56,7 +64,7 @@ impl<T> Default for Paths<T> {
 }
 
 impl<T> Paths<T> {
-    /// Puts `known` at `path`, in the place of what was there.
+    /// Sets the value of `path`.
     pub fn add(&mut self, path: &Path, known: T) {
         let mut at = 0;
         for name in normal(path).iter().skip(1) {
@@ -72,7 +80,7 @@ impl<T> Paths<T> {
         }
     }
 
-    /// What is known of those around `path`, and of itself, each with the way from there.
+    /// The values of `path` and of the paths above it, each with the way from there to `path`.
     pub fn around(&self, path: &Path) -> Vec<(&T, PathBuf)> {
         let name = normal(path);
         let mut way = name.strip_prefix("/").unwrap_or(&name).iter();
@@ -85,7 +93,7 @@ impl<T> Paths<T> {
         found
     }
 
-    /// Whether there is anything below `path`.
+    /// Whether any path below `path` has a value.
     pub fn any_below(&self, path: &Path) -> bool {
         let name = normal(path);
         let node = name.iter().skip(1).try_fold(self.0.first(), |node, name| {
@@ -96,11 +104,11 @@ impl<T> Paths<T> {
     }
 }
 
-/// Which mount is at which path, the last one of several.
+/// The last mount at each destination.
 pub(crate) type Destinations = Paths<Base>;
 
 impl Destinations {
-    /// Where `path` is, among the mounts added so far.
+    /// Locates `path` among the mounts so far.
     pub fn locate(&self, path: CString) -> ContainerPath {
         let last = self.around(as_path(&path)).into_iter().max_by_key(|(base, _)| **base);
         let within = last
@@ -109,33 +117,34 @@ impl Destinations {
     }
 }
 
-/// The same path for functions of the standard library.
+/// The same path for the standard library.
 pub(crate) fn as_path(path: &CStr) -> &Path {
     Path::new(OsStr::from_bytes(path.to_bytes()))
 }
 
-/// Where a mount goes, from the container's root at the absolute path `rootfs`. Callers may give that
-/// path too, as with runc.
+/// The destination of a mount, from the container's root. As with runc, a config may also give the
+/// host's path below `rootfs`, the root's absolute path.
 pub(crate) fn destination(mount: &Mount, rootfs: Option<&Path>) -> PathBuf {
-    let given = tidy(mount.destination());
+    let destination = tidy(mount.destination());
     let root = rootfs.map(normal).filter(|root| root != Path::new("/"));
-    let below = root.and_then(|root| normal(&given).strip_prefix(root).ok().map(tidy));
-    below.unwrap_or(given)
+    let below = root.and_then(|root| normal(&destination).strip_prefix(root).ok().map(tidy));
+    below.unwrap_or(destination)
 }
 
-/// [`destination`] without `..` and the like, of a config whose bundle is at `bundle`.
+/// The normalized [`destination`], for a config whose bundle is at `bundle`.
 pub(crate) fn normal_destination(mount: &Mount, spec: &Spec, bundle: &Path) -> PathBuf {
     let rootfs = spec.root().as_ref().map(|root| bundle.join(root.path()));
     normal(&destination(mount, rootfs.as_deref()))
 }
 
-/// The path from the root, without `.` and slashes that mean nothing. `..` may be behind a link.
+/// The path from the root without `.` and doubled slashes. Keeps `..`, which may follow a link.
 pub(crate) fn tidy(path: &Path) -> PathBuf {
     let kept = |part: &Component| matches!(part, Component::Normal(_) | Component::ParentDir);
     Path::new("/").join(path.components().filter(kept).collect::<PathBuf>())
 }
 
-/// The path without `.`, `..` and doubled slashes, as it is where no links are.
+/// The normalized path: from the root, without `.`, `..` and doubled slashes. Right only if no part
+/// is a link.
 pub(crate) fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::from("/");
     for component in path.components() {
@@ -175,8 +184,8 @@ mod tests {
             (c"/x/../a/c/d/", Some((4, c"d"))),
             (c"/", None),
         ] {
-            let place = all.locate(path.to_owned());
-            let found = place.within.as_ref().map(|(base, way)| (*base, way.as_c_str()));
+            let located = all.locate(path.to_owned());
+            let found = located.within.as_ref().map(|(base, way)| (*base, way.as_c_str()));
             let within = within.map(|(index, way)| (Base::Mount(index), way));
             assert_eq!(found, within, "{}", path.to_string_lossy());
         }

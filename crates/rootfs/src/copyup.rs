@@ -1,6 +1,5 @@
-//! `tmpcopyup`: filling a new tmpfs with what the image has at its mount point.
-//!
-//! Both sides are walked by descriptors; no link of the image is followed.
+//! `tmpcopyup`: copies what the image has at a mount point into the new tmpfs. Walks both sides by
+//! descriptors, and must neither follow a link nor open a device of the image.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,10 +15,10 @@ use sys::nix::sys::stat::{
 };
 use sys::nix::unistd::symlinkat;
 
-/// Copies what is in the directory `from` (`O_PATH`) to the directory `to`.
+/// Copies the content of the directory `from` (`O_PATH`) to the directory `to`.
 ///
-/// Devices are not to be opened there: whoever has a part in the directory may put one in the place
-/// of a file that is about to be read.
+/// Reads from a clone with `nodev`: another process that can write to the directory may replace a
+/// file that this is about to open by a device.
 pub(crate) fn fill(from: impl AsFd, to: impl AsFd) -> sys::Result<()> {
     let no_devices = Attributes { set: ATTR_NODEV, ..Attributes::default() };
     let clone = mount::open_tree_with(from, c"", Depth::Tree, &no_devices).map(LeakyFd::from)?;
@@ -59,7 +58,7 @@ fn copy_entry(from: BorrowedFd, to: BorrowedFd, name: &CStr) -> sys::Result<()> 
     let group = Id::new(stat.st_gid).ok_or(Errno::EOVERFLOW)?;
     credentials::give_at(to, name, owner, Some(group))?;
     if kind != SFlag::S_IFLNK {
-        // After the owner, whose change clears set-user-ID.
+        // Must follow the change of owner, which clears the set-user-ID bit.
         fchmodat(to, name, mode, FchmodatFlags::FollowSymlink)?;
     }
     Ok(())

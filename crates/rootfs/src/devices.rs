@@ -1,4 +1,5 @@
-//! /dev: the devices and links that every container has, and `linux.devices`.
+//! /dev: the devices and links that every container has, and `linux.devices`. Must never let the
+//! container change a node of the host's.
 
 use crate::built::Built;
 use crate::container_path::ContainerPath;
@@ -6,9 +7,9 @@ use crate::filesystem::mount_simple;
 use crate::layout::{DEFAULT_DEVICES, DEV_LINKS, DevicePlan, Layout};
 use crate::nodes::{Device, clone_node, make_detached};
 use crate::step::{During, Fault, Result, Step};
-use crate::target::{Kind, duplicate};
+use crate::target::{Kind, create_file, duplicate};
 use std::ffi::{CStr, CString};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use sys::Errno;
 use sys::credentials;
 use sys::fs::{LeakyFd, file_type};
@@ -17,7 +18,7 @@ use sys::nix::fcntl::{AtFlags, OFlag, openat};
 use sys::nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, fstatat, makedev, mknodat};
 use sys::nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
-/// Makes what every container has in /dev, and `linux.devices`.
+/// Makes the default devices and links in /dev, and `linux.devices`.
 pub(crate) fn make_devices(layout: &Layout, built: &Built) -> Result<()> {
     if layout.sets_up_dev {
         let found;
@@ -38,7 +39,7 @@ pub(crate) fn make_devices(layout: &Layout, built: &Built) -> Result<()> {
     }
     for (index, device) in layout.devices.iter().enumerate() {
         if layout.sets_up_dev && device.is_ptmx {
-            // The link that was made leads to the container's own multiplexer; a node would be the
+            // The link leads to the container's own multiplexer (pts(4)); a node would be the
             // host's.
             continue;
         }
@@ -57,7 +58,7 @@ fn make_links(dev: &LeakyFd, layout: &Layout, built: &Built) -> Result<()> {
             }
         }
     }
-    // Whatever the image has there must not be some other instance's multiplexer.
+    // Replaces what the image has there, which may be the multiplexer of another devpts.
     let index = DEV_LINKS.len();
     match symlinkat(c"pts/ptmx", dev, c"ptmx") {
         Err(Errno::EEXIST) => unlinkat(dev, c"ptmx", UnlinkatFlags::NoRemoveDir)
@@ -71,10 +72,11 @@ fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<
     let parent = built.find_or_make(&plan.parent, Kind::Directory).during(Step::Device)?.file;
     let name = &plan.name;
     let device = Device::from(plan);
-    let hosts = || match &plan.made {
-        Some(made) => duplicate(made.as_fd()),
+    let hosts = || match &plan.detached {
+        Some(node) => duplicate(node.as_fd()),
         None => match clone_node(&plan.path) {
-            // A file that such a container has left, and none of the host's to put on it.
+            // A container in a user namespace has left an empty file, and the host has no such
+            // device.
             Err(Errno::ENOENT) if is_empty(&parent, name) => {
                 make_detached(plan, (Some(plan.uid), Some(plan.gid)))?
                     .map(LeakyFd::from)
@@ -83,29 +85,31 @@ fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<
             cloned => cloned,
         },
     };
-    let made = match make_node(&parent, name, device, plan.mode, layout, hosts) {
+    let origin = match make_node(&parent, name, device, plan.mode, layout, hosts) {
         Err(Errno::EEXIST) => return Err(Fault::new(Step::DeviceMismatch, Errno::EEXIST)),
-        made => made.during(Step::Device)?,
+        origin => origin.during(Step::Device)?,
     };
-    if made == Made::Bound || made == Made::Found && plan.is_hosts {
-        // The host's own node: its owner and mode are not the container's to set.
+    if origin == NodeOrigin::Bound || origin == NodeOrigin::Found && plan.is_hosts {
+        // This is a node of the host's, whose owner and mode the config must not change.
         return Ok(());
     }
     match credentials::give_at(&parent, name.as_c_str(), plan.uid, Some(plan.gid)) {
-        Err(errno) if made == Made::Found && stays(&parent, name, device, layout, errno) => {
+        Err(errno)
+            if origin == NodeOrigin::Found && stays(&parent, name, device, layout, errno) =>
+        {
             return Ok(());
         }
-        given => given.during(Step::Device)?,
+        owned => owned.during(Step::Device)?,
     }
-    if made == Made::Found {
+    if origin == NodeOrigin::Found {
         set_mode(&parent, name, device, plan.mode).during(Step::Device)?;
     }
     Ok(())
 }
 
-/// Whether a node that could not be given to its owner is to stay as it is: one of the host's that
-/// was bound for an earlier entry, as one of the default devices, or that the image has and a user
-/// namespace has no say about.
+/// Whether a node that rind can't give to its owner may stay as it is: a node of the host's that an
+/// earlier entry or a default device has bound, or one of the image that the user namespace can't
+/// change.
 fn stays(dir: &LeakyFd, name: &CStr, device: Device, layout: &Layout, errno: Errno) -> bool {
     let is_bound = || -> sys::Result<bool> {
         let node = open_nofollow(dir, name)?;
@@ -114,19 +118,19 @@ fn stays(dir: &LeakyFd, name: &CStr, device: Device, layout: &Layout, errno: Err
     errno == Errno::EPERM && layout.context.is_in_user_namespace() || is_bound().unwrap_or(false)
 }
 
-/// Where a node came from.
+/// Where a device node came from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Made {
-    New,
+enum NodeOrigin {
+    Created,
     Found,
     Bound,
 }
 
-/// Makes a device node; `EEXIST` if something else is there already.
+/// Makes a device node; `EEXIST` if something else is there.
 ///
-/// In a user namespace, ours or the container's, none may be made: the host's own is bound instead,
-/// a clone of which `hosts` gives. So it is on a file that is there, as such a container leaves one
-/// in its root for the next.
+/// In a user namespace, rind's own or the container's, the kernel makes no devices. rind then binds
+/// the host's node, a clone of which `hosts` returns, to an empty file. It does so to an existing
+/// file too, as an earlier container in the same root leaves such files.
 fn make_node(
     dir: &LeakyFd,
     name: &CStr,
@@ -134,13 +138,13 @@ fn make_node(
     mode: Mode,
     layout: &Layout,
     hosts: impl FnOnce() -> sys::Result<LeakyFd>,
-) -> sys::Result<Made> {
+) -> sys::Result<NodeOrigin> {
     match mknodat(dir, name, device.kind, mode, device.number) {
-        Ok(()) => Ok(Made::New),
+        Ok(()) => Ok(NodeOrigin::Created),
         Err(Errno::EEXIST) => {
             let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
             match file_type(&stat) {
-                _ if device.is(&stat) => Ok(Made::Found),
+                _ if device.is(&stat) => Ok(NodeOrigin::Found),
                 SFlag::S_IFREG if device.kind != SFlag::S_IFIFO => {
                     let bound = bind_host_node(&open_nofollow(dir, name)?, device, hosts);
                     bound.map_err(|errno| match errno {
@@ -155,7 +159,7 @@ fn make_node(
             if device.kind != SFlag::S_IFIFO && layout.context.is_in_user_namespace() =>
         {
             let clone = hosts()?;
-            bind_host_node(&make_file(dir, name, 0o666)?, device, || Ok(clone))
+            bind_host_node(&create_file(dir, name, 0o666)?, device, || Ok(clone))
         }
         Err(errno) => Err(errno),
     }
@@ -165,20 +169,20 @@ fn is_empty(dir: &LeakyFd, name: &CStr) -> bool {
     fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.st_size == 0)
 }
 
-/// Opens what is at `name`, a link as what it is (`O_PATH`).
+/// Opens what is at `name` (`O_PATH`), a link itself.
 fn open_nofollow(dir: &LeakyFd, name: &CStr) -> sys::Result<LeakyFd> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(dir, name, flags, Mode::empty()).map(LeakyFd::from)
 }
 
-/// Sets the mode of a node that was there: of it, not of what somebody puts in its place.
+/// Sets the mode of an existing node, but not of a file that another process puts in its place.
 fn set_mode(dir: &LeakyFd, name: &CStr, device: Device, mode: Mode) -> sys::Result<()> {
     let node = open_nofollow(dir, name)?;
     if !device.is(&fstat(&node)?) {
         return Err(Errno::EEXIST);
     }
     match sys::fs::set_mode(&node, mode) {
-        // Through a procfs that is ours: that at /proc may be a container's whose mounts are joined.
+        // In a joined mount namespace, /proc is another container's, so rind makes a procfs.
         Err(Errno::ENOSYS) => {
             let proc = mount_simple(c"proc", &[], mount::Attr::empty())?;
             let path = sys::fs::proc_fd_path(&node);
@@ -189,42 +193,39 @@ fn set_mode(dir: &LeakyFd, name: &CStr, device: Device, mode: Mode) -> sys::Resu
     }
 }
 
-/// Binds a node of the host's, of which a container that the host's root is mapped in must change
-/// neither mode nor owner nor times.
+/// Binds the clone of a node of the host's from `hosts` to `point`, after checking that it is
+/// `device`. The clone must be read-only: a container with the host's root mapped must not change
+/// mode, owner or times.
 fn bind_host_node(
     point: &LeakyFd,
     device: Device,
     hosts: impl FnOnce() -> sys::Result<LeakyFd>,
-) -> sys::Result<Made> {
+) -> sys::Result<NodeOrigin> {
     let clone = hosts()?;
     if !device.is(&fstat(&clone)?) {
         return Err(Errno::ENODEV);
     }
-    mount::move_mount(&clone, point, c"").map(|()| Made::Bound)
+    mount::move_mount(&clone, point, c"").map(|()| NodeOrigin::Bound)
 }
 
-/// Binds the terminal behind `slave` to /dev/console in `dev`. It is the container's own, made for
-/// it in its devpts, so that its mode and owner may be changed, as those who log in do.
-pub(crate) fn bind_console(
-    dev: &ContainerPath,
-    built: &Built,
-    slave: impl AsFd,
-) -> sys::Result<()> {
+impl Layout {
+    /// Binds the terminal behind `slave` to /dev/console. The terminal is the container's own, made
+    /// in its devpts, so the container may change its mode and owner, as login programs do.
+    pub fn bind_console(&self, built: &Built, slave: BorrowedFd) -> Result<()> {
+        bind_console(&self.dev, built, slave).during(Step::Console)
+    }
+}
+
+fn bind_console(dev: &ContainerPath, built: &Built, slave: BorrowedFd) -> sys::Result<()> {
     let dev = built.find(dev)?;
     let point = match open_nofollow(&dev, c"console") {
-        Err(Errno::ENOENT) => make_file(&dev, c"console", 0o620)?,
+        Err(Errno::ENOENT) => create_file(&dev, c"console", 0o620)?,
         opened => opened?,
     };
-    // A link of the image's is opened as what it is.
+    // The image may have a link there, which rind has opened itself.
     if file_type(&fstat(&point)?) == SFlag::S_IFLNK {
         return Err(Errno::ELOOP);
     }
     let clone = mount::open_tree(slave, c"", Depth::One, false)?;
     mount::move_mount(&clone, &point, c"")
-}
-
-/// An empty file to mount on, not open for writing, as its mount may become read-only.
-fn make_file(dir: &LeakyFd, name: &CStr, mode: u32) -> sys::Result<LeakyFd> {
-    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    openat(dir, name, flags, Mode::from_bits_truncate(mode)).map(LeakyFd::from)
 }

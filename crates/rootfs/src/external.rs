@@ -1,12 +1,13 @@
-//! Mounts that come from the host as they are: a checkpoint names them, and whoever restores it has to
-//! have them again. Everything else below the root is in the checkpoint, but for the root itself.
+//! Mounts of the host's in a container. A checkpoint only names them, and must not contain what is
+//! in them: a restore needs them on its host. The checkpoint has everything else below the root,
+//! but not the root itself.
 
 use crate::Error;
 use crate::container_path::{Paths, normal, normal_destination};
 use crate::layout::{CgroupView, DEFAULT_DEVICES};
 use crate::options::Options;
 use crate::target::{Kind, find_or_make};
-use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use std::ffi::{CString, OsStr};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,16 +20,16 @@ use sys::nix::sys::stat::Mode;
 /// A mount of the host's in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalMount {
-    /// Where it is in the container, as the config has it, without `..` and the like.
+    /// The normalized destination in the config.
     pub destination: PathBuf,
-    /// What it is of, on the host.
+    /// The source on the host.
     pub source: PathBuf,
-    /// Whether the config's `mounts` has it as a bind mount.
+    /// Whether it is a bind mount in the config's `mounts`.
     pub is_bind: bool,
 }
 
-/// The mounts that are bound from the host: those of the config, of `cgroups`, and with a user
-/// namespace the devices. A mount that could not be made again is an error.
+/// The mounts of the host's in a container: bind mounts of the config, mounts of `cgroups`, and
+/// with a user namespace the devices. A mount that criu can't restore is an error.
 pub fn external_mounts(
     spec: &Spec,
     bundle: &Path,
@@ -40,21 +41,20 @@ pub fn external_mounts(
         let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
         listed.into_iter().flatten().any(|namespace| namespace.typ() == kind)
     };
-    // Else the file system itself can't be mounted, and the container's cgroup is bound.
+    // Otherwise, the kernel refuses a cgroup2 mount, and rind binds the container's cgroup.
     let has_cgroup2 = !user_namespace || is_own(LinuxNamespaceType::Cgroup);
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
         let at = |why: &str| {
             Error::new(format!("mounts[{index}] {}: {why}", mount.destination().display()))
         };
-        let options = options(mount).map_err(|why| at(&why))?;
+        let options = Options::from_mount(mount).map_err(|why| at(&why))?;
         let destination = normal_destination(mount, spec, bundle);
-        let is_mapped = mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty());
-        if is_mapped || options.idmap.is_some() {
+        if options.idmap.is_some() {
             return Err(at("criu can't restore a mount whose ids are mapped"));
         }
-        if let Some(source) = bound(mount, &options, bundle) {
+        if let Some(source) = options.bind_source(mount, bundle) {
             if options.links.copies && fs::read_link(&source).is_ok() {
-                // No mount, but a link in the root.
+                // rind has made a link in the root instead of a mount.
                 continue;
             }
             external.push(ExternalMount { destination, source, is_bind: true });
@@ -89,21 +89,21 @@ pub fn external_mounts(
     Ok(external)
 }
 
-/// Makes the mount points that are missing, as `create` does: criu takes it that they are there.
-/// Those that are in other mounts of the container come with these, but for bind mounts.
+/// Makes missing mount points, as `create` does: criu expects them. criu restores those in other
+/// mounts of the container, except in bind mounts.
 pub fn make_mount_points(spec: &Spec, bundle: &Path, rootfs: &Path) -> Result<(), Error> {
     let mut covered: Paths<(usize, Option<PathBuf>)> = Paths::default();
     covered.add(Path::new("/"), (0, Some(rootfs.into())));
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
-        let place = &normal_destination(mount, spec, bundle);
-        let failed = |what: &str| {
+        let mount_point = &normal_destination(mount, spec, bundle);
+        let failed = |step: &str| {
             let destination = mount.destination().display();
-            let step = format!("mounts[{index}] {destination}: {what}");
+            let step = format!("mounts[{index}] {destination}: {step}");
             move |errno| Error::call(step, errno)
         };
-        let options = options(mount).map_err(Error::new)?;
-        let source = bound(mount, &options, bundle);
-        let around = covered.around(place).into_iter();
+        let options = Options::from_mount(mount).map_err(Error::new)?;
+        let source = options.bind_source(mount, bundle);
+        let around = covered.around(mount_point).into_iter();
         let around = around.filter(|(_, way)| !way.as_os_str().is_empty());
         let last = around.max_by_key(|((number, _), _)| *number);
         if let Some(((_, Some(base)), below)) = last.filter(|_| !options.remount) {
@@ -112,12 +112,12 @@ pub fn make_mount_points(spec: &Spec, bundle: &Path, rootfs: &Path) -> Result<()
             let kind = if is_file { Kind::File } else { Kind::Directory };
             make_mount_point(base, &below, kind).map_err(failed("making the mount point"))?;
         }
-        covered.add(place, (index + 1, source));
+        covered.add(mount_point, (index + 1, source));
     }
     Ok(())
 }
 
-/// What `path` of the root at `rootfs` is without links, from that root.
+/// Resolves the links of `path`, which is relative to the root at `rootfs`; the result is too.
 pub fn without_links(rootfs: &Path, path: &Path) -> sys::Result<PathBuf> {
     let root = open_root(rootfs)?;
     let found = open_in(root.as_fd(), path)?;
@@ -135,16 +135,6 @@ pub fn open_in(root: BorrowedFd, path: &Path) -> sys::Result<OwnedFd> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     sys::fs::openat2(root, path, OFlag::O_PATH, Mode::empty(), resolve)
-}
-
-fn options(mount: &Mount) -> Result<Options, String> {
-    Options::parse(mount.options().as_deref().unwrap_or_default())
-}
-
-/// The source of a bind mount.
-fn bound(mount: &Mount, options: &Options, bundle: &Path) -> Option<PathBuf> {
-    let source = mount.source().as_deref().unwrap_or_else(|| Path::new(""));
-    (options.bind.is_some() && !options.remount).then(|| bundle.join(source))
 }
 
 fn make_mount_point(base: &Path, below: &Path, kind: Kind) -> sys::Result<()> {

@@ -1,8 +1,6 @@
-//! Detached mounts: new file systems, by `fsopen(2)`, and clones of the host's paths, by
-//! `open_tree(2)`.
-//!
-//! The host's side makes some of them before the fork, the child the others. Nothing here attaches
-//! a mount.
+//! Detached mounts: new file systems (fsopen(2)), and clones of mounts of the host's
+//! (`open_tree(2)`). The host's side makes some of them before the fork, the child the others.
+//! Nothing here may attach a mount.
 
 use crate::layout::MountPlan;
 use crate::step::{During, Fault, Result, Step};
@@ -14,15 +12,15 @@ use sys::mount::{self, ATTR_RDONLY, Attr, Attributes, Depth};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::Mode;
 
-/// Whether the kernel makes a procfs of another pid namespace, `namespace` here, than that of the
-/// process that makes it (the mount option `pidns`, Linux 6.17).
+/// Whether the kernel can make a procfs of the pid namespace `namespace` from outside (the mount
+/// option `pidns`, Linux 6.17).
 #[must_use]
 pub fn makes_procfs_of(namespace: &OwnedFd) -> bool {
     let fs = mount::fsopen(c"proc");
     fs.and_then(|fs| mount::fsconfig_descriptor(&fs, c"pidns", namespace)).is_ok()
 }
 
-/// A new file system with only string parameters, as a detached mount.
+/// Makes a new file system with only string parameters, as a detached mount.
 pub(crate) fn mount_simple(
     name: &CStr,
     parameters: &[(&CStr, &CStr)],
@@ -36,31 +34,30 @@ pub(crate) fn mount_simple(
     mount::fsmount(&fs, attributes).map(LeakyFd::from)
 }
 
-/// Clones the source of a bind mount, with a change of all of it in the same call; a link itself
-/// with `nofollow`.
-pub(crate) fn clone_source(
+/// Clones the mount at the host's `path` (`open_tree(2)`), and applies `change` to all of the clone
+/// in the same call. With `nofollow` a link is cloned itself.
+pub(crate) fn clone_tree(
     path: &CStr,
     depth: Depth,
     change: Option<&Attributes>,
     nofollow: bool,
-) -> Result<LeakyFd> {
+) -> sys::Result<OwnedFd> {
     match change {
         Some(change) if nofollow => mount::open_tree_with_nofollow(AT_FDCWD, path, depth, change),
         Some(change) => mount::open_tree_with(AT_FDCWD, path, depth, change),
         None => mount::open_tree(AT_FDCWD, path, depth, nofollow),
     }
-    .map(LeakyFd::from)
-    .during(Step::Source)
 }
 
-/// A new file system as a detached mount that the host's side makes, with its defaults for what only
-/// the child knows.
+/// On the host's side: makes the new file system of `plan` as a detached mount. What only the child
+/// knows, such as the mode of the mount point, keeps its default.
 pub(crate) fn mount_detached(plan: &MountPlan, name: &CStr) -> Result<OwnedFd> {
     let fs = mount::fsopen(name).during(Step::FileSystem)?;
-    create(fs.as_fd(), plan, None)?;
-    mount::fsmount(&fs, first_attributes(plan)).during(Step::Make)
+    create(fs.as_fd(), plan, None)
 }
 
+/// In the child: makes the new file system of `plan` as a detached mount. `mode` is for its root,
+/// `pid_namespace` for a procfs.
 pub(crate) fn new_file_system(
     plan: &MountPlan,
     name: &CStr,
@@ -71,30 +68,32 @@ pub(crate) fn new_file_system(
     if let Some(namespace) = pid_namespace.filter(|_| name == c"proc") {
         mount::fsconfig_descriptor(&fs, c"pidns", namespace).during(Step::Make)?;
     }
-    create(fs.as_fd(), plan, mode)?;
-    mount::fsmount(&fs, first_attributes(plan)).map(LeakyFd::from).during(Step::Make)
+    create(fs.as_fd(), plan, mode).map(LeakyFd::from)
 }
 
-/// The attributes to be made with.
+/// The attributes that a new mount has from the start.
 pub(crate) fn first_attributes(plan: &MountPlan) -> Attr {
     let read_only = if plan.defers_read_only() { ATTR_RDONLY } else { Attr::empty() };
     plan.options.attributes.set & !read_only
 }
 
-/// A mode as an option has it.
+/// A mode as the value of an option: `755`.
 pub(crate) fn octal(mode: Mode) -> CString {
     CString::new(format!("{:o}", mode.bits())).unwrap_or_default()
 }
 
-fn create(fs: BorrowedFd, plan: &MountPlan, mode: Option<Mode>) -> Result<()> {
+/// Configures the file system context `fs` as `plan` says, and makes the detached mount.
+fn create(fs: BorrowedFd, plan: &MountPlan, mode: Option<Mode>) -> Result<OwnedFd> {
     mount::fsconfig_string(fs, c"source", &plan.source).during(Step::Make)?;
     configure(fs, &plan.options.parameters)?;
     if let Some(mode) = mode {
         mount::fsconfig_string(fs, c"mode", &octal(mode)).during(Step::Make)?;
     }
-    mount::fsconfig_create(fs).map_err(|errno| logged(fs, Step::Make, errno))
+    mount::fsconfig_create(fs).map_err(|errno| logged(fs, Step::Make, errno))?;
+    mount::fsmount(fs, first_attributes(plan)).during(Step::Make)
 }
 
+/// Sets the parameters of the file system context `fs`.
 pub(crate) fn configure(fs: BorrowedFd, parameters: &[(CString, Option<CString>)]) -> Result<()> {
     for (name, value) in parameters {
         let set = match value {
@@ -110,7 +109,7 @@ pub(crate) fn configure(fs: BorrowedFd, parameters: &[(CString, Option<CString>)
     Ok(())
 }
 
-/// A fault with the words that the kernel has for it.
+/// A fault with the messages that the kernel has logged in `fs`.
 pub(crate) fn logged(fs: BorrowedFd, step: Step, errno: Errno) -> Fault {
     Fault { detail: mount::fs_log(fs), ..Fault::new(step, errno) }
 }

@@ -1,13 +1,15 @@
-//! Which mount of a running container a path means.
+//! Identifies the mount of a running container that a path means. Must never accept a mount that
+//! neither the config nor `mounts add` has put at that path.
 //!
-//! The container's processes rename directories and make links meanwhile. So rind resolves a path
-//! once, without any link, to a descriptor, and compares what that is of with what the host's side
-//! knows: what the config or `mounts add` has put there, and what covers masked and read-only paths.
-//! A mount moves along when a directory above it is renamed, and its path may then lead to another;
-//! where somebody else has a part in the directory, the mount can even get another name.
+//! The container's processes can rename directories and make links meanwhile. So rind resolves the
+//! path once, without links, to a descriptor, and compares the mount with what the host's side
+//! knows: the config, the mounts of `mounts add`, and the covers of masked and read-only paths. A
+//! mount moves with a directory above it, and its path may then lead to another mount; if the
+//! container can write to the mount point's directory, the mount can even get another name.
 
 use crate::Error;
 use crate::container_path::{normal, normal_destination};
+use crate::nodes::is_null;
 use crate::options::Options;
 use crate::step::{During, Fault, Result, Step};
 use crate::table::{Line, Table};
@@ -20,39 +22,38 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use sys::Errno;
-use sys::fs::{LeakyFd, file_type, is_unique_mount_id, lasting_mount_id, mount_facts};
+use sys::fs::{LeakyFd, is_unique_mount_id, lasting_mount_id, mount_facts};
 use sys::mount::{self, Depth};
 use sys::nix::mount::{MntFlags, umount2};
-use sys::nix::sys::stat::{FileStat, SFlag, fstat, major, minor};
+use sys::nix::sys::stat::{FileStat, fstat};
 use sys::nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use sys::nix::unistd::fchdir;
 
-/// How often something may be on top of a mount that is taken away, which only the container can
-/// have put there.
+/// How many mounts rind removes from on top of a mount; only the container can have put them there.
 const STACKED: usize = 128;
 
-/// A mount that `mounts add` has made.
+/// A mount that `mounts add` has added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Added {
-    /// Where it was put, without `..` and the like.
+    /// Its destination, normalized.
     pub destination: PathBuf,
-    /// Its id ([`lasting_mount_id`]).
+    /// Its mount id ([`lasting_mount_id`]).
     pub id: u64,
 }
 
 /// How the mounts of a container differ from its config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Amended {
-    /// What `mounts add` has added, and nobody has taken away.
+    /// The mounts that `mounts add` has added and nobody has removed.
     pub added: Vec<Added>,
-    /// Which of the config's `mounts` have been taken away.
+    /// The indexes of the config's `mounts` that are removed.
     pub removed: Vec<usize>,
 }
 
-/// What the host's side knows of the mounts of a container that is there.
+/// What the host's side knows of the mounts of a running container.
 #[derive(Debug)]
 pub struct Known {
-    /// The host's procfs: the container's can't be trusted.
+    /// The host's procfs: rind can't trust the container's.
     proc: OwnedFd,
     entries: Vec<Entry>,
     /// `linux.maskedPaths` and `linux.readonlyPaths`.
@@ -60,54 +61,54 @@ pub struct Known {
     amended: Amended,
 }
 
-/// One entry of the config's `mounts` that has not been taken away, and is no remount.
+/// An entry of the config's `mounts` that is not removed and no remount.
 #[derive(Debug)]
 struct Entry {
     index: usize,
-    place: PathBuf,
+    path: PathBuf,
     destination: CString,
     is_mapped: bool,
     origin: Origin,
 }
 
-/// The mount that is meant by a path.
-pub(crate) struct Meant {
+/// The mount that a path means.
+pub(crate) struct Identified {
     pub mount: LeakyFd,
-    by: By,
+    by: MadeBy,
 }
 
-/// What has put a mount where it is.
-enum By {
-    /// `mounts add`: the mount's id.
+/// What has made a mount.
+enum MadeBy {
+    /// `mounts add`; the mount id.
     Adding(u64),
-    /// This entry of the config.
+    /// The config; the index in `mounts`.
     Config(usize),
 }
 
-/// What a mount is of, as far as one can tell by looking at it.
+/// What an entry mounts, as far as a mount shows it.
 #[derive(Debug)]
 enum Origin {
-    /// The source's device and inode, where it is there.
+    /// The source's device and inode, if the source exists.
     Bind(Option<(u64, u64)>),
     FileSystem(String),
     Cgroup,
 }
 
-/// A mount that a path leads to.
+/// The mount that a path leads to.
 struct Found {
     mount: LeakyFd,
     id: u64,
     stat: FileStat,
     line: Line,
-    /// All mounts, as they were when it was found.
+    /// All mounts at the time of the lookup.
     table: Table,
-    /// The directory that the path has it in.
+    /// The directory of the mount point.
     parent: LeakyFd,
     name: CString,
 }
 
 impl Known {
-    /// Of the container with this config, on the host's side.
+    /// What is known of the container with the config `spec`; called on the host's side.
     pub fn new(spec: &Spec, bundle: &Path, amended: Amended) -> std::result::Result<Self, Error> {
         let proc =
             sys::fs::open_proc().map_err(|errno| Error::call("opening the host's /proc", errno))?;
@@ -119,30 +120,31 @@ impl Known {
         Ok(Self { proc, entries, covers: covers(spec), amended })
     }
 
-    /// How the mounts differ from the config by now.
+    /// How the mounts now differ from the config.
     #[must_use]
     pub fn amended(&self) -> &Amended {
         &self.amended
     }
 
-    /// Takes note of a mount that has been added.
+    /// Notes an added mount.
     pub(crate) fn add(&mut self, added: Added) {
         self.amended.added.push(added);
     }
 
-    /// Takes the mount at `destination` away, below `root`, the container's root directory, in its
-    /// mount namespace; what still uses it keeps it.
+    /// Removes the mount at `destination` below the container's root directory `root`. Must run in
+    /// the container's mount namespace. A process that still uses the mount keeps it (umount2(2),
+    /// `MNT_DETACH`).
     pub fn remove(
         &mut self,
         root: BorrowedFd,
         destination: &Path,
     ) -> std::result::Result<(), Error> {
-        let meant = self.meant(root, &normal(destination));
-        let Meant { mount, by } = meant.map_err(|fault| Error::new(fault.to_string()))?;
+        let identified = self.identify(root, &normal(destination));
+        let Identified { mount, by } = identified.map_err(|fault| Error::new(fault.to_string()))?;
         self.unmount(&mount).map_err(|errno| Error::new(sys::errno_text(errno)))?;
         match by {
-            By::Adding(id) => self.amended.added.retain(|added| added.id != id),
-            By::Config(index) => {
+            MadeBy::Adding(id) => self.amended.added.retain(|added| added.id != id),
+            MadeBy::Config(index) => {
                 self.amended.removed.push(index);
                 self.entries.retain(|entry| entry.index != index);
             }
@@ -150,9 +152,9 @@ impl Known {
         Ok(())
     }
 
-    /// Unmounts what `mount` is the root of, and whatever else the container has put on it meanwhile.
-    ///
-    /// A path could lead elsewhere by now, and the container's /proc anywhere.
+    /// Unmounts the mount of the descriptor `mount`, and mounts that the container has put on top
+    /// of it. umount2(2) takes only a path: rind uses the host's procfs, as any other path could
+    /// lead elsewhere by now.
     pub(crate) fn unmount(&self, mount: impl AsFd) -> sys::Result<()> {
         let path = sys::fs::proc_fd_path(&mount);
         let path = path.trim_start_matches("/proc/");
@@ -160,7 +162,7 @@ impl Known {
         umount2(path, MntFlags::MNT_DETACH)?;
         for _ in 0..STACKED {
             match umount2(path, MntFlags::MNT_DETACH) {
-                // It isn't attached any more.
+                // The mount is detached.
                 Err(Errno::EINVAL) => return Ok(()),
                 unmounted => unmounted?,
             }
@@ -168,76 +170,74 @@ impl Known {
         Err(Errno::EBUSY)
     }
 
-    /// The mount that is meant by `place`, a path without `..` and the like: one that the config or
-    /// `mounts add` has put there, and no other.
-    pub(crate) fn meant(&self, root: BorrowedFd, place: &Path) -> Result<Meant> {
-        let found = self.look(root, place)?;
+    /// The mount that the normalized `path` means: one that the config or `mounts add` has put
+    /// there, and no other.
+    pub(crate) fn identify(&self, root: BorrowedFd, path: &Path) -> Result<Identified> {
+        let found = self.look_up(root, path)?;
         if let Some(added) = self.amended.added.iter().find(|added| added.id == found.id) {
-            if added.destination == place {
-                return Ok(Meant { mount: found.mount, by: By::Adding(found.id) });
+            if added.destination == path {
+                return Ok(Identified { mount: found.mount, by: MadeBy::Adding(found.id) });
             }
             let put = added.destination.display();
             return Err(refused(format!("it is what mounts add put at {put}, moved there")));
         }
-        if self.covers.iter().any(|path| path == place) {
-            let why = "it covers one of linux.maskedPaths or linux.readonlyPaths";
-            return Err(refused(why.into()));
+        if self.covers.iter().any(|cover| cover == path) {
+            return Err(refused("it covers one of linux.maskedPaths or linux.readonlyPaths"));
         }
-        let entry = self.entry_at(root, place, &found)?;
-        self.see_that_it_is_no_cover(place, entry, &found)?;
-        self.see_that_it_is_no_other(root, place, entry, &found)?;
-        Ok(Meant { mount: found.mount, by: By::Config(entry.index) })
+        let entry = self.entry_at(root, path, &found)?;
+        self.check_not_a_cover(path, entry, &found)?;
+        self.check_not_another(root, path, entry, &found)?;
+        Ok(Identified { mount: found.mount, by: MadeBy::Config(entry.index) })
     }
 
-    /// The mount at `place`; `EINVAL` if nothing is mounted there.
-    fn look(&self, root: BorrowedFd, place: &Path) -> Result<Found> {
-        let (above, name) = (place.parent(), place.file_name());
+    /// The mount at `path`; `EINVAL` if nothing is mounted there.
+    fn look_up(&self, root: BorrowedFd, path: &Path) -> Result<Found> {
+        let (above, name) = (path.parent(), path.file_name());
         let (Some(above), Some(name)) = (above, name.and_then(c_text)) else {
-            return Err(refused("it is the root".into()));
+            return Err(refused("it is the root"));
         };
         let above = c_text(above.as_os_str()).unwrap_or_default();
-        let open = |dir: BorrowedFd, path: &CStr| {
-            find_without_links(dir, path)
-                .map_err(|errno| linked(Step::MountPoint, errno, root, place))
+        let open = |dir: BorrowedFd, way: &CStr| {
+            find_without_links(dir, way)
+                .map_err(|errno| linked(Step::MountPoint, errno, root, path))
         };
         let parent = open(root, &above)?;
         let mount = open(parent.as_fd(), &name)?;
         let facts = mount_facts(&mount).during(Step::MountPoint)?;
         if !facts.is_root {
             let fault = Fault::new(Step::MountPoint, Errno::EINVAL);
-            return Err(Fault { detail: Some(b"nothing is mounted there".to_vec()), ..fault });
+            return Err(fault.with_detail("nothing is mounted there"));
         }
         let id = lasting_mount_id(&mount).during(Step::MountPoint)?;
         let stat = fstat(&mount).during(Step::MountPoint)?;
         let table = Table::read(&self.proc).during(Step::MountPoint)?;
         let line = table.line(facts.id).cloned();
-        // It was mounted this moment, and so by the container.
-        let line = line.ok_or_else(|| refused("it has just been mounted".into()))?;
+        // A mount that the table lacks is so new that only the container can have made it.
+        let line = line.ok_or_else(|| refused("it has just been mounted"))?;
         Ok(Found { mount, id, stat, line, table, parent, name })
     }
 
-    /// Whether anything below `mount` is read-only, as the covers of read-only paths are.
+    /// Whether any mount below `mount` is read-only, as the covers of read-only paths are.
     pub(crate) fn has_read_only_below(&self, mount: impl AsFd) -> sys::Result<bool> {
         let table = Table::read(&self.proc)?;
         Ok(table.is_any_below(mount_facts(mount)?.id, |line| line.read_only))
     }
 
     /// The entry of the config that has put `found` where it is.
-    fn entry_at(&self, root: BorrowedFd, place: &Path, found: &Found) -> Result<&Entry> {
-        let at_place: Vec<&Entry> =
-            self.entries.iter().filter(|entry| entry.place == place).collect();
-        let named = if at_place.is_empty() {
-            // Where a link of the image has led at `create`.
+    fn entry_at(&self, root: BorrowedFd, path: &Path, found: &Found) -> Result<&Entry> {
+        let at_path: Vec<&Entry> = self.entries.iter().filter(|entry| entry.path == path).collect();
+        let named = if at_path.is_empty() {
+            // At `create`, a link of the image may have led to the mount.
             let leads = |entry: &&Entry| {
                 let end = find(root, &entry.destination).and_then(lasting_mount_id);
                 end == Ok(found.id) && entry.origin.can_be_of(found)
             };
             self.entries.iter().filter(leads).collect()
         } else {
-            at_place
+            at_path
         };
         let Some(first) = named.first() else {
-            return Err(refused("neither the config nor mounts add has put it there".into()));
+            return Err(refused("neither the config nor mounts add has put it there"));
         };
         let of = named.iter().rev().find(|entry| entry.origin.can_be_of(found));
         of.copied().ok_or_else(|| {
@@ -246,10 +246,11 @@ impl Known {
         })
     }
 
-    /// What covers a path looks like it, wherever it is moved. Something else may look so too: where
-    /// it is of the entry's source, it is believed to be it, unless a cover is called the same.
-    fn see_that_it_is_no_cover(&self, place: &Path, entry: &Entry, found: &Found) -> Result<()> {
-        let has_name = |path: &PathBuf| path.file_name() == place.file_name();
+    /// Refuses a mount that looks like a cover, which the container may have moved to `path`. Other
+    /// mounts can look like one too: rind accepts a mount of the entry's source, unless a cover has
+    /// the same name.
+    fn check_not_a_cover(&self, path: &Path, entry: &Entry, found: &Found) -> Result<()> {
+        let has_name = |cover: &PathBuf| cover.file_name() == path.file_name();
         let is_known = matches!(entry.origin, Origin::Bind(_)) && !found.line.is_deleted();
         let is_known = is_known && !self.covers.iter().any(has_name);
         if is_known || !found.looks_like_a_cover().during(Step::MountPoint)? {
@@ -262,37 +263,38 @@ impl Known {
         )))
     }
 
-    /// Of two mounts of the same, one can be where the other was. They are told apart by their ids,
-    /// which come in the order of the config; where ids are given again, by their names.
-    fn see_that_it_is_no_other(
+    /// Refuses a mount that may be another entry's with the same source, moved to `path`. The ids
+    /// of mounts ascend in the order of the config and so tell them apart; where the kernel reuses
+    /// ids, names do.
+    fn check_not_another(
         &self,
         root: BorrowedFd,
-        place: &Path,
+        path: &Path,
         entry: &Entry,
         found: &Found,
     ) -> Result<()> {
         let in_mount_root = mount_facts(&found.parent).during(Step::MountPoint)?.is_root;
-        if in_mount_root && self.is_fixed(place) {
+        if in_mount_root && self.is_fixed(path) {
             return Ok(());
         }
         let has_order = is_unique_mount_id(found.id);
         let rivals = self.entries.iter().filter(|rival| {
-            rival.place != entry.place
-                && (has_order || rival.place.file_name() == place.file_name())
-                && !self.is_fixed(&rival.place)
+            rival.path != entry.path
+                && (has_order || rival.path.file_name() == path.file_name())
+                && !self.is_fixed(&rival.path)
                 && rival.origin.can_be_of(found)
-                // A new one has no source.
+                // A new tmpfs has no source.
                 && !(entry.origin.is_source_of(found) && rival.origin.is_new_tmpfs())
         });
         for rival in rivals {
-            let is_there = self.look(root, &rival.place).is_ok_and(|other| {
+            let is_there = self.look_up(root, &rival.path).is_ok_and(|other| {
                 rival.origin.can_be_of(&other)
                     && entry.is_made_as(rival)
                     && other.id != found.id
                     && (rival.index < entry.index) == (other.id < found.id)
             });
             if !(has_order && is_there) {
-                let (index, at) = (rival.index, rival.place.display());
+                let (index, at) = (rival.index, rival.path.display());
                 return Err(refused(format!(
                     "it may be mounts[{index}] {at} of the config, moved there"
                 )));
@@ -301,52 +303,48 @@ impl Known {
         Ok(())
     }
 
-    /// Whether a mount can be given no other path: the directory that it is in is the root, or a new
-    /// file system that itself can't; or it is in one whose directories nobody renames.
-    fn is_fixed(&self, place: &Path) -> bool {
-        let Some(parent) = place.parent() else { return true };
-        let around = self.entries.iter().filter(|entry| parent.starts_with(&entry.place));
-        let Some(around) = around.max_by_key(|entry| entry.place.as_os_str().len()) else {
+    /// Whether the container can't change the path of a mount: its directory is the root, or the
+    /// root of a new file system whose path is fixed; or it is in a file system without rename(2).
+    fn is_fixed(&self, path: &Path) -> bool {
+        let Some(parent) = path.parent() else { return true };
+        let around = self.entries.iter().filter(|entry| parent.starts_with(&entry.path));
+        let Some(around) = around.max_by_key(|entry| entry.path.as_os_str().len()) else {
             return parent == Path::new("/");
         };
         let keeps_all = match &around.origin {
             Origin::Bind(_) => false,
             Origin::FileSystem(kind) if ["proc", "sysfs"].contains(&kind.as_str()) => true,
-            Origin::FileSystem(_) | Origin::Cgroup => parent == around.place,
+            Origin::FileSystem(_) | Origin::Cgroup => parent == around.path,
         };
-        keeps_all && self.is_fixed(&around.place)
+        keeps_all && self.is_fixed(&around.path)
     }
 }
 
 impl Entry {
     fn new(index: usize, mount: &Mount, spec: &Spec, bundle: &Path) -> Option<Self> {
-        let options = Options::parse(mount.options().as_deref().unwrap_or_default()).ok()?;
+        let options = Options::from_mount(mount).ok()?;
         let kind = mount.typ().as_deref().unwrap_or_default();
-        let origin = match options.bind {
+        let origin = match options.bind_source(mount, bundle) {
             _ if options.remount => return None,
-            Some(_) => {
-                let source = mount.source().as_deref().unwrap_or_else(|| Path::new(""));
-                let source = bundle.join(source);
+            Some(source) => {
                 let keeps_link = options.links.keeps_source;
-                let found =
+                let stat =
                     if keeps_link { fs::symlink_metadata(source) } else { fs::metadata(source) };
-                let found = found.ok();
-                Origin::Bind(found.map(|found| (found.dev(), found.ino())))
+                Origin::Bind(stat.ok().map(|stat| (stat.dev(), stat.ino())))
             }
             None if kind == "cgroup" => Origin::Cgroup,
             None => Origin::FileSystem(kind.to_owned()),
         };
         Some(Self {
             index,
-            place: normal_destination(mount, spec, bundle),
+            path: normal_destination(mount, spec, bundle),
             destination: CString::new(mount.destination().as_os_str().as_bytes()).ok()?,
-            is_mapped: options.idmap.is_some()
-                || mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty()),
+            is_mapped: options.idmap.is_some(),
             origin,
         })
     }
 
-    /// Whether the two are made in the order of the config: on the same side, at the same time.
+    /// Whether rind makes both in the order of the config: on the same side, at the same time.
     fn is_made_as(&self, other: &Self) -> bool {
         self.is_mapped == other.is_mapped
             && std::mem::discriminant(&self.origin) == std::mem::discriminant(&other.origin)
@@ -356,9 +354,9 @@ impl Entry {
 impl Origin {
     fn can_be_of(&self, found: &Found) -> bool {
         match self {
-            // Of what has been removed on the host since, nothing can be told.
+            // If somebody has removed the source on the host, rind can't tell.
             Self::Bind(_) => self.is_source_of(found) || found.line.is_deleted(),
-            // As `fuse` is shown with the name of what it serves.
+            // The kernel shows `fuse` as `fuse.SUBTYPE`.
             Self::FileSystem(kind) => kind.split('.').next() == found.line.kind.split('.').next(),
             Self::Cgroup => ["cgroup", "cgroup2", "tmpfs"].contains(&found.line.kind.as_str()),
         }
@@ -381,11 +379,10 @@ impl AsFd for Found {
 }
 
 impl Found {
-    /// Whether it is as `masks.rs` makes what covers a path: the null device, an empty tmpfs, or
-    /// what it covers itself, read-only.
+    /// Whether it looks like a cover that `masks.rs` makes: the null device, a read-only empty
+    /// tmpfs, or a read-only clone of what it covers.
     fn looks_like_a_cover(&self) -> sys::Result<bool> {
-        let device = (major(self.stat.st_rdev), minor(self.stat.st_rdev));
-        if file_type(&self.stat) == SFlag::S_IFCHR && device == (1, 3) {
+        if is_null(&self.stat) {
             return Ok(true);
         }
         if !self.line.read_only {
@@ -397,14 +394,14 @@ impl Found {
         Ok(is_empty || self.covers_itself()?)
     }
 
-    /// Whether it is of what it is mounted on.
+    /// Whether it is a mount of the file that it covers.
     fn covers_itself(&self) -> sys::Result<bool> {
         if u64::from(self.line.parent) != mount_facts(&self.parent)?.id {
-            // It is mounted on the root of another mount.
+            // It covers the root of another mount.
             let beneath = self.table.line(self.line.parent.into());
             return Ok(beneath.is_none_or(|beneath| beneath.is_of_the_same(&self.line)));
         }
-        // A clone has nothing mounted in it.
+        // A clone of one mount shows what other mounts cover.
         let clone = match mount::open_tree(&self.parent, c"", Depth::One, false) {
             Err(Errno::EINVAL) => return Ok(true),
             clone => LeakyFd::from(clone?),
@@ -414,22 +411,22 @@ impl Found {
     }
 }
 
-/// A fault of a lookup without links, which names the link if that was it.
-pub(crate) fn linked(step: Step, errno: Errno, root: BorrowedFd, place: &Path) -> Fault {
+/// The fault of a failed lookup without links; names the link if there is one.
+pub(crate) fn linked(step: Step, errno: Errno, root: BorrowedFd, path: &Path) -> Fault {
     let why = match errno {
         Errno::ELOOP => {
-            let link = first_link(root, place);
-            let link = link.as_deref().unwrap_or(place).display();
+            let link = first_link(root, path);
+            let link = link.as_deref().unwrap_or(path).display();
             format!("{link} is a link: in a container that is there the real path must be given")
         }
         Errno::EAGAIN => "its directories are renamed all the time".into(),
         _ => return Fault::new(step, errno),
     };
-    Fault { detail: Some(why.into_bytes()), ..Fault::new(step, errno) }
+    Fault::new(step, errno).with_detail(why)
 }
 
-fn refused(why: String) -> Fault {
-    Fault { detail: Some(why.into_bytes()), ..Fault::new(Step::MountPoint, Errno::EPERM) }
+fn refused(why: impl Into<Vec<u8>>) -> Fault {
+    Fault::new(Step::MountPoint, Errno::EPERM).with_detail(why)
 }
 
 fn covers(spec: &Spec) -> Vec<PathBuf> {

@@ -1,7 +1,7 @@
-//! The plan of what a container sees below its root: data, and what follows from it alone.
+//! The plan of a container's root file system: data, and what follows from the data alone.
 //!
 //! [`plan`](crate::plan) fills it on the host's side, [`build`](crate::build) carries it out in the
-//! child. It must import neither.
+//! child. This file must import neither.
 
 use crate::container_path::ContainerPath;
 use crate::options::Options;
@@ -12,38 +12,39 @@ use sys::credentials::{Gid, Uid};
 use sys::mount::{ATTR_NODEV, ATTR_RDONLY, Attributes, Depth, Propagation};
 use sys::nix::sys::stat::{Mode, SFlag, major, minor};
 
-/// File systems that show something of the namespaces of whoever makes them: not for the host's
-/// side to make.
+/// File systems that show the namespaces of the process that makes them, so the host's side must
+/// not make them.
 pub(crate) const NAMESPACED: [&str; 6] = ["cgroup", "cgroup2", "devpts", "mqueue", "proc", "sysfs"];
 
-/// What a layout depends on beside the config.
+/// What a layout needs beside the config.
 #[derive(Debug)]
 pub struct Context {
     /// What mounts of type `cgroup` show.
     pub cgroup: CgroupView,
-    /// Whether the container has a mount namespace that is not the caller's.
+    /// Whether the container has a mount namespace other than the caller's.
     pub mount_namespace: bool,
-    /// Whether it has such a user namespace.
+    /// Whether it has a user namespace other than the caller's.
     pub user_namespace: bool,
-    /// Whether it joins a mount namespace that belongs to another user namespace than the caller's.
+    /// Whether it joins a mount namespace that another user namespace than the caller's owns.
     pub foreign_mounts: bool,
-    /// Whether the caller is in a user namespace itself, of a container that joins a mount namespace:
-    /// the child can't ask there, as its /proc may be another container's.
+    /// For a container that joins a mount namespace: whether the caller is in a user namespace. The
+    /// child can't find out in the joined namespace, where /proc may be another container's.
     pub nested: Option<bool>,
-    /// Whether it has such a cgroup namespace.
+    /// Whether it has a cgroup namespace other than the caller's.
     pub cgroup_namespace: bool,
-    /// Whether `pivot_root(2)` is not to be used.
+    /// Whether to move the root instead of using `pivot_root(2)` (`--no-pivot`).
     pub no_pivot: bool,
-    /// Whether the caller may clone mounts for a container that may not itself.
+    /// Whether the caller may clone mounts for a container that may not.
     pub privileged: bool,
-    /// The option of file systems that `linux.mountLabel` is the value of.
+    /// The mount option for `linux.mountLabel`.
     pub mount_context: &'static CStr,
-    /// The pid namespace that a new procfs is of, if that is not the one of the process that makes it.
+    /// The pid namespace of a new procfs, if not that of the process which makes the procfs.
     pub pid_namespace: Option<OwnedFd>,
 }
 
 impl Context {
-    /// Whether what the host's side clones comes into a user namespace, which has to find it locked.
+    /// Whether mounts that the host's side clones enter a user namespace, and so must be locked
+    /// (`mount_namespaces(7)`).
     pub(crate) fn locks(&self) -> bool {
         self.mount_namespace && self.privileged && (self.user_namespace || self.foreign_mounts)
     }
@@ -53,36 +54,37 @@ impl Context {
         self.user_namespace || self.nested.unwrap_or_else(sys::process::in_user_namespace)
     }
 
-    /// Whether the host's side clones what the child could not reach.
+    /// Whether the host's side clones sources that the child may not be able to reach.
     pub(crate) fn clones(&self) -> bool {
         self.locks() && self.user_namespace
     }
 }
 
-/// What a mount of type `cgroup` shows.
+/// The content of a mount of type `cgroup`.
 #[derive(Debug)]
 pub enum CgroupView {
-    /// One directory a v1 hierarchy, each the container's own cgroup in it.
+    /// A directory for each v1 hierarchy, with the container's own cgroup.
     Controllers(Vec<ControllerView>),
-    /// The v2 hierarchy, by the host's path of the container's own cgroup in it. In a cgroup
-    /// namespace the root is that cgroup; else it is the host's.
+    /// The v2 hierarchy. The path is that of the container's cgroup on the host; in a cgroup
+    /// namespace, this cgroup is the root.
     Unified(CString),
-    /// Nothing: the container has no cgroup, or shares the host's.
+    /// Nothing: the container has no cgroup of its own.
     None,
 }
 
 /// One v1 hierarchy.
 #[derive(Debug)]
 pub struct ControllerView {
-    /// The directory's name: `cpu,cpuacct`, `systemd`.
+    /// The name of the directory: `cpu,cpuacct`, `systemd`.
     pub name: CString,
-    /// Names that lead there: `cpu` and `cpuacct`, where they are mounted together.
+    /// The names of links to it: `cpu` and `cpuacct`, if the host mounts them together.
     pub links: Vec<CString>,
     /// The host's path of the container's cgroup.
     pub source: CString,
 }
 
-/// The devices that every container has: name, major and minor number.
+/// The devices that every container has: name, major and minor number (runtime-spec,
+/// config-linux.md, Default Devices).
 pub(crate) const DEFAULT_DEVICES: [(&CStr, u64, u64); 6] = [
     (c"null", 1, 3),
     (c"zero", 1, 5),
@@ -92,7 +94,8 @@ pub(crate) const DEFAULT_DEVICES: [(&CStr, u64, u64); 6] = [
     (c"tty", 5, 0),
 ];
 
-/// The links that every container has: name, target, and what must be there for it, below /proc.
+/// The links that every container has: name, target, and the file below /proc that must exist for
+/// it (runtime-spec, runtime-linux.md, Dev symbolic links).
 pub(crate) const DEV_LINKS: [(&CStr, &CStr, &CStr); 5] = [
     (c"fd", c"/proc/self/fd", c"self/fd"),
     (c"stdin", c"/proc/self/fd/0", c"self/fd"),
@@ -101,7 +104,7 @@ pub(crate) const DEV_LINKS: [(&CStr, &CStr, &CStr); 5] = [
     (c"core", c"/proc/kcore", c"kcore"),
 ];
 
-/// What a container sees below its root, as a plan.
+/// The plan of a container's root file system.
 #[derive(Debug)]
 pub struct Layout {
     pub(crate) context: Context,
@@ -109,11 +112,11 @@ pub struct Layout {
     /// The absolute path of the rootfs on the host.
     pub(crate) root_path: CString,
     pub(crate) mounts: Vec<MountPlan>,
-    /// Whether the usual devices and links are made: not in a /dev that is bound.
+    /// Whether to make the default devices and links: not in a /dev that is a bind mount.
     pub(crate) sets_up_dev: bool,
     pub(crate) devices: Vec<DevicePlan>,
     pub(crate) sysctls: Vec<Sysctl>,
-    /// A working directory to make while the root can still be written to.
+    /// The working directory to make before the root becomes read-only.
     pub(crate) make_cwd: Option<ContainerPath>,
     pub(crate) dev: ContainerPath,
     pub(crate) proc: ContainerPath,
@@ -123,40 +126,40 @@ pub struct Layout {
     pub(crate) propagation: Option<(Propagation, Depth)>,
 }
 
-/// Where a mount comes from.
+/// The source of a bind mount.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// The host's path, which the child resolves.
+    /// A path of the host, which the child resolves.
     Path(CString),
-    /// A detached mount, made here since the child may not.
+    /// A detached clone, which the host's side has made as the child may not.
     Tree(OwnedFd),
-    /// The same, made after the fork: in the child's mounts, which are locked.
+    /// The same, but the host's side makes it after the fork, in the child's locked mounts.
     Locked(Locked),
-    /// What an earlier entry mounts, or what is in that: the child clones it when it is there.
-    Made {
-        place: ContainerPath,
+    /// The mount of an earlier entry, or a file in it, which the child clones.
+    Earlier {
+        path: ContainerPath,
         /// The user namespace that its ids are mapped by, and how deep.
         mapped: Option<(OwnedFd, Depth)>,
     },
 }
 
-/// What is to be cloned in a copy of the host's mounts that has them locked, and how
+/// A source to clone in a copy of the host's mounts where the kernel has locked them
 /// ([`sources`](crate::sources)).
 #[derive(Debug)]
 pub(crate) struct Locked {
-    /// What the config calls it.
+    /// The property of the config, for errors.
     pub property: &'static str,
     pub path: CString,
     pub depth: Depth,
-    /// Whether nothing that the host mounts below it later is to be seen.
+    /// Whether the clone is private: it must not show what the host mounts below the source later.
     pub private: bool,
-    /// Whether a link is cloned as what it is.
+    /// Whether to clone a link itself.
     pub nofollow: bool,
     /// The user namespace that its ids are mapped by, and how deep.
     pub mapped: Option<(OwnedFd, Depth)>,
 }
 
-/// A source that is a link, to be made again (`copy-symlink`).
+/// The link to make at a destination (`copy-symlink`).
 #[derive(Debug)]
 pub(crate) struct CopiedLink {
     pub target: CString,
@@ -168,38 +171,39 @@ pub(crate) struct CopiedLink {
 #[derive(Debug)]
 pub(crate) struct MountPlan {
     pub index: usize,
-    /// Where it goes, among the mounts before it.
-    pub place: ContainerPath,
-    pub what: What,
-    /// The source as the config has it.
+    /// The destination, located among the earlier mounts.
+    pub target: ContainerPath,
+    pub kind: MountKind,
+    /// The source in the config.
     pub source: CString,
     pub options: Options,
-    /// What is made in place of a mount, if that is a link.
+    /// The link to make instead of a mount.
     pub copied_link: Option<CopiedLink>,
-    /// Whether the mount point must be a directory itself, as it decides what writes to /proc reach.
+    /// Whether the mount point must be a directory and no link: the mount is a procfs or a sysfs,
+    /// where writes must reach the right files.
     pub ordinary: bool,
     pub covers_proc: bool,
-    /// Whether the path itself is /proc or below.
+    /// Whether the path is /proc, or below it.
     pub names_proc: bool,
     pub covers_dev: bool,
     pub allowed_in_proc: bool,
-    /// Whether something is looked up in it later.
+    /// Whether a later step looks something up in the mount.
     pub is_kept: bool,
-    /// Whether the container must see it at its destination.
-    pub is_shown: bool,
+    /// Whether the container must see the mount at its destination.
+    pub must_be_visible: bool,
 }
 
 impl MountPlan {
     pub fn is_bind(&self) -> bool {
-        matches!(self.what, What::Bind { .. })
+        matches!(self.kind, MountKind::Bind { .. })
     }
 
-    /// Whether it is a new file system of type `kind`.
+    /// Whether it is a new file system of type `kind`, not a bind mount.
     pub fn is_new(&self, kind: &CStr) -> bool {
-        matches!(&self.what, What::FileSystem { name, .. } if name.as_c_str() == kind)
+        matches!(&self.kind, MountKind::FileSystem { name, .. } if name.as_c_str() == kind)
     }
 
-    /// The one change that is to be made to a clone of `depth`, if there is no other.
+    /// The change for a clone of `depth` if that change, a propagation type, is the only one.
     pub fn only_change(&self, depth: Depth) -> Option<Attributes> {
         let Options { attributes, recursive, propagation, .. } = &self.options;
         let none = Attributes::default();
@@ -211,26 +215,26 @@ impl MountPlan {
         }
     }
 
-    /// Whether the mount becomes read-only only when all is made in it.
+    /// Whether the mount must become read-only only after everything in it is made.
     pub fn defers_read_only(&self) -> bool {
-        let is_new = matches!(self.what, What::FileSystem { .. });
+        let is_new = matches!(self.kind, MountKind::FileSystem { .. });
         let is_filled = self.is_new(c"tmpfs") || self.covers_dev;
         self.options.attributes.set.contains(ATTR_RDONLY) && is_new && is_filled
     }
 }
 
-/// What a mount is of.
+/// What an entry of `mounts` is.
 #[derive(Debug)]
-pub(crate) enum What {
+pub(crate) enum MountKind {
     Bind {
         source: Source,
         depth: Depth,
     },
     FileSystem {
         name: CString,
-        /// The detached mount, where it was made here: the child may not map its ids, nor perhaps
-        /// open its disk, of which its cgroup decides.
-        made: Option<OwnedFd>,
+        /// The detached mount, if the host's side has made it: the child may not map ids, and its
+        /// cgroup may not let it open the disk.
+        detached: Option<OwnedFd>,
     },
     Cgroup,
     Remount,
@@ -240,24 +244,24 @@ pub(crate) enum What {
 #[derive(Debug)]
 pub(crate) struct DevicePlan {
     pub path: CString,
-    /// The directory that it is in.
+    /// The directory of the device.
     pub parent: ContainerPath,
     pub name: CString,
-    /// Whether that is in a directory of the host's that is bound.
+    /// Whether that directory is in a bind mount of the host's.
     pub is_hosts: bool,
-    /// Whether it is /dev/ptmx, as engines list it among all of the host's devices.
+    /// Whether it is /dev/ptmx, which engines list with all of the host's devices.
     pub is_ptmx: bool,
     pub kind: SFlag,
     pub number: u64,
     pub mode: Mode,
     pub uid: Uid,
     pub gid: Gid,
-    /// The node as a detached mount, where only the host's side may make it.
-    pub made: Option<OwnedFd>,
+    /// The node as a detached mount, if only the host's side may make it.
+    pub detached: Option<OwnedFd>,
 }
 
 impl DevicePlan {
-    /// Its numbers, as `/sys/dev` has them.
+    /// Major and minor number, as in /sys/dev: `1:3`.
     pub fn numbers(&self) -> String {
         format!("{}:{}", major(self.number), minor(self.number))
     }
@@ -266,18 +270,18 @@ impl DevicePlan {
 /// One entry of `linux.readonlyPaths` or `linux.maskedPaths`.
 #[derive(Debug)]
 pub(crate) struct RestrictedPath {
-    pub place: ContainerPath,
-    /// Whether certainly nothing is mounted below it.
+    pub target: ContainerPath,
+    /// Whether it is certain that nothing is mounted below the path.
     pub alone: bool,
-    /// Whether it must be there: it is the image's, and one of `mounts` is below.
-    pub is_there: bool,
-    /// Whether something is looked up in what covers it.
+    /// Whether the path must exist: it is in the image, and an entry of `mounts` is below it.
+    pub must_exist: bool,
+    /// Whether a later step looks something up in the cover of the path.
     pub is_kept: bool,
 }
 
 impl Layout {
-    /// Whether the container certainly has a null device that is made for it and can be opened: in a new
-    /// file system on /dev.
+    /// Whether it is certain that rind makes a null device for the container which it can open: in
+    /// a new file system on /dev.
     #[must_use]
     pub fn makes_null(&self) -> bool {
         let mut devs = self.mounts.iter().filter(|plan| plan.covers_dev);
@@ -287,30 +291,25 @@ impl Layout {
         self.sets_up_dev && devs.next_back().is_some_and(is_new)
     }
 
-    /// What is left out though it is asked for, in words.
+    /// Warnings: options of the config that rind leaves out.
     pub fn left_out(&self) -> impl Iterator<Item = String> {
         left_out(&self.mounts)
     }
 
-    /// Has mounts of type `cgroup` show `view` in place of what was planned.
+    /// Has mounts of type `cgroup` show `view` instead of what was planned.
     pub fn show_cgroups(&mut self, view: CgroupView) {
         self.context.cgroup = view;
     }
-
-    /// Whether something may have to be covered by the null device.
-    pub(crate) fn masks_files(&self) -> bool {
-        !self.masked_paths.is_empty()
-    }
 }
 
-/// Options of bind mounts that only a new file system could have.
+/// Warnings for options of bind mounts that only a new file system can have.
 pub(crate) fn left_out(mounts: &[MountPlan]) -> impl Iterator<Item = String> {
-    let binds = mounts.iter().filter(|plan| matches!(plan.what, What::Bind { .. }));
-    binds.filter_map(|plan| {
-        let (option, place) = (plan.options.of_new.as_ref()?, plan.place.path.to_string_lossy());
+    mounts.iter().filter(|plan| plan.is_bind()).filter_map(|plan| {
+        let option = plan.options.tmpfs_option.as_ref()?;
+        let target = plan.target.path.to_string_lossy();
         let index = plan.index;
         Some(format!(
-            "mounts[{index}] {place}: option {option:?} is left out: a bind mount is no new file system"
+            "mounts[{index}] {target}: option {option:?} is left out: a bind mount is no new file system"
         ))
     })
 }

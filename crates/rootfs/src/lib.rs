@@ -1,11 +1,11 @@
-//! What a container sees below its root: planned on the host, built by directory descriptors.
+//! The container's root file system: planned on the host, built by descriptors.
 //!
 //! [`Layout::plan`] turns the config into an ordered list of things to make, on the host's side and
-//! before the fork. [`Layout::build`], [`Layout::pivot`] and [`Layout::finish`] make them, in the
-//! child. Below the root nothing is reached by a joined path: every target is resolved once, by
-//! openat2(2) with the root as root, and what is made is moved onto that descriptor, so an image
-//! can't lead the host elsewhere by its links, nor by exchanging them meanwhile. This crate knows
-//! no lifecycle.
+//! before the fork. [`Layout::build`], [`Layout::pivot`] and [`Layout::finish`] make them in the
+//! child. Nothing here may reach a file below the root by a joined path: rind resolves each target
+//! once, by openat2(2) within the root, and moves what it makes onto that descriptor. So an image
+//! can't redirect rind by links, even if somebody exchanges them meanwhile. This crate knows no
+//! lifecycle.
 
 mod additions;
 mod build;
@@ -36,9 +36,10 @@ pub use additions::Additions;
 pub use built::Built;
 pub use external::{ExternalMount, external_mounts, make_mount_points, open_in, without_links};
 pub use filesystem::makes_procfs_of;
+pub use idmap::IdMap;
 pub use known::{Added, Amended, Known};
 pub use layout::{CgroupView, Context, ControllerView, Layout};
-pub use nodes::{clone_null, protect_nodes};
+pub use nodes::{clone_null, is_null, protect_nodes};
 pub use options::{is_propagation, mount_options};
 pub use sources::isolate_copy;
 pub use step::{Fault, Step};

@@ -1,15 +1,16 @@
-//! Makes one entry of `mounts`, in the child, and attaches it to its place below the root.
+//! Makes one entry of `mounts` in the child, and attaches it below the root. It must attach nothing
+//! by path, nor in a procfs but for the allowed files.
 
 use crate::built::Built;
-use crate::cgroup::{Made, make_view};
+use crate::cgroup::{attach_controllers, make_unified};
 use crate::filesystem::{
-    clone_source, configure, first_attributes, logged, mount_simple, new_file_system, octal,
+    clone_tree, configure, first_attributes, logged, mount_simple, new_file_system, octal,
 };
-use crate::layout::{Context, CopiedLink, MountPlan, Source, What};
+use crate::layout::{CgroupView, Context, CopiedLink, MountKind, MountPlan, Source};
 use crate::nodes::HARMLESS;
 use crate::step::{During, Fault, Result, Step};
 use crate::target::{Found, Kind, duplicate};
-use crate::{copyup, idmap};
+use crate::{copyup, idmap, target};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -22,8 +23,8 @@ use sys::nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
 use sys::nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs};
 use sys::nix::unistd::{fchdir, symlinkat};
 
-/// Makes one mount. `early` is its source where that had to be cloned before the namespace was
-/// made the container's own.
+/// Makes one mount. `early` is its source if rind had to clone that while the mount namespace still
+/// was the host's.
 pub(crate) fn make_mount(
     context: &Context,
     plan: &MountPlan,
@@ -33,12 +34,12 @@ pub(crate) fn make_mount(
     if let Some(link) = &plan.copied_link {
         return copy_link(plan, link, built);
     }
-    let mount = match &plan.what {
-        What::Bind { source, depth } => bind(plan, source, *depth, early, built)?,
-        What::Remount => return remount(plan, built),
-        What::Cgroup => Some(cgroup(context, plan, built)?),
-        What::FileSystem { name, made } => {
-            Some(file_system(context, plan, name, made.as_ref(), built)?)
+    let mount = match &plan.kind {
+        MountKind::Bind { source, depth } => bind(plan, source, *depth, early, built)?,
+        MountKind::Remount => return remount(plan, built),
+        MountKind::Cgroup => Some(cgroup(context, plan, built)?),
+        MountKind::FileSystem { name, detached } => {
+            Some(file_system(context, plan, name, detached.as_ref(), built)?)
         }
     };
     if let Some(mount) = mount {
@@ -49,17 +50,28 @@ pub(crate) fn make_mount(
 
 fn cgroup(context: &Context, plan: &MountPlan, built: &mut Built) -> Result<LeakyFd> {
     let target = mount_point(plan, || Ok(Kind::Directory), built)?.file;
-    let in_namespace = context.cgroup_namespace;
-    match make_view(&context.cgroup, in_namespace, &plan.options, target.as_fd())? {
-        Made::Detached(view) => finish_mount(plan, view.as_fd(), &target).map(|()| view),
-        Made::Attached(view) => finish_attributes(plan, view.as_fd()).map(|()| view),
+    let (view, is_attached) = match &context.cgroup {
+        CgroupView::Controllers(list) => (attach_controllers(list, &plan.options, &target)?, true),
+        CgroupView::Unified(own) => {
+            (make_unified(own, context.cgroup_namespace, &plan.options)?, false)
+        }
+        CgroupView::None => return Err(Fault::new(Step::Cgroup, Errno::ENODEV)),
+    };
+    finish_attributes(plan, view.as_fd())?;
+    if !is_attached {
+        attach(view.as_fd(), &target)?;
     }
+    Ok(view)
 }
 
-/// Clones what an earlier entry has mounted, or what is in that. In the container's own mounts, where
-/// a locked one stays locked.
-fn clone_made(there: &LeakyFd, depth: Depth, mapped: Option<&(OwnedFd, Depth)>) -> Result<LeakyFd> {
-    let tree = mount::open_tree(there, c"", depth, false).during(Step::Source)?;
+/// Clones the mount of an earlier entry, or a file in it. In the container's own mounts, a clone of
+/// a locked mount is locked too.
+fn clone_earlier(
+    source: &LeakyFd,
+    depth: Depth,
+    mapped: Option<&(OwnedFd, Depth)>,
+) -> Result<LeakyFd> {
+    let tree = mount::open_tree(source, c"", depth, false).during(Step::Source)?;
     if let Some((namespace, depth)) = mapped {
         mount::mount_setattr(&tree, *depth, &idmap::attributes(namespace))
             .during(Step::Attributes)?;
@@ -74,37 +86,34 @@ fn bind(
     early: Option<LeakyFd>,
     built: &mut Built,
 ) -> Result<Option<LeakyFd>> {
-    let cloned;
+    let nofollow = plan.options.links.keeps_source;
     let mut changed = false;
+    let cloned;
     let tree = match (early, source) {
         (Some(early), _) => {
             cloned = early;
             cloned.as_fd()
         }
         (None, Source::Tree(tree)) => tree.as_fd(),
-        (None, Source::Made { place, mapped }) => {
-            let nofollow = plan.options.links.keeps_source;
-            let there = if nofollow { built.find_nofollow(place) } else { built.find(place) };
-            cloned = clone_made(&there.during(Step::Source)?, depth, mapped.as_ref())?;
+        (None, Source::Earlier { path, mapped }) => {
+            let found = if nofollow { built.find_nofollow(path) } else { built.find(path) };
+            cloned = clone_earlier(&found.during(Step::Source)?, depth, mapped.as_ref())?;
             cloned.as_fd()
         }
         (None, Source::Locked(_)) => return Err(Fault::new(Step::Source, Errno::EBADF)),
         (None, Source::Path(path)) => {
             let change = plan.only_change(depth);
             changed = change.is_some();
-            let nofollow = plan.options.links.keeps_source;
-            cloned = clone_source(path, depth, change.as_ref(), nofollow)?;
+            let clone = clone_tree(path, depth, change.as_ref(), nofollow);
+            cloned = clone.map(LeakyFd::from).during(Step::Source)?;
             cloned.as_fd()
         }
     };
     if plan.covers_proc && file_system_type(tree)? != PROC_SUPER_MAGIC {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));
     }
-    // Only where something is to be made does it matter what.
-    let kind = || {
-        let is_directory = file_type(&fstat(tree)?) == SFlag::S_IFDIR;
-        Ok(if is_directory { Kind::Directory } else { Kind::File })
-    };
+    // Called only for a missing mount point.
+    let kind = || Ok(if is_directory(tree)? { Kind::Directory } else { Kind::File });
     let target = mount_point(plan, kind, built)?.file;
     if changed {
         attach(tree, &target)?;
@@ -115,7 +124,8 @@ fn bind(
     plan.is_kept.then(|| duplicate(tree)).transpose().during(Step::Source)
 }
 
-/// Makes a source that is a link again where it was to be mounted; one to the same place may be there.
+/// Makes the link that the source is at the destination (`copy-symlink`); the same link may exist
+/// there.
 fn copy_link(plan: &MountPlan, link: &CopiedLink, built: &Built) -> Result<()> {
     let parent = built.find_or_make(&link.parent, Kind::Directory).during(Step::MountPoint)?;
     let parent = outside_proc(plan, parent)?.file;
@@ -129,31 +139,31 @@ fn copy_link(plan: &MountPlan, link: &CopiedLink, built: &Built) -> Result<()> {
     .during(Step::MountPoint)
 }
 
-/// Applies what concerns the whole tree and the propagation, and attaches the mount.
+/// Sets the recursive attributes and the propagation, and attaches the mount.
 fn finish_mount(plan: &MountPlan, mount: BorrowedFd, target: &LeakyFd) -> Result<()> {
     finish_attributes(plan, mount)?;
     attach(mount, target)
 }
 
-/// Attaches a mount. Where only one of the two is a directory, this says so as mount(2) does:
-/// callers read it.
+/// Attaches a mount. If only one of the two is a directory, the error is `ENOTDIR`, as with
+/// mount(2), which callers know.
 fn attach(mount: BorrowedFd, target: &LeakyFd) -> Result<()> {
-    let is_directory =
-        |file: BorrowedFd| Ok::<_, Errno>(file_type(&fstat(file)?) == SFlag::S_IFDIR);
     mount::move_mount(mount, target, c"")
-        .map_err(|errno| match (is_directory(mount), is_directory(target.as_fd())) {
-            (Ok(one), Ok(other)) if errno == Errno::EINVAL && one != other => Errno::ENOTDIR,
+        .map_err(|errno| match (is_directory(mount), is_directory(target)) {
+            (Ok(source), Ok(target)) if errno == Errno::EINVAL && source != target => {
+                Errno::ENOTDIR
+            }
             _ => errno,
         })
         .during(Step::Attach)
 }
 
-fn finish_attributes(plan: &MountPlan, mount: BorrowedFd) -> Result<()> {
-    change_attributes(mount, Depth::Tree, &plan.options.recursive)?;
-    propagate(plan, mount)
+fn is_directory(file: impl AsFd) -> sys::Result<bool> {
+    Ok(file_type(&fstat(file)?) == SFlag::S_IFDIR)
 }
 
-fn propagate(plan: &MountPlan, mount: BorrowedFd) -> Result<()> {
+fn finish_attributes(plan: &MountPlan, mount: BorrowedFd) -> Result<()> {
+    change_attributes(mount, Depth::Tree, &plan.options.recursive)?;
     for &(propagation, depth) in &plan.options.propagation {
         let attributes = Attributes { propagation, ..Attributes::default() };
         mount::mount_setattr(mount, depth, &attributes).during(Step::Propagation)?;
@@ -161,10 +171,8 @@ fn propagate(plan: &MountPlan, mount: BorrowedFd) -> Result<()> {
     Ok(())
 }
 
-/// Changes attributes, if there is anything to change.
-///
-/// What is not named stays, so a flag that an outer user namespace has locked
-/// (`mount_namespaces(7)`) is in the way only of who wants it cleared.
+/// Changes attributes, if there is anything to change. Others stay, so a flag that an outer user
+/// namespace has locked (`mount_namespaces(7)`) fails only a config that clears the flag.
 fn change_attributes(mount: BorrowedFd, depth: Depth, attributes: &Attributes) -> Result<()> {
     if *attributes == Attributes::default() {
         return Ok(());
@@ -175,11 +183,11 @@ fn change_attributes(mount: BorrowedFd, depth: Depth, attributes: &Attributes) -
 fn remount(plan: &MountPlan, built: &mut Built) -> Result<()> {
     let target = match &built.live {
         Some(live) => live.mount(plan, built.root())?,
-        None => built.find(&plan.place).during(Step::MountPoint)?,
+        None => built.find(&plan.target).during(Step::MountPoint)?,
     };
     if plan.options.attributes.clear.contains(ATTR_RDONLY) {
-        // The later entry counts, though the earlier one's turn would come last.
-        built.forget_read_only(&plan.place, &target);
+        // `built` makes some mounts read-only at the end, which must not undo this later entry.
+        built.forget_read_only(&plan.target, &target);
     }
     if plan.options.bind.is_none() && !plan.options.parameters.is_empty() {
         let fs = LeakyFd::from(mount::fspick(&target).during(Step::Remount)?);
@@ -195,7 +203,7 @@ fn file_system(
     context: &Context,
     plan: &MountPlan,
     name: &CStr,
-    by_host: Option<&OwnedFd>,
+    detached: Option<&OwnedFd>,
     built: &mut Built,
 ) -> Result<LeakyFd> {
     if plan.covers_proc && name != c"proc" {
@@ -204,34 +212,34 @@ fn file_system(
     let point = mount_point(plan, || Ok(Kind::Directory), built)?;
     let mode = default_mode(plan, name, &point)?;
     let target = point.file;
-    let made = match by_host {
+    let mount = match detached {
         Some(tree) => taken_over(tree, mode),
-        // A procfs of another pid namespace is none that mount(2) could make; nor does what only
-        // that takes mean anything to it.
-        None if plan.options.needs_classic()
+        // mount(2) can't make a procfs of another pid namespace. The options that need mount(2)
+        // mean nothing to procfs.
+        None if plan.options.needs_mount_call()
             && (name != c"proc" || context.pid_namespace.is_none()) =>
         {
-            classic(plan, name, mode, &target)
+            mount_by_path(plan, name, mode, &target)
         }
         None => new_file_system(plan, name, mode, context.pid_namespace.as_ref()),
     };
-    let mount = match made {
-        // Without a network namespace of one's own a user namespace gets no new sysfs.
+    let mount = match mount {
+        // The kernel makes no sysfs in a user namespace that doesn't own the network namespace.
         Err(Fault { errno: Errno::EPERM, .. }) if name == c"sysfs" => {
-            // The host's has more mounted in it than a new one would have had; and what is the
-            // host's root's can be changed by a container that this user is mapped in.
+            // The host's sysfs has mounts in it that a new one would not have, and a container with
+            // the host's root mapped could change root's files.
             let change = plan.options.on_clone(first_attributes(plan) | HARMLESS | ATTR_NODEV);
             mount::open_tree_with(AT_FDCWD, c"/sys", Depth::Tree, &change)
                 .map(LeakyFd::from)
                 .during(Step::Source)?
         }
-        made => made?,
+        mount => mount?,
     };
     if plan.options.copy_up {
         copyup::fill(&target, &mount).during(Step::CopyUp)?;
     }
     if let Some(label) = &plan.options.label {
-        // /proc may be that of a container whose mount namespace is joined.
+        // Not by a path in /proc, which may be another container's if init joins a mount namespace.
         fchdir(&mount).during(Step::Label)?;
         sys::fs::set_xattr(".", c"security.selinux", label.as_bytes()).during(Step::Label)?;
     }
@@ -239,7 +247,7 @@ fn file_system(
     Ok(mount)
 }
 
-/// The file system that the host's side has made, with the mode of its mount point.
+/// The file system that the host's side has made, with `mode` set.
 fn taken_over(tree: &OwnedFd, mode: Option<Mode>) -> Result<LeakyFd> {
     if let Some(mode) = mode {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -249,8 +257,8 @@ fn taken_over(tree: &OwnedFd, mode: Option<Mode>) -> Result<LeakyFd> {
     tree.try_clone().map(LeakyFd::from).map_err(|_| Fault::new(Step::Make, Errno::EMFILE))
 }
 
-/// A tmpfs takes on the mode of the directory that it covers, if none is configured. One that was
-/// made for it has none to give: the tmpfs keeps its own, 1777.
+/// The mode of a tmpfs without the option `mode`: that of the directory it covers. If rind has just
+/// made that directory, the tmpfs keeps its default, 1777.
 fn default_mode(plan: &MountPlan, name: &CStr, point: &Found) -> Result<Option<Mode>> {
     if name != c"tmpfs" || point.is_new || plan.options.value("mode").is_some() {
         return Ok(None);
@@ -259,42 +267,48 @@ fn default_mode(plan: &MountPlan, name: &CStr, point: &Found) -> Result<Option<M
     Ok(Some(Mode::from_bits_truncate(mode)))
 }
 
-/// [`new_file_system`] by mount(2), which needs a place: one in a tmpfs that covers the target
-/// meanwhile, so that nobody else can get at it. What it is cloned from goes with the tmpfs.
+/// [`new_file_system`] by mount(2), which needs a mount point: a directory in a tmpfs that covers
+/// the target meanwhile, so that no other process reaches it. The clone of the new mount stays when
+/// the tmpfs goes.
 ///
-/// It takes paths only. They are from the working directory, which is of no use to anybody here: what
-/// a path below /proc leads to, may be for a container to say whose mount namespace is joined.
-fn classic(plan: &MountPlan, name: &CStr, mode: Option<Mode>, target: &LeakyFd) -> Result<LeakyFd> {
-    let place = mount_simple(c"tmpfs", &[], mount::Attr::empty()).during(Step::Make)?;
-    attach(place.as_fd(), target)?;
-    fchdir(&place).during(Step::Make)?;
-    let made = classic_below(plan, name, mode, &place);
-    umount2(".", MntFlags::MNT_DETACH).during(Step::Make)?;
-    made
-}
-
-fn classic_below(
+/// mount(2) takes only paths. rind makes the tmpfs the working directory for them: a path below
+/// /proc may lead anywhere if init joins the mount namespace of a container.
+fn mount_by_path(
     plan: &MountPlan,
     name: &CStr,
     mode: Option<Mode>,
-    place: &LeakyFd,
+    target: &LeakyFd,
+) -> Result<LeakyFd> {
+    let tmpfs = mount_simple(c"tmpfs", &[], mount::Attr::empty()).during(Step::Make)?;
+    attach(tmpfs.as_fd(), target)?;
+    fchdir(&tmpfs).during(Step::Make)?;
+    let clone = mount_and_clone(plan, name, mode, &tmpfs);
+    umount2(".", MntFlags::MNT_DETACH).during(Step::Make)?;
+    clone
+}
+
+fn mount_and_clone(
+    plan: &MountPlan,
+    name: &CStr,
+    mode: Option<Mode>,
+    tmpfs: &LeakyFd,
 ) -> Result<LeakyFd> {
     let data = plan.options.data(mode.map(octal).as_deref());
     let data = CString::new(data).map_err(|_| Fault::new(Step::Make, Errno::EINVAL))?;
-    let flags = sys::nix::libc::c_ulong::try_from(plan.options.classic).unwrap_or(0);
+    let flags = sys::nix::libc::c_ulong::try_from(plan.options.mount_flags).unwrap_or(0);
     let flags = MsFlags::from_bits_retain(flags);
-    mkdirat(place, c"new", Mode::S_IRWXU).during(Step::Make)?;
+    mkdirat(tmpfs, c"new", Mode::S_IRWXU).during(Step::Make)?;
     let source = Some(plan.source.as_c_str());
     sys::nix::mount::mount(source, c"new", Some(name), flags, Some(data.as_c_str()))
         .during(Step::Make)?;
     let attributes = plan.options.on_clone(first_attributes(plan));
-    mount::open_tree_with(place, c"new", Depth::One, &attributes)
+    mount::open_tree_with(tmpfs, c"new", Depth::One, &attributes)
         .map(LeakyFd::from)
         .during(Step::Attributes)
 }
 
-/// Finds or makes the place that a mount is for, and checks that it may be covered. `kind` is what
-/// it is made as.
+/// Finds or makes the mount point of `plan`, and checks that a mount may cover it. `kind` says what
+/// to make.
 fn mount_point(
     plan: &MountPlan,
     kind: impl FnOnce() -> sys::Result<Kind>,
@@ -305,8 +319,9 @@ fn mount_point(
         let point = live.mount_point(plan, kind().during(Step::MountPoint)?, root)?;
         return outside_proc(plan, point);
     }
+    let (base, way) = built.base(&plan.target).during(Step::MountPoint)?;
     if plan.ordinary {
-        match built.find_directory(&plan.place) {
+        match target::find_directory(base, way) {
             Err(Errno::ENOTDIR | Errno::ELOOP) => {
                 return Err(Fault::new(Step::MountPointNotOrdinary, Errno::ENOTDIR));
             }
@@ -315,24 +330,24 @@ fn mount_point(
         }
     }
     let found = if plan.options.links.keeps_target {
-        built.find_nofollow(&plan.place)
+        built.find_nofollow(&plan.target)
     } else {
-        built.find_without_links(&plan.place)
+        target::find_without_links(base, way)
     };
     let point = match found {
-        // Where no link leads elsewhere, the path itself says that it is not in /proc.
+        // A path without links is not in /proc unless its text says so.
         Ok(point) if !plan.names_proc && !plan.options.links.keeps_target => {
             return Ok(Found::before(point));
         }
-        Err(Errno::ENOENT) => kind().and_then(|kind| built.make_path(&plan.place, kind)),
-        Err(Errno::ELOOP) => kind().and_then(|kind| built.find_or_make(&plan.place, kind)),
+        Err(Errno::ENOENT) => kind().and_then(|kind| target::make_path(base, way, kind)),
+        Err(Errno::ELOOP) => kind().and_then(|kind| built.find_or_make(&plan.target, kind)),
         found => found.map(Found::before),
     };
     let point = point.during(Step::MountPoint)?;
     outside_proc(plan, point)
 }
 
-/// A mount point, unless it is in a procfs and nothing may be mounted there.
+/// Refuses a mount point in a procfs, except for the allowed files.
 fn outside_proc(plan: &MountPlan, point: Found) -> Result<Found> {
     if !plan.allowed_in_proc && file_system_type(&point.file)? == PROC_SUPER_MAGIC {
         return Err(Fault::new(Step::MountPointInProc, Errno::EPERM));

@@ -1,10 +1,10 @@
-//! `linux.maskedPaths` and `linux.readonlyPaths`, in the child: finds each target once, and covers it by
-//! its descriptor, below the mount that it is in. A missing target is skipped. Any other failure is
-//! fatal, and so is a target that has vanished since the plan.
+//! `linux.maskedPaths` and `linux.readonlyPaths`, in the child: opens each target once, below the
+//! mount that it is in, and covers it by the descriptor. Skips a missing target. Any other failure
+//! must be fatal, and so must be a target that has vanished since the plan.
 
 use crate::built::Built;
 use crate::filesystem;
-use crate::layout::Layout;
+use crate::layout::{Layout, RestrictedPath};
 use crate::nodes::HARMLESS;
 use crate::step::{During, Fault, Result, Step};
 use std::os::fd::AsFd;
@@ -13,17 +13,14 @@ use sys::fs::{LeakyFd, file_type};
 use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
 use sys::nix::sys::stat::{SFlag, fstat};
 
-/// Covers each of `linux.readonlyPaths` with itself, read-only; a mount that was made is made so
-/// itself.
+/// Covers each of `linux.readonlyPaths` with a read-only clone of itself, or makes a mount of
+/// rind's own read-only.
 pub(crate) fn make_read_only(layout: &Layout, built: &mut Built) -> Result<()> {
     let read_only = Attributes { set: ATTR_RDONLY, ..Attributes::default() };
     for (index, path) in layout.readonly_paths.iter().enumerate() {
         let fault = |errno| Fault::new(Step::ReadonlyPath, errno).at(index);
-        let target = match built.find(&path.place) {
-            Err(Errno::ENOENT) if !path.is_there => continue,
-            found => found.map_err(fault)?,
-        };
-        if path.place.is_mount() {
+        let Some(target) = find_target(built, path).map_err(fault)? else { continue };
+        if path.target.mount().is_some() {
             mount::mount_setattr(&target, Depth::One, &read_only).map_err(fault)?;
             continue;
         }
@@ -31,8 +28,9 @@ pub(crate) fn make_read_only(layout: &Layout, built: &mut Built) -> Result<()> {
             let alone =
                 path.alone.then(|| mount::open_tree_with(&target, c"", Depth::One, &read_only));
             let clone = match alone {
-                // What is mounted below it stays visible, and as it is. There can be something even
-                // so: in place of a new /sys that the kernel denies, there is the host's.
+                // Mounts below the path stay visible and unchanged. There may be some even if the
+                // plan knows of none: the host's /sys may stand for a new sysfs that the kernel
+                // refuses.
                 None | Some(Err(Errno::EINVAL)) => {
                     let tree = LeakyFd::from(mount::open_tree(&target, c"", Depth::Tree, false)?);
                     mount::mount_setattr(&tree, Depth::One, &read_only)?;
@@ -50,39 +48,38 @@ pub(crate) fn make_read_only(layout: &Layout, built: &mut Built) -> Result<()> {
     Ok(())
 }
 
-/// Covers each of `linux.maskedPaths`: a directory with an empty one, anything else with the null
+/// Covers each of `linux.maskedPaths`: a directory with an empty one, any other file with the null
 /// device.
 pub(crate) fn mask_paths(layout: &Layout, built: &Built) -> Result<()> {
     let mut empty: Option<LeakyFd> = None;
     let mut null_is_used = false;
     for (index, path) in layout.masked_paths.iter().enumerate() {
         let fault = |errno| Fault::new(Step::MaskedPath, errno).at(index);
-        let target = match built.find(&path.place) {
-            Err(Errno::ENOENT) if !path.is_there => continue,
-            found => found.map_err(fault)?,
-        };
+        let Some(target) = find_target(built, path).map_err(fault)? else { continue };
         let kind = file_type(&fstat(&target).map_err(fault)?);
-        // The first target of a kind gets the mount itself, the others clones of it: a clone can
-        // be made only of what is attached already.
+        // The first target of a kind gets the mount itself, the others get clones: the kernel
+        // clones only attached mounts.
         let cover = match (kind == SFlag::S_IFDIR, &empty, &built.null) {
-            (true, Some(empty), _) => clone_mount(empty).during(Step::MaskSource)?,
-            (true, None, _) => {
-                let made = empty_directory().during(Step::MaskSource)?;
-                mount::move_mount(&made, &target, c"").map_err(fault)?;
-                empty = Some(made);
-                continue;
-            }
+            (true, None, _) => empty.insert(empty_directory().during(Step::MaskSource)?),
+            (true, Some(empty), _) => &clone_mount(empty).during(Step::MaskSource)?,
             (false, _, Some(null)) if !null_is_used => {
-                mount::move_mount(null, &target, c"").map_err(fault)?;
                 null_is_used = true;
-                continue;
+                null
             }
-            (false, _, Some(null)) => clone_mount(null).during(Step::MaskSource)?,
+            (false, _, Some(null)) => &clone_mount(null).during(Step::MaskSource)?,
             (false, _, None) => return Err(Fault::new(Step::MaskSource, Errno::ENODEV)),
         };
-        mount::move_mount(&cover, &target, c"").map_err(fault)?;
+        mount::move_mount(cover, &target, c"").map_err(fault)?;
     }
     Ok(())
+}
+
+/// What is at a masked or read-only path; `None` if nothing is, and need not be.
+fn find_target(built: &Built, path: &RestrictedPath) -> sys::Result<Option<LeakyFd>> {
+    match built.find(&path.target) {
+        Err(Errno::ENOENT) if !path.must_exist => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 fn clone_mount(mount: impl AsFd) -> sys::Result<LeakyFd> {
@@ -90,7 +87,7 @@ fn clone_mount(mount: impl AsFd) -> sys::Result<LeakyFd> {
 }
 
 fn empty_directory() -> sys::Result<LeakyFd> {
-    // The one inode is the directory's own.
+    // The only inode is that of the directory.
     let limits = [(c"nr_blocks", c"1"), (c"nr_inodes", c"1")];
     filesystem::mount_simple(c"tmpfs", &limits, HARMLESS | ATTR_NODEV)
 }

@@ -1,7 +1,7 @@
-//! Device nodes as detached mounts: clones of the host's, which a container can't change, and new
-//! ones where only the host's side may make them.
+//! Device nodes as detached mounts: clones of the host's, which a container must never be able to
+//! change, and new nodes that only the host's side may make.
 
-use crate::filesystem::mount_simple;
+use crate::filesystem::{clone_tree, mount_simple};
 use crate::layout::DevicePlan;
 use crate::target::find;
 use std::ffi::{CStr, CString};
@@ -11,33 +11,35 @@ use sys::Errno;
 use sys::credentials::{self, Gid, Uid};
 use sys::fs::{LeakyFd, file_type};
 use sys::mount::{self, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attr, Attributes, Depth};
-use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{
     FchmodatFlags, FileStat, SFlag, fchmodat, fstat, lstat, major, minor, mknodat,
 };
 
-/// How a file of the host's is bound that is not for the container to change: through a read-only
-/// mount its mode, owner and times can't be. A device can still be opened for writing.
+/// The attributes for mounts of the host's files that the container must not change: a read-only
+/// mount protects mode, owner and times. A process can still open a device for writing.
 pub(crate) const HARMLESS: Attr = ATTR_RDONLY.union(ATTR_NOSUID).union(ATTR_NOEXEC);
 
-/// A clone of the host's node at `path` that its mode, owner and times can't be changed by. A link
-/// is cloned as what it is.
+/// Clones the host's node at `path`, so that nothing can change its mode, owner and times through
+/// the clone. Clones a link itself.
 pub(crate) fn clone_node(path: &CStr) -> sys::Result<LeakyFd> {
     let harmless = Attributes { set: HARMLESS, ..Attributes::default() };
-    mount::open_tree_with_nofollow(AT_FDCWD, path, Depth::One, &harmless).map(LeakyFd::from)
+    clone_tree(path, Depth::One, Some(&harmless), true).map(LeakyFd::from)
 }
 
-/// A clone of the host's null device, which the container has no part in; checked to be one.
+/// Clones the host's null device, after checking that it is one.
 pub fn clone_null() -> sys::Result<LeakyFd> {
     let null = clone_node(c"/dev/null")?;
-    let stat = fstat(&null)?;
-    let is_null =
-        file_type(&stat) == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3);
-    if is_null { Ok(null) } else { Err(Errno::ENODEV) }
+    if is_null(&fstat(&null)?) { Ok(null) } else { Err(Errno::ENODEV) }
 }
 
-/// Has nodes of the host's that are mounted at these paths below `root` be as [`clone_node`] makes
-/// them, where somebody else has mounted them: the container's processes don't run yet.
+/// Whether `stat` is of a null device, wherever it is.
+#[must_use]
+pub fn is_null(stat: &FileStat) -> bool {
+    file_type(stat) == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3)
+}
+
+/// Protects nodes of the host's that criu has mounted at `paths` below `root`, as [`clone_node`]
+/// does. The container's processes must not run yet.
 pub fn protect_nodes<'a>(
     root: BorrowedFd,
     paths: impl Iterator<Item = &'a Path>,
@@ -57,7 +59,7 @@ pub fn protect_nodes<'a>(
     Ok(())
 }
 
-/// A device, as the kernel tells it apart.
+/// A device by its type and number.
 #[derive(Clone, Copy)]
 pub(crate) struct Device {
     pub kind: SFlag,
@@ -71,37 +73,37 @@ impl From<&DevicePlan> for Device {
 }
 
 impl Device {
-    /// Whether `stat` is of this device; a fifo has no numbers.
+    /// Whether `stat` is of this device; a fifo has no number.
     pub fn is(self, stat: &FileStat) -> bool {
         let kind = file_type(stat);
         kind == self.kind && (kind == SFlag::S_IFIFO || stat.st_rdev == self.number)
     }
 }
 
-/// Makes a node for a container that may not and whose host has none at that path, as a detached
-/// mount. `None` where the kernel does not clone what is mounted nowhere (before Linux 6.15), or we
-/// may not make it either.
+/// Makes the node of `plan` as a detached mount, for a container that may not make it and a host
+/// that hasn't got it. `None` if rind may not make it either, or if the kernel doesn't clone a part
+/// of a detached mount (before Linux 6.15).
 pub(crate) fn make_detached(
     plan: &DevicePlan,
     (user, group): (Option<Uid>, Option<Gid>),
 ) -> sys::Result<Option<OwnedFd>> {
-    let made = || {
+    let make = || {
         let (tmpfs, name) = (mount_simple(c"tmpfs", &[], ATTR_NOSUID | ATTR_NOEXEC)?, c"node");
         mknodat(&tmpfs, name, plan.kind, plan.mode, plan.number)?;
-        // The umask is the caller's.
+        // The caller's umask has applied to the mode.
         fchmodat(&tmpfs, name, plan.mode, FchmodatFlags::FollowSymlink)?;
         if let Some(user) = user {
             credentials::give_at(&tmpfs, name, user, group)?;
         }
         mount::open_tree(&tmpfs, name, Depth::One, false)
     };
-    match made() {
+    match make() {
         Err(Errno::EINVAL | Errno::EPERM) => Ok(None),
-        made => made.map(Some),
+        node => node.map(Some),
     }
 }
 
-/// Whether the host has that device at its path.
+/// Whether the host has the device at the same path.
 pub(crate) fn host_has(plan: &DevicePlan) -> bool {
     lstat(plan.path.as_c_str()).is_ok_and(|found| Device::from(plan).is(&found))
 }

@@ -1,61 +1,64 @@
-//! Mount options: the table of the spec, and what a list of them comes to.
+//! Mount options: the table of all options (runtime-spec, config.md, Linux mount options;
+//! mount(8)), and the sum of a list of them. An unknown option must never be dropped silently.
 
 use crate::Error;
+use oci_spec::runtime::Mount;
 use std::ffi::{CStr, CString};
+use std::path::{Path, PathBuf};
 use sys::mount::{
     ATTR_ATIME_MASK, ATTR_NOATIME, ATTR_NODEV, ATTR_NODIRATIME, ATTR_NOEXEC, ATTR_NOSUID,
     ATTR_NOSYMFOLLOW, ATTR_RDONLY, ATTR_RELATIME, ATTR_STRICTATIME, Attr, Attributes, Depth,
     Propagation::{self, Private, Shared, Slave, Unbindable},
 };
 
-/// What one option does.
+/// The effect of one option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
-    /// Nothing that is not so anyway.
+    /// None: it is the default.
     Default,
-    /// Is for whoever reads fstab, but sets these `MOUNT_ATTR_*` too.
+    /// Only readers of fstab need it, but it sets these `MOUNT_ATTR_*` too.
     Fstab(Attr),
-    /// Sets or clears `MOUNT_ATTR_*` of the mount.
+    /// Sets or clears `MOUNT_ATTR_*` of the mount (`mount_setattr(2)`).
     Set(Attr),
     Clear(Attr),
-    /// One of the access time attributes, which exclude each other.
+    /// Sets one of the access time attributes, which exclude each other.
     Atime(Attr),
-    /// Takes back that one, if it was asked for before.
+    /// Undoes an earlier option for this access time attribute.
     NotAtime(Attr),
-    /// The propagation type, of the mount or of all below it too.
+    /// Sets the propagation type (`mount_namespaces(7)`).
     Propagate(Propagation, Depth),
     Bind(Depth),
     Remount,
     Idmap(Depth),
     CopyUp,
-    /// How symbolic links at the ends of a bind mount are taken.
+    /// Sets how a bind mount treats links.
     Links(Links),
-    /// A flag of the superblock, by the name that fsconfig(2) has for it.
+    /// Sets a flag of the superblock, by its name for fsconfig(2).
     Superblock(&'static str),
-    /// A flag of mount(2) that fsconfig(2) has no name for.
-    Classic(u64, bool),
+    /// Sets or clears a flag of mount(2) that fsconfig(2) has no name for.
+    MountFlag(u64, bool),
 }
 
 use Effect::{
-    Atime, Bind, Classic, Clear, CopyUp, Default as Nothing, Fstab, Idmap, NotAtime, Propagate,
+    Atime, Bind, Clear, CopyUp, Default as Nothing, Fstab, Idmap, MountFlag, NotAtime, Propagate,
     Remount, Set, Superblock,
 };
 
 impl Effect {
-    /// Whether the option can be asked for of all mounts below too, with an `r` before its name.
+    /// Whether the option has a recursive form, with an `r` before its name.
     fn has_recursive_form(self) -> bool {
         matches!(self, Set(_) | Clear(_) | Atime(_) | NotAtime(_))
     }
 }
 
-/// What is done about a symbolic link that is the source of a bind mount, or where it goes.
+/// How a bind mount treats a symbolic link that is its source, or at its destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Links {
-    /// A source that is one is bound itself (`src-nofollow`).
+    /// It binds a link itself (`src-nofollow`).
     pub keeps_source: bool,
-    /// One that is at the destination is mounted on (`dest-nofollow`).
+    /// It covers a link at the destination (`dest-nofollow`).
     pub keeps_target: bool,
-    /// A source that is one is made again at the destination (`copy-symlink`).
+    /// For a source that is a link, rind makes the same link at the destination (`copy-symlink`).
     pub copies: bool,
 }
 
@@ -77,8 +80,8 @@ const LONGEST_VALUE: usize = 255;
 const MS_SILENT: u64 = 1 << 15;
 pub(crate) const MS_I_VERSION: u64 = 1 << 23;
 
-/// Every option that is not a file system's own, but for the recursive forms
-/// ([`Effect::has_recursive_form`]). A new option is a row here, and no more.
+/// Every option that isn't a file system's own, without recursive forms
+/// ([`Effect::has_recursive_form`]). A new option needs only a row here.
 const TABLE: [(&str, Effect); 56] = [
     ("async", Superblock("async")),
     ("atime", NotAtime(ATTR_NOATIME)),
@@ -91,15 +94,15 @@ const TABLE: [(&str, Effect); 56] = [
     ("dirsync", Superblock("dirsync")),
     ("exec", Clear(ATTR_NOEXEC)),
     ("idmap", Idmap(Depth::One)),
-    ("iversion", Classic(MS_I_VERSION, true)),
+    ("iversion", MountFlag(MS_I_VERSION, true)),
     ("lazytime", Superblock("lazytime")),
-    ("loud", Classic(MS_SILENT, false)),
+    ("loud", MountFlag(MS_SILENT, false)),
     ("mand", Superblock("mand")),
     ("noatime", Atime(ATTR_NOATIME)),
     ("nodev", Set(ATTR_NODEV)),
     ("nodiratime", Set(ATTR_NODIRATIME)),
     ("noexec", Set(ATTR_NOEXEC)),
-    ("noiversion", Classic(MS_I_VERSION, false)),
+    ("noiversion", MountFlag(MS_I_VERSION, false)),
     ("nolazytime", Superblock("nolazytime")),
     ("nomand", Superblock("nomand")),
     ("norelatime", NotAtime(ATTR_RELATIME)),
@@ -118,7 +121,7 @@ const TABLE: [(&str, Effect); 56] = [
     ("runbindable", Propagate(Unbindable, Depth::Tree)),
     ("rw", Clear(ATTR_RDONLY)),
     ("shared", Propagate(Shared, Depth::One)),
-    ("silent", Classic(MS_SILENT, true)),
+    ("silent", MountFlag(MS_SILENT, true)),
     ("slave", Propagate(Slave, Depth::One)),
     ("src-nofollow", Effect::Links(Links::SOURCE)),
     ("strictatime", Atime(ATTR_STRICTATIME)),
@@ -127,7 +130,7 @@ const TABLE: [(&str, Effect); 56] = [
     ("sync", Superblock("sync")),
     ("tmpcopyup", CopyUp),
     ("unbindable", Propagate(Unbindable, Depth::One)),
-    // The remaining ones only for `mount(8)`'s sake: they say how fstab is read.
+    // The options from here on only say how mount(8) reads fstab.
     ("_netdev", Fstab(Attr::empty())),
     ("auto", Fstab(Attr::empty())),
     ("group", Fstab(ATTR_NOSUID.union(ATTR_NODEV))),
@@ -139,11 +142,11 @@ const TABLE: [(&str, Effect); 56] = [
     ("users", Fstab(ATTR_NOSUID.union(ATTR_NODEV).union(ATTR_NOEXEC))),
 ];
 
-/// Beginnings of options that are comments to the kernel (`mount(8)`).
+/// The prefixes of options that are comments (mount(8)).
 const COMMENTS: [&str; 3] = ["x-", "X-", "comment="];
 
-/// The names of all options that a config may have, for `features`, sorted: those of [`TABLE`] but
-/// for what is fstab's, and their recursive forms.
+/// The sorted names of all options for `features`: those of [`TABLE`] without those for fstab, and
+/// the recursive forms.
 #[must_use]
 pub fn mount_options() -> Vec<String> {
     let known = TABLE.iter().filter(|(_, effect)| !matches!(effect, Fstab(_)));
@@ -155,58 +158,72 @@ pub fn mount_options() -> Vec<String> {
     names
 }
 
-/// What the options of one mount come to.
+/// The sum of the options of one mount.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
-    /// Whether it is a bind mount, and how deep.
+    /// The depth of a bind mount; `None` for another mount.
     pub bind: Option<Depth>,
     pub remount: bool,
-    /// Whether ids are mapped, and how deep.
+    /// How deep to map ids; `None` to map none.
     pub idmap: Option<Depth>,
     pub copy_up: bool,
     pub links: Links,
     /// Attributes of the mount itself.
     pub attributes: Attributes,
-    /// Attributes of it and all below.
+    /// Attributes of the mount and all mounts below.
     pub recursive: Attributes,
-    /// Propagation types, in their order.
+    /// Propagation types, in the order of the options.
     pub propagation: Vec<(Propagation, Depth)>,
-    /// For fsconfig(2): a name, and a value for those that have one.
+    /// Parameters for fsconfig(2): a name, and a value if there is one.
     pub parameters: Vec<(CString, Option<CString>)>,
-    /// The first option that is not in the table, and so only the file system can know; but for those
-    /// in [`OF_NEW`].
-    pub own: Option<String>,
-    /// The first of [`OF_NEW`].
-    pub of_new: Option<String>,
-    /// Flags that only mount(2) has.
-    pub classic: u64,
-    /// The label of what has no option for one: an attribute of its root.
+    /// The first option that only the file system can know: it is neither in the table nor in
+    /// [`TMPFS_OPTIONS`].
+    pub unknown: Option<String>,
+    /// The first option that is in [`TMPFS_OPTIONS`].
+    pub tmpfs_option: Option<String>,
+    /// Flags that only mount(2) has (`MS_*`).
+    pub mount_flags: u64,
+    /// The label of a file system without a mount option for it: an extended attribute of its root.
     pub label: Option<CString>,
 }
 
-/// Options, by their names, that say what a new tmpfs is like. Callers give them to bind mounts too,
-/// which they can change nothing of, and no safety hangs on them: there they are left out with a
-/// warning.
-const OF_NEW: [&str; 6] = ["gid", "mode", "nr_blocks", "nr_inodes", "size", "uid"];
+/// Options with a value for a new tmpfs. Callers give them to bind mounts too, where they have no
+/// effect. No safety depends on them, so rind leaves them out there with a warning.
+const TMPFS_OPTIONS: [&str; 6] = ["gid", "mode", "nr_blocks", "nr_inodes", "size", "uid"];
 
-/// Options of cgroup2, which are of the host's whole hierarchy: the kernel takes no notice of them in a
+/// Options of cgroup2 that apply to the host's whole hierarchy: the kernel ignores them in a
 /// container.
-pub(crate) const OF_CGROUP2: [&str; 4] =
+pub(crate) const CGROUP2_OPTIONS: [&str; 4] =
     ["favordynmods", "memory_localevents", "memory_recursiveprot", "nsdelegate"];
 
-/// The options by which a file system is labelled; a value with a comma is quoted for mount(2), and
-/// for fsconfig(2) is not.
+/// The options that label a file system. mount(2) needs a value with a comma in quotes, fsconfig(2)
+/// without.
 const LABELS: [&str; 4] = ["context", "defcontext", "fscontext", "rootcontext"];
 
 impl Options {
-    /// Adds `list` up; a later option overrides an earlier one that contradicts it. What is not in
-    /// the table is the file system's own.
+    /// Sums `list` up. A later option overrides an earlier one that contradicts it. An option that
+    /// isn't in the table is the file system's own.
     pub fn parse(list: &[String]) -> Result<Self, String> {
         let mut options = Self::default();
         for option in list.iter().filter(|option| !option.is_empty()) {
             options.add(option)?;
         }
         Ok(options)
+    }
+
+    /// The options of an entry of `mounts`, whose own id mappings ask for `idmap` too.
+    pub fn from_mount(mount: &Mount) -> Result<Self, String> {
+        let mut options = Self::parse(mount.options().as_deref().unwrap_or_default())?;
+        if mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty()) {
+            options.idmap.get_or_insert(Depth::One);
+        }
+        Ok(options)
+    }
+
+    /// The host's path that a bind mount is of; `None` for any other entry of `mounts`.
+    pub fn bind_source(&self, mount: &Mount, bundle: &Path) -> Option<PathBuf> {
+        let source = mount.source().as_deref().unwrap_or_else(|| Path::new(""));
+        (self.bind.is_some() && !self.remount).then(|| bundle.join(source))
     }
 
     fn add(&mut self, option: &str) -> Result<(), String> {
@@ -224,7 +241,7 @@ impl Options {
                 && value != ATTR_RELATIME
                 && !self.recursive.clear.intersects(ATTR_ATIME_MASK)
             {
-                // mount_setattr(2) can take off what is there.
+                // mount_setattr(2) can clear what the source has.
                 change(&mut self.recursive, Atime(ATTR_RELATIME));
             } else {
                 change(&mut self.recursive, effect);
@@ -242,8 +259,9 @@ impl Options {
             None => (text(option)?, None),
         };
         self.parameters.push(parameter);
-        let is_of_new = option.split_once('=').is_some_and(|(name, _)| OF_NEW.contains(&name));
-        let first = if is_of_new { &mut self.of_new } else { &mut self.own };
+        let is_of_new =
+            option.split_once('=').is_some_and(|(name, _)| TMPFS_OPTIONS.contains(&name));
+        let first = if is_of_new { &mut self.tmpfs_option } else { &mut self.unknown };
         first.get_or_insert_with(|| option.to_owned());
         Ok(())
     }
@@ -251,12 +269,12 @@ impl Options {
     fn apply(&mut self, effect: Effect) {
         match effect {
             Nothing => {}
-            // As with those of access times, mount(2) can't take off what is there.
+            // As with access times, mount(2) can't clear what the source has.
             Clear(ATTR_NODIRATIME) => self.attributes.set &= !ATTR_NODIRATIME,
             Set(_) | Clear(_) | Atime(_) | NotAtime(_) => change(&mut self.attributes, effect),
             Fstab(bits) => change(&mut self.attributes, Set(bits)),
             Propagate(kind, depth) => self.propagation.push((kind, depth)),
-            // One that asks for all below it is not taken back by one that does not say so.
+            // `bind` doesn't undo an earlier `rbind`.
             Bind(depth) if self.bind == Some(Depth::Tree) && depth == Depth::One => {}
             Bind(depth) => self.bind = Some(depth),
             Remount => self.remount = true,
@@ -264,20 +282,20 @@ impl Options {
             CopyUp => self.copy_up = true,
             Effect::Links(links) => self.links.add(links),
             Superblock(name) => self.parameters.extend(CString::new(name).map(|name| (name, None))),
-            Classic(flag, true) => self.classic |= flag,
-            Classic(flag, false) => self.classic &= !flag,
+            MountFlag(flag, true) => self.mount_flags |= flag,
+            MountFlag(flag, false) => self.mount_flags &= !flag,
         }
     }
 
-    /// Labels a new file system of type `kind` as `linux.mountLabel` has it, by `option`, unless its
-    /// options do.
+    /// Labels a new file system of type `kind` with `linux.mountLabel` by the mount option
+    /// `option`, unless its options have a label.
     pub fn add_label(&mut self, kind: &str, option: &CStr, label: &str) -> Result<(), Error> {
         let text =
             CString::new(label).map_err(|_| Error::new("linux.mountLabel has a NUL byte"))?;
         match kind {
-            // The kernel labels each of their files itself.
+            // The kernel labels the files of these itself.
             "proc" | "sysfs" => {}
-            // There is one for an IPC namespace, made before with no label.
+            // The IPC namespace has one mqueue, which the kernel has made without a label.
             "mqueue" => self.label = Some(text),
             _ if self.parameters.iter().any(|(own, _)| [c"context", option].contains(&&**own)) => {}
             _ => self.parameters.push((option.to_owned(), Some(text))),
@@ -285,27 +303,29 @@ impl Options {
         Ok(())
     }
 
-    /// What gives a clone of another mount the attributes `set`, of which those of access times stand
-    /// in place of its own.
+    /// The change that gives a clone the attributes `set`; an access time attribute replaces the
+    /// clone's.
     pub fn on_clone(&self, set: Attr) -> Attributes {
         let clear = self.attributes.clear & ATTR_ATIME_MASK;
         Attributes { set, clear, ..Attributes::default() }
     }
 
-    /// Whether only mount(2) can make it: it has flags that fsconfig(2) lacks, and takes longer
-    /// values.
-    pub fn needs_classic(&self) -> bool {
+    /// Whether only mount(2) can make the file system: it has flags that fsconfig(2) lacks, and
+    /// takes longer values.
+    pub fn needs_mount_call(&self) -> bool {
         let long = |value: &CString| value.as_bytes().len() > LONGEST_VALUE;
-        self.classic != 0 || self.parameters.iter().any(|(_, v)| v.as_ref().is_some_and(long))
+        self.mount_flags != 0 || self.parameters.iter().any(|(_, v)| v.as_ref().is_some_and(long))
     }
 
     /// The file system's options as mount(2) takes them: `size=1m,noswap`.
     pub fn data(&self, mode: Option<&CStr>) -> Vec<u8> {
         let mut data: Vec<u8> = Vec::new();
-        let given = self.parameters.iter();
-        let given =
-            given.map(|(name, value)| (name.to_bytes(), value.as_ref().map(|v| v.to_bytes())));
-        for (name, value) in given.chain(mode.map(|mode| (&b"mode"[..], Some(mode.to_bytes())))) {
+        let parameters = self.parameters.iter();
+        let parameters =
+            parameters.map(|(name, value)| (name.to_bytes(), value.as_ref().map(|v| v.to_bytes())));
+        for (name, value) in
+            parameters.chain(mode.map(|mode| (&b"mode"[..], Some(mode.to_bytes()))))
+        {
             if !data.is_empty() {
                 data.push(b',');
             }
@@ -326,7 +346,7 @@ impl Options {
     }
 }
 
-/// Sets one attribute or clears it, undoing what was said of it before.
+/// Sets or clears one attribute, and undoes earlier options for it.
 fn change(attributes: &mut Attributes, effect: Effect) {
     match effect {
         Set(bits) => {
@@ -338,11 +358,12 @@ fn change(attributes: &mut Attributes, effect: Effect) {
             attributes.clear |= bits;
         }
         Atime(value) => {
-            // An enumeration, not bits: relatime is 0, and the mask has to be cleared for any.
+            // The attribute is an enumeration, and relatime is 0: mount_setattr(2) needs the mask
+            // cleared.
             attributes.set = attributes.set & !ATTR_ATIME_MASK | value;
             attributes.clear |= ATTR_ATIME_MASK;
         }
-        // What nobody asked for, mount(2) has no flag to take back: the source's stays.
+        // mount(2) has no flag that clears the attribute of a source, so nothing here does.
         NotAtime(value)
             if attributes.clear.intersects(ATTR_ATIME_MASK)
                 && attributes.set & ATTR_ATIME_MASK == value =>
@@ -354,7 +375,7 @@ fn change(attributes: &mut Attributes, effect: Effect) {
     }
 }
 
-/// The propagation type that a value of `linux.rootfsPropagation` names.
+/// The propagation type for a value of `linux.rootfsPropagation`.
 pub(crate) fn propagation(name: &str) -> Option<(Propagation, Depth)> {
     TABLE.iter().find_map(|(listed, effect)| match effect {
         Propagate(kind, depth) if *listed == name => Some((*kind, *depth)),

@@ -1,4 +1,5 @@
-//! Changing to the container's root: `pivot_root(2)`, or what stands in for it.
+//! Changing to the container's root by `pivot_root(2)`, or by moving the root (`--no-pivot`).
+//! Afterwards, the container must not be able to reach the host's procfs and sysfs.
 
 use crate::built::Built;
 use crate::container_path::as_path;
@@ -14,24 +15,27 @@ use sys::nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::{chdir, chroot, fchdir, pivot_root};
 
-/// Makes the container's root this process's root.
-pub(crate) fn change_root(layout: &Layout, built: &Built) -> Result<()> {
-    fchdir(built.root()).during(Step::Pivot)?;
-    if !layout.context.mount_namespace {
-        chroot(".").during(Step::Pivot)?;
-    } else if layout.context.no_pivot {
-        move_root(layout)?;
-    } else {
-        // Stacks the old root on the new one's own directory, and takes it off again: no
-        // directory is needed for it (pivot_root(2), notes).
-        pivot_root(".", ".").during(Step::Pivot)?;
-        umount2(".", MntFlags::MNT_DETACH).during(Step::Pivot)?;
+impl Layout {
+    /// Makes the container's root this process's root, and unmounts the old one.
+    pub fn pivot(&self, built: &Built) -> Result<()> {
+        fchdir(built.root()).during(Step::Pivot)?;
+        if !self.context.mount_namespace {
+            chroot(".").during(Step::Pivot)?;
+        } else if self.context.no_pivot {
+            move_root(self)?;
+        } else {
+            // The kernel stacks the old root on the new root's directory, where umount2 takes it
+            // off: so no directory is needed for the old root (pivot_root(2), notes).
+            pivot_root(".", ".").during(Step::Pivot)?;
+            umount2(".", MntFlags::MNT_DETACH).during(Step::Pivot)?;
+        }
+        chdir("/").during(Step::Pivot)
     }
-    chdir("/").during(Step::Pivot)
 }
 
-/// For a root on an initramfs, which can't be pivoted away from. The old root stays mounted
-/// beneath, so what must not be reached again by undoing this is taken off it first.
+/// Moves the container's root over `/`: `pivot_root(2)` can't replace an initramfs. The old root
+/// stays mounted beneath, where the container could reach it again, so rind first unmounts the
+/// host's procfs and sysfs.
 fn move_root(layout: &Layout) -> Result<()> {
     for point in host_proc_and_sysfs(layout).during(Step::HideHost)? {
         match umount2(&point, MntFlags::MNT_DETACH) {
@@ -44,7 +48,8 @@ fn move_root(layout: &Layout) -> Result<()> {
     chroot(".").during(Step::Pivot)
 }
 
-/// A mount that an outer user namespace has locked can only be hidden.
+/// Covers a mount point whose mount an outer user namespace has locked, so that nothing can unmount
+/// it.
 fn cover(point: &Path) -> sys::Result<()> {
     mount(Some("tmpfs"), point, Some("tmpfs"), MsFlags::empty(), Option::<&str>::None)
 }
@@ -53,7 +58,7 @@ fn cover(point: &Path) -> sys::Result<()> {
 fn host_proc_and_sysfs(layout: &Layout) -> sys::Result<Vec<PathBuf>> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
     let table = if layout.context.nested.is_some() {
-        // What is at /proc in a mount namespace that is joined, is for somebody else to say.
+        // In a joined mount namespace, another container decides what is at /proc.
         openat(
             mount_simple(c"proc", &[], sys::mount::Attr::empty())?,
             "self/mountinfo",
@@ -69,14 +74,14 @@ fn host_proc_and_sysfs(layout: &Layout) -> sys::Result<Vec<PathBuf>> {
     Ok(points)
 }
 
-/// Those of `table`, a mountinfo, in its order.
+/// The mount points of procfs and sysfs in `table`, a mountinfo, that are not below `root`.
 fn proc_and_sysfs(table: &[u8], root: &Path) -> Vec<PathBuf> {
     let lines = table.split(|byte| *byte == b'\n');
     lines
         .filter_map(|line| {
             let mut fields = line.split(|byte| *byte == b' ');
             let point = unescaped(fields.nth(4)?);
-            // Optional fields, of any number, end with a dash.
+            // A dash ends the optional fields.
             let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
             let hidden = matches!(kind, b"proc" | b"sysfs") && !point.starts_with(root);
             hidden.then_some(point)
@@ -84,7 +89,7 @@ fn proc_and_sysfs(table: &[u8], root: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A path of mountinfo: what would end it there, and a backslash, are octal numbers (`\040`).
+/// A path of mountinfo without its octal escapes (`\040` for a space).
 fn unescaped(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;

@@ -1,31 +1,30 @@
-//! The host's side: makes a [`Layout`] of the config, and opens before the fork whatever can be opened.
-//! What only the host's side may make, it makes here, detached. It must not attach anything.
+//! The host's side: computes a [`Layout`] from the config, and opens before the fork what can be
+//! opened. Makes detached mounts that only the host's side may make. It must not attach anything.
 
 use crate::container_path::{
     Base, ContainerPath, Destinations, Paths, as_path, destination, normal, tidy,
 };
 use crate::layout::{
-    Context, CopiedLink, DevicePlan, Layout, Locked, MountPlan, NAMESPACED, RestrictedPath, Source,
-    What,
+    Context, CopiedLink, DevicePlan, Layout, Locked, MountKind, MountPlan, NAMESPACED,
+    RestrictedPath, Source,
 };
-use crate::options::{self, Links, MS_I_VERSION, OF_CGROUP2, Options};
+use crate::options::{self, CGROUP2_OPTIONS, Links, MS_I_VERSION, Options};
 use crate::step::{Fault, mount_failure};
 use crate::sysctl::Sysctl;
 use crate::{Error, filesystem, idmap, nodes, target};
 use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, Mount, Spec};
 use std::collections::HashSet;
-use std::ffi::{CStr, CString};
-use std::os::fd::OwnedFd;
+use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use sys::credentials::Id;
 use sys::fs::file_type;
-use sys::mount::{self, ATTR_RDONLY, Attributes, Depth, Propagation};
-use sys::nix::fcntl::{AT_FDCWD, readlink};
+use sys::mount::{ATTR_RDONLY, Attributes, Depth, Propagation};
+use sys::nix::fcntl::readlink;
 use sys::nix::sys::stat::{Mode, SFlag, makedev, stat};
 
-/// Files below /proc that may be bound over: what a container may be told of the machine
-/// otherwise than by the kernel. None of them is one that a runtime writes to.
+/// Files below /proc that a config may mount over, to tell the container something else of the
+/// machine than the kernel does (LXCFS). A runtime writes to none of them.
 const ALLOWED_IN_PROC: [&str; 11] = [
     "/proc/cpuinfo",
     "/proc/diskstats",
@@ -43,9 +42,9 @@ const ALLOWED_IN_PROC: [&str; 11] = [
 impl Layout {
     /// Plans the root of a container whose rootfs is at the absolute path `rootfs`.
     ///
-    /// Sources of bind mounts are relative to `bundle`. With a user namespace, what only the caller
-    /// may do is left to [`Layout::clone_sources`]: cloning mounts that the container can't reach,
-    /// mapping their ids.
+    /// Sources of bind mounts are relative to `bundle`. With a user namespace, the caller completes
+    /// the plan by [`Layout::clone_sources`], which clones mounts that the child may not, and maps
+    /// their ids.
     pub fn plan(
         spec: &Spec,
         bundle: &Path,
@@ -68,10 +67,11 @@ impl Layout {
         let make_cwd = read_only_root.then(|| working_directory(spec)).flatten();
         let make_cwd = make_cwd.map(|path| destinations.locate(path));
         let (readonly_paths, masked_paths) = plan_restricted(linux, &mounts, &mut destinations)?;
-        let restricted = || readonly_paths.iter().chain(&masked_paths).map(|path| &path.place);
-        let places = devices.iter().map(|device| &device.parent).chain([&dev, &proc]);
-        keep_around(&mut mounts, places.chain(&make_cwd).chain(restricted()));
-        show(&mut mounts, &readonly_paths, &masked_paths);
+        let restricted = || readonly_paths.iter().chain(&masked_paths).map(|path| &path.target);
+        let parents = devices.iter().map(|device| &device.parent);
+        let paths = parents.chain([&dev, &proc]).chain(&make_cwd).chain(restricted());
+        keep_around(&mut mounts, paths);
+        mark_visible(&mut mounts, &readonly_paths, &masked_paths);
         Ok(Self {
             root,
             root_path,
@@ -92,16 +92,12 @@ impl Layout {
 }
 
 fn propagation(linux: Option<&Linux>) -> Result<Option<(Propagation, Depth)>, Error> {
-    let Some(name) = linux.and_then(|linux| linux.rootfs_propagation().as_deref()) else {
-        return Ok(None);
+    let name = linux.and_then(|linux| linux.rootfs_propagation().as_deref());
+    let parse = |name| {
+        options::propagation(name)
+            .ok_or_else(|| Error::new(format!("linux.rootfsPropagation: unknown value {name:?}")))
     };
-    if name.is_empty() {
-        return Ok(None);
-    }
-    let known = options::propagation(name);
-    known
-        .map(Some)
-        .ok_or_else(|| Error::new(format!("linux.rootfsPropagation: unknown value {name:?}")))
+    name.filter(|name| !name.is_empty()).map(parse).transpose()
 }
 
 pub(crate) fn plan_mounts(
@@ -112,7 +108,7 @@ pub(crate) fn plan_mounts(
 ) -> Result<(Vec<MountPlan>, Destinations), Error> {
     let linux = spec.linux().as_ref();
     let label = linux.and_then(|linux| linux.mount_label().as_deref()).filter(|label| {
-        // Where SELinux is off there is nothing that would understand it.
+        // Without SELinux, the kernel refuses the option.
         !label.is_empty() && Path::new("/sys/fs/selinux/enforce").exists()
     });
     let mut destinations = Destinations::default();
@@ -122,33 +118,31 @@ pub(crate) fn plan_mounts(
         let plan = plan_mount(&entry, &destinations).map_err(|error| {
             error.about(format!("mounts[{index}] {}", mount.destination().display()))
         })?;
-        if !matches!(plan.what, What::Remount) && plan.copied_link.is_none() {
-            destinations.add(as_path(&plan.place.path), Base::Mount(index));
+        if !matches!(plan.kind, MountKind::Remount) && plan.copied_link.is_none() {
+            destinations.add(as_path(&plan.target.path), Base::Mount(index));
         }
-        let source = match &plan.what {
-            What::Bind { source: Source::Made { place, .. }, .. } => Some(place),
+        let source = match &plan.kind {
+            MountKind::Bind { source: Source::Earlier { path, .. }, .. } => Some(path),
             _ => None,
         };
         let link = plan.copied_link.as_ref().map(|link| &link.parent);
-        keep_around(&mut mounts, [Some(&plan.place), source, link].into_iter().flatten());
+        keep_around(&mut mounts, [Some(&plan.target), source, link].into_iter().flatten());
         mounts.push(plan);
     }
     Ok((mounts, destinations))
 }
 
-/// Has the mounts kept that `places` are in.
-fn keep_around<'a>(mounts: &mut [MountPlan], places: impl Iterator<Item = &'a ContainerPath>) {
-    for place in places {
-        if let Some((Base::Mount(index), _)) = place.within
-            && let Some(mount) = mounts.get_mut(index)
-        {
+/// Marks the mounts that `paths` are in: the child keeps their descriptors.
+fn keep_around<'a>(mounts: &mut [MountPlan], paths: impl Iterator<Item = &'a ContainerPath>) {
+    for path in paths {
+        if let Some(mount) = path.mount_index().and_then(|index| mounts.get_mut(index)) {
             mount.is_kept = true;
         }
     }
 }
 
-/// `linux.readonlyPaths` and `linux.maskedPaths`. They are covered in this order, and what is below
-/// one of the former is then in its cover.
+/// Plans `linux.readonlyPaths` and `linux.maskedPaths`. The child covers them in this order, so a
+/// path below a read-only path is then in the cover of that.
 fn plan_restricted(
     linux: Option<&Linux>,
     mounts: &[MountPlan],
@@ -156,31 +150,27 @@ fn plan_restricted(
 ) -> Result<(Vec<RestrictedPath>, Vec<RestrictedPath>), Error> {
     let mut all = Paths::default();
     for plan in mounts {
-        all.add(as_path(&plan.place.path), ());
+        all.add(as_path(&plan.target.path), ());
     }
     let plan = |destinations: &Destinations, path: CString| {
-        let place = destinations.locate(path);
-        let has_mounts = all.any_below(as_path(&place.path));
-        let is_kernels = |base| match base {
-            Base::Mount(index) => mounts.get(index).is_some_and(|plan: &MountPlan| plan.ordinary),
-            Base::Cover(_) => false,
-        };
-        let alone = !has_mounts && place.within.as_ref().is_some_and(|(base, _)| is_kernels(*base));
-        let is_there = has_mounts && place.within.is_none();
-        RestrictedPath { place, alone, is_there, is_kept: false }
+        let target = destinations.locate(path);
+        let has_mounts = all.any_below(as_path(&target.path));
+        let around = target.mount_index().and_then(|index| mounts.get(index));
+        let alone = !has_mounts && around.is_some_and(|mount| mount.ordinary);
+        let must_exist = has_mounts && target.within.is_none();
+        RestrictedPath { target, alone, must_exist, is_kept: false }
     };
-    let list = |list: Option<&Vec<String>>, name| unique(list.map_or(&[][..], Vec::as_slice), name);
     let mut readonly: Vec<RestrictedPath> = Vec::new();
-    for path in list(linux.and_then(|l| l.readonly_paths().as_ref()), "linux.readonlyPaths")? {
+    for path in unique(linux.and_then(|l| l.readonly_paths().as_ref()), "linux.readonlyPaths")? {
         let planned = plan(destinations, path);
-        if !planned.place.is_mount() {
-            destinations.add(as_path(&planned.place.path), Base::Cover(readonly.len()));
+        if planned.target.mount().is_none() {
+            destinations.add(as_path(&planned.target.path), Base::Cover(readonly.len()));
         }
         keep_cover(&mut readonly, &planned);
         readonly.push(planned);
     }
     let mut masked = Vec::new();
-    for path in list(linux.and_then(|l| l.masked_paths().as_ref()), "linux.maskedPaths")? {
+    for path in unique(linux.and_then(|l| l.masked_paths().as_ref()), "linux.maskedPaths")? {
         let planned = plan(destinations, path);
         keep_cover(&mut readonly, &planned);
         masked.push(planned);
@@ -188,54 +178,54 @@ fn plan_restricted(
     Ok((readonly, masked))
 }
 
-/// Has the cover kept that a path is in.
+/// Marks the cover that `path` is in: the child keeps its descriptor.
 fn keep_cover(covers: &mut [RestrictedPath], path: &RestrictedPath) {
-    if let Some((Base::Cover(index), _)) = path.place.within
+    if let Some((Base::Cover(index), _)) = path.target.within
         && let Some(cover) = covers.get_mut(index)
     {
         cover.is_kept = true;
     }
 }
 
-/// Each path once.
-fn unique(list: &[String], name: &str) -> Result<Vec<CString>, Error> {
+/// The paths of `list`, each once.
+fn unique(list: Option<&Vec<String>>, property: &str) -> Result<Vec<CString>, Error> {
     let mut seen = HashSet::new();
-    list.iter().filter(|path| seen.insert(path.as_str())).map(|path| c_text(path, name)).collect()
+    let paths = list.into_iter().flatten().filter(|path| seen.insert(path.as_str()));
+    paths.map(|path| c_string(path, property)).collect()
 }
 
-/// Decides which mounts the container must see where they were made: procfs, sysfs, and what
-/// something is restricted in. Not those that a later mount hides, or a cover.
-fn show(mounts: &mut [MountPlan], readonly: &[RestrictedPath], masked: &[RestrictedPath]) {
+/// Marks the mounts that the container must see at their destination: procfs, sysfs, and those with
+/// restricted paths, unless a later mount or a cover hides them.
+fn mark_visible(mounts: &mut [MountPlan], readonly: &[RestrictedPath], masked: &[RestrictedPath]) {
     for path in readonly.iter().chain(masked) {
-        if let Some((Base::Mount(index), _)) = path.place.within
-            && let Some(mount) = mounts.get_mut(index)
-        {
-            mount.is_shown = true;
+        if let Some(mount) = path.target.mount_index().and_then(|index| mounts.get_mut(index)) {
+            mount.must_be_visible = true;
         }
     }
     let (mut covered, mut hidden) = (Paths::default(), Paths::default());
     for path in readonly {
-        covered.add(as_path(&path.place.path), ());
+        covered.add(as_path(&path.target.path), ());
     }
     for path in masked {
-        hidden.add(as_path(&path.place.path), ());
+        hidden.add(as_path(&path.target.path), ());
     }
-    for plan in mounts.iter_mut().rev().filter(|plan| !matches!(plan.what, What::Remount)) {
-        let path = as_path(&plan.place.path);
+    for plan in mounts.iter_mut().rev().filter(|plan| !matches!(plan.kind, MountKind::Remount)) {
+        let path = as_path(&plan.target.path);
         let is_hidden = !hidden.around(path).is_empty()
             || covered.around(path).iter().any(|((), way)| !way.as_os_str().is_empty());
-        plan.is_shown = !is_hidden && (plan.is_shown || plan.ordinary || plan.covers_proc);
-        plan.is_kept |= plan.is_shown;
+        plan.must_be_visible =
+            !is_hidden && (plan.must_be_visible || plan.ordinary || plan.covers_proc);
+        plan.is_kept |= plan.must_be_visible;
         hidden.add(path, ());
     }
 }
 
-/// An entry of `mounts`, and what its plan depends on.
+/// An entry of `mounts` with what its plan depends on.
 struct MountEntry<'a> {
     index: usize,
     mount: &'a Mount,
     bundle: &'a Path,
-    /// The absolute path of the rootfs, unless the container is there already.
+    /// The absolute path of the rootfs; `None` for a container that runs already.
     rootfs: Option<&'a Path>,
     linux: Option<&'a Linux>,
     context: &'a Context,
@@ -243,7 +233,7 @@ struct MountEntry<'a> {
 }
 
 impl MountEntry<'_> {
-    /// Where it goes, from the container's root.
+    /// The destination, from the container's root.
     fn destination(&self) -> Result<PathBuf, Error> {
         let path = destination(self.mount, self.rootfs);
         if normal(&path) == Path::new("/") && normal(self.mount.destination()) != Path::new("/") {
@@ -252,18 +242,18 @@ impl MountEntry<'_> {
         Ok(path)
     }
 
-    /// The place in the container that the source of a bind mount is at, if that is in what an
-    /// earlier entry mounts.
-    fn made_before(&self, source: &Path, destinations: &Destinations) -> Option<ContainerPath> {
-        // Where the host's root is the container's, the host's path is meant.
+    /// The path in the container of a bind mount's source, if that is in what an earlier entry
+    /// mounts.
+    fn earlier_source(&self, source: &Path, destinations: &Destinations) -> Option<ContainerPath> {
+        // If the container's root is the host's, the source is a path of the host.
         let rootfs = self.rootfs.map(normal).filter(|root| root != Path::new("/"))?;
         let way = normal(source).strip_prefix(rootfs).map(tidy).ok()?;
-        let place = destinations.locate(c_string(&way, "source").ok()?);
-        place.within.is_some().then_some(place)
+        let path = destinations.locate(c_string(&way, "source").ok()?);
+        path.within.is_some().then_some(path)
     }
 }
 
-/// What `copy-symlink` makes of a source that is a link.
+/// What `copy-symlink` makes if the source is a link.
 fn copied_link(
     path: &Path,
     source: &CStr,
@@ -272,29 +262,25 @@ fn copied_link(
     let Ok(target) = readlink(source) else { return Ok(None) };
     let at = c_string(path, "destination")?;
     let (parent, name) = target::split(&at).map_err(|errno| Error::call("destination", errno))?;
-    let target = c_string(Path::new(&target), "source")?;
+    let target = c_string(target, "source")?;
     Ok(Some(CopiedLink { target, parent: destinations.locate(parent), name }))
 }
 
 fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPlan, Error> {
     let &MountEntry { index, mount, bundle, linux, context, label, .. } = entry;
-    let kind = mount.typ().as_deref().unwrap_or_default();
+    let fs_type = mount.typ().as_deref().unwrap_or_default();
     let mut destination = entry.destination()?;
-    if matches!(kind, "proc" | "sysfs") {
-        // No link may be in it, so that nothing else is meant by it.
+    if matches!(fs_type, "proc" | "sysfs") {
+        // rind follows no link to this mount point, so `..` has its literal meaning.
         destination = normal(&destination);
     }
-    let place = destinations.locate(c_string(&destination, "destination")?);
-    let mut options =
-        Options::parse(mount.options().as_deref().unwrap_or_default()).map_err(Error::new)?;
+    let target = destinations.locate(c_string(&destination, "destination")?);
+    let mut options = Options::from_mount(mount).map_err(Error::new)?;
     let source = mount.source().as_deref().unwrap_or_else(|| Path::new(""));
     let mut link = None;
     let is_on_disk = options.bind.is_none() && is_block_device(source);
-    if mount.uid_mappings().as_ref().is_some_and(|list| !list.is_empty()) {
-        options.idmap.get_or_insert(Depth::One);
-    }
-    let what = if options.remount {
-        What::Remount
+    let kind = if options.remount {
+        MountKind::Remount
     } else if let Some(depth) = options.bind {
         let from = bundle.join(source);
         let path = c_string(&from, "source")?;
@@ -304,30 +290,31 @@ fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPl
         let source = if link.is_some() {
             Source::Path(path)
         } else {
-            let made = entry.made_before(&from, destinations);
-            bind_source(path, made, depth, &options, entry)?
+            let earlier = entry.earlier_source(&from, destinations);
+            bind_source(path, earlier, depth, &options, entry)?
         };
-        What::Bind { source, depth }
-    } else if kind == "cgroup" {
-        What::Cgroup
+        MountKind::Bind { source, depth }
+    } else if fs_type == "cgroup" {
+        MountKind::Cgroup
     } else {
         if let Some(label) = label {
-            options.add_label(kind, context.mount_context, label)?;
+            options.add_label(fs_type, context.mount_context, label)?;
         }
         if is_on_disk && options.attributes.set.contains(ATTR_RDONLY) {
-            // Making it available must not write to it either.
+            // Without the option, mounting could write to the disk, such as to replay a journal.
             options.parameters.push((c"ro".to_owned(), None));
         }
-        What::FileSystem { name: c_text(kind, "type")?, made: None }
+        MountKind::FileSystem { name: c_string(fs_type, "type")?, detached: None }
     };
-    check_options(&options, &what)?;
+    check_options(&options, &kind)?;
     let name = normal(&destination);
     let covers_proc = name == Path::new("/proc");
     let mut plan = MountPlan {
         index,
-        place,
-        ordinary: matches!(&what, What::FileSystem { .. }) && matches!(kind, "proc" | "sysfs"),
-        what,
+        target,
+        ordinary: matches!(&kind, MountKind::FileSystem { .. })
+            && matches!(fs_type, "proc" | "sysfs"),
+        kind,
         source: c_string(
             if source.as_os_str().is_empty() { Path::new("none") } else { source },
             "source",
@@ -340,30 +327,30 @@ fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPl
         allowed_in_proc: covers_proc
             || ALLOWED_IN_PROC.iter().any(|allowed| name == Path::new(allowed)),
         is_kept: false,
-        is_shown: false,
+        must_be_visible: false,
     };
     let is_mapped = plan.options.idmap.is_some();
-    if is_mapped || is_on_disk && !context.user_namespace && !plan.options.needs_classic() {
+    if is_mapped || is_on_disk && !context.user_namespace && !plan.options.needs_mount_call() {
         make_here(&mut plan, mount, linux)?;
     }
     Ok(plan)
 }
 
-/// Refuses options that would do nothing for what the mount is.
-fn check_options(options: &Options, what: &What) -> Result<(), Error> {
+/// Refuses options that have no effect on this kind of mount.
+fn check_options(options: &Options, kind: &MountKind) -> Result<(), Error> {
     let refuse = |reason: &str| Err(Error::new(reason));
-    let is_new = matches!(what, What::FileSystem { .. });
-    let is_bind = matches!(what, What::Bind { .. });
-    if let Some(option) = &options.own
-        && (is_bind || matches!(what, What::Remount) && options.bind.is_some())
+    let is_new = matches!(kind, MountKind::FileSystem { .. });
+    let is_bind = matches!(kind, MountKind::Bind { .. });
+    if let Some(option) = &options.unknown
+        && (is_bind || matches!(kind, MountKind::Remount) && options.bind.is_some())
     {
         return Err(Error::new(format!(
             "option {option:?} is not known, and a bind mount has none of a file system's own"
         )));
     }
-    if let Some(option) = options.own.as_ref().or(options.of_new.as_ref())
-        && matches!(what, What::Cgroup)
-        && !OF_CGROUP2.contains(&option.as_str())
+    if let Some(option) = options.unknown.as_ref().or(options.tmpfs_option.as_ref())
+        && matches!(kind, MountKind::Cgroup)
+        && !CGROUP2_OPTIONS.contains(&option.as_str())
     {
         return Err(Error::new(format!("option {option:?} is not known for a cgroup mount")));
     }
@@ -376,23 +363,23 @@ fn check_options(options: &Options, what: &What) -> Result<(), Error> {
     if options.idmap.is_some() && !is_new && !is_bind {
         return refuse("idmap: only bind mounts and new file systems can have their ids mapped");
     }
-    if options.idmap.is_some() && is_new && options.needs_classic() {
+    if options.idmap.is_some() && is_new && options.needs_mount_call() {
         return refuse("idmap: not together with iversion, silent or a value of 256 bytes");
     }
-    if matches!(what, What::Remount)
+    if matches!(kind, MountKind::Remount)
         && options.bind.is_none()
-        && options.classic & MS_I_VERSION != 0
+        && options.mount_flags & MS_I_VERSION != 0
     {
         return refuse("iversion: can't be changed by a remount");
     }
     Ok(())
 }
 
-/// Makes a new file system on the host's side. The kernel lets only who may do so in the user
-/// namespaces of both the file system and the mapping map ids, and the container may not in the
-/// latter.
+/// Makes a new file system on the host's side. Mapping its ids needs `CAP_SYS_ADMIN` in the user
+/// namespace of the file system, and in the one of the mapping, where the container doesn't have
+/// it.
 fn make_here(plan: &mut MountPlan, mount: &Mount, linux: Option<&Linux>) -> Result<(), Error> {
-    let What::FileSystem { name, .. } = &plan.what else { return Ok(()) };
+    let MountKind::FileSystem { name, .. } = &plan.kind else { return Ok(()) };
     if NAMESPACED.iter().any(|kind| name.to_bytes() == kind.as_bytes()) {
         let kind = name.to_string_lossy();
         return Err(Error::new(format!("idmap: the ids of a {kind} can't be mapped")));
@@ -403,8 +390,8 @@ fn make_here(plan: &mut MountPlan, mount: &Mount, linux: Option<&Linux>) -> Resu
     if plan.options.idmap.is_some() {
         idmap::map_ids(&tree, Depth::One, &idmap::user_namespace(mount, linux)?)?;
     }
-    if let What::FileSystem { made, .. } = &mut plan.what {
-        *made = Some(tree);
+    if let MountKind::FileSystem { detached, .. } = &mut plan.kind {
+        *detached = Some(tree);
     }
     Ok(())
 }
@@ -413,11 +400,11 @@ fn is_block_device(path: &Path) -> bool {
     path.is_absolute() && stat(path).is_ok_and(|found| file_type(&found) == SFlag::S_IFBLK)
 }
 
-/// The source of a bind mount, cloned on the host's side where the child may not do so or map its
-/// ids; not if it is `made` only by an earlier entry.
+/// The source of a bind mount. rind clones it on the host's side if the child may not clone it or
+/// map its ids, unless it is in the mount of an `earlier` entry, which doesn't exist yet.
 fn bind_source(
     path: CString,
-    made: Option<ContainerPath>,
+    earlier: Option<ContainerPath>,
     depth: Depth,
     options: &Options,
     entry: &MountEntry,
@@ -428,42 +415,36 @@ fn bind_source(
         return Ok(Source::Path(path));
     }
     let mapped = |depth| Ok((idmap::user_namespace(mount, linux)?, depth));
-    if made.is_some() && idmap.is_some() && context.user_namespace {
-        // The child may not, in a namespace that the host's side has made.
+    if earlier.is_some() && idmap.is_some() && context.user_namespace {
+        // The child may not map ids by a user namespace that the host's side has made.
         return Err(Error::new(
             "idmap: its source is what an earlier entry mounts, which has no ids to be mapped by \
              the host yet: with a user namespace, give the source of that entry",
         ));
     }
-    if let Some(place) = made {
-        return Ok(Source::Made { place, mapped: idmap.map(mapped).transpose()? });
+    if let Some(path) = earlier {
+        return Ok(Source::Earlier { path, mapped: idmap.map(mapped).transpose()? });
     }
     if context.locks() {
-        let wanted = Locked::new("source", &path, depth, nofollow)?;
-        return Ok(Source::Locked(wanted.mapped(idmap.map(mapped).transpose()?)));
+        let mut locked = Locked::new("source", &path, depth, nofollow)?;
+        locked.mapped = idmap.map(mapped).transpose()?;
+        return Ok(Source::Locked(locked));
     }
     let failed = |errno| Error::call(format!("source {}", path.to_string_lossy()), errno);
-    let tree = parents_tree(&path, depth, nofollow).map_err(failed)?;
+    // A slave, as in a new mount namespace: what the container mounts must not propagate to the
+    // host.
+    let slave = Attributes { propagation: Propagation::Slave, ..Attributes::default() };
+    let tree = filesystem::clone_tree(&path, depth, Some(&slave), nofollow).map_err(failed)?;
     if let Some((namespace, depth)) = idmap.map(mapped).transpose()? {
         idmap::map_ids(&tree, depth, &namespace)?;
     }
     Ok(Source::Tree(tree))
 }
 
-/// A clone made on the host's side: cut off from what the container mounts, as a new mount
-/// namespace would have it.
-fn parents_tree(path: &CStr, depth: Depth, nofollow: bool) -> sys::Result<OwnedFd> {
-    let slave = Attributes { propagation: Propagation::Slave, ..Attributes::default() };
-    if nofollow {
-        return mount::open_tree_with_nofollow(AT_FDCWD, path, depth, &slave);
-    }
-    mount::open_tree_with(AT_FDCWD, path, depth, &slave)
-}
-
-/// As [`Layout::clone_root`], on the host's side.
+/// [`Layout::clone_root`] for the host's side.
 fn locked_root(path: &CStr, propagation: Option<(Propagation, Depth)>) -> Result<Locked, Error> {
     let keeps = propagation.is_none_or(|(kind, _)| kind == Propagation::Slave);
-    Ok(Locked::new("root.path", path, Depth::Tree, false)?.private(!keeps))
+    Ok(Locked { private: !keeps, ..Locked::new("root.path", path, Depth::Tree, false)? })
 }
 
 fn plan_devices(
@@ -481,7 +462,7 @@ fn plan_devices(
             if context.clones() && plan.kind != SFlag::S_IFIFO && !nodes::host_has(&plan) {
                 let owner =
                     (host_id(device.uid(), linux, false), host_id(device.gid(), linux, true));
-                plan.made = nodes::make_detached(&plan, owner).map_err(|errno| {
+                plan.detached = nodes::make_detached(&plan, owner).map_err(|errno| {
                     let path = device.path().display();
                     Error::call(format!("linux.devices[{index}]: making {path}"), errno)
                 })?;
@@ -491,15 +472,11 @@ fn plan_devices(
         .collect()
 }
 
-/// What an id of the container is on the host, by the mappings of its user namespace.
-fn host_id<Kind: Copy>(id: Option<u32>, linux: Option<&Linux>, is_group: bool) -> Option<Id<Kind>> {
+/// The host's id for an id of the container, by the mappings of the container's user namespace.
+fn host_id<T: Copy>(id: Option<u32>, linux: Option<&Linux>, is_group: bool) -> Option<Id<T>> {
     let linux = linux?;
     let list = if is_group { linux.gid_mappings() } else { linux.uid_mappings() };
-    list.iter().flatten().find_map(|one| {
-        let into = id.unwrap_or(0).checked_sub(one.container_id());
-        let into = into.filter(|into| *into < one.size())?;
-        Id::new(one.host_id().checked_add(into)?)
-    })
+    Id::new(idmap::IdMap::new(list.as_ref()).to_host(id.unwrap_or(0))?)
 }
 
 fn plan_device(
@@ -521,13 +498,10 @@ fn plan_device(
         u64::try_from(value)
             .map_err(|_| Error::new(format!("{}: major and minor must be given", at())))
     };
-    let path = c_string(&tidy(device.path()), "linux.devices")?;
+    let path = c_string(tidy(device.path()), "linux.devices")?;
     let (parent, name) = target::split(&path).map_err(|errno| Error::call(at(), errno))?;
     let parent = destinations.locate(parent);
-    let around = match parent.within {
-        Some((Base::Mount(index), _)) => mounts.get(index),
-        _ => None,
-    };
+    let around = parent.mount_index().and_then(|index| mounts.get(index));
     Ok(DevicePlan {
         is_hosts: around.is_some_and(MountPlan::is_bind),
         parent,
@@ -543,7 +517,7 @@ fn plan_device(
         mode: Mode::from_bits_truncate(device.file_mode().unwrap_or(0o666) & 0o7777),
         uid: Id::new(uid).ok_or_else(|| no_id("uid", uid))?,
         gid: Id::new(gid).ok_or_else(|| no_id("gid", gid))?,
-        made: None,
+        detached: None,
     })
 }
 
@@ -561,13 +535,9 @@ fn working_directory(spec: &Spec) -> Option<CString> {
     (cwd.as_c_str() != c"/").then_some(cwd)
 }
 
-fn c_string(path: &Path, what: &str) -> Result<CString, Error> {
-    let text = CString::new(path.as_os_str().as_bytes());
-    text.map_err(|_| Error::new(format!("{what}: has a NUL byte")))
-}
-
-fn c_text(text: &str, what: &str) -> Result<CString, Error> {
-    c_string(Path::new(text), what)
+fn c_string(text: impl AsRef<OsStr>, property: &str) -> Result<CString, Error> {
+    CString::new(text.as_ref().as_bytes())
+        .map_err(|_| Error::new(format!("{property}: has a NUL byte")))
 }
 
 #[cfg(test)]
@@ -581,11 +551,11 @@ mod tests {
 
     #[test]
     fn what_would_do_nothing_is_refused() {
-        fn new() -> What {
-            What::FileSystem { name: c"tmpfs".to_owned(), made: None }
+        fn new() -> MountKind {
+            MountKind::FileSystem { name: c"tmpfs".to_owned(), detached: None }
         }
-        fn bind() -> What {
-            What::Bind { source: Source::Path(c"/".to_owned()), depth: Depth::One }
+        fn bind() -> MountKind {
+            MountKind::Bind { source: Source::Path(c"/".to_owned()), depth: Depth::One }
         }
         let cases = [
             (vec!["tmpcopyup", "iversion", "silent"], new(), true),
@@ -598,18 +568,18 @@ mod tests {
             (vec!["bind", "size=4k"], bind(), true),
             (vec!["bind", "sise=4k"], bind(), false),
             (vec!["bind", "sync", "nofail", "x-a", "src-nofollow"], bind(), true),
-            (vec!["remount", "bind", "readonly"], What::Remount, false),
-            (vec!["remount", "size=1m"], What::Remount, true),
+            (vec!["remount", "bind", "readonly"], MountKind::Remount, false),
+            (vec!["remount", "size=1m"], MountKind::Remount, true),
             (vec!["src-nofollow"], new(), false),
-            (vec!["remount", "bind", "dest-nofollow"], What::Remount, false),
-            (vec!["tmpcopyup"], What::Cgroup, false),
-            (vec!["readonly"], What::Cgroup, false),
-            (vec!["nsdelegate", "ro"], What::Cgroup, true),
-            (vec!["idmap"], What::Cgroup, false),
-            (vec!["remount", "idmap"], What::Remount, false),
-            (vec!["remount", "tmpcopyup"], What::Remount, false),
-            (vec!["remount", "iversion"], What::Remount, false),
-            (vec!["remount", "bind", "silent", "ro"], What::Remount, true),
+            (vec!["remount", "bind", "dest-nofollow"], MountKind::Remount, false),
+            (vec!["tmpcopyup"], MountKind::Cgroup, false),
+            (vec!["readonly"], MountKind::Cgroup, false),
+            (vec!["nsdelegate", "ro"], MountKind::Cgroup, true),
+            (vec!["idmap"], MountKind::Cgroup, false),
+            (vec!["remount", "idmap"], MountKind::Remount, false),
+            (vec!["remount", "tmpcopyup"], MountKind::Remount, false),
+            (vec!["remount", "iversion"], MountKind::Remount, false),
+            (vec!["remount", "bind", "silent", "ro"], MountKind::Remount, true),
         ];
         for (list, what, fine) in cases {
             assert_eq!(check_options(&parse(&list), &what).is_ok(), fine, "{list:?}");

@@ -1,12 +1,14 @@
-//! Sources of a container with a user namespace that the host's side clones.
+//! Sources that the host's side clones for a container with a user namespace. A clone must be
+//! locked before it enters that namespace.
 //!
-//! In a mount namespace of another user namespace than the one that it is a copy of, the kernel has
-//! every mount locked (`mount_namespaces(7)`): no flag can be cleared, and no mount be taken off what
-//! it covers. A clone has these locks only if what is cloned has them. So the clones are made in such
-//! a copy of the host's mounts; but by the host's side, as what the container's root may not reach is
-//! mounted for it too, and as only the host's side may map ids.
+//! If a mount namespace is a copy of another user namespace's, the kernel locks every mount in the
+//! copy (`mount_namespaces(7)`): nobody can clear a flag, or unmount what covers something. A clone
+//! has these locks only if its source has them. So the host's side makes the clones in such a copy
+//! of the host's mounts. It must be the host's side: the config may name sources that the
+//! container's root can't reach, and only the host's side may map ids.
 
-use crate::layout::{Layout, Locked, MountPlan, Source, What};
+use crate::filesystem::clone_tree;
+use crate::layout::{Layout, Locked, MountKind, MountPlan, Source};
 use crate::{Error, idmap};
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
@@ -17,7 +19,7 @@ use sys::nix::fcntl::{AT_FDCWD, OFlag, ResolveFlag, open};
 use sys::nix::sys::stat::{FileStat, Mode, fstat, stat};
 
 impl Locked {
-    /// A source that is there now.
+    /// The source at `path`, which must exist. `property` is for errors.
     pub fn new(
         property: &'static str,
         path: &CStr,
@@ -29,21 +31,10 @@ impl Locked {
         Ok(Self { property, path, depth, private: false, nofollow, mapped: None })
     }
 
-    pub fn private(self, private: bool) -> Self {
-        Self { private, ..self }
-    }
-
-    pub fn mapped(self, mapped: Option<(OwnedFd, Depth)>) -> Self {
-        Self { mapped, ..self }
-    }
-
     fn cloned(&self) -> Result<OwnedFd, Error> {
         let private = Attributes { propagation: Propagation::Private, ..Attributes::default() };
-        let tree = if self.private {
-            mount::open_tree_with(AT_FDCWD, &self.path, self.depth, &private)
-        } else {
-            mount::open_tree(AT_FDCWD, &self.path, self.depth, self.nofollow)
-        };
+        let change = self.private.then_some(&private);
+        let tree = clone_tree(&self.path, self.depth, change, self.nofollow);
         let tree = tree.map_err(|errno| {
             let error = failed(self.property, &self.path, errno);
             if self.covers(errno) { error.because(COVERED) } else { error }
@@ -54,9 +45,10 @@ impl Locked {
         Ok(tree)
     }
 
-    /// Whether it is refused alone, and not with all that is mounted below it.
+    /// Whether the kernel refuses to clone the source because that would uncover what mounts below
+    /// it cover.
     fn covers(&self, errno: Errno) -> bool {
-        let clone_all = || mount::open_tree(AT_FDCWD, &self.path, Depth::Tree, self.nofollow);
+        let clone_all = || clone_tree(&self.path, Depth::Tree, None, self.nofollow);
         errno == Errno::EINVAL && self.depth == Depth::One && clone_all().is_ok()
     }
 }
@@ -68,8 +60,8 @@ fn failed(property: &str, path: &CStr, errno: Errno) -> Error {
     Error::call(format!("{property} {}", path.to_string_lossy()), errno)
 }
 
-/// The path by which a copy of our mount namespace has the same. A link of procfs leads to the mounts
-/// of whoever made it, there too; the place that it leads to has a path of its own.
+/// A path that leads to the same file in a copy of rind's mount namespace. A link of procfs still
+/// leads to the original mounts there, so this replaces it by the path of its target.
 fn lasting(path: &CStr, nofollow: bool) -> sys::Result<CString> {
     let resolve = ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let last = if nofollow { OFlag::O_NOFOLLOW } else { OFlag::empty() };
@@ -82,47 +74,40 @@ fn lasting(path: &CStr, nofollow: bool) -> sys::Result<CString> {
     let name = CString::new(name.into_os_string().into_vec()).unwrap_or_default();
     let same = |a: FileStat, b: FileStat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
     let is_there = stat(name.as_c_str()).is_ok_and(|it| fstat(&file).is_ok_and(|to| same(it, to)));
-    // What has no path, as a namespace: the kernel takes some of these from anywhere.
+    // Some files, such as a namespace's, have no path; the kernel lets rind clone some of these by
+    // the link.
     Ok(if is_there { name } else { path.to_owned() })
 }
 
-/// Makes all mounts of a copy slaves, as init will have them anyway: one that can't be bound
-/// (`MS_UNBINDABLE`) could neither be cloned nor, being locked, be left out.
+/// Makes all mounts of a copy of the host's mounts slaves, as init does anyway. The kernel clones
+/// no tree with a locked mount in it that is unbindable (`MS_UNBINDABLE`).
 pub fn isolate_copy() -> sys::Result<()> {
     mount::set_propagation(c"/", Propagation::Slave, Depth::Tree)
 }
 
-/// Clones the sources of all these, in their order; each comes with what it is of, for errors.
-pub(crate) fn clone_all<'a>(
-    wanted: impl Iterator<Item = (&'a Locked, String)>,
-) -> Result<Vec<OwnedFd>, Error> {
-    let cloned = wanted.map(|(one, of)| {
-        one.cloned().map_err(|error| match &of[..] {
-            "" => error,
-            of => error.about(of),
-        })
-    });
-    cloned.collect()
-}
-
-pub(crate) fn wanted_of(plan: &MountPlan) -> Option<(&Locked, String)> {
-    match &plan.what {
-        What::Bind { source: Source::Locked(wanted), .. } => {
-            let destination = plan.place.path.to_string_lossy();
-            Some((wanted, format!("mounts[{}] {destination}", plan.index)))
-        }
+/// The source of a mount, if the host's side has to clone it after the fork.
+pub(crate) fn locked_source(plan: &MountPlan) -> Option<&Locked> {
+    match &plan.kind {
+        MountKind::Bind { source: Source::Locked(locked), .. } => Some(locked),
         _ => None,
     }
+}
+
+/// A clone of [`locked_source`].
+pub(crate) fn clone_locked(plan: &MountPlan) -> Option<Result<OwnedFd, Error>> {
+    let destination = || plan.target.path.to_string_lossy();
+    let about = || format!("mounts[{}] {}", plan.index, destination());
+    Some(locked_source(plan)?.cloned().map_err(|error| error.about(about())))
 }
 
 pub(crate) fn source_of(plan: &mut MountPlan) -> Option<&mut Source> {
-    match &mut plan.what {
-        What::Bind { source, .. } => Some(source),
+    match &mut plan.kind {
+        MountKind::Bind { source, .. } => Some(source),
         _ => None,
     }
 }
 
-/// Puts clones into the places of the first sources that wait for one.
+/// Replaces the first sources that await a clone by `trees`.
 pub(crate) fn fill<'a>(sources: impl Iterator<Item = &'a mut Source>, trees: Vec<OwnedFd>) {
     let waiting = sources.filter(|source| matches!(source, Source::Locked(_)));
     for (source, tree) in waiting.zip(trees) {
@@ -131,24 +116,24 @@ pub(crate) fn fill<'a>(sources: impl Iterator<Item = &'a mut Source>, trees: Vec
 }
 
 impl Layout {
-    /// Whether it can be built only with what [`Layout::clone_sources`] gives.
+    /// Whether sources from [`Layout::clone_sources`] are still missing.
     #[must_use]
     pub fn awaits_sources(&self) -> bool {
         matches!(self.root, Source::Locked(_))
-            || self.mounts.iter().any(|it| wanted_of(it).is_some())
+            || self.mounts.iter().any(|plan| locked_source(plan).is_some())
     }
 
-    /// In a mount namespace of the container's user namespace, a copy of ours: clones what the host's
-    /// side has to, in the order of [`Layout::take_sources`].
+    /// Clones the missing sources, in the order in which [`Layout::take_sources`] takes them. Must
+    /// run in a copy of rind's mount namespace that the container's user namespace owns.
     pub fn clone_sources(&self) -> Result<Vec<OwnedFd>, Error> {
         let root = match &self.root {
-            Source::Locked(wanted) => Some((wanted, String::new())),
+            Source::Locked(locked) => Some(locked.cloned()),
             _ => None,
         };
-        clone_all(root.into_iter().chain(self.mounts.iter().filter_map(wanted_of)))
+        root.into_iter().chain(self.mounts.iter().filter_map(clone_locked)).collect()
     }
 
-    /// Takes the first of the sources that it awaits.
+    /// Takes clones for the first missing sources.
     pub fn take_sources(&mut self, trees: Vec<OwnedFd>) {
         let mounts = self.mounts.iter_mut().filter_map(source_of);
         fill(std::iter::once(&mut self.root).chain(mounts), trees);

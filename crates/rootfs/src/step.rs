@@ -1,56 +1,58 @@
-//! What goes wrong while the child makes a root: a step, an index into its list, the kernel's answer;
-//! and the words for it.
+//! Failures while the child makes the root: a step, an index into the step's list, the kernel's
+//! answer; and the table that describes them.
 //!
-//! A new step is a row of the table here, and no more. The child sends numbers; the parent finds the
-//! words, by its own copy of the plan.
+//! A new step needs only a row of the table. The child sends numbers and must not format them: the
+//! parent does, by its own copy of the plan.
 
-use crate::layout::{DEFAULT_DEVICES, DEV_LINKS, DevicePlan, Layout, MountPlan, What};
+use crate::layout::{DEFAULT_DEVICES, DEV_LINKS, DevicePlan, Layout, MountKind, MountPlan};
 use std::ffi::CStr;
 use std::fmt;
 use sys::{Errno, Error};
 
-/// What a step is about, in words.
-enum Words {
-    /// The same for all.
+/// How the failure of a step is described.
+enum Description {
+    /// What the step does, always the same.
     Fixed(&'static str),
-    /// By the plan, and the index into the step's list.
-    Of(fn(&Layout, usize) -> String),
-    /// What is done to an entry of `mounts`, and what may help where the kernel gives this answer.
+    /// The same, formatted from the plan and the index into the step's list.
+    Formatted(fn(&Layout, usize) -> String),
+    /// What the step does to an entry of `mounts`, and the remedy, empty if none is known.
     Mount(fn(&MountPlan) -> String, Remedy),
 }
 
 type Remedy = fn(&MountPlan, Errno) -> &'static str;
 
-use Words::{Fixed, Mount, Of};
+use Description::{Fixed, Formatted, Mount};
 
-/// Makes [`Step`] of its rows: what it is, its name, its words. A step's number is its row's.
+/// Defines [`Step`] from rows of documentation, name and description. A step's number is that of
+/// its row.
 macro_rules! steps {
-    ($($(#[$what:meta])+ $name:ident: $words:expr;)+) => {
-        /// A step of making what a container sees. The index of a [`Fault`] is into the list it names.
+    ($($(#[$doc:meta])+ $name:ident: $description:expr;)+) => {
+        /// A step of making what a container sees. The index of a [`Fault`] is that of an element
+        /// of the list which the step names.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u16)]
-        pub enum Step { $($(#[$what])+ $name),+ }
+        pub enum Step { $($(#[$doc])+ $name),+ }
 
         impl Step {
             const ALL: &[Self] = &[$(Self::$name),+];
 
-            fn words(self) -> Words {
-                match self { $(Self::$name => $words),+ }
+            fn description(self) -> Description {
+                match self { $(Self::$name => $description),+ }
             }
         }
     };
 }
 
 steps! {
-    /// Keeping the mounts of the namespace to itself.
+    /// Making the mounts of the namespace slaves.
     Isolate: Fixed("making the mounts private to the container");
     /// Cloning the mount of the rootfs.
-    CloneRoot: Of(root_path);
-    /// Attaching that clone.
-    AttachRoot: Of(root_path);
+    CloneRoot: Formatted(root_path);
+    /// Attaching the clone of the rootfs.
+    AttachRoot: Formatted(root_path);
     /// `mounts`: finding or making the mount point.
     MountPoint: Mount(|_| "mount point".into(), no_remedy);
-    /// `mounts`: the mount point is no directory of its own, but a link or a file.
+    /// `mounts`: the mount point is a link or a file instead of a directory.
     MountPointNotOrdinary: Mount(
         |plan| format!("filesystem {:?} must be mounted on ordinary directory", type_name(plan)),
         no_remedy,
@@ -63,8 +65,8 @@ steps! {
     /// `mounts`: the file system type.
     FileSystem: Mount(
         |plan| format!("file system type {:?}", type_name(plan)),
-        |plan, errno| match &plan.what {
-            What::FileSystem { name, .. } if name.is_empty() || name.as_c_str() == c"bind" => {
+        |plan, errno| match &plan.kind {
+            MountKind::FileSystem { name, .. } if name.is_empty() || name.as_c_str() == c"bind" => {
                 "a bind mount needs the option bind or rbind"
             }
             _ if errno == Errno::ENODEV => {
@@ -94,8 +96,8 @@ steps! {
     /// `mounts`: the attributes of a mount.
     Attributes: Mount(
         |_| "attributes".into(),
-        |plan, errno| match &plan.what {
-            What::Bind { .. } | What::Remount if errno == Errno::EPERM => {
+        |plan, errno| match &plan.kind {
+            MountKind::Bind { .. } | MountKind::Remount if errno == Errno::EPERM => {
                 "the host's mount has a flag that can't be cleared, or access times that can't be \
                  changed, as a user namespace has them locked"
             }
@@ -104,15 +106,15 @@ steps! {
     );
     /// `mounts`: the propagation of a mount.
     Propagation: Mount(|_| "propagation".into(), no_remedy);
-    /// `mounts`: attaching what was made.
+    /// `mounts`: attaching the mount.
     Attach: Mount(|_| "attaching".into(), no_remedy);
-    /// `mounts`: changing what is mounted there.
+    /// `mounts`: remounting what is there.
     Remount: Mount(|_| "remounting".into(), no_remedy);
-    /// `mounts`: copying what was there into it (tmpcopyup).
+    /// `mounts`: copying the content of the mount point (tmpcopyup).
     CopyUp: Mount(|_| "tmpcopyup".into(), no_remedy);
-    /// `mounts`: showing a cgroup hierarchy.
+    /// `mounts`: making a mount of type cgroup.
     Cgroup: Mount(|_| "showing the cgroups".into(), no_remedy);
-    /// `mounts`: something else is seen where it was mounted.
+    /// `mounts`: the destination shows something else.
     Moved: Mount(
         |_| "looking whether it is still seen there".into(),
         |_, _| {
@@ -122,22 +124,22 @@ steps! {
     /// Opening /dev.
     DevFolder: Fixed("opening /dev");
     /// A device that every container has; the index is into the fixed list.
-    DefaultDevice: Of(|_, at| {
+    DefaultDevice: Formatted(|_, at| {
         let name = DEFAULT_DEVICES.get(at).map(|(name, ..)| *name);
         format!("making /dev/{}", text(name))
     });
     /// A link of /dev; the index is into the fixed list.
-    DevLink: Of(|_, at| {
+    DevLink: Formatted(|_, at| {
         let name = DEV_LINKS.get(at).map_or(c"ptmx", |(name, ..)| name);
         format!("making the link /dev/{}", name.to_string_lossy())
     });
     /// `linux.devices`.
-    Device: Of(|layout, at| {
+    Device: Formatted(|layout, at| {
         let path = text(layout.devices.get(at).map(|device| &*device.path));
         format!("linux.devices[{at}]: making {path}")
     });
-    /// `linux.devices`: something else is at its path.
-    DeviceMismatch: Of(|layout, at| {
+    /// `linux.devices`: something else is at the path.
+    DeviceMismatch: Formatted(|layout, at| {
         let device = layout.devices.get(at);
         let path = text(device.map(|device| &*device.path));
         let numbers = device.map(DevicePlan::numbers).unwrap_or_default();
@@ -145,31 +147,31 @@ steps! {
     });
     /// Changing to the new root.
     Pivot: Fixed("changing to the root (where that is on an initramfs, --no-pivot may be needed)");
-    /// Changing to the new root without `pivot_root(2)`: taking the host's proc and sysfs away.
+    /// Changing to the new root without `pivot_root(2)`: unmounting the host's proc and sysfs.
     HideHost: Fixed("unmounting the host's proc and sysfs (--no-pivot)");
     /// Binding the terminal to /dev/console.
     Console: Fixed("binding the terminal to /dev/console");
     /// `linux.sysctl`, in the order of the plan.
-    Sysctl: Of(|layout, at| {
+    Sysctl: Formatted(|layout, at| {
         let sysctl = layout.sysctls.get(at);
         let (name, value) = sysctl.map(|it| (&*it.name, &*it.value)).unwrap_or_default();
         format!("linux.sysctl {name}: writing {value:?}")
     });
     /// `process.cwd`, made before the root becomes read-only.
-    WorkingDirectory: Of(|layout, _| {
-        let path = text(layout.make_cwd.as_ref().map(|place| &*place.path));
+    WorkingDirectory: Formatted(|layout, _| {
+        let path = text(layout.make_cwd.as_ref().map(|cwd| &*cwd.path));
         format!("process.cwd: making {path}")
     });
     /// `linux.readonlyPaths`.
-    ReadonlyPath: Of(|layout, at| {
-        let path = text(layout.readonly_paths.get(at).map(|path| &*path.place.path));
+    ReadonlyPath: Formatted(|layout, at| {
+        let path = text(layout.readonly_paths.get(at).map(|path| &*path.target.path));
         format!("linux.readonlyPaths: making {path} read-only")
     });
-    /// Having something to mask with.
+    /// Making what masks paths.
     MaskSource: Fixed("linux.maskedPaths: having something to mask with");
     /// `linux.maskedPaths`.
-    MaskedPath: Of(|layout, at| {
-        let path = text(layout.masked_paths.get(at).map(|path| &*path.place.path));
+    MaskedPath: Formatted(|layout, at| {
+        let path = text(layout.masked_paths.get(at).map(|path| &*path.target.path));
         format!("linux.maskedPaths: masking {path}")
     });
     /// Making the root read-only.
@@ -187,15 +189,15 @@ fn root_path(layout: &Layout, _: usize) -> String {
 }
 
 fn type_name(plan: &MountPlan) -> String {
-    text(match &plan.what {
-        What::FileSystem { name, .. } => Some(name),
-        What::Cgroup => Some(c"cgroup"),
+    text(match &plan.kind {
+        MountKind::FileSystem { name, .. } => Some(name),
+        MountKind::Cgroup => Some(c"cgroup"),
         _ => None,
     })
 }
 
-fn text(of: Option<&CStr>) -> String {
-    of.map(|of| of.to_string_lossy().into_owned()).unwrap_or_default()
+fn text(text: Option<&CStr>) -> String {
+    text.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 impl TryFrom<u16> for Step {
@@ -207,52 +209,52 @@ impl TryFrom<u16> for Step {
 }
 
 impl Layout {
-    /// What a fault of a step was about, with the kernel's answer.
+    /// Describes a fault: the step, its object, the kernel's answer.
     #[must_use]
     pub fn fault_error(&self, fault: &Fault) -> Error {
         error_mounting(&self.mounts, fault).unwrap_or_else(|| {
             let at = usize::try_from(fault.index).unwrap_or(usize::MAX);
-            fault.to_error(&match fault.step.words() {
+            fault.to_error(&match fault.step.description() {
                 Fixed(object) => object.to_owned(),
-                Of(object) => object(self, at),
-                // Of an entry that there is not.
+                Formatted(object) => object(self, at),
+                // The index is of no entry.
                 Mount(..) => "making the root".to_owned(),
             })
         })
     }
 }
 
-/// What went wrong with one of `mounts`, in the words that callers know from runc; `None` if it was
-/// something else.
+/// Describes a fault of an entry of `mounts`, in the words that callers know from runc; `None` for
+/// a fault of another step.
 pub(crate) fn error_mounting(mounts: &[MountPlan], fault: &Fault) -> Option<Error> {
     let at = usize::try_from(fault.index).ok()?;
     let plan = mounts.iter().find(|plan| plan.index == at)?;
     let failure = mount_failure(plan, fault)?;
-    let (source, destination) = (plan.source.to_string_lossy(), plan.place.path.to_string_lossy());
+    let (source, destination) = (plan.source.to_string_lossy(), plan.target.path.to_string_lossy());
     let step = format!("error mounting {source:?} to rootfs at {destination:?}");
     Some(failure.about(format!("mounts[{at}]")).within(step))
 }
 
-/// What went wrong with a mount, if the fault is of one of its steps.
+/// Describes a fault of the mount `plan`; `None` for a fault of another step.
 pub(crate) fn mount_failure(plan: &MountPlan, fault: &Fault) -> Option<Error> {
-    let Mount(what, why) = fault.step.words() else { return None };
-    let error = fault.to_error(&what(plan));
-    Some(match why(plan, fault.errno) {
+    let Mount(step, remedy) = fault.step.description() else { return None };
+    let error = fault.to_error(&step(plan));
+    Some(match remedy(plan, fault.errno) {
         "" => error,
-        why => error.because(why),
+        remedy => error.because(remedy),
     })
 }
 
 /// A step that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Which step.
+    /// Which step failed.
     pub step: Step,
-    /// Which element of the step's list, where it has one.
+    /// The index into the step's list, if it has one.
     pub index: u32,
     /// The kernel's answer.
     pub errno: Errno,
-    /// The kernel's own words, or the object's name, where only the child has it.
+    /// A text that only the child has: the kernel's log of a mount, the name of an object.
     pub detail: Option<Vec<u8>>,
 }
 
@@ -263,23 +265,27 @@ impl Fault {
         Self { step, index: 0, errno, detail: None }
     }
 
-    /// The same, about element `index` of the step's list.
+    /// The same fault, about element `index` of the step's list.
     #[must_use]
     pub(crate) fn at(mut self, index: usize) -> Self {
         self.index = u32::try_from(index).unwrap_or(u32::MAX);
         self
     }
-}
 
-impl Fault {
-    /// `step` failed of it.
+    /// The same fault with a text that only the child has.
+    #[must_use]
+    pub(crate) fn with_detail(self, detail: impl Into<Vec<u8>>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+
+    /// The error of a failed step, which `step` describes.
     fn to_error(&self, step: &str) -> Error {
         Error::new(step).because(self).of(self.errno)
     }
 }
 
 impl fmt::Display for Fault {
-    /// The kernel's answer, and what else is known.
+    /// The kernel's answer, and the detail in brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&sys::errno_text(self.errno))?;
         match self.detail.as_deref().map(String::from_utf8_lossy) {
@@ -289,12 +295,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What a function of the child's side gives.
+/// The result of functions on the child's side.
 pub(crate) type Result<T> = std::result::Result<T, Fault>;
 
-/// Names the step of a call that failed.
+/// Names the step of a failed system call.
 pub(crate) trait During<T> {
-    /// The same result, its error a fault of `step`.
+    /// The same result, with the error as a fault of `step`.
     fn during(self, step: Step) -> Result<T>;
 }
 

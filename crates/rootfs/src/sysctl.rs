@@ -1,18 +1,18 @@
-//! `linux.sysctl`: where in a procfs a name is.
+//! `linux.sysctl`: the file of a sysctl in a procfs. Decides only the path; it must never write.
 
 /// One sysctl to write.
 #[derive(Debug)]
 pub(crate) struct Sysctl {
-    /// As the config has it.
+    /// The name in the config.
     pub name: String,
-    /// Below the root of procfs.
+    /// The path relative to the procfs.
     pub path: String,
     pub value: String,
 }
 
 impl Sysctl {
-    /// A name has dots or slashes between its components: the first that occurs is the separator,
-    /// and the other one stands for itself (sysctl(8)).
+    /// Converts a name to a path. The first dot or slash in a name is its separator, and the other
+    /// character stands for itself (sysctl(8)).
     pub fn new(name: &str, value: &str) -> Self {
         let slashes =
             name.find(['.', '/']).is_some_and(|at| name.as_bytes().get(at) == Some(&b'/'));

@@ -1,5 +1,6 @@
-//! The mounts of the namespace that this process is in (`/proc/self/mountinfo`), as far as a container
-//! can't bend it: ids, what is mounted, and whether it's read-only. Not where, as that is a path.
+//! The mounts of this process's mount namespace (`proc_pid_mountinfo(5)`): ids, what is mounted,
+//! and whether it is read-only. Nothing here may use the paths of mounts, which the container can
+//! change.
 
 use std::os::fd::AsFd;
 use sys::fs::LeakyFd;
@@ -10,12 +11,12 @@ use sys::nix::sys::stat::Mode;
 #[derive(Debug)]
 pub(crate) struct Table(Vec<Line>);
 
-/// One of them.
+/// A mount: a line of mountinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     pub id: u32,
     pub parent: u32,
-    /// The file system's device, and the path in it that is mounted.
+    /// The file system's device number, and the path in it that is the root of the mount.
     device: String,
     root: String,
     pub read_only: bool,
@@ -24,7 +25,7 @@ pub(crate) struct Line {
 }
 
 impl Table {
-    /// Reads it through `proc`, the root of a procfs.
+    /// Reads the table from `proc`, the root of a procfs.
     pub fn read(proc: impl AsFd) -> sys::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let file = LeakyFd::from(openat(proc, c"self/mountinfo", flags, Mode::empty())?);
@@ -37,11 +38,12 @@ impl Table {
         self.0.iter().find(|line| u64::from(line.id) == id)
     }
 
-    /// Whether any mount below this one, at any depth, is `such`.
+    /// Whether `such` holds for any mount below the mount `id`, at any depth.
     pub fn is_any_below(&self, id: u64, such: impl Fn(&Line) -> bool) -> bool {
         let is_below = |line: &Line| {
             let mut above = line;
-            // No chain is longer than the table, should it be in a circle as it changed meanwhile.
+            // The table may have changed while rind read it, and have a circle: the bound ends
+            // that.
             for _ in &self.0 {
                 if u64::from(above.parent) == id {
                     return true;
@@ -60,17 +62,17 @@ impl Table {
 impl Line {
     fn parse(line: &str) -> Option<Self> {
         let (first, second) = line.split_once(" - ")?;
-        let mut words = first.split(' ');
-        let (id, parent) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        let (device, root) = (words.next()?.to_owned(), words.next()?.to_owned());
-        let read_only = words.nth(1)?.split(',').any(|option| option == "ro");
+        let mut fields = first.split(' ');
+        let (id, parent) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let (device, root) = (fields.next()?.to_owned(), fields.next()?.to_owned());
+        let read_only = fields.nth(1)?.split(',').any(|option| option == "ro");
         let kind = second.split(' ').next()?.to_owned();
         Some(Self { id, parent, device, root, read_only, kind })
     }
 
-    /// Whether what is mounted has been removed since.
+    /// Whether somebody has removed the mounted file.
     pub fn is_deleted(&self) -> bool {
-        // No path has an empty component otherwise.
+        // No other path has an empty component.
         self.root.ends_with("//deleted")
     }
 

@@ -1,9 +1,11 @@
-//! Finds and makes places below the root: by openat2(2) with the root as root, one component at a time
-//! where something is missing. No path here may lead out of the root.
+//! Finds and makes files and directories below the root: by openat2(2) within the root, and one
+//! component at a time where something is missing. No path here may lead out of the root.
 
+use crate::container_path::as_path;
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use sys::Errno;
 use sys::fs::{LeakyFd, openat2};
@@ -11,34 +13,34 @@ use sys::nix::fcntl::{AtFlags, OFlag, ResolveFlag, openat, readlinkat};
 use sys::nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use sys::nix::unistd::{UnlinkatFlags, unlinkat};
 
-/// How many dangling links in a row are followed, as many as the kernel follows of others.
+/// How many dangling links rind follows for a path; the kernel's limit for links
+/// (`path_resolution(7)`).
 const LINKS: usize = 40;
 
-/// What a mount point is made as, where it is missing.
+/// What to make for a missing mount point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Directory,
     File,
 }
 
-/// What a path leads to.
+/// A file or directory that a path leads to.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub file: LeakyFd,
-    /// Whether it was not there before.
+    /// Whether rind has just made it.
     pub is_new: bool,
 }
 
 impl Found {
-    /// What was there already.
+    /// One that existed before.
     pub fn before(file: LeakyFd) -> Self {
         Self { file, is_new: false }
     }
 }
 
-/// Makes the directory `path` below `root` with all that lead to it, each with mode 0755.
-///
-/// Links are resolved as if `root` were the root. The caller's umask counts.
+/// Makes the directory `path` below `root`, and missing directories above it, with mode 0755 less
+/// the umask. Links resolve as if `root` were the root.
 pub fn make_directories(root: BorrowedFd, path: &CStr) -> sys::Result<()> {
     find_or_make(root, path, Kind::Directory).map(drop)
 }
@@ -48,12 +50,12 @@ pub(crate) fn find(root: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
     open_in(root, path, OFlag::O_PATH, RESOLVE)
 }
 
-/// [`find`], but a link at the end of `path` is opened as what it is.
-pub(crate) fn find_nofollow(root: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
-    open_in(root, path, OFlag::O_PATH | OFlag::O_NOFOLLOW, RESOLVE)
+/// [`find`] with more `flags`, such as `O_NOFOLLOW`.
+pub(crate) fn find_with(root: BorrowedFd, path: &CStr, flags: OFlag) -> sys::Result<LeakyFd> {
+    open_in(root, path, OFlag::O_PATH | flags, RESOLVE)
 }
 
-/// [`find`] of a directory of that very path: `ELOOP` or `ENOTDIR` for a link or anything else.
+/// [`find`] for a directory; `ELOOP` if there is a link in the path, `ENOTDIR` for another file.
 pub(crate) fn find_directory(root: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
     let resolve = RESOLVE.union(ResolveFlag::RESOLVE_NO_SYMLINKS);
     open_in(root, path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_DIRECTORY, resolve)
@@ -75,66 +77,63 @@ pub(crate) fn find_or_make(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Re
     }
 }
 
-/// A file or directory that has been made.
+/// A file or directory that rind has created.
 #[derive(Debug)]
-pub(crate) struct Made {
+pub(crate) struct Created {
     parent: LeakyFd,
     name: CString,
     kind: Kind,
     inode: (u64, u64),
 }
 
-impl Made {
-    /// Removes it, if it is still there and empty.
+impl Created {
+    /// Removes it, if it still exists and is empty.
     pub fn remove(&self) -> sys::Result<()> {
         let stat = fstatat(&self.parent, self.name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
         if (stat.st_dev, stat.st_ino) != self.inode {
             return Err(Errno::ESTALE);
         }
-        match self.kind {
-            Kind::File if stat.st_size != 0 => Err(Errno::ENOTEMPTY),
-            Kind::File => unlinkat(&self.parent, self.name.as_c_str(), UnlinkatFlags::NoRemoveDir),
-            Kind::Directory => {
-                unlinkat(&self.parent, self.name.as_c_str(), UnlinkatFlags::RemoveDir)
-            }
-        }
+        let flag = match self.kind {
+            Kind::File if stat.st_size != 0 => return Err(Errno::ENOTEMPTY),
+            Kind::File => UnlinkatFlags::NoRemoveDir,
+            Kind::Directory => UnlinkatFlags::RemoveDir,
+        };
+        unlinkat(&self.parent, self.name.as_c_str(), flag)
     }
 }
 
-/// [`find_or_make`], but `ELOOP` if there is a link anywhere in the path, which has no `..`. What is
-/// made is added to `all_made`.
+/// [`find_or_make`], but `ELOOP` if there is a link anywhere in the path, which must have no `..`.
+/// Adds what it creates to `created`.
 pub(crate) fn find_or_make_without_links(
     root: BorrowedFd,
     path: &Path,
     kind: Kind,
-    all_made: &mut Vec<Made>,
+    created: &mut Vec<Created>,
 ) -> sys::Result<LeakyFd> {
     let mut here = find_without_links(root, c".")?;
     let mut names = path.iter().filter(|name| *name != "/").peekable();
     while let Some(name) = names.next() {
         let name = CString::new(name.as_bytes()).map_err(|_| Errno::EINVAL)?;
         let kind = if names.peek().is_some() { Kind::Directory } else { kind };
-        let found = match find_without_links(here.as_fd(), &name) {
-            Err(Errno::ENOENT) => create(&here, &name, kind).map(|made| (made, true)),
-            found => found.map(|found| (found, false)),
-        };
-        here = match found {
-            Ok((made, true)) => {
-                let stat = fstat(&made)?;
-                let inode = (stat.st_dev, stat.st_ino);
-                all_made.push(Made { parent: here, name, kind, inode });
-                made
-            }
-            Ok((found, _)) => found,
-            // Somebody else has made it meanwhile.
-            Err(Errno::EEXIST) => find_without_links(here.as_fd(), &name)?,
-            Err(errno) => return Err(errno),
+        here = match find_without_links(here.as_fd(), &name) {
+            Err(Errno::ENOENT) => match create(&here, &name, kind) {
+                // Another process has made it meanwhile.
+                Err(Errno::EEXIST) => find_without_links(here.as_fd(), &name)?,
+                file => {
+                    let file = file?;
+                    let stat = fstat(&file)?;
+                    let inode = (stat.st_dev, stat.st_ino);
+                    created.push(Created { parent: here, name, kind, inode });
+                    file
+                }
+            },
+            found => found?,
         };
     }
     Ok(here)
 }
 
-/// The first part of `path`, which has no `..`, that is a link.
+/// The first link on the way to `path`, which must have no `..`.
 pub(crate) fn first_link(root: BorrowedFd, path: &Path) -> Option<PathBuf> {
     let mut parts: Vec<&Path> = path.ancestors().collect();
     parts.reverse();
@@ -145,27 +144,22 @@ pub(crate) fn first_link(root: BorrowedFd, path: &Path) -> Option<PathBuf> {
     parts.into_iter().find(is_link).map(Path::to_owned)
 }
 
-/// [`find`], but `EXDEV` if a link leads out of `mount`; `mount` itself for an empty path.
-pub(crate) fn find_beneath(mount: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
+/// [`find_with`], but `EXDEV` if a link leads out of `mount`. An empty path is `mount` itself.
+pub(crate) fn find_beneath(mount: BorrowedFd, path: &CStr, flags: OFlag) -> sys::Result<LeakyFd> {
+    if path.is_empty() {
+        return duplicate(mount);
+    }
     let resolve = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    if path.is_empty() { duplicate(mount) } else { open_in(mount, path, OFlag::O_PATH, resolve) }
+    open_in(mount, path, OFlag::O_PATH | flags, resolve)
 }
 
-/// [`find_beneath`], but a link at the end of `path` is opened as what it is.
-pub(crate) fn find_beneath_nofollow(mount: BorrowedFd, path: &CStr) -> sys::Result<LeakyFd> {
-    let resolve = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-    if path.is_empty() { duplicate(mount) } else { open_in(mount, path, flags, resolve) }
-}
-
-/// Makes what is missing of `path`, of which something is.
-///
-/// `.` and `..` after what is missing are of the path alone: nothing is made for `missing/..`.
+/// Makes what is missing of `path`, which must not exist. `..` after a missing component cancels
+/// that: rind makes nothing for `missing/..`.
 pub(crate) fn make_path(root: BorrowedFd, path: &CStr, kind: Kind) -> sys::Result<Found> {
     make_missing(root, path, kind, LINKS)
 }
 
-/// `root` is the root of absolute paths and links, and what is below /proc leads nowhere else.
+/// Absolute paths and links start at the root, and links of procfs lead nowhere.
 const RESOLVE: ResolveFlag = ResolveFlag::RESOLVE_IN_ROOT.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
 
 fn open_in(
@@ -174,25 +168,19 @@ fn open_in(
     flags: OFlag,
     resolve: ResolveFlag,
 ) -> sys::Result<LeakyFd> {
-    // An empty path would be refused; from the root, "." is the root.
+    // The kernel refuses an empty path.
     let path = if path.is_empty() { c"." } else { path };
     openat2(root, path, flags, Mode::empty(), resolve).map(LeakyFd::from)
 }
 
-/// Makes what is missing of `path`. A component that is there, though the whole is not to be
-/// found, is a dangling link: what it leads to is made then, within the root too.
+/// [`make_path`], following at most `links` dangling links: if the last component exists though the
+/// path doesn't, it is such a link, and rind makes what the link leads to, within the root.
 fn make_missing(root: BorrowedFd, path: &CStr, kind: Kind, links: usize) -> sys::Result<Found> {
-    let plain;
-    let path = if has_dots(path) {
-        plain = without_dots(root, path)?;
-        if plain.is_empty() {
-            return find(root, c"").map(Found::before);
-        }
-        plain.as_c_str()
-    } else {
-        path
-    };
-    let (parent_path, name) = split(path)?;
+    let path = plain(root, path)?;
+    if path.is_empty() {
+        return find(root, c"").map(Found::before);
+    }
+    let (parent_path, name) = split(&path)?;
     let parent = match find(root, &parent_path) {
         Err(Errno::ENOENT) => make_missing(root, &parent_path, Kind::Directory, links)?.file,
         found => found?,
@@ -202,36 +190,28 @@ fn make_missing(root: BorrowedFd, path: &CStr, kind: Kind, links: usize) -> sys:
         created => return created.map(|file| Found { file, is_new: true }),
     }
     let Ok(target) = readlinkat(&parent, name.as_c_str()) else {
-        // Somebody else has made it meanwhile.
-        return find(root, path).map(Found::before);
+        // Another process has made it meanwhile.
+        return find(root, &path).map(Found::before);
     };
     let links = links.checked_sub(1).ok_or(Errno::ELOOP)?;
-    let next = behind_link(target.as_bytes(), parent_path.to_bytes())?;
+    let next = as_path(&parent_path).join(target).into_os_string().into_vec();
+    let next = CString::new(next).map_err(|_| Errno::EINVAL)?;
     match find(root, &next) {
         Err(Errno::ENOENT) => make_missing(root, &next, kind, links),
         found => found.map(Found::before),
     }
 }
 
-/// The path that a link in the directory `parent` leads to.
-fn behind_link(target: &[u8], parent: &[u8]) -> sys::Result<CString> {
-    let next = match target.strip_prefix(b"/") {
-        Some(absolute) => absolute.to_vec(),
-        None => [parent, b"/", target].concat(),
-    };
-    CString::new(next).map_err(|_| Errno::EINVAL)
-}
-
-/// The path that [`make_path`] takes for `path`, for who looks there again.
-pub(crate) fn plain(root: BorrowedFd, path: &CStr) -> sys::Result<CString> {
-    if has_dots(path) { without_dots(root, path) } else { Ok(path.to_owned()) }
+/// The path that [`make_path`] makes for `path`: without `.` and `..`.
+pub(crate) fn plain<'a>(root: BorrowedFd, path: &'a CStr) -> sys::Result<Cow<'a, CStr>> {
+    if has_dots(path) { without_dots(root, path).map(Cow::Owned) } else { Ok(Cow::Borrowed(path)) }
 }
 
 fn has_dots(path: &CStr) -> bool {
     path.to_bytes().split(|byte| *byte == b'/').any(|name| matches!(name, b"." | b".."))
 }
 
-/// The path of the same without `.`, `..` and links, with those components kept that are missing.
+/// `path` without `.`, `..` and links; keeps missing components.
 fn without_dots(root: BorrowedFd, path: &CStr) -> sys::Result<CString> {
     let components = |path: &[u8]| -> Vec<Vec<u8>> {
         let names =
@@ -246,8 +226,8 @@ fn without_dots(root: BorrowedFd, path: &CStr) -> sys::Result<CString> {
             done.pop();
             continue;
         }
-        let there = find(root, &joined(&done)?);
-        let link = there.ok().and_then(|there| readlinkat(&there, name.as_slice()).ok());
+        let directory = find(root, &joined(&done)?);
+        let link = directory.ok().and_then(|dir| readlinkat(&dir, name.as_slice()).ok());
         let Some(target) = link else {
             done.push(name);
             continue;
@@ -261,7 +241,7 @@ fn without_dots(root: BorrowedFd, path: &CStr) -> sys::Result<CString> {
     joined(&done)
 }
 
-/// Makes one component, and opens just what was made.
+/// Makes one component, and opens what it has made.
 fn create(parent: &LeakyFd, name: &CStr, kind: Kind) -> sys::Result<LeakyFd> {
     match kind {
         Kind::Directory => {
@@ -269,20 +249,23 @@ fn create(parent: &LeakyFd, name: &CStr, kind: Kind) -> sys::Result<LeakyFd> {
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             openat(parent, name, flags, Mode::empty()).map(LeakyFd::from)
         }
-        Kind::File => {
-            // Not for writing: kept open, that would keep the root from becoming read-only.
-            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            openat(parent, name, flags, Mode::from_bits_truncate(0o644)).map(LeakyFd::from)
-        }
+        Kind::File => create_file(parent, name, 0o644),
     }
 }
 
-/// A descriptor of the same.
+/// Creates an empty file to mount on, and opens it for reading only: a descriptor for writing would
+/// keep the mount that the file is in from becoming read-only.
+pub(crate) fn create_file(parent: &LeakyFd, name: &CStr, mode: u32) -> sys::Result<LeakyFd> {
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(parent, name, flags, Mode::from_bits_truncate(mode)).map(LeakyFd::from)
+}
+
+/// Duplicates a descriptor.
 pub(crate) fn duplicate(file: BorrowedFd) -> sys::Result<LeakyFd> {
     file.try_clone_to_owned().map(LeakyFd::from).map_err(|_| Errno::EMFILE)
 }
 
-/// The directory of a path, and its last component.
+/// Splits a path into its directory and its last component.
 pub(crate) fn split(path: &CStr) -> sys::Result<(CString, CString)> {
     let bytes = path.to_bytes();
     let end = bytes.iter().rposition(|byte| *byte != b'/').ok_or(Errno::EEXIST)?;
@@ -389,7 +372,7 @@ mod tests {
         assert_eq!(first_link(root.as_fd(), Path::new("/link/a/x")), Some("/link".into()));
         assert_eq!(first_link(root.as_fd(), Path::new("/there/a")), None);
         fs::write(path.join("root/there/a/written"), "x").unwrap();
-        let removed: Vec<_> = made.iter().rev().map(Made::remove).collect();
+        let removed: Vec<_> = made.iter().rev().map(Created::remove).collect();
         let kept = Err(Errno::ENOTEMPTY);
         assert_eq!(removed, [kept, Ok(()), Ok(()), kept]);
         assert!(path.join("root/there/a/written").exists());

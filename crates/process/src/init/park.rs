@@ -1,10 +1,11 @@
-//! A parked init: one that joins a pid namespace in which others see it, in a container with hooks
-//! that are told its pid before the change of root.
+//! A parked init: an init that waits while its root is made. A container needs one if it joins a
+//! pid namespace, whose processes see init, and has hooks that read init's pid before the change of
+//! root.
 //!
-//! So init has to exist by then, and must show nothing of the host's. The builder, which makes the
-//! root, has it forked by a process of its own that has taken on all that init is to be; init's root
-//! is the container's from the start. The builder then runs the hooks, changes the root of the mount
-//! namespace, and ends. Then init goes on.
+//! Init must exist by then, and must show nothing of the host's. So the builder, which makes the
+//! root, forks a process that applies `process` and then forks init; the container's root is the
+//! root of both. The builder then runs the hooks, changes the root of the mount namespace, and
+//! ends. Then init goes on.
 
 use crate::apply::{self, ApplyContext, Reporter};
 use crate::console;
@@ -21,7 +22,7 @@ use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::{chdir, chroot, fchdir};
 use sys::process::{self, Fork};
 
-/// In the builder: has init forked, and gives its pid as it is in its own pid namespace.
+/// In the builder: has init forked; returns init's pid in its own pid namespace.
 pub(crate) fn park(
     plan: &mut Plan,
     built: &Built,
@@ -32,7 +33,7 @@ pub(crate) fn park(
         None => None,
         Some(console) => {
             let slave = console::open_pty(console, built.root(), &plan.spec.identity)?;
-            plan.inputs.layout.bind_console(built, slave.as_fd())?;
+            plan.init.layout.bind_console(built, slave.as_fd())?;
             Some(slave)
         }
     };
@@ -43,16 +44,15 @@ pub(crate) fn park(
             apply::run_stages(&mut init, &parking, stages)
         }
         Fork::Parent { pid, .. } => {
-            let told = message::announce(channel, Kind::Parked, pid.cast_unsigned());
-            told.during(Stage::Channel)?;
-            // For the hooks, which are to be in all of the container's namespaces.
-            plan.inputs.namespaces.join_pids()?;
+            message::announce(channel, Kind::Parked, pid.cast_unsigned())?;
+            // Hooks run in all of the container's namespaces.
+            plan.init.namespaces.join_pids()?;
             Ok(message::expect(channel, Kind::Continue)?.index.cast_signed())
         }
     }
 }
 
-/// What init is made of.
+/// What the process that forks init, and then init, work with.
 struct Parked<'a> {
     plan: &'a mut Plan,
     root: BorrowedFd<'a>,
@@ -81,14 +81,12 @@ fn stages(
         console::make_stdio(terminal)?;
     }
     let context = ApplyContext { root: init.root, makes_cwd: false, umask: init.umask };
-    // While it may.
-    init.plan.inputs.namespaces.join_pids()?;
+    // Must come before the process gives up its privileges.
+    init.plan.init.namespaces.join_pids()?;
     apply::apply_process(&mut init.plan.spec, &context)?;
     apply::fork_last(&mut init.plan.spec, channel)?;
-    // For the builder's end.
-    if !message::wait(channel).during(Stage::Channel)? {
-        message::abandoned();
-    }
+    // The parent sends this when the builder has ended.
+    message::wait(channel)?;
     apply::find_last(&mut init.plan.spec)?;
     super::exec_program(init.plan, channel, reporter)
 }

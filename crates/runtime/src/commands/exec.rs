@@ -19,7 +19,7 @@ use crate::host::listener;
 use crate::host::pid_file::publish_pid;
 use crate::{Error, Result, Runtime};
 use oci_spec::runtime::{Linux, Process, Spec};
-use process::{CgroupPlacement, Child, Event, Exec, ProcessOptions, Target};
+use process::{CgroupPlacement, Child, Event, Exec, ProcessOptions, ProcessPlan, Target};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use sys::Errno;

@@ -11,7 +11,7 @@ use crate::create::validate;
 use crate::foreground::terminal;
 use crate::{Error, Result, Runtime};
 use oci_spec::runtime::Linux;
-use process::{InitInputs, Namespaces, Plan, ProcessOptions};
+use process::{InitOptions, Namespaces, Plan, ProcessOptions};
 use rootfs::{Context, Layout};
 use spec::Bundle;
 use state::Entry;
@@ -66,7 +66,7 @@ impl Prepared {
             listen_fds: options.listen_fds,
             keep_groups: requests.keep_groups,
         };
-        let inputs = InitInputs {
+        let init = InitOptions {
             layout,
             namespaces,
             forks_last,
@@ -76,7 +76,7 @@ impl Prepared {
                 None => process::hooks::Output::default(),
             },
         };
-        let plan = Plan::new(spec, inputs, given, &mut warnings)?;
+        let plan = Plan::new(spec, init, given, &mut warnings)?;
         runtime.warn_all(&warnings);
         Ok(Self { plan, record, console: ours, host_side })
     }

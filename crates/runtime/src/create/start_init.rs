@@ -13,7 +13,7 @@ use crate::host::{listener, network};
 use crate::{Error, Result, Runtime};
 use cgroups::Cgroup;
 use oci_spec::runtime::Spec;
-use process::{CgroupPlacement, Child, Event, Plan};
+use process::{CgroupPlacement, Child, Event, Plan, ProcessPlan};
 use spec::Bundle;
 use state::{Entry, Identity};
 use std::os::fd::{AsFd, OwnedFd};
