@@ -6,8 +6,9 @@
 //! masks. The descriptor of the mount always leads to it.
 
 use oci_spec::runtime::{Mount, Spec};
-use std::collections::HashMap;
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -54,12 +55,12 @@ pub(crate) struct Paths<T>(Vec<Node<T>>);
 struct Node<T> {
     known: Option<T>,
     /// The indexes of the nodes below, by their names.
-    below: HashMap<OsString, usize>,
+    below: BTreeMap<Box<[u8]>, usize>,
 }
 
 impl<T> Default for Paths<T> {
     fn default() -> Self {
-        Self(vec![Node { known: None, below: HashMap::new() }])
+        Self(vec![Node { known: None, below: BTreeMap::new() }])
     }
 }
 
@@ -67,12 +68,18 @@ impl<T> Paths<T> {
     /// Sets the value of `path`.
     pub fn add(&mut self, path: &Path, known: T) {
         let mut at = 0;
-        for name in normal(path).iter().skip(1) {
+        let path = normal(path);
+        let mut way = below_root(&path);
+        while let Some((name, rest)) = first_name(way) {
+            way = rest;
             let next = self.0.len();
             let Some(node) = self.0.get_mut(at) else { return };
-            at = *node.below.entry(name.to_owned()).or_insert(next);
+            at = match node.below.get(name) {
+                Some(below) => *below,
+                None => *node.below.entry(name.into()).or_insert(next),
+            };
             if at == next {
-                self.0.push(Node { known: None, below: HashMap::new() });
+                self.0.push(Node { known: None, below: BTreeMap::new() });
             }
         }
         if let Some(node) = self.0.get_mut(at) {
@@ -82,26 +89,44 @@ impl<T> Paths<T> {
 
     /// The values of `path` and of the paths above it, each with the way from there to `path`.
     pub fn around(&self, path: &Path) -> Vec<(&T, PathBuf)> {
-        let name = normal(path);
-        let mut way = name.strip_prefix("/").unwrap_or(&name).iter();
+        let path = normal(path);
+        let mut way = below_root(&path);
         let mut found = Vec::new();
         let mut node = self.0.first();
         while let Some(here) = node {
-            found.extend(here.known.as_ref().map(|known| (known, way.as_path().to_owned())));
-            node = way.next().and_then(|name| self.0.get(*here.below.get(name)?));
+            found.extend(here.known.as_ref().map(|known| (known, OsStr::from_bytes(way).into())));
+            node = first_name(way).and_then(|(name, rest)| {
+                way = rest;
+                self.0.get(*here.below.get(name)?)
+            });
         }
         found
     }
 
     /// Whether any path below `path` has a value.
     pub fn any_below(&self, path: &Path) -> bool {
-        let name = normal(path);
-        let node = name.iter().skip(1).try_fold(self.0.first(), |node, name| {
-            let below = node?.below.get(name)?;
-            Some(self.0.get(*below))
-        });
-        node.flatten().is_some_and(|node| !node.below.is_empty())
+        let path = normal(path);
+        let mut way = below_root(&path);
+        let mut node = self.0.first();
+        while let Some((name, rest)) = first_name(way) {
+            way = rest;
+            node = node.and_then(|node| self.0.get(*node.below.get(name)?));
+        }
+        node.is_some_and(|node| !node.below.is_empty())
     }
+}
+
+/// The names of a normalized path, with slashes between them.
+fn below_root(path: &Path) -> &[u8] {
+    let bytes = path.as_os_str().as_bytes();
+    bytes.strip_prefix(b"/").unwrap_or(bytes)
+}
+
+/// The first of names with slashes between them, and the others.
+fn first_name(way: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = way.iter().position(|byte| *byte == b'/').unwrap_or(way.len());
+    let (name, rest) = way.split_at(end);
+    (!name.is_empty()).then_some((name, rest.get(1..).unwrap_or_default()))
 }
 
 /// The last mount at each destination.
@@ -134,18 +159,24 @@ pub(crate) fn destination(mount: &Mount, rootfs: Option<&Path>) -> PathBuf {
 /// The normalized [`destination`], for a config whose bundle is at `bundle`.
 pub(crate) fn normal_destination(mount: &Mount, spec: &Spec, bundle: &Path) -> PathBuf {
     let rootfs = spec.root().as_ref().map(|root| bundle.join(root.path()));
-    normal(&destination(mount, rootfs.as_deref()))
+    normal(&destination(mount, rootfs.as_deref())).into_owned()
 }
 
 /// The path from the root without `.` and doubled slashes. Keeps `..`, which may follow a link.
 pub(crate) fn tidy(path: &Path) -> PathBuf {
+    if is_normal(path) {
+        return path.to_owned();
+    }
     let kept = |part: &Component| matches!(part, Component::Normal(_) | Component::ParentDir);
     Path::new("/").join(path.components().filter(kept).collect::<PathBuf>())
 }
 
 /// The normalized path: from the root, without `.`, `..` and doubled slashes. Right only if no part
 /// is a link.
-pub(crate) fn normal(path: &Path) -> PathBuf {
+pub(crate) fn normal(path: &Path) -> Cow<'_, Path> {
+    if is_normal(path) {
+        return Cow::Borrowed(path);
+    }
     let mut normal = PathBuf::from("/");
     for component in path.components() {
         match component {
@@ -154,7 +185,15 @@ pub(crate) fn normal(path: &Path) -> PathBuf {
             Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
         }
     }
-    normal
+    Cow::Owned(normal)
+}
+
+/// Whether [`normal`] would change nothing, as with nearly every path of a config.
+fn is_normal(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_bytes();
+    let Some(names) = bytes.strip_prefix(b"/") else { return false };
+    let is_name = |name: &[u8]| !matches!(name, b"" | b"." | b"..");
+    names.is_empty() || names.split(|byte| *byte == b'/').all(is_name)
 }
 
 #[cfg(test)]
@@ -167,6 +206,7 @@ mod tests {
             [("proc//", "/proc"), ("/a/../../proc/.", "/proc"), ("", "/"), ("/dev/x/..", "/dev")]
         {
             assert_eq!(normal(Path::new(path)), Path::new(expected));
+            assert!(is_normal(Path::new(expected)) && !is_normal(Path::new(path)));
         }
     }
 

@@ -79,7 +79,8 @@ pub fn external_mounts(
         let names = DEFAULT_DEVICES.iter().map(|(name, ..)| OsStr::from_bytes(name.to_bytes()));
         let usual = names.map(|name| Path::new("/dev").join(name));
         let devices = spec.linux().as_ref().and_then(|linux| linux.devices().as_ref());
-        let configured = devices.into_iter().flatten().map(|device| normal(device.path()));
+        let configured =
+            devices.into_iter().flatten().map(|device| normal(device.path()).into_owned());
         external.extend(usual.chain(configured).map(|path| ExternalMount {
             destination: path.clone(),
             source: path,

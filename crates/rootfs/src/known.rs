@@ -432,7 +432,7 @@ fn refused(why: impl Into<Vec<u8>>) -> Fault {
 fn covers(spec: &Spec) -> Vec<PathBuf> {
     let Some(linux) = spec.linux() else { return Vec::new() };
     let lists = [linux.masked_paths(), linux.readonly_paths()];
-    lists.into_iter().flatten().flatten().map(|path| normal(Path::new(path))).collect()
+    lists.into_iter().flatten().flatten().map(|path| normal(Path::new(path)).into_owned()).collect()
 }
 
 fn c_text(text: &OsStr) -> Option<CString> {

@@ -70,5 +70,5 @@ impl Live {
 
 /// The normalized destination of a mount.
 pub(crate) fn destination_of(plan: &MountPlan) -> PathBuf {
-    normal(as_path(&plan.target.path))
+    normal(as_path(&plan.target.path)).into_owned()
 }

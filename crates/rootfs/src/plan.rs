@@ -272,7 +272,7 @@ fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPl
     let mut destination = entry.destination()?;
     if matches!(fs_type, "proc" | "sysfs") {
         // rind follows no link to this mount point, so `..` has its literal meaning.
-        destination = normal(&destination);
+        destination = normal(&destination).into_owned();
     }
     let target = destinations.locate(c_string(&destination, "destination")?);
     let mut options = Options::from_mount(mount).map_err(Error::new)?;
