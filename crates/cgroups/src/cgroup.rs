@@ -1,46 +1,68 @@
-//! The handle: one container's cgroup, whatever versions and hierarchies it is in, and whether
-//! systemd makes it.
+//! The container's cgroup: a directory in every hierarchy, which of them rind made, and whether systemd
+//! has a unit for it.
 //!
-//! Each method says what it does and leaves how to the modules below. Nothing below imports this.
+//! This file has what the state keeps, and where it is. What is done with a cgroup are methods too: each
+//! is in the file that does it, above this one.
 
-mod remove;
-mod update;
-
-use crate::cgroupfs::oom::{self, OomWatch};
-use crate::cgroupfs::{self, enter, freezer, kill, make, v2};
-use crate::devices::{self, Rule};
-use crate::error::Result;
-use crate::host::Host;
-use crate::limits::{self, Limit};
-use crate::path::{CgroupPath, Hierarchy};
-use crate::scope::{self, Systemd};
-use crate::stats::{self, Stats};
-use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources};
+use crate::error::{Error, Result};
+use crate::host::{Host, Membership};
 use serde::{Deserialize, Serialize};
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
-use sys::credentials::Uid;
-
-/// Writes down where a container's cgroups are going to be, so that [`Cgroup::remove_unused`] finds
-/// them if rind is killed. The error is a message for the user.
-pub type Note<'a> = &'a mut dyn FnMut(&Cgroup) -> std::result::Result<(), String>;
+use std::path::{Component, Path};
+use systemd::Bus;
 
 /// A container's cgroup: one directory in each hierarchy.
 ///
 /// The state file keeps it as JSON (`state.json`, and `cgroups.json` while rind makes it), so every
 /// later command opens the same one. Containers that an older rind made must stay readable.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(rename_all = "camelCase")]
 pub struct Cgroup {
-    path: CgroupPath,
+    pub(crate) hierarchies: Vec<Hierarchy>,
+    /// Whether missing permissions on cgroups are no error: rootless, and no path was asked for.
+    pub(crate) lenient: bool,
+    /// Whether rind leaves cgroups alone altogether.
+    pub(crate) disabled: bool,
+    /// The unit that systemd makes the cgroups for, if systemd makes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unit: Option<Unit>,
 }
 
-/// Where the cgroup is.
+/// The container's cgroup in one hierarchy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hierarchy {
+    pub(crate) controllers: Vec<String>,
+    pub(crate) mount: String,
+    /// What was there before, from the mount: rind's own cgroup or the one above it, or empty.
+    pub(crate) base: String,
+    /// The cgroup, from the base: `docker/0123`.
+    pub(crate) below: String,
+    /// How many components of `below`, from the end, rind made.
+    pub(crate) made: usize,
+    /// Whether the cgroup is the container's: made, or found fit.
+    pub(crate) joined: bool,
+    /// Whether the mount turned out to be elsewhere when rind made the cgroup.
+    #[serde(skip)]
+    pub(crate) moved: bool,
+}
+
+/// The container's unit, as the state file keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Unit {
+    /// `docker-0123.scope`.
+    pub(crate) name: String,
+    /// The slice that it is in: `system.slice`.
+    pub(crate) slice: String,
+    /// Whose unit it is: the system's, or a user's.
+    pub(crate) bus: Bus,
+}
+
 impl Cgroup {
     /// No cgroup at all: rind applies no limits and no device rules, and nothing enters.
     #[must_use]
     pub fn disabled() -> Self {
-        Self { path: CgroupPath::disabled() }
+        Self { disabled: true, ..Self::default() }
     }
 
     /// The cgroup of container `id` for a `linux.cgroupsPath`. Nothing is made or opened yet.
@@ -55,27 +77,22 @@ impl Cgroup {
         id: &str,
         rootless: bool,
     ) -> Result<Self> {
-        Ok(Self { path: CgroupPath::locate(host, cgroups_path, id, rootless)? })
-    }
-
-    /// The cgroup of container `id` as a scope that `systemd` is going to make.
-    ///
-    /// `cgroups_path` is `SLICE:PREFIX:NAME`, for `PREFIX-NAME.scope` in the slice. An empty slice
-    /// means `system.slice`, or a user's `user.slice`. Without a path the scope is
-    /// `rind-ID.scope` in that slice.
-    pub fn locate_scope(
-        host: &Host,
-        cgroups_path: Option<&Path>,
-        id: &str,
-        systemd: &mut Systemd,
-    ) -> Result<Self> {
-        Ok(Self { path: scope::locate(host, cgroups_path, id, systemd)? })
+        let asked = cgroups_path.filter(|path| !path.as_os_str().is_empty());
+        let below = components(asked.unwrap_or(Path::new(id)))?;
+        let absolute = asked.is_some_and(Path::is_absolute);
+        let hierarchies = host.hierarchies.iter().map(|membership| {
+            let base = if absolute { String::new() } else { base(membership)? };
+            Ok(Hierarchy::new(membership, base, below.clone()))
+        });
+        let hierarchies = hierarchies.collect::<Result<_>>()?;
+        let lenient = rootless && asked.is_none();
+        Ok(Self { hierarchies, lenient, ..Self::default() })
     }
 
     /// The same cgroup, but missing permissions are no error.
     #[must_use]
     pub fn leniently(self) -> Self {
-        Self { path: CgroupPath { lenient: true, ..self.path } }
+        Self { lenient: true, ..self }
     }
 
     /// The same cgroup for a process of `exec --cgroup`: each of `asked` is `PATH`, or
@@ -83,245 +100,303 @@ impl Cgroup {
     ///
     /// A process may enter it. Nobody may remove it.
     pub fn within<S: AsRef<str>>(&self, asked: &[S]) -> Result<Self> {
-        Ok(Self { path: self.path.within(asked)? })
+        let mut within = self.clone();
+        for asked in asked.iter().map(AsRef::as_ref) {
+            let (controllers, path) = asked.split_once(':').unwrap_or(("", asked));
+            let bad = || Error::new(format!("bad sub cgroup path: {asked}"));
+            let path = normal(Path::new(path)).map_err(|_| bad())?;
+            for controller in controllers.split(',') {
+                if !within.descend(controller, &path, self) {
+                    return Err(Error::new(format!("unknown controller {controller}: {asked}")));
+                }
+            }
+        }
+        Ok(within)
+    }
+
+    /// Has the hierarchy of `controller`, or all without a name, at `path` below where it is in
+    /// `top`; `false` if there is no such hierarchy.
+    fn descend(&mut self, controller: &str, path: &str, top: &Self) -> bool {
+        let mut found = false;
+        for (one, top) in self.hierarchies.iter_mut().zip(&top.hierarchies) {
+            if controller.is_empty() || one.has(controller) {
+                one.below = join(&top.below, path);
+                found = true;
+            }
+        }
+        found
     }
 
     /// Where the container's cgroups are going to be, one a hierarchy, made or not.
     pub fn planned(&self) -> impl Iterator<Item = &Hierarchy> {
-        self.path.hierarchies.iter()
+        self.hierarchies.iter()
     }
 
     /// The container's cgroups, one a hierarchy, without those that rind could not make.
-    pub fn hierarchies(&self) -> impl Iterator<Item = &Hierarchy> {
-        self.path.joined()
+    pub fn joined(&self) -> impl Iterator<Item = &Hierarchy> {
+        self.hierarchies.iter().filter(|one| one.joined)
     }
 
     /// Whether making the cgroup found a hierarchy mounted elsewhere than [`Cgroup::locate`] thought.
     #[must_use]
     pub fn has_moved(&self) -> bool {
-        self.planned().any(|one| one.moved)
+        self.hierarchies.iter().any(|one| one.moved)
     }
 
     /// Whether systemd makes the cgroup, for a process that rind gives it ([`Cgroup::make_scope`]).
     #[must_use]
     pub fn is_in_scope(&self) -> bool {
-        self.path.unit.is_some()
+        self.unit.is_some()
     }
 
     /// Whether the host has no v1 hierarchy.
     #[must_use]
     pub fn is_pure_v2(&self) -> bool {
-        self.path.is_pure_v2()
+        self.hierarchies.iter().all(Hierarchy::is_unified)
     }
 
-    /// The directory of one of the container's cgroups that is gone, if one is: somebody removed
-    /// it, or systemd did after the container ended.
-    #[must_use]
-    pub fn missing(&self) -> Option<String> {
-        enter::missing(&self.path)
+    /// The v1 hierarchy of `controller`, joined or not.
+    pub(crate) fn v1(&self, controller: &str) -> Option<&Hierarchy> {
+        self.hierarchies.iter().find(|one| one.has(controller))
+    }
+
+    /// The v2 hierarchy, joined or not.
+    pub(crate) fn unified(&self) -> Option<&Hierarchy> {
+        self.hierarchies.iter().find(|one| one.is_unified())
+    }
+
+    /// The v2 hierarchy, if it is joined.
+    pub(crate) fn joined_unified(&self) -> Option<&Hierarchy> {
+        self.unified().filter(|one| one.joined)
+    }
+
+    /// The hierarchy that has `controller`, by its v1 name: v2 has what no v1 hierarchy has.
+    pub(crate) fn controlling(&self, controller: &str) -> Option<&Hierarchy> {
+        self.v1(controller).or_else(|| self.unified())
+    }
+
+    /// The hierarchy that has `controller`, if it is joined.
+    pub(crate) fn joined_controlling(&self, controller: &str) -> Option<&Hierarchy> {
+        self.controlling(controller).filter(|one| one.joined)
+    }
+
+    /// At `below` in hierarchies that are all mounted at `mount`: their controllers, and whether
+    /// they are joined.
+    #[cfg(test)]
+    pub(crate) fn of(mount: &Path, below: &str, hierarchies: &[(&[&str], bool)]) -> Self {
+        let one = |(controllers, joined): &(&[&str], bool)| Hierarchy {
+            controllers: controllers.iter().map(|&one| one.to_owned()).collect(),
+            mount: mount.display().to_string(),
+            below: below.to_owned(),
+            made: 1,
+            joined: *joined,
+            ..Hierarchy::default()
+        };
+        Self { hierarchies: hierarchies.iter().map(one).collect(), ..Self::default() }
     }
 }
 
-/// Making and entering.
-impl Cgroup {
-    /// Makes the directory in every hierarchy, with the parents that are missing, and enables the
-    /// controllers that `resources` need. Returns the [`Cgroup::entry_files`].
-    ///
-    /// A directory that exists is taken if it has no processes and isn't frozen. On an error rind
-    /// removes everything it made. It calls `note` before it makes any parent, or anything below
-    /// its own cgroup.
-    pub fn make(&mut self, resources: Option<&LinuxResources>, note: Note) -> Result<Vec<OwnedFd>> {
-        if self.path.disabled {
-            return Ok(Vec::new());
+impl Hierarchy {
+    /// A cgroup that isn't there yet, in the hierarchy that rind is in by `membership`.
+    pub(crate) fn new(membership: &Membership, base: String, below: String) -> Self {
+        let (controllers, mount) = (membership.controllers.clone(), membership.mount.clone());
+        Self { controllers, mount, base, below, ..Self::default() }
+    }
+
+    /// The v1 controllers of the hierarchy (`cpu` and `cpuacct`, `name=systemd`); none for v2.
+    #[must_use]
+    pub fn controllers(&self) -> &[String] {
+        &self.controllers
+    }
+
+    /// Whether this is the v2 hierarchy.
+    #[must_use]
+    pub fn is_unified(&self) -> bool {
+        self.controllers.is_empty()
+    }
+
+    /// Where the hierarchy is mounted on the host.
+    #[must_use]
+    pub fn mount(&self) -> &str {
+        &self.mount
+    }
+
+    /// The container's cgroup directory on the host.
+    #[must_use]
+    pub fn directory(&self) -> String {
+        self.ancestor(0)
+    }
+
+    /// A file of the container's cgroup.
+    pub(crate) fn file(&self, name: &str) -> String {
+        join(&self.directory(), name)
+    }
+
+    pub(crate) fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|one| one == controller)
+    }
+
+    /// How many components the cgroup has below its base.
+    pub(crate) fn depth(&self) -> usize {
+        self.below.split('/').count()
+    }
+
+    /// The directory `up` levels above the container's cgroup, at most up to the base.
+    pub(crate) fn ancestor(&self, up: usize) -> String {
+        let kept = self.depth().saturating_sub(up);
+        let below: Vec<_> = self.below.split('/').take(kept).collect();
+        join(&join(&self.mount, &self.base), &below.join("/"))
+    }
+}
+
+/// `directory/name`, where either may be empty.
+pub(crate) fn join(directory: &str, name: &str) -> String {
+    match (directory.is_empty(), name.is_empty()) {
+        (_, true) => directory.to_owned(),
+        (true, false) => name.to_owned(),
+        (false, false) => format!("{directory}/{name}"),
+    }
+}
+
+/// The components of a `linux.cgroupsPath`, joined.
+fn components(path: &Path) -> Result<String> {
+    let joined = match normal(path) {
+        Ok(joined) if joined.is_empty() => Err("the root cgroup can't be a container's"),
+        other => other,
+    };
+    joined.map_err(|why| Error::new(format!("linux.cgroupsPath: {}: {why}", path.display())))
+}
+
+/// The path's components, joined; `..` could lead to another container's cgroup, or out of all.
+pub(crate) fn normal(path: &Path) -> std::result::Result<String, &'static str> {
+    let mut joined = String::new();
+    for component in path.components() {
+        match component {
+            Component::RootDir | Component::CurDir => {}
+            Component::Normal(name) => match name.to_str() {
+                Some(name) if !name.contains('\n') => joined = join(&joined, name),
+                _ => return Err("not text, or with a newline"),
+            },
+            Component::ParentDir | Component::Prefix(_) => return Err("must not contain \"..\""),
         }
-        let needed = cgroupfs::limits::needed(&self.path, &limits_of(resources)?)?;
-        make::make(&mut self.path, &needed, &mut noting(note))
     }
-
-    /// Has systemd make the scope for the process `pid`, which systemd moves into it, and makes
-    /// what is missing in the hierarchies that systemd leaves alone.
-    ///
-    /// rind calls `note` before anything exists. On an error the scope is left to
-    /// [`Cgroup::remove`].
-    pub fn make_scope(
-        &mut self,
-        resources: Option<&LinuxResources>,
-        pid: i32,
-        systemd: &mut Systemd,
-        note: Note,
-    ) -> Result<()> {
-        let (limits, rules) = (limits_of(resources)?, rules_of(resources)?);
-        scope::make(&mut self.path, &limits, &rules, pid, systemd, &mut noting(note))
-    }
-
-    /// Sets the limits that had to wait until the hop that forked init is gone: a limit of one
-    /// process left it no room.
-    pub fn settle_scope(
-        &self,
-        resources: Option<&LinuxResources>,
-        systemd: &mut Systemd,
-    ) -> Result<()> {
-        scope::settle(&self.path, &limits_of(resources)?, systemd)
-    }
-
-    /// Gives the v2 cgroup to the host's user `owner`, for a container that has a cgroup namespace
-    /// and a writable cgroup mount (runtime-spec, cgroup ownership). v1 can't be delegated.
-    pub fn delegate(&self, owner: Uid) -> Result<()> {
-        v2::delegate(&self.path, owner)
-    }
-
-    /// The v1 `tasks` files, open for writing. A single-threaded process that writes `0` to each is
-    /// in the cgroups, without the RCU grace period that a write to `cgroup.procs` waits for.
-    pub fn entry_files(&self) -> Result<Vec<OwnedFd>> {
-        enter::entry_files(&self.path)
-    }
-
-    /// The v2 directory, for a process to be born in (`CLONE_INTO_CGROUP`, clone(2)).
-    pub fn unified_directory(&self) -> Result<Option<OwnedFd>> {
-        enter::unified_directory(&self.path)
-    }
-
-    /// The v2 directory that the process `pid` is in, for another process to be born in.
-    pub fn unified_directory_of(&self, pid: i32) -> Result<Option<OwnedFd>> {
-        enter::unified_directory_of(&self.path, pid)
-    }
-
-    /// Moves the single-threaded process `pid` into the cgroups. This waits for a grace period in
-    /// each hierarchy, so it is only for a process that can't use [`Cgroup::entry_files`] itself.
-    pub fn enter(&self, pid: i32) -> Result<()> {
-        enter::enter(&self.path, pid)
-    }
-
-    /// Has systemd move the process `pid` into the scope, or the cgroup below it: a user may not
-    /// move a process from one unit to another.
-    pub fn attach(&self, pid: i32) -> Result<()> {
-        scope::attach(&self.path, pid)
-    }
-
-    /// Has systemd move the process `pid` beside `init`, into the cgroup below the scope. Returns
-    /// `false` if init isn't below it.
-    pub fn attach_beside(&self, pid: i32, init: i32) -> Result<bool> {
-        scope::attach_beside(&self.path, pid, init)
-    }
+    Ok(joined)
 }
 
-/// Limits and statistics.
-impl Cgroup {
-    /// Sets the limits that `resources` ask for, and the device rules, which always include the
-    /// default ones. The parent calls this before init goes on.
-    ///
-    /// Returns a warning for each limit that a lenient cgroup goes without.
-    pub fn apply(&self, resources: Option<&LinuxResources>) -> Result<Vec<String>> {
-        update::apply(&self.path, resources)
+/// The cgroup, from the mount point, that a relative path is below.
+fn base(own: &Membership) -> Result<String> {
+    if own.own.split('/').any(|component| component == "..") {
+        let controllers = own.controllers.join(",");
+        return Err(Error::new(format!(
+            "linux.cgroupsPath: relative to rind's own cgroup, but that is outside rind's cgroup \
+             namespace ({controllers}:{}); give an absolute path",
+            own.own
+        )));
     }
-
-    /// Sets the limits of a running container anew, and replaces its device rules if `resources`
-    /// have any. What `resources` don't set stays. On an error rind sets everything back.
-    ///
-    /// `swap` is what the config or the last update set `memory.swap` to, in bytes: v2 keeps a
-    /// limit on swap alone. `devices` are the rules in force, likewise.
-    pub fn update(
-        &self,
-        resources: &LinuxResources,
-        swap: Option<i64>,
-        devices: Option<&[LinuxDeviceCgroup]>,
-    ) -> Result<()> {
-        update::update(&self.path, resources, swap, devices)
-    }
-
-    /// Reads the statistics.
-    pub fn stats(&self) -> Result<Stats> {
-        stats::stats(&self.path)
-    }
-
-    /// Watches the memory cgroup for OOM kills. Returns `None` if the container has none.
-    pub fn watch_oom(&self) -> Result<Option<OomWatch>> {
-        OomWatch::new(&self.path)
-    }
-
-    /// How many processes in the memory cgroup the kernel has killed for lack of memory. `None` if
-    /// the container has no memory cgroup, or it is gone.
-    #[must_use]
-    pub fn oom_kills(&self) -> Option<u64> {
-        oom::oom_kills(&self.path)
-    }
-}
-
-/// Processes, and the end.
-impl Cgroup {
-    /// The pids in the cgroup and all below it.
-    pub fn processes(&self) -> Result<Vec<i32>> {
-        kill::processes(&self.path)
-    }
-
-    /// Sends `signal`, by number (signal(7)), to every process in the cgroup and below it. After
-    /// SIGKILL it waits until none is left.
-    pub fn signal_all(&self, signal: i32) -> Result<()> {
-        kill::signal_all(&self.path, signal)
-    }
-
-    /// Stops every process where it is, and returns when all have stopped.
-    ///
-    /// rind undoes it if a process doesn't stop, and if `interrupt` becomes readable first
-    /// (`EINTR`).
-    pub fn freeze(&self, interrupt: Option<BorrowedFd>) -> Result<()> {
-        freezer::freeze(&self.path, interrupt)
-    }
-
-    /// Lets the processes go on.
-    pub fn thaw(&self) -> Result<()> {
-        freezer::thaw(&self.path)
-    }
-
-    /// Whether the container is paused, by its own cgroup or by one above it.
-    pub fn is_frozen(&self) -> Result<bool> {
-        freezer::is_frozen(&self.path)
-    }
-
-    /// The directory of the cgroup that freezes the container, for criu(8), which freezes it itself.
-    #[must_use]
-    pub fn freezer_directory(&self) -> Option<String> {
-        freezer::freezer(&self.path).map(Hierarchy::directory)
-    }
-
-    /// Kills what is left in the cgroup, stops its unit, and removes the cgroup with those that the
-    /// container made below, then the parents that rind made and nobody else uses.
-    ///
-    /// What is gone already is no error. After an error in one hierarchy rind goes on with the
-    /// others.
-    pub fn remove(&self) -> Result<()> {
-        remove::destroy(&self.path)
-    }
-
-    /// Removes the cgroup as far as nobody uses it, and kills nobody: for a container whose making
-    /// was interrupted, so that nobody knows what was made.
-    ///
-    /// Of the parents rind removes those that it was going to make. It stops the unit.
-    pub fn remove_unused(&self) -> Result<()> {
-        remove::remove_unused(&self.path)
-    }
-}
-
-/// The limits that `resources` ask for.
-fn limits_of(resources: Option<&LinuxResources>) -> Result<Vec<Limit>> {
-    resources.map_or(Ok(Vec::new()), limits::of)
-}
-
-/// The device rules of `resources`, without the default ones.
-fn rules_of(resources: Option<&LinuxResources>) -> Result<Vec<Rule>> {
-    let rules = resources.and_then(|all| all.devices().as_deref());
-    devices::rules(rules.unwrap_or_default())
-}
-
-/// `note` for the modules below, which know no handle.
-fn noting(note: Note) -> impl FnMut(CgroupPath) -> std::result::Result<(), String> {
-    move |path| note(&Cgroup { path })
+    let path = own.own.trim_matches('/');
+    let parent = || path.rsplit_once('/').map_or("", |(parent, _)| parent);
+    Ok(if own.controllers.is_empty() { parent() } else { path }.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+
+    fn host() -> Host {
+        let one = |controllers: &[&str], mount: &str, own: &str| Membership {
+            controllers: controllers.iter().map(|&one| one.to_owned()).collect(),
+            mount: format!("/sys/fs/cgroup/{mount}"),
+            own: own.to_owned(),
+        };
+        Host {
+            hierarchies: vec![
+                one(&["memory"], "memory", "/shell/7"),
+                one(&["name=systemd"], "systemd", "/"),
+                one(&[], "unified", "/user.slice/shell"),
+            ],
+        }
+    }
+
+    fn directories(path: Option<&str>) -> Vec<String> {
+        let cgroup = Cgroup::locate(&host(), path.map(Path::new), "box", false).unwrap();
+        cgroup.hierarchies.iter().map(Hierarchy::directory).collect()
+    }
+
+    #[test]
+    fn an_absolute_path_is_below_each_mount() {
+        assert_eq!(
+            directories(Some("/docker//0/./1/")),
+            [
+                "/sys/fs/cgroup/memory/docker/0/1",
+                "/sys/fs/cgroup/systemd/docker/0/1",
+                "/sys/fs/cgroup/unified/docker/0/1"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_relative_path_or_none_is_below_the_runtimes_own() {
+        assert_eq!(
+            directories(Some("a/b")),
+            [
+                "/sys/fs/cgroup/memory/shell/7/a/b",
+                "/sys/fs/cgroup/systemd/a/b",
+                "/sys/fs/cgroup/unified/user.slice/a/b"
+            ]
+        );
+        assert_eq!(directories(None), directories(Some("box")));
+        assert_eq!(directories(Some("")), directories(None));
+    }
+
+    #[test]
+    fn a_path_that_leads_elsewhere_is_refused() {
+        for path in ["../x", "/a/../../x", "/", ".", "a\nb"] {
+            let refused = Cgroup::locate(&host(), Some(Path::new(path)), "box", false).unwrap_err();
+            assert!(refused.to_string().starts_with("linux.cgroupsPath: "), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_base_outside_the_namespace_is_refused_only_where_it_matters() {
+        let mut outside = host();
+        outside.hierarchies[0].own = "/../other".to_owned();
+        assert!(Cgroup::locate(&outside, None, "box", false).is_err());
+        assert!(Cgroup::locate(&outside, Some(Path::new("/box")), "box", false).is_ok());
+    }
+
+    #[test]
+    fn only_a_rootless_default_is_lenient() {
+        let lenient = |path: Option<&str>, rootless| {
+            Cgroup::locate(&host(), path.map(Path::new), "box", rootless).unwrap().lenient
+        };
+        assert!(lenient(None, true) && !lenient(Some("a"), true) && !lenient(None, false));
+    }
+
+    #[test]
+    fn a_process_may_be_given_a_cgroup_below() {
+        let cgroup = Cgroup::locate(&host(), Some(Path::new("/box")), "box", false).unwrap();
+        let within = |asked: &[&str]| -> Vec<_> {
+            cgroup.within(asked).unwrap().hierarchies.into_iter().map(|one| one.below).collect()
+        };
+        assert_eq!(within(&[]), ["box", "box", "box"]);
+        assert_eq!(within(&["/a/b/"]), ["box/a/b", "box/a/b", "box/a/b"]);
+        assert_eq!(within(&["memory:a", "name=systemd:b"]), ["box/a", "box/b", "box"]);
+        assert_eq!(within(&["memory,name=systemd:a"]), ["box/a", "box/a", "box"]);
+        let refused = |asked| cgroup.within(&[asked]).unwrap_err().to_string();
+        assert_eq!(refused("../x"), "bad sub cgroup path: ../x");
+        assert_eq!(refused("memory:a/../../x"), "bad sub cgroup path: memory:a/../../x");
+        assert_eq!(refused("mind:a"), "unknown controller mind: mind:a");
+    }
+
+    #[test]
+    fn ancestors_end_at_the_base() {
+        let cgroup = Cgroup::locate(&host(), Some(Path::new("a/b")), "box", false).unwrap();
+        let memory = &cgroup.hierarchies[0];
+        assert_eq!(memory.depth(), 2);
+        assert_eq!(memory.ancestor(1), "/sys/fs/cgroup/memory/shell/7/a");
+        assert_eq!(memory.ancestor(9), "/sys/fs/cgroup/memory/shell/7");
+    }
 
     /// As rind 0.1 wrote it: without a unit, and with one.
     #[test]

@@ -7,19 +7,31 @@ use sys::nix::fcntl::{AT_FDCWD, OFlag, openat};
 use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::{UnlinkatFlags, read as read_into, unlinkat};
 
+const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY);
+
 /// Opens `path`, close-on-exec and never through a symlink at its end.
-pub(crate) fn open(path: &str, flags: OFlag) -> sys::Result<OwnedFd> {
+pub(crate) fn open(path: &str, flags: OFlag) -> Result<OwnedFd> {
+    try_open(path, flags).map_err(|errno| Error::call(format!("opening {path}"), errno))
+}
+
+/// [`open`] for a caller to whom some errors are answers.
+pub(crate) fn try_open(path: &str, flags: OFlag) -> sys::Result<OwnedFd> {
     openat(AT_FDCWD, path, flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())
 }
 
 /// Opens the cgroup directory `path`.
-pub(crate) fn open_directory(path: &str) -> sys::Result<OwnedFd> {
-    open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+pub(crate) fn open_directory(path: &str) -> Result<OwnedFd> {
+    open(path, DIRECTORY)
+}
+
+/// [`open_directory`] for a caller to whom some errors are answers.
+pub(crate) fn try_open_directory(path: &str) -> sys::Result<OwnedFd> {
+    try_open(path, DIRECTORY)
 }
 
 /// Reads a file of many records (a list of pids, mountinfo) to its end.
 pub(crate) fn read(path: &str) -> Result<String> {
-    let text = open(path, OFlag::O_RDONLY).and_then(sys::fs::read_to_end);
+    let text = try_open(path, OFlag::O_RDONLY).and_then(sys::fs::read_to_end);
     text.map(text_of).map_err(|errno| Error::call(format!("reading {path}"), errno))
 }
 
@@ -28,9 +40,19 @@ pub(crate) fn read_value(path: &str) -> Result<String> {
     try_read_value(path).map_err(|errno| Error::call(format!("reading {path}"), errno))
 }
 
+/// [`read_value`] of a file that may not be there, as the kernel has no such file or the cgroup is
+/// gone.
+pub(crate) fn find_value(path: &str) -> Result<Option<String>> {
+    match try_read_value(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(Errno::ENOENT | Errno::ENODEV | Errno::EOPNOTSUPP) => Ok(None),
+        Err(errno) => Err(Error::call(format!("reading {path}"), errno)),
+    }
+}
+
 /// [`read_value`] for a caller to whom some errors are answers.
 pub(crate) fn try_read_value(path: &str) -> sys::Result<String> {
-    let file = open(path, OFlag::O_RDONLY)?;
+    let file = try_open(path, OFlag::O_RDONLY)?;
     let mut buffer = vec![0; 4096];
     let mut length = 0;
     loop {
@@ -51,7 +73,7 @@ pub(crate) fn try_read_value(path: &str) -> sys::Result<String> {
 
 /// Writes `value` to the file `path` by one write(2).
 pub(crate) fn write(path: &str, value: &str) -> sys::Result<()> {
-    sys::fs::write_once(open(path, OFlag::O_WRONLY)?, value.as_bytes())
+    sys::fs::write_once(try_open(path, OFlag::O_WRONLY)?, value.as_bytes())
 }
 
 /// [`write`], with an error that names the value and the path.

@@ -10,6 +10,9 @@ use sys::nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, sta
 /// Where cgroup file systems are mounted, on every system that follows the kernel's advice.
 const ROOT: &str = "/sys/fs/cgroup";
 
+/// Where v2 is mounted, if v1 has the root.
+const BESIDE_V1: &str = "/sys/fs/cgroup/unified";
+
 /// The hierarchies that the calling process is in, at the usual mount points.
 ///
 /// Of v1 nothing is opened to find them: whether a mount is where it should be shows when a cgroup is
@@ -35,11 +38,11 @@ impl Host {
     /// /proc/self/cgroup (cgroups(7)).
     pub fn detect() -> Result<Self> {
         let unified = if is_mounted(ROOT, CGROUP2_SUPER_MAGIC)? {
-            Unified::Alone
-        } else if is_mounted(&format!("{ROOT}/unified"), CGROUP2_SUPER_MAGIC)? {
-            Unified::Beside
+            Some(ROOT)
+        } else if is_mounted(BESIDE_V1, CGROUP2_SUPER_MAGIC)? {
+            Some(BESIDE_V1)
         } else {
-            Unified::Nowhere
+            None
         };
         Ok(Self::parse(&file::read_value("/proc/self/cgroup")?, unified))
     }
@@ -50,36 +53,35 @@ impl Host {
         self.hierarchies.iter().all(|one| one.controllers.is_empty())
     }
 
-    /// The lines `ID:CONTROLLERS:PATH`. With v2 at the root, v1 hierarchies that exist all the same
-    /// are somebody else's experiment: left alone, as every runtime does.
-    /// A v2 hierarchy that is mounted nowhere has no cgroup to be born in.
-    fn parse(text: &str, unified: Unified) -> Self {
-        let line = |line: &str| {
-            let (_, rest) = line.split_once(':')?;
-            let (controllers, own) = rest.split_once(':')?;
-            let is_unified = controllers.is_empty();
-            let directory = controllers.strip_prefix("name=").unwrap_or(controllers);
-            let mount = match (is_unified, unified) {
-                (true, Unified::Alone) => ROOT.to_owned(),
-                (true, Unified::Beside) => format!("{ROOT}/unified"),
-                (true, Unified::Nowhere) | (false, Unified::Alone) => return None,
-                (false, _) => format!("{ROOT}/{directory}"),
+    /// The hierarchies of /proc/self/cgroup, where v2 is mounted at `unified`. If that is the root, v1
+    /// hierarchies that exist all the same are somebody else's experiment: rind leaves them alone, as
+    /// every runtime does. A v2 hierarchy that is mounted nowhere has no cgroup to be born in.
+    fn parse(text: &str, unified: Option<&str>) -> Self {
+        let membership = |(controllers, own): (&str, &str)| {
+            let mount = match unified {
+                _ if controllers.is_empty() => unified?.to_owned(),
+                Some(ROOT) => return None,
+                _ => format!("{ROOT}/{}", controllers.strip_prefix("name=").unwrap_or(controllers)),
             };
-            let controllers =
-                controllers.split(',').filter(|one| !one.is_empty()).map(str::to_owned).collect();
+            let controllers = controllers.split(',').filter(|one| !one.is_empty());
+            let controllers = controllers.map(str::to_owned).collect();
             Some(Membership { controllers, mount, own: own.to_owned() })
         };
-        Self { hierarchies: text.lines().filter_map(line).collect() }
+        Self { hierarchies: text.lines().filter_map(fields).filter_map(membership).collect() }
     }
 }
 
-/// Where v2 is mounted.
-#[derive(Clone, Copy)]
-enum Unified {
-    Alone,
-    /// Where v1 hierarchies are, or are to be.
-    Beside,
-    Nowhere,
+/// The controllers and the path of a line `ID:CONTROLLERS:PATH`.
+fn fields(line: &str) -> Option<(&str, &str)> {
+    line.split_once(':')?.1.split_once(':')
+}
+
+/// The cgroup of the process `pid` in the hierarchy of `controllers`, which are one word, as
+/// /proc/PID/cgroup has them: `cpu,cpuacct`, or nothing for v2.
+pub(crate) fn cgroup_of(pid: i32, controllers: &str) -> Result<Option<String>> {
+    let text = file::read_value(&format!("/proc/{pid}/cgroup"))?;
+    let found = text.lines().filter_map(fields).find(|(names, _)| *names == controllers);
+    Ok(found.map(|(_, path)| path.to_owned()))
 }
 
 /// Whether a cgroup file system of `version` is what is seen at `path`, whatever else may be there.

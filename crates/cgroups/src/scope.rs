@@ -6,21 +6,19 @@
 //! the cgroup's files later, as after `systemctl daemon-reload`, is the same; rind then writes them
 //! itself, to the byte, and those that systemd doesn't know.
 
-use crate::cgroupfs::freezer::refuse_frozen;
-use crate::cgroupfs::limits;
-use crate::cgroupfs::make::{Note, make_directories, unmake, with_parents};
-use crate::cgroupfs::v1::provide_cpuset;
-use crate::cgroupfs::v2::controllers;
 mod devices;
 mod properties;
 mod rewritten;
 
+use crate::cgroup::{Cgroup, Hierarchy, Unit, join};
+use crate::cgroupfs::limits;
+use crate::cgroupfs::make::{self, Note, make_directories, making, unmake};
+use crate::cgroupfs::v1::provide_cpuset;
+use crate::cgroupfs::v2::controllers;
 use crate::devices::Rule;
 use crate::error::{Error, Result};
-use crate::file;
 use crate::host::{self, Host};
 use crate::limits::Limit;
-use crate::path::{CgroupPath, Hierarchy, Unit, join};
 use std::fmt::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -84,37 +82,63 @@ impl Systemd {
     }
 }
 
-/// Finds the place of container `id` as a scope of systemd's; nothing is made yet.
-///
-/// `linux.cgroupsPath` is `SLICE:PREFIX:NAME`, for `PREFIX-NAME.scope` in the slice; an empty slice
-/// is `system.slice`, or a user's `user.slice`. Without a path it is `rind-ID.scope` in that.
-pub(crate) fn locate(
-    host: &Host,
-    cgroups_path: Option<&Path>,
-    id: &str,
-    systemd: &mut Systemd,
-) -> Result<CgroupPath> {
-    let unit = name_unit(cgroups_path, id, systemd.bus)?;
-    if systemd.bus == Bus::User && !host.is_pure_v2() {
-        let reason = "a user's systemd limits by cgroup v2, and this host has controllers on v1";
-        return Err(
-            Error::new(reason).with_hint(Some("use --cgroup-manager cgroupfs, or disabled"))
-        );
+impl Cgroup {
+    /// The cgroup of container `id` as a scope that `systemd` is going to make.
+    ///
+    /// `cgroups_path` is `SLICE:PREFIX:NAME`, for `PREFIX-NAME.scope` in the slice. An empty slice
+    /// means `system.slice`, or a user's `user.slice`. Without a path the scope is
+    /// `rind-ID.scope` in that slice.
+    pub fn locate_scope(
+        host: &Host,
+        cgroups_path: Option<&Path>,
+        id: &str,
+        systemd: &mut Systemd,
+    ) -> Result<Self> {
+        let unit = name_unit(cgroups_path, id, systemd.bus)?;
+        if systemd.bus == Bus::User && !host.is_pure_v2() {
+            let reason =
+                "a user's systemd limits by cgroup v2, and this host has controllers on v1";
+            let remedy = "use --cgroup-manager cgroupfs, or disabled";
+            return Err(Error::new(reason).with_hint(Some(remedy)));
+        }
+        let slice = systemd::slice_path(&unit.slice)
+            .map_err(|why| Error::new(format!("linux.cgroupsPath: {why}")))?;
+        let (top, below) = (systemd.top()?, join(&slice, &unit.name));
+        let hierarchies = host.hierarchies.iter();
+        let hierarchies = hierarchies.map(|one| Hierarchy::new(one, top.clone(), below.clone()));
+        Ok(Self { hierarchies: hierarchies.collect(), unit: Some(unit), ..Self::default() })
     }
-    let slice = systemd::slice_path(&unit.slice)
-        .map_err(|why| Error::new(format!("linux.cgroupsPath: {why}")))?;
-    let below = join(&slice, &unit.name);
-    let top = systemd.top()?;
-    let hierarchies = host.hierarchies.iter().map(|one| Hierarchy {
-        controllers: one.controllers.clone(),
-        mount: one.mount.clone(),
-        base: top.clone(),
-        below: below.clone(),
-        made: 0,
-        joined: false,
-        moved: false,
-    });
-    Ok(CgroupPath { hierarchies: hierarchies.collect(), unit: Some(unit), ..CgroupPath::default() })
+
+    /// Has systemd move the process `pid` into the scope, or the cgroup below it: a user may not
+    /// move a process from one unit to another.
+    pub fn attach(&self, pid: i32) -> Result<()> {
+        let Some(unit) = &self.unit else {
+            let reason = "the container's cgroup can't be entered from rind's own: both would have \
+                          to be below one that is the user's";
+            let remedy = "start rind in such, by systemd-run --user --scope, or use \
+                          --cgroup-manager systemd";
+            return Err(Error::new(reason).with_hint(Some(remedy)));
+        };
+        let below = self.unified().and_then(|one| below_unit(&one.below, unit));
+        attach_below(unit, below.unwrap_or_default(), pid)?;
+        // Elsewhere the process would be without the container's limits.
+        check_path(self, pid)
+    }
+
+    /// Has systemd move the process `pid` beside `init`, into the cgroup below the scope. Returns
+    /// `false` if init isn't below it.
+    pub fn attach_beside(&self, pid: i32, init: i32) -> Result<bool> {
+        let Some((unit, top)) = self.unit.as_ref().zip(self.unified()) else { return Ok(false) };
+        let of = |pid| -> Result<String> {
+            let path = host::cgroup_of(pid, "")?.unwrap_or_default();
+            Ok(path.trim_matches('/').to_owned())
+        };
+        let beside = of(init)?;
+        let inside = beside.strip_prefix(&format!("{}/", join(&top.base, &top.below)));
+        let Some(below) = inside.and_then(|_| below_unit(&beside, unit)) else { return Ok(false) };
+        attach_below(unit, below, pid)?;
+        Ok(of(pid)? == beside)
+    }
 }
 
 fn name_unit(cgroups_path: Option<&Path>, id: &str, bus: Bus) -> Result<Unit> {
@@ -172,40 +196,40 @@ fn escape(name: &str) -> String {
 ///
 /// [`destroy`]: crate::Cgroup::remove
 pub(crate) fn make(
-    place: &mut CgroupPath,
+    cgroup: &mut Cgroup,
     limits: &[Limit],
     rules: &[Rule],
     pid: i32,
     systemd: &mut Systemd,
     note: Note,
 ) -> Result<()> {
-    let Some(unit) = place.unit.clone() else { return Ok(()) };
-    let needed = limits::needed(place, limits)?;
+    let Some(unit) = cgroup.unit.clone() else { return Ok(()) };
+    let needed = limits::needed(cgroup, limits)?;
     let mut all = basic_properties(&unit, pid);
-    all.extend(properties::of(limits, place.is_pure_v2(), true));
-    all.extend(device_properties(place, &unit, rules)?);
+    all.extend(properties::of(limits, cgroup.is_pure_v2(), true));
+    all.extend(device_properties(cgroup, &unit, rules)?);
     systemd.leave_out_newer(&mut all)?;
     // The last word is the annotations'.
     all.retain(|one| !systemd.asked.iter().any(|other| other.name == one.name));
     all.extend_from_slice(&systemd.asked);
-    note(with_parents(place)).map_err(Error::new)?;
+    note(&make::with_parents(cgroup)).map_err(Error::new)?;
     if let Err(error) = systemd.manager.start_scope(&unit.name, &all) {
         // Unless it's somebody else's, or systemd knows already that it is to stop it.
         if !error.is_unit_exists() && !error.is_timeout() {
             let _ = systemd.manager.stop(&unit.name);
         }
-        place.unit = None;
+        cgroup.unit = None;
         return Err(failed("starting", &unit, &error));
     }
     // That a user's systemd hasn't got a controller to hand down shows when the limit is written.
     let lenient = unit.bus == Bus::User;
     let mut made = || {
-        check_path(place, pid)?;
-        take(place)?;
-        controllers::enable(place, &needed, lenient)?;
-        refuse_frozen(place)
+        check_path(cgroup, pid)?;
+        take(cgroup)?;
+        controllers::enable(cgroup, &needed, lenient)?;
+        cgroup.refuse_frozen()
     };
-    made().inspect_err(|_| place.hierarchies.iter_mut().for_each(unmake))
+    made().inspect_err(|_| cgroup.hierarchies.iter_mut().for_each(unmake))
 }
 
 /// What every scope of ours has.
@@ -228,46 +252,33 @@ fn basic_properties(unit: &Unit, pid: i32) -> Vec<Property> {
 }
 
 /// A user's systemd can't keep anybody from a device.
-fn device_properties(path: &CgroupPath, unit: &Unit, rules: &[Rule]) -> Result<Vec<Property>> {
+fn device_properties(cgroup: &Cgroup, unit: &Unit, rules: &[Rule]) -> Result<Vec<Property>> {
     match unit.bus {
-        Bus::System => devices::properties(rules, path.is_pure_v2()),
+        Bus::System => devices::properties(rules, cgroup.is_pure_v2()),
         Bus::User => Ok(Vec::new()),
     }
 }
 
-/// An error if systemd has put the process elsewhere than where it was to be: what the container
-/// sees of its cgroup is planned by then.
-fn check_path(place: &CgroupPath, pid: i32) -> Result<()> {
-    let text = file::read_value(&format!("/proc/{pid}/cgroup"))?;
-    for one in &place.hierarchies {
-        let is_systemds =
-            if place.is_pure_v2() { one.is_unified() } else { one.has("name=systemd") };
-        if !is_systemds {
-            continue;
-        }
-        let name = one.controllers.join(",");
-        let expected = format!("/{}", join(&one.base, &one.below));
-        let line = text.lines().find_map(|line| {
-            let (_, rest) = line.split_once(':')?;
-            rest.split_once(':').filter(|(names, _)| *names == name)
-        });
-        match line {
-            Some((_, found)) if found == expected => {}
-            found => {
-                let found = found.map_or("nowhere", |(_, path)| path);
-                return Err(Error::new(format!(
-                    "systemd has put the container's process at {found}, not at {expected}"
-                )));
-            }
-        }
+/// An error if systemd has put the process elsewhere than planned: rind has planned what the container
+/// sees of its cgroup by then.
+fn check_path(cgroup: &Cgroup, pid: i32) -> Result<()> {
+    let of_systemd = if cgroup.is_pure_v2() { cgroup.unified() } else { cgroup.v1("name=systemd") };
+    let Some(one) = of_systemd else { return Ok(()) };
+    let expected = format!("/{}", join(&one.base, &one.below));
+    let found = host::cgroup_of(pid, &one.controllers.join(","))?;
+    if found.as_ref() == Some(&expected) {
+        return Ok(());
     }
-    Ok(())
+    let found = found.as_deref().unwrap_or("nowhere");
+    Err(Error::new(format!(
+        "systemd has put the container's process at {found}, not at {expected}"
+    )))
 }
 
 /// Takes the cgroups that systemd has made, and makes those that it hasn't.
-fn take(place: &mut CgroupPath) -> Result<()> {
-    let pure = place.is_pure_v2();
-    for one in &mut place.hierarchies {
+fn take(cgroup: &mut Cgroup) -> Result<()> {
+    let pure = cgroup.is_pure_v2();
+    for one in &mut cgroup.hierarchies {
         if !one.is_unified() && !host::is_v1(&one.mount) {
             continue;
         }
@@ -275,21 +286,17 @@ fn take(place: &mut CgroupPath) -> Result<()> {
             Ok(made) => one.made = made.max(1),
             // One of several that is mounted nowhere, or isn't a user's to use.
             Err(Errno::ENOENT | Errno::EACCES | Errno::EPERM) if !pure => continue,
-            Err(errno) => {
-                return Err(Error::call(format!("making the cgroup {}", one.directory()), errno));
-            }
+            Err(errno) => return Err(making(one, errno)),
         }
-        if one.has("cpuset") {
-            provide_cpuset(one)?;
-        }
+        provide_cpuset(one)?;
         one.joined = true;
     }
     Ok(())
 }
 
 /// Sets the limits that had to wait until the hop that forked init is gone.
-pub(crate) fn settle(path: &CgroupPath, limits: &[Limit], systemd: &mut Systemd) -> Result<()> {
-    match &path.unit {
+pub(crate) fn settle(cgroup: &Cgroup, limits: &[Limit], systemd: &mut Systemd) -> Result<()> {
+    match &cgroup.unit {
         Some(unit) => set(unit, &properties::left_over(limits), systemd),
         None => Ok(()),
     }
@@ -301,37 +308,6 @@ fn set(unit: &Unit, properties: &[Property], systemd: &mut Systemd) -> Result<()
     }
     let set = systemd.manager.set_properties(&unit.name, properties);
     set.map_err(|error| failed("setting properties of", unit, &error))
-}
-
-/// Has systemd move the process `pid` into the container's unit, or the cgroup `below` it: for a
-/// user, who may not move one from one unit to another himself.
-pub(crate) fn attach(place: &CgroupPath, pid: i32) -> Result<()> {
-    let Some(unit) = &place.unit else {
-        let reason = "the container's cgroup can't be entered from rind's own: both would have to be \
-                      below one that is the user's";
-        return Err(Error::new(reason).with_hint(Some(
-            "start rind in such, by systemd-run --user --scope, or use --cgroup-manager systemd",
-        )));
-    };
-    let below = place.unified().and_then(|one| below_unit(&one.below, unit)).unwrap_or_default();
-    attach_below(unit, below, pid)?;
-    // Elsewhere it would be without the container's limits.
-    check_path(place, pid)
-}
-
-/// The same, into the cgroup below the unit that `init` is in; `false` if init isn't below it.
-pub(crate) fn attach_beside(place: &CgroupPath, pid: i32, init: i32) -> Result<bool> {
-    let Some((unit, top)) = place.unit.as_ref().zip(place.unified()) else { return Ok(false) };
-    let of = |pid| -> Result<String> {
-        let text = file::read_value(&format!("/proc/{pid}/cgroup"))?;
-        let found = text.lines().find_map(|line| line.strip_prefix("0::"));
-        Ok(found.unwrap_or_default().trim_matches('/').to_owned())
-    };
-    let there = of(init)?;
-    let inside = there.strip_prefix(&format!("{}/", join(&top.base, &top.below)));
-    let Some(below) = inside.and_then(|_| below_unit(&there, unit)) else { return Ok(false) };
-    attach_below(unit, below, pid)?;
-    Ok(of(pid)? == there)
 }
 
 /// What of a path is below the unit's own cgroup.
@@ -349,16 +325,16 @@ fn attach_below(unit: &Unit, below: &str, pid: i32) -> Result<()> {
 ///
 /// `before` are the device rules in force, for v1, whose kernel doesn't tell them all.
 pub(crate) fn update(
-    path: &CgroupPath,
+    cgroup: &Cgroup,
     limits: &[Limit],
     rules: Option<&[Rule]>,
     before: &[Rule],
 ) -> Result<()> {
-    let Some(unit) = &path.unit else { return Ok(()) };
-    rewritten::keep(path, before, || {
-        let mut all = properties::of(limits, path.is_pure_v2(), false);
+    let Some(unit) = &cgroup.unit else { return Ok(()) };
+    rewritten::keep(cgroup, before, || {
+        let mut all = properties::of(limits, cgroup.is_pure_v2(), false);
         if let Some(rules) = rules {
-            all.extend(device_properties(path, unit, rules)?);
+            all.extend(device_properties(cgroup, unit, rules)?);
         }
         if all.is_empty() {
             return Ok(());
@@ -370,8 +346,8 @@ pub(crate) fn update(
 }
 
 /// Stops the container's unit, if there is one, and waits until it is gone.
-pub(crate) fn stop(place: &CgroupPath) -> Result<()> {
-    let Some(unit) = &place.unit else { return Ok(()) };
+pub(crate) fn stop(cgroup: &Cgroup) -> Result<()> {
+    let Some(unit) = &cgroup.unit else { return Ok(()) };
     // Without a systemd there are no units either.
     let Ok(mut systemd) = Systemd::connect(unit.bus == Bus::User) else { return Ok(()) };
     systemd.manager.stop(&unit.name).map_err(|error| failed("stopping", unit, &error))

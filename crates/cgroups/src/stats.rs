@@ -8,8 +8,8 @@ mod read;
 mod v1;
 mod v2;
 
+use crate::cgroup::Cgroup;
 use crate::error::Result;
-use crate::path::CgroupPath;
 use libcgroups::stats as parse;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -229,45 +229,49 @@ pub struct Stalled {
     pub total: u64,
 }
 
-/// Reads the statistics of the container's cgroups.
-pub(crate) fn stats(path: &CgroupPath) -> Result<Stats> {
-    let joined = |controller| path.controlling(controller).filter(|found| found.joined);
-    let mut stats = Stats::default();
-    match joined("cpu") {
-        Some(cgroup) if cgroup.is_unified() => stats.cpu = v2::cpu(cgroup)?,
-        Some(cgroup) => stats.cpu.throttling = v1::throttling(cgroup)?,
-        None => {}
-    }
-    if let Some(cgroup) = joined("cpuacct").filter(|found| !found.is_unified()) {
-        stats.cpu.usage = v1::cpu_usage(cgroup)?;
-    }
-    if let Some(cgroup) = joined("cpuset") {
-        stats.cpuset = if cgroup.is_unified() { v2::cpuset(cgroup)? } else { v1::cpuset(cgroup)? };
-    }
-    if let Some(cgroup) = joined("memory") {
-        stats.memory = if cgroup.is_unified() { v2::memory(cgroup)? } else { v1::memory(cgroup)? };
-    }
-    if let Some(cgroup) = joined("pids")
-        && let Ok(pids) = parse::pid_stats(Path::new(&cgroup.directory()))
-    {
-        stats.pids = Pids { current: pids.current, limit: pids.limit };
-    }
-    if let Some(cgroup) = joined("blkio") {
-        stats.blkio = if cgroup.is_unified() { v2::io(cgroup)? } else { v1::io(cgroup)? };
-    }
-    if let Some(cgroup) = joined("hugetlb") {
-        let huge_pages = if cgroup.is_unified() { v2::huge_pages } else { v1::huge_pages };
-        for size in parse::supported_page_sizes().unwrap_or_default() {
-            // Reserved pages if the kernel counts them, which includes those in use.
-            for prefix in [format!("hugetlb.{size}.rsvd"), format!("hugetlb.{size}")] {
-                if let Some(pages) = huge_pages(cgroup, &size, &prefix)? {
-                    stats.hugetlb.insert(size, pages);
-                    break;
+impl Cgroup {
+    /// Reads the statistics.
+    pub fn stats(&self) -> Result<Stats> {
+        let mut stats = Stats::default();
+        match self.joined_controlling("cpu") {
+            Some(cgroup) if cgroup.is_unified() => stats.cpu = v2::cpu(cgroup)?,
+            Some(cgroup) => stats.cpu.throttling = v1::throttling(cgroup)?,
+            None => {}
+        }
+        if let Some(cgroup) = self.joined_controlling("cpuacct").filter(|found| !found.is_unified())
+        {
+            stats.cpu.usage = v1::cpu_usage(cgroup)?;
+        }
+        if let Some(cgroup) = self.joined_controlling("cpuset") {
+            stats.cpuset =
+                if cgroup.is_unified() { v2::cpuset(cgroup)? } else { v1::cpuset(cgroup)? };
+        }
+        if let Some(cgroup) = self.joined_controlling("memory") {
+            stats.memory =
+                if cgroup.is_unified() { v2::memory(cgroup)? } else { v1::memory(cgroup)? };
+        }
+        if let Some(cgroup) = self.joined_controlling("pids")
+            && let Ok(pids) = parse::pid_stats(Path::new(&cgroup.directory()))
+        {
+            stats.pids = Pids { current: pids.current, limit: pids.limit };
+        }
+        if let Some(cgroup) = self.joined_controlling("blkio") {
+            stats.blkio = if cgroup.is_unified() { v2::io(cgroup)? } else { v1::io(cgroup)? };
+        }
+        if let Some(cgroup) = self.joined_controlling("hugetlb") {
+            let huge_pages = if cgroup.is_unified() { v2::huge_pages } else { v1::huge_pages };
+            for size in parse::supported_page_sizes().unwrap_or_default() {
+                // Reserved pages if the kernel counts them, which includes those in use.
+                for prefix in [format!("hugetlb.{size}.rsvd"), format!("hugetlb.{size}")] {
+                    if let Some(pages) = huge_pages(cgroup, &size, &prefix)? {
+                        stats.hugetlb.insert(size, pages);
+                        break;
+                    }
                 }
             }
         }
+        Ok(stats)
     }
-    Ok(stats)
 }
 
 #[cfg(test)]
@@ -285,8 +289,8 @@ mod tests {
         for (file, text) in files {
             fs::write(root.join("box").join(file), text).unwrap();
         }
-        let place = CgroupPath::of(&root, "box", &[(&[], true)]);
-        let stats = serde_json::to_value(stats(&place).unwrap()).unwrap();
+        let cgroup = Cgroup::of(&root, "box", &[(&[], true)]);
+        let stats = serde_json::to_value(cgroup.stats().unwrap()).unwrap();
         fs::remove_dir_all(root).unwrap();
         stats
     }

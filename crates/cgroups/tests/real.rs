@@ -22,7 +22,7 @@ use sys::nix::sys::stat::{Mode, mkdirat};
 /// A container's cgroups, which are gone with this however the test ends.
 struct Container {
     name: String,
-    place: Cgroup,
+    cgroup: Cgroup,
 }
 
 impl Container {
@@ -33,27 +33,27 @@ impl Container {
         let name = format!("rind-test-{}-{number}", std::process::id());
         let path = path.replace("NAME", &name);
         let host = Host::detect().unwrap();
-        let place = Cgroup::locate(&host, Some(Path::new(&path)), &name, false).unwrap();
+        let cgroup = Cgroup::locate(&host, Some(Path::new(&path)), &name, false).unwrap();
         let mut probe = Cgroup::locate(&host, Some(Path::new(&name)), &name, false).unwrap();
-        if probe.make(None, &mut |_| Ok(())).is_err() || probe.hierarchies().next().is_none() {
+        if probe.make(None, &mut |_| Ok(())).is_err() || probe.joined().next().is_none() {
             skip("no cgroup can be made here");
             return None;
         }
         probe.remove().unwrap();
-        Some(Self { name, place })
+        Some(Self { name, cgroup })
     }
 
     fn make(&mut self, resources: &Value) -> cgroups::Result<()> {
         let resources = of(resources);
-        self.place.make(Some(&resources), &mut |_| Ok(()))?;
-        self.place.apply(Some(&resources)).map(drop)
+        self.cgroup.make(Some(&resources), &mut |_| Ok(()))?;
+        self.cgroup.apply(Some(&resources)).map(drop)
     }
 
-    /// Changes the place as the state file has it: a host of another kind.
+    /// Changes the cgroup as the state file has it: a host of another kind.
     fn edit(&mut self, edit: impl FnOnce(&mut Vec<Value>)) {
-        let mut place = serde_json::to_value(&self.place).unwrap();
-        edit(place["hierarchies"].as_array_mut().unwrap());
-        self.place = serde_json::from_value(place).unwrap();
+        let mut cgroup = serde_json::to_value(&self.cgroup).unwrap();
+        edit(cgroup["hierarchies"].as_array_mut().unwrap());
+        self.cgroup = serde_json::from_value(cgroup).unwrap();
     }
 
     /// Only the v1 hierarchies, or only the v2 one.
@@ -62,7 +62,7 @@ impl Container {
     }
 
     fn directories(&self) -> Vec<PathBuf> {
-        self.place.hierarchies().map(|one| one.directory().into()).collect()
+        self.cgroup.joined().map(|one| one.directory().into()).collect()
     }
 
     /// The directory in the hierarchy of `controller`; v2's without a name.
@@ -71,7 +71,7 @@ impl Container {
             "" => one.is_unified(),
             _ => one.controllers().iter().any(|found| found == controller),
         };
-        let found = self.place.hierarchies().find(has);
+        let found = self.cgroup.joined().find(has);
         found.unwrap_or_else(|| panic!("no {controller}")).directory().into()
     }
 
@@ -97,8 +97,8 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let _ = self.place.thaw();
-        let _ = self.place.remove();
+        let _ = self.cgroup.thaw();
+        let _ = self.cgroup.remove();
     }
 }
 
@@ -137,7 +137,7 @@ fn ended_by(mut child: Child) -> Option<i32> {
 }
 
 fn is_hybrid(container: &Container) -> bool {
-    let hybrid = container.place.hierarchies().any(|one| one.controllers() == ["memory"]);
+    let hybrid = container.cgroup.joined().any(|one| one.controllers() == ["memory"]);
     if !hybrid {
         skip("the host has no v1 hierarchies");
     }
@@ -175,7 +175,7 @@ fn limits_of_v1_are_in_the_kernels_files() {
         assert_eq!(container.value(controller, file), value, "{file}");
     }
     assert!(container.value("memory", "memory.oom_control").starts_with("oom_kill_disable 1"));
-    container.place.remove().unwrap();
+    container.cgroup.remove().unwrap();
     assert_eq!(named(&container.name), [] as [&Path; 0]);
 }
 
@@ -217,20 +217,20 @@ fn limits_of_v2_are_in_the_kernels_files() {
     assert!(!container.directory("").join("rdma.max").exists(), "only what is needed");
     let raised = json!({ "memory": { "limit": 512 << 20, "swap": 512 << 20 },
         "cpu": { "quota": 5_000, "burst": 2_000 }, "rdma": {} });
-    container.place.update(&of(&raised), None, None).unwrap();
+    container.cgroup.update(&of(&raised), None, None).unwrap();
     assert_eq!(container.value("", "memory.swap.max"), "0");
     assert_eq!(container.value("", "cpu.max"), "5000 50000", "the period stays");
     let refused =
-        container.place.update(&of(&json!({ "unified": { "no.such": "1" } })), None, None);
+        container.cgroup.update(&of(&json!({ "unified": { "no.such": "1" } })), None, None);
     let refused = refused.unwrap_err().to_string();
     assert!(refused.starts_with("linux.resources.unified.no.such: writing 1 to /"), "{refused}");
     let child = container.run("", "exec sleep 1000");
-    let stats = serde_json::to_value(container.place.stats().unwrap()).unwrap();
+    let stats = serde_json::to_value(container.cgroup.stats().unwrap()).unwrap();
     assert_eq!(stats["pids"], json!({ "current": 1, "limit": 55 }));
     assert_eq!(stats["memory"]["usage"]["limit"], 512 << 20);
     assert!(stats["cpu"]["usage"]["total"].as_u64() > Some(0));
-    container.place.delegate(sys::credentials::Uid::new(65534).unwrap()).unwrap();
-    container.place.remove().unwrap();
+    container.cgroup.delegate(sys::credentials::Uid::new(65534).unwrap()).unwrap();
+    container.cgroup.remove().unwrap();
     assert_eq!(ended_by(child), Some(SIGKILL));
     assert_eq!(named(&container.name), [] as [&Path; 0]);
 }
@@ -247,7 +247,7 @@ fn limits_can_be_raised_and_lowered_whatever_they_bound() {
             "memory": { "limit": limit << 20, "swap": limit << 20 },
             "cpu": { "quota": quota, "period": 100_000, "burst": quota / 2 },
         });
-        container.place.update(&of(&resources), None, None).unwrap();
+        container.cgroup.update(&of(&resources), None, None).unwrap();
         let bytes = (limit << 20).to_string();
         assert_eq!(container.value("memory", "memory.limit_in_bytes"), bytes);
         assert_eq!(container.value("memory", "memory.memsw.limit_in_bytes"), bytes);
@@ -255,7 +255,7 @@ fn limits_can_be_raised_and_lowered_whatever_they_bound() {
         assert_eq!(container.value("cpu", "cpu.cfs_burst_us"), (quota / 2).to_string());
     }
     let unlimited = json!({ "memory": { "limit": -1 } });
-    container.place.update(&of(&unlimited), None, None).unwrap();
+    container.cgroup.update(&of(&unlimited), None, None).unwrap();
     let lines = container.value("devices", "devices.list").lines().count();
     assert_eq!(lines, 10, "an update leaves the device rules");
 }
@@ -287,7 +287,7 @@ fn a_refused_update_changes_nothing() {
         for limit in [8 << 20, 512 << 20] {
             let mut asked = last.clone();
             asked["memory"] = json!({ "limit": limit, "swap": limit, "disableOOMKiller": true });
-            let refused = container.place.update(&of(&asked), None, None);
+            let refused = container.cgroup.update(&of(&asked), None, None);
             let refused = refused.unwrap_err().to_string();
             assert!(!refused.contains("not set back"), "{refused}");
             for (controller, file, value) in &files {
@@ -316,16 +316,16 @@ fn device_rules_are_replaced_while_devices_are_used() {
     for round in 0..50 {
         let access = if round % 2 == 0 { "r" } else { "wm" };
         let asked = json!({ "devices": [rule(237, access), rule(8, "rwm")] });
-        container.place.update(&of(&asked), None, None).unwrap();
+        container.cgroup.update(&of(&asked), None, None).unwrap();
         assert_eq!(lines(&container), [format!("c 10:237 {access}"), "c 10:8 rwm".to_owned()]);
     }
     assert!(child.try_wait().unwrap().is_none(), "it was denied /dev/null");
-    container.place.signal_all(SIGKILL).unwrap();
+    container.cgroup.signal_all(SIGKILL).unwrap();
     assert_eq!(ended_by(child), Some(SIGKILL));
     let all = json!({ "devices": [{ "allow": true }] });
-    container.place.update(&of(&all), None, None).unwrap();
+    container.cgroup.update(&of(&all), None, None).unwrap();
     assert_eq!(container.value("devices", "devices.list"), "a *:* rwm");
-    container.place.update(&of(&json!({ "devices": [] })), None, None).unwrap();
+    container.cgroup.update(&of(&json!({ "devices": [] })), None, None).unwrap();
     assert_eq!(container.value("devices", "devices.list").lines().count(), 10);
 }
 
@@ -333,7 +333,7 @@ fn device_rules_are_replaced_while_devices_are_used() {
 fn the_oom_killer_is_told_of() {
     let Some(mut container) = Container::at("/NAME") else { return };
     container.make(&json!({ "memory": { "limit": 8 << 20, "swap": 8 << 20 } })).unwrap();
-    let Some(mut watch) = container.place.watch_oom().unwrap() else {
+    let Some(mut watch) = container.cgroup.watch_oom().unwrap() else {
         skip("no memory controller");
         return;
     };
@@ -348,7 +348,7 @@ fn the_oom_killer_is_told_of() {
         }
     }
     assert_eq!(ended_by(child), Some(SIGKILL));
-    container.place.remove().unwrap();
+    container.cgroup.remove().unwrap();
     assert_eq!(poll(&mut [watch.interest()], PollTimeout::from(20_000_u16)), Ok(1));
     assert_eq!(watch.has_struck().unwrap(), None);
 }
@@ -383,7 +383,7 @@ fn what_the_kernel_refuses_names_file_and_value() {
             ["linux.resources.rdma.x: ", "", "rdma.max"],
         ),
     ] {
-        match container.place.update(&of(&resources), None, None) {
+        match container.cgroup.update(&of(&resources), None, None) {
             Err(error) => {
                 let text = error.to_string();
                 assert!(parts.iter().all(|part| text.contains(part)), "{text}");
@@ -409,12 +409,12 @@ fn a_limit_below_what_is_used_is_rejected() {
         std::thread::yield_now();
     }
     let resources = json!({ "memory": { "limit": 4096, "checkBeforeUpdate": true } });
-    let error = container.place.update(&of(&resources), None, None).unwrap_err().to_string();
+    let error = container.cgroup.update(&of(&resources), None, None).unwrap_err().to_string();
     assert!(error.contains("rejecting memory limit 4096 <= usage"), "{error}");
     let resources = json!({ "memory": { "limit": 4096, "swap": 8192, "checkBeforeUpdate": true } });
-    let error = container.place.update(&of(&resources), None, None).unwrap_err().to_string();
+    let error = container.cgroup.update(&of(&resources), None, None).unwrap_err().to_string();
     assert!(error.contains("rejecting memory+swap limit 8192 <= usage"), "{error}");
-    container.place.remove().unwrap();
+    container.cgroup.remove().unwrap();
     assert_eq!(ended_by(child), Some(SIGKILL));
 }
 
@@ -434,9 +434,9 @@ fn device_rules_are_listed_in_order() {
                     c 1:8 rwm\nc 1:9 rwm\nc 5:0 rwm\nc 5:2 rwm\nc 136:* rwm";
     assert_eq!(container.value("devices", "devices.list"), expected);
     let all = json!({ "devices": [{ "allow": true, "access": "rwm" }] });
-    container.place.apply(Some(&of(&all))).unwrap();
+    container.cgroup.apply(Some(&of(&all))).unwrap();
     assert_eq!(container.value("devices", "devices.list"), "a *:* rwm");
-    container.place.apply(None).unwrap();
+    container.cgroup.apply(None).unwrap();
     assert_eq!(container.value("devices", "devices.list").lines().count(), 10);
 }
 
@@ -465,11 +465,11 @@ fn a_device_filter_is_kept_to_and_can_be_replaced() {
         return;
     }
     assert_eq!(answer(), "made\nread\n");
-    container.place.apply(Some(&of(&json!({ "devices": [rule(true, "w")] })))).unwrap();
+    container.cgroup.apply(Some(&of(&json!({ "devices": [rule(true, "w")] })))).unwrap();
     assert_eq!(answer(), "made\nwritten\n", "replaced");
-    container.place.apply(None).unwrap();
+    container.cgroup.apply(None).unwrap();
     assert_eq!(answer(), "made\n");
-    let update = |resources| container.place.update(&of(&resources), None, None);
+    let update = |resources| container.cgroup.update(&of(&resources), None, None);
     update(json!({ "devices": [rule(true, "r")] })).unwrap();
     assert_eq!(answer(), "made\nread\n", "updated");
     update(json!({})).unwrap();
@@ -480,15 +480,15 @@ fn a_device_filter_is_kept_to_and_can_be_replaced() {
 fn processes_enter_by_writing_zero() {
     let Some(mut container) = Container::at("/NAME/inner") else { return };
     container.make(&json!({})).unwrap();
-    let v1 = container.place.hierarchies().filter(|one| !one.is_unified()).count();
-    assert_eq!(container.place.entry_files().unwrap().len(), v1);
-    let unified = container.place.hierarchies().any(cgroups::Hierarchy::is_unified);
-    assert_eq!(container.place.unified_directory().unwrap().is_some(), unified);
+    let v1 = container.cgroup.joined().filter(|one| !one.is_unified()).count();
+    assert_eq!(container.cgroup.entry_files().unwrap().len(), v1);
+    let unified = container.cgroup.joined().any(cgroups::Hierarchy::is_unified);
+    assert_eq!(container.cgroup.unified_directory().unwrap().is_some(), unified);
     let child = container.run("", "exec sleep 1000");
-    assert_eq!(container.place.processes().unwrap(), [child.id().cast_signed()]);
-    container.place.signal_all(SIGTERM).unwrap();
+    assert_eq!(container.cgroup.processes().unwrap(), [child.id().cast_signed()]);
+    container.cgroup.signal_all(SIGTERM).unwrap();
     assert_eq!(ended_by(child), Some(SIGTERM));
-    assert_eq!(container.place.processes().unwrap(), [] as [i32; 0]);
+    assert_eq!(container.cgroup.processes().unwrap(), [] as [i32; 0]);
 }
 
 #[test]
@@ -512,13 +512,13 @@ fn what_the_container_made_and_runs_goes_with_it() {
         container.run("one", "exec sleep 1000"),
         container.run("", "trap '' TERM; while :; do sleep 1000; done"),
     ];
-    assert!(container.place.processes().unwrap().len() >= 3);
-    container.place.remove().unwrap();
+    assert!(container.cgroup.processes().unwrap().len() >= 3);
+    container.cgroup.remove().unwrap();
     assert_eq!(named(&container.name), [] as [&Path; 0]);
     for child in children {
         assert_eq!(ended_by(child), Some(SIGKILL));
     }
-    container.place.remove().unwrap();
+    container.cgroup.remove().unwrap();
 }
 
 /// A path to them would be too long to open.
@@ -533,7 +533,7 @@ fn cgroups_nested_more_deeply_than_a_path_can_name_are_removed() {
         mkdirat(&here, &*name, Mode::S_IRWXU).unwrap();
         here = openat(&here, &*name, OFlag::O_DIRECTORY, Mode::empty()).unwrap();
     }
-    container.place.remove().unwrap();
+    container.cgroup.remove().unwrap();
     assert!(!top.exists());
 }
 
@@ -543,17 +543,17 @@ fn cgroups_nested_more_deeply_than_a_path_can_name_are_removed() {
 fn processes_that_fork_on_are_killed() {
     let Some(mut container) = Container::at("/NAME") else { return };
     container.reduce(true);
-    if container.place == Cgroup::default() {
+    if container.cgroup == Cgroup::default() {
         skip("the host has no such hierarchy");
         return;
     }
     container.make(&json!({ "pids": { "limit": 64 } })).unwrap();
     let bomb = "f() { while :; do f & done; }; f & f & exec sleep 1000";
     let child = container.run("", &format!("exec 2> /dev/null; {bomb}"));
-    container.place.signal_all(SIGKILL).unwrap();
-    assert_eq!(container.place.processes().unwrap(), [] as [i32; 0]);
+    container.cgroup.signal_all(SIGKILL).unwrap();
+    assert_eq!(container.cgroup.processes().unwrap(), [] as [i32; 0]);
     assert_eq!(ended_by(child), Some(SIGKILL));
-    assert!(!container.place.is_frozen().unwrap());
+    assert!(!container.cgroup.is_frozen().unwrap());
 }
 
 #[test]
@@ -561,22 +561,22 @@ fn frozen_processes_go_on_or_die() {
     for v1 in [true, false] {
         let Some(mut container) = Container::at("/NAME") else { return };
         container.reduce(v1);
-        if container.place == Cgroup::default() {
+        if container.cgroup == Cgroup::default() {
             skip("the host has no such hierarchy");
             continue;
         }
         container.make(&json!({})).unwrap();
         let child = container.run("", "exec sleep 1000");
-        assert!(!container.place.is_frozen().unwrap());
-        container.place.freeze(None).unwrap();
-        assert!(container.place.is_frozen().unwrap());
-        container.place.thaw().unwrap();
-        assert!(!container.place.is_frozen().unwrap());
-        container.place.freeze(None).unwrap();
-        container.place.signal_all(SIGKILL).unwrap();
+        assert!(!container.cgroup.is_frozen().unwrap());
+        container.cgroup.freeze(None).unwrap();
+        assert!(container.cgroup.is_frozen().unwrap());
+        container.cgroup.thaw().unwrap();
+        assert!(!container.cgroup.is_frozen().unwrap());
+        container.cgroup.freeze(None).unwrap();
+        container.cgroup.signal_all(SIGKILL).unwrap();
         assert_eq!(ended_by(child), Some(SIGKILL));
-        container.place.remove().unwrap();
-        assert!(!container.place.is_frozen().unwrap(), "of none");
+        container.cgroup.remove().unwrap();
+        assert!(!container.cgroup.is_frozen().unwrap(), "of none");
     }
 }
 
@@ -591,7 +591,7 @@ fn an_empty_cgroup_is_taken_emptied_and_left() {
         fs::create_dir(directory.join("made-by-the-taker")).unwrap();
     }
     let child = taker.run("", "exec sleep 1000");
-    taker.place.remove().unwrap();
+    taker.cgroup.remove().unwrap();
     assert_eq!(ended_by(child), Some(SIGKILL));
     for directory in owner.directories() {
         assert!(directory.exists() && !directory.join("made-by-the-taker").exists());
@@ -599,7 +599,7 @@ fn an_empty_cgroup_is_taken_emptied_and_left() {
     // One below it leaves it as well.
     let mut below = Container::at(&format!("{path}/below")).unwrap();
     below.make(&json!({})).unwrap();
-    below.place.remove().unwrap();
+    below.cgroup.remove().unwrap();
     assert!(owner.directories().iter().all(|directory| directory.exists()));
     let name = owner.name.clone();
     drop(owner);
@@ -612,14 +612,14 @@ fn parents_in_use_by_another_are_left_to_it() {
     first.make(&json!({})).unwrap();
     let mut second = Container::at(&format!("/{}/second", first.name)).unwrap();
     second.make(&json!({})).unwrap();
-    first.place.remove().unwrap();
+    first.cgroup.remove().unwrap();
     assert!(second.directories().iter().all(|directory| directory.exists()));
-    second.place.remove().unwrap();
+    second.cgroup.remove().unwrap();
     let left = named(&first.name);
     for folder in &left {
         fs::remove_dir(folder).unwrap();
     }
-    assert_eq!(left.len(), second.place.hierarchies().count(), "the parents alone");
+    assert_eq!(left.len(), second.cgroup.joined().count(), "the parents alone");
 }
 
 #[test]
@@ -631,16 +631,16 @@ fn used_and_frozen_cgroups_are_refused_and_left() {
     let refused = other.make(&json!({})).unwrap_err().to_string();
     assert!(refused.contains("container's cgroup is not empty"), "{refused}");
     assert_eq!(other.directories(), [] as [&Path; 0]);
-    assert_eq!(owner.place.processes().unwrap(), [child.id().cast_signed()]);
+    assert_eq!(owner.cgroup.processes().unwrap(), [child.id().cast_signed()]);
 
-    owner.place.freeze(None).unwrap();
+    owner.cgroup.freeze(None).unwrap();
     let before = named(&owner.name);
     // Below a frozen one everything is.
     let mut below = Container::at(&format!("/{}/used/a/b", owner.name)).unwrap();
     let refused = below.make(&json!({})).unwrap_err().to_string();
     assert!(refused.contains("container's cgroup unexpectedly frozen"), "{refused}");
     assert_eq!(named(&owner.name), before, "what was made is removed");
-    owner.place.remove().unwrap();
+    owner.cgroup.remove().unwrap();
     assert_eq!(ended_by(child), Some(SIGKILL));
 }
 
@@ -650,7 +650,7 @@ fn used_and_frozen_cgroups_are_refused_and_left() {
 fn an_empty_cpuset_is_filled_from_above() {
     let Some(mut owner) = Container::at("/NAME/own") else { return };
     owner.edit(|all| all.retain(|one| one["controllers"] == json!(["cpuset"])));
-    if owner.place == Cgroup::default() {
+    if owner.cgroup == Cgroup::default() {
         skip("the host has no such hierarchy");
         return;
     }
@@ -664,7 +664,7 @@ fn an_empty_cpuset_is_filled_from_above() {
         assert_eq!(container.value("cpuset", "cpuset.cpus"), all.trim_end());
         assert_eq!(fs::read_to_string(top.join("cpuset.cpus")).unwrap(), all);
         let child = container.run("", "exec sleep 1000");
-        container.place.remove().unwrap();
+        container.cgroup.remove().unwrap();
         assert_eq!(ended_by(child), Some(SIGKILL));
         assert!(top.exists());
         fs::write(top.join("cpuset.cpus"), "\n").unwrap();
@@ -683,7 +683,7 @@ fn a_hierarchy_that_is_mounted_elsewhere_is_found() {
         }
     });
     container.make(&json!({})).unwrap();
-    let v1 = container.place.hierarchies().filter(|one| !one.is_unified());
+    let v1 = container.cgroup.joined().filter(|one| !one.is_unified());
     let found: Vec<_> = v1.map(|one| one.mount().to_owned()).collect();
     assert_eq!(found, points);
 }
@@ -694,25 +694,25 @@ fn a_user_without_permissions_goes_without_cgroups() {
     let name = &container.name;
     let host = Host::detect().unwrap();
     let rootless = |path: Option<&Path>| {
-        let place = Cgroup::locate(&host, path, name, true).unwrap();
-        let mut place = serde_json::to_value(&place).unwrap();
-        for one in place["hierarchies"].as_array_mut().unwrap() {
+        let cgroup = Cgroup::locate(&host, path, name, true).unwrap();
+        let mut cgroup = serde_json::to_value(&cgroup).unwrap();
+        for one in cgroup["hierarchies"].as_array_mut().unwrap() {
             // Nobody may make a directory here, not even root.
             (one["mount"], one["base"]) = (json!("/sys"), json!(""));
         }
-        serde_json::from_value::<Cgroup>(place).unwrap()
+        serde_json::from_value::<Cgroup>(cgroup).unwrap()
     };
-    let mut place = rootless(None);
+    let mut cgroup = rootless(None);
     let asked = of(&json!({ "pids": { "limit": 5 } }));
-    place.make(Some(&asked), &mut |_| Ok(())).unwrap();
-    assert_eq!(place.hierarchies().count(), 0);
-    let lost = place.apply(Some(&asked)).unwrap();
+    cgroup.make(Some(&asked), &mut |_| Ok(())).unwrap();
+    assert_eq!(cgroup.joined().count(), 0);
+    let lost = cgroup.apply(Some(&asked)).unwrap();
     let text = "cannot set pids limit: container could not join or create cgroup";
     assert!(matches!(&lost[..], [one] if one.contains(text)), "{lost:?}");
-    assert!(place.apply(None).unwrap().is_empty());
-    place.remove().unwrap();
-    let mut place = rootless(Some(Path::new(name)));
-    let refused = place.make(None, &mut |_| Ok(())).unwrap_err().to_string();
+    assert!(cgroup.apply(None).unwrap().is_empty());
+    cgroup.remove().unwrap();
+    let mut cgroup = rootless(Some(Path::new(name)));
+    let refused = cgroup.make(None, &mut |_| Ok(())).unwrap_err().to_string();
     assert!(refused.starts_with("making the cgroup /sys/"), "{refused}");
 }
 
@@ -737,10 +737,10 @@ fn statistics_are_of_the_container() {
         return;
     }
     let child = container.run("", "i=0; while [ $i -lt 9999 ]; do i=$((i+1)); done; sleep 1000");
-    while container.place.processes().unwrap().len() < 2 {
+    while container.cgroup.processes().unwrap().len() < 2 {
         std::thread::yield_now();
     }
-    let stats = serde_json::to_value(container.place.stats().unwrap()).unwrap();
+    let stats = serde_json::to_value(container.cgroup.stats().unwrap()).unwrap();
     assert_eq!(stats["pids"], json!({ "current": 2, "limit": 9 }));
     assert_eq!(stats["memory"]["usage"]["limit"], 64 << 20);
     let number = |value: &Value| value.as_u64().unwrap();
@@ -751,21 +751,21 @@ fn statistics_are_of_the_container() {
     assert!(number(&usage["total"]) > 100_000, "nanoseconds");
     let each: u64 = usage["percpu"].as_array().unwrap().iter().map(number).sum();
     assert!(each >= number(&usage["total"]), "read later");
-    container.place.remove().unwrap();
+    container.cgroup.remove().unwrap();
     assert_eq!(ended_by(child), Some(SIGKILL));
 }
 
 #[test]
 fn none_at_all_is_no_error() {
-    let mut place = Cgroup::disabled();
+    let mut cgroup = Cgroup::disabled();
     let resources = of(&json!({ "pids": { "limit": 5 } }));
-    place.make(Some(&resources), &mut |_| Ok(())).unwrap();
-    place.apply(Some(&resources)).unwrap();
-    assert_eq!(place.entry_files().unwrap().len(), 0);
-    assert!(place.unified_directory().unwrap().is_none());
-    assert!(!place.is_frozen().unwrap());
-    assert!(place.freeze(None).is_err());
-    assert_eq!(place.stats().unwrap(), cgroups::Stats::default());
-    place.signal_all(SIGKILL).unwrap();
-    place.remove().unwrap();
+    cgroup.make(Some(&resources), &mut |_| Ok(())).unwrap();
+    cgroup.apply(Some(&resources)).unwrap();
+    assert_eq!(cgroup.entry_files().unwrap().len(), 0);
+    assert!(cgroup.unified_directory().unwrap().is_none());
+    assert!(!cgroup.is_frozen().unwrap());
+    assert!(cgroup.freeze(None).is_err());
+    assert_eq!(cgroup.stats().unwrap(), cgroups::Stats::default());
+    cgroup.signal_all(SIGKILL).unwrap();
+    cgroup.remove().unwrap();
 }

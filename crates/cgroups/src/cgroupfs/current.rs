@@ -1,18 +1,18 @@
 //! What an update says half of: v2 has a quota with its period in one file, and counts swap apart
 //! from memory, so the other half is what is in force.
 
+use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::{Error, Result, of_limit};
 use crate::file;
 use crate::limits::{Limit, check_swap};
-use crate::path::{CgroupPath, Hierarchy};
 use sys::Errno;
 
 /// Gives `limits` their other halves. `swap` is what memory and swap together were last limited to, in
 /// bytes, by the config or an update.
-pub(crate) fn complete(path: &CgroupPath, limits: &mut [Limit], swap: Option<i64>) -> Result<()> {
+pub(crate) fn complete(cgroup: &Cgroup, limits: &mut [Limit], swap: Option<i64>) -> Result<()> {
     for one in limits {
-        let home = path.controlling(one.controller());
-        let Some(home) = home.filter(|home| home.joined && home.is_unified()) else { continue };
+        let home = cgroup.joined_controlling(one.controller());
+        let Some(home) = home.filter(|home| home.is_unified()) else { continue };
         match one {
             Limit::CpuBandwidth { quota, period } => complete_bandwidth(home, quota, period)?,
             Limit::Memory { limit, swap: asked, .. } => {
@@ -89,7 +89,7 @@ mod tests {
     fn completed(asked: &str, swap: Option<i64>) -> Result<Limit> {
         let folder = Folder::new(&FILES);
         let mut limits = limits::of(&serde_json::from_str(asked).unwrap()).unwrap();
-        complete(&folder.place(), &mut limits, swap).map(|()| limits.pop().unwrap())
+        complete(&folder.cgroup(), &mut limits, swap).map(|()| limits.pop().unwrap())
     }
 
     #[test]

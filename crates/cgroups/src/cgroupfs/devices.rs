@@ -1,37 +1,38 @@
 //! Setting device rules: v1's list, or v2's filter.
 
 use super::{v1, v2};
+use crate::cgroup::{Cgroup, Hierarchy};
 use crate::devices::{Rule, refused};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::path::{CgroupPath, Hierarchy};
 use sys::Errno;
 use sys::nix::unistd::geteuid;
 
 /// Sets the device rules of the container's cgroup: nothing is allowed but what `configured` rules
 /// allow, one after the other, and then what every container has.
 ///
-/// A `lenient` place without a cgroup for them goes without, as does a user who may not set them:
-/// no device can be made in a user namespace, and those of the host keep the host's permissions.
-pub(crate) fn apply(place: &CgroupPath, configured: &[Rule]) -> Result<()> {
-    set(place, configured, v1::devices::apply)
+/// A lenient cgroup goes without device rules if no hierarchy has them, and so does that of a user who
+/// may not set them: no device can be made in a user namespace, and those of the host keep the host's
+/// permissions.
+pub(crate) fn apply(cgroup: &Cgroup, configured: &[Rule]) -> Result<()> {
+    set(cgroup, configured, v1::devices::apply)
 }
 
 /// [`apply`] for a container that runs: whatever stays allowed is allowed throughout.
-pub(crate) fn replace(place: &CgroupPath, configured: &[Rule]) -> Result<()> {
-    set(place, configured, v1::devices::replace)
+pub(crate) fn replace(cgroup: &Cgroup, configured: &[Rule]) -> Result<()> {
+    set(cgroup, configured, v1::devices::replace)
 }
 
 /// Sets the rules, those of v1 by `set_list`; a filter of v2 is replaced by one call.
 fn set(
-    place: &CgroupPath,
+    cgroup: &Cgroup,
     configured: &[Rule],
     set_list: fn(&Hierarchy, &[Rule]) -> Result<()>,
 ) -> Result<()> {
-    let applied = match place.controlling("devices").filter(|found| found.joined) {
-        Some(cgroup) if cgroup.is_unified() => v2::devices::apply(cgroup, configured),
-        Some(cgroup) => set_list(cgroup, configured),
-        None if place.lenient => Ok(()),
+    let applied = match cgroup.joined_controlling("devices") {
+        Some(unified) if unified.is_unified() => v2::devices::apply(unified, configured),
+        Some(v1) => set_list(v1, configured),
+        None if cgroup.lenient => Ok(()),
         None => Err(refused("no devices cgroup on this host to enforce device rules with")
             .with_hint(Some("mount one below /sys/fs/cgroup, or use --cgroup-manager disabled"))),
     };

@@ -2,60 +2,64 @@
 
 use super::processes::{list, signal_in};
 use super::wait::PATIENCE;
-use super::{freezer, v1, v2};
+use super::{v1, v2};
+use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::{Error, Result};
-use crate::path::{CgroupPath, Hierarchy};
 use std::time::Instant;
 use sys::nix::libc::SIGKILL;
 use sys::nix::unistd::{AccessFlags, access};
 
-/// The pids of the container's cgroup and all below it.
-pub(crate) fn processes(place: &CgroupPath) -> Result<Vec<i32>> {
-    for cgroup in authorities(place) {
-        let found = list(&cgroup.directory())?;
-        if !found.is_empty() {
-            return Ok(found);
+impl Cgroup {
+    /// The pids in the cgroup and all below it.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        for hierarchy in self.authorities() {
+            let found = list(&hierarchy.directory())?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Sends `signal`, by number (signal(7)), to every process in the cgroup and below it. After
+    /// SIGKILL it waits until none is left.
+    pub fn signal_all(&self, signal: i32) -> Result<()> {
+        let is_there =
+            |one: &&Hierarchy| access(one.directory().as_str(), AccessFlags::F_OK).is_ok();
+        match self.authorities().find(is_there) {
+            None => Ok(()),
+            Some(hierarchy) if signal == SIGKILL => self.kill(hierarchy),
+            Some(hierarchy) => signal_in(&hierarchy.directory(), signal).map(drop),
         }
     }
-    Ok(Vec::new())
-}
 
-/// Sends `signal`, by number, to every process in the container's cgroup and below it. With SIGKILL
-/// it returns when none is left.
-pub(crate) fn signal_all(place: &CgroupPath, signal: i32) -> Result<()> {
-    let is_there = |one: &&Hierarchy| access(one.directory().as_str(), AccessFlags::F_OK).is_ok();
-    match authorities(place).find(is_there) {
-        None => Ok(()),
-        Some(cgroup) if signal == SIGKILL => kill(place, cgroup),
-        Some(cgroup) => signal_in(&cgroup.directory(), signal).map(drop),
+    /// The hierarchies to ask for the container's processes, the best first. The processes are in the
+    /// cgroup of every hierarchy, unless somebody has moved them out of some.
+    fn authorities(&self) -> impl Iterator<Item = &Hierarchy> {
+        let best = [self.unified(), self.v1("pids"), self.v1("freezer")];
+        best.into_iter().flatten().filter(|one| one.joined).chain(self.joined())
     }
-}
 
-/// The cgroups that are asked for the container's processes, the best first. They are in the one of
-/// every hierarchy, unless somebody has moved them out of some.
-fn authorities(place: &CgroupPath) -> impl Iterator<Item = &Hierarchy> {
-    let best = [place.unified(), place.v1("pids"), place.v1("freezer")];
-    best.into_iter().flatten().filter(|one| one.joined).chain(place.joined())
-}
-
-/// Kills every process in `cgroup`, one of the container's, and below it, until none is left.
-pub(crate) fn kill(place: &CgroupPath, cgroup: &Hierarchy) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    let thaw = || {
-        if let Some(freezer) = place.v1("freezer").filter(|found| found.joined) {
-            v1::thaw_below(freezer);
+    /// Kills every process in the container's cgroup of one `hierarchy`, and below it, until none is
+    /// left.
+    pub(crate) fn kill(&self, hierarchy: &Hierarchy) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let thaw = || {
+            if let Some(freezer) = self.v1("freezer").filter(|one| one.joined) {
+                v1::thaw_below(freezer);
+            }
+        };
+        let killed = if hierarchy.is_unified() {
+            v2::kill(hierarchy, deadline, thaw)?
+        } else {
+            v1::kill(hierarchy, deadline, |limit| self.freeze_within(limit), thaw)?
+        };
+        if killed {
+            return Ok(());
         }
-    };
-    let killed = if cgroup.is_unified() {
-        v2::kill(cgroup, deadline, thaw)?
-    } else {
-        v1::kill(cgroup, deadline, |limit| freezer::freeze_within(place, limit), thaw)?
-    };
-    if killed {
-        return Ok(());
+        let directory = hierarchy.directory();
+        let left = list(&directory)?;
+        Err(Error::new(format!("killing the processes of {directory}: {left:?} don't die"))
+            .with_hint(Some("they wait for something that can't be interrupted")))
     }
-    let directory = cgroup.directory();
-    let left = list(&directory)?;
-    Err(Error::new(format!("killing the processes of {directory}: {left:?} don't die"))
-        .with_hint(Some("they wait for something that can't be interrupted")))
 }

@@ -2,10 +2,10 @@
 
 use super::write::{Absent, Undo, Write, lose, write_all};
 use super::{v1, v2};
+use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::{Result, of_limit};
 use crate::file;
 use crate::limits::{Limit, controller_of};
-use crate::path::{CgroupPath, Hierarchy};
 
 /// The limits of one controller.
 struct Part<'a> {
@@ -17,9 +17,9 @@ struct Part<'a> {
 }
 
 /// The v2 controllers that it takes to set `limits` on this host.
-pub(crate) fn needed(path: &CgroupPath, limits: &[Limit]) -> Result<Vec<String>> {
+pub(crate) fn needed(cgroup: &Cgroup, limits: &[Limit]) -> Result<Vec<String>> {
     let mut needed: Vec<String> = Vec::new();
-    let parts = plan(path, limits)?;
+    let parts = plan(cgroup, limits)?;
     let unified = parts.iter().filter(|part| part.home.is_some_and(Hierarchy::is_unified));
     for write in unified.flat_map(|part| &part.writes) {
         let controller = controller_of(&write.file);
@@ -33,13 +33,13 @@ pub(crate) fn needed(path: &CgroupPath, limits: &[Limit]) -> Result<Vec<String>>
 /// Sets all limits. With `undo`, it gets what takes each write back. With `lost`, that gets a warning
 /// for each limit that can't be had, which is then no error.
 pub(crate) fn set(
-    path: &CgroupPath,
+    cgroup: &Cgroup,
     limits: &[Limit],
     mut undo: Option<&mut Undo>,
     mut lost: Option<&mut Vec<String>>,
 ) -> Result<()> {
-    let parts = plan(path, limits)?;
-    if let Some(home) = path.controlling("memory") {
+    let parts = plan(cgroup, limits)?;
+    if let Some(home) = cgroup.controlling("memory") {
         limits.iter().try_for_each(|limit| refuse_below_usage(home, limit))?;
     }
     for Part { controller, home, writes } in parts {
@@ -61,16 +61,16 @@ pub(crate) fn set(
 }
 
 /// All writes, by controller, in the order to make them. Nothing is asked of the kernel.
-fn plan<'a>(path: &'a CgroupPath, limits: &[Limit]) -> Result<Vec<Part<'a>>> {
+fn plan<'a>(cgroup: &'a Cgroup, limits: &[Limit]) -> Result<Vec<Part<'a>>> {
     let mut parts: Vec<Part> = Vec::new();
     for limit in limits {
         let controller = limit.controller();
         let home = match limit {
             Limit::Unified { file, .. } => {
-                refuse_on_v1(path, file)?;
-                path.unified()
+                refuse_on_v1(cgroup, file)?;
+                cgroup.unified()
             }
-            _ => path.controlling(controller),
+            _ => cgroup.controlling(controller),
         };
         let writes = match home {
             Some(home) if !home.is_unified() => v1::limits::writes(limit)?,
@@ -85,22 +85,22 @@ fn plan<'a>(path: &'a CgroupPath, limits: &[Limit]) -> Result<Vec<Part<'a>>> {
 }
 
 /// Refuses a v2 file whose controller is on v1 here, whatever it is on other hosts.
-fn refuse_on_v1(path: &CgroupPath, file: &str) -> Result<()> {
+fn refuse_on_v1(cgroup: &Cgroup, file: &str) -> Result<()> {
     let (property, controller) = (format!("unified.{file}"), controller_of(file));
-    if path.v1(controller).is_some() {
+    if cgroup.v1(controller).is_some() {
         let reason = format!("this host has {controller} on cgroup v1, not v2");
         return Err(of_limit(&property, reason));
     }
-    match path.unified() {
+    match cgroup.unified() {
         Some(_) => Ok(()),
         None => Err(of_limit(&property, "this host has no cgroup v2")),
     }
 }
 
 /// Where `checkBeforeUpdate` asks for it, refuses a limit that is used up already: v2 would kill.
-fn refuse_below_usage(cgroup: &Hierarchy, limit: &Limit) -> Result<()> {
+fn refuse_below_usage(memory: &Hierarchy, limit: &Limit) -> Result<()> {
     let Limit::Memory { limit, swap, check: true } = *limit else { return Ok(()) };
-    let (usage, both) = if cgroup.is_unified() {
+    let (usage, both) = if memory.is_unified() {
         ("memory.current", "memory.current")
     } else {
         ("memory.usage_in_bytes", "memory.memsw.usage_in_bytes")
@@ -110,7 +110,7 @@ fn refuse_below_usage(cgroup: &Hierarchy, limit: &Limit) -> Result<()> {
     for (what, property, limit, file) in limits {
         let Some(limit) = limit.filter(|&limit| limit > 0) else { continue };
         // Without an account there is nothing to compare with.
-        let used = file::try_read_value(&cgroup.file(file)).ok();
+        let used = file::try_read_value(&memory.file(file)).ok();
         match used.and_then(|text| text.trim_end().parse().ok()) {
             Some(used) if limit <= used => {
                 let reason = format!("rejecting {what} limit {limit} <= usage {used}");

@@ -1,13 +1,11 @@
 //! Making a container's cgroups, or taking those that are there.
 
 use super::enter::ENTRY;
-use super::freezer::refuse_frozen;
 use super::processes;
 use super::v1::{provide_cpuset, relocate};
-use super::v2::controllers;
-use super::v2::may_be_entered;
+use super::v2::{controllers, may_be_entered};
+use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::{Error, Result};
-use crate::path::{CgroupPath, Hierarchy};
 use crate::{file, host};
 use std::os::fd::OwnedFd;
 use sys::Errno;
@@ -15,70 +13,66 @@ use sys::nix::fcntl::OFlag;
 use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::{AccessFlags, access, mkdir};
 
-/// How often making a cgroup is tried again whose parent another runtime has removed meanwhile.
+/// How often rind tries again to make a cgroup whose parent another runtime has removed meanwhile.
 const RACES: usize = 16;
 
 /// The controllers that a cgroup with processes can hand down.
 const OF_THREADS: [&str; 4] = ["cpu", "cpuset", "perf_event", "pids"];
 
-/// Writes down where the cgroups are going to be; the error is a message for the user.
-pub(crate) type Note<'a> = &'a mut dyn FnMut(CgroupPath) -> std::result::Result<(), String>;
+/// Writes down where a container's cgroups are going to be, so that [`Cgroup::remove_unused`] finds
+/// them if rind is killed. The error is a message for the user.
+pub type Note<'a> = &'a mut dyn FnMut(&Cgroup) -> std::result::Result<(), String>;
 
-/// Makes the container's cgroup in every hierarchy, with the parents that are missing.
+/// See [`Cgroup::make`]: this enables the controllers that `needed` names.
 ///
-/// One that exists is taken if it has no processes and isn't frozen. The controllers that
-/// `needed` names are enabled. On an error everything that was made is removed. `note` is called
-/// before any parent is made, and anything below rind's own cgroup.
-///
-/// Gives the [`entry_files`](super::enter::entry_files), as these tell whether what was made is a cgroup at all.
-pub(crate) fn make(place: &mut CgroupPath, needed: &[String], note: Note) -> Result<Vec<OwnedFd>> {
-    let result = enter_all(place, note).and_then(|entries| {
-        controllers::enable(place, needed, place.lenient)?;
-        refuse_frozen(place)?;
+/// The entry files come from here, as they tell whether what rind made is a cgroup at all.
+pub(crate) fn make(cgroup: &mut Cgroup, needed: &[String], note: Note) -> Result<Vec<OwnedFd>> {
+    let result = enter_all(cgroup, note).and_then(|entries| {
+        controllers::enable(cgroup, needed, cgroup.lenient)?;
+        cgroup.refuse_frozen()?;
         Ok(entries)
     });
     if result.is_err() {
-        place.hierarchies.iter_mut().for_each(unmake);
+        cgroup.hierarchies.iter_mut().for_each(unmake);
     }
     result
 }
 
-fn enter_all(place: &mut CgroupPath, mut note: Note) -> Result<Vec<OwnedFd>> {
-    let (pure, lenient) = (place.is_pure_v2(), place.lenient);
-    // How many directories each hierarchy lacks, once one is known to lack a parent.
-    let mut missing: Option<Vec<usize>> = None;
-    let plan = |place: &CgroupPath, note: &mut Note| {
-        let planned = with_parents(place);
-        let missing = planned.hierarchies.iter().map(|one| one.made).collect();
-        note(planned).map_err(Error::new)?;
-        Ok(Some(missing))
+fn enter_all(cgroup: &mut Cgroup, note: Note) -> Result<Vec<OwnedFd>> {
+    let (pure, lenient) = (cgroup.is_pure_v2(), cgroup.lenient);
+    let mut plan = |cgroup: &Cgroup| -> Result<Vec<usize>> {
+        let planned = with_parents(cgroup);
+        note(&planned).map_err(Error::new)?;
+        Ok(planned.hierarchies.iter().map(|one| one.made).collect())
     };
-    // Below our own cgroup nobody else would find it.
-    if place.hierarchies.iter().any(|one| !one.base.is_empty()) {
-        missing = plan(place, &mut note)?;
+    // How many directories each hierarchy lacks, once one is known to lack a parent.
+    let mut missing = Vec::new();
+    // Nobody else would find a cgroup below rind's own.
+    if cgroup.hierarchies.iter().any(|one| !one.base.is_empty()) {
+        missing = plan(cgroup)?;
     }
-    let mut entries = Vec::with_capacity(place.hierarchies.len());
-    for index in 0..place.hierarchies.len() {
-        let try_to_make = |missing: &Option<Vec<usize>>| {
-            let count = missing.as_ref().and_then(|all| all.get(index)).copied();
-            let one = place.hierarchies.get(index).ok_or(Errno::ENOENT)?;
-            make_directories(one, count.unwrap_or(1), missing.is_some())
+    let mut entries = Vec::with_capacity(cgroup.hierarchies.len());
+    for index in 0..cgroup.hierarchies.len() {
+        let try_to_make = |missing: &[usize]| {
+            let one = cgroup.hierarchies.get(index).ok_or(Errno::ENOENT)?;
+            let count = missing.get(index).copied().unwrap_or(1);
+            make_directories(one, count, !missing.is_empty())
         };
         let mut made = try_to_make(&missing);
-        if made == Err(Errno::ENOENT) && missing.is_none() {
-            missing = plan(place, &mut note)?;
+        if made == Err(Errno::ENOENT) && missing.is_empty() {
+            missing = plan(cgroup)?;
             made = try_to_make(&missing);
         }
-        if let Some(one) = place.hierarchies.get_mut(index) {
+        if let Some(one) = cgroup.hierarchies.get_mut(index) {
             entries.extend(enter(one, made, pure, lenient)?);
         }
     }
     Ok(entries)
 }
 
-/// The place as it will be once it is made, with the parents that are missing now.
-pub(crate) fn with_parents(place: &CgroupPath) -> CgroupPath {
-    let mut planned = place.clone();
+/// The cgroup as it will be once it is made, with the parents that are missing now.
+pub(crate) fn with_parents(cgroup: &Cgroup) -> Cgroup {
+    let mut planned = cgroup.clone();
     for one in planned.hierarchies.iter_mut().filter(|one| !one.joined) {
         let is_missing =
             |up: &usize| access(one.ancestor(*up).as_str(), AccessFlags::F_OK).is_err();
@@ -87,108 +81,111 @@ pub(crate) fn with_parents(place: &CgroupPath) -> CgroupPath {
     planned
 }
 
-/// Makes the cgroup of one hierarchy, or takes it; of v1 it gives the entry file. One of several that
-/// is mounted nowhere is left out, and so is, for a `lenient` place, what isn't permitted.
+/// Makes the cgroup of one hierarchy, or takes it; returns the entry file of a v1 cgroup. Of several
+/// hierarchies rind leaves out one that is mounted nowhere, and, if `lenient`, one that it has no
+/// permission for.
 fn enter(
-    cgroup: &mut Hierarchy,
+    hierarchy: &mut Hierarchy,
     made: sys::Result<usize>,
     pure: bool,
     lenient: bool,
 ) -> Result<Option<OwnedFd>> {
-    let forbidden = matches!(made, Err(Errno::EACCES | Errno::EPERM | Errno::EROFS));
-    if forbidden && lenient {
+    let may_go_without =
+        |errno| lenient && matches!(errno, Errno::EACCES | Errno::EPERM | Errno::EROFS);
+    if made.is_err_and(may_go_without) {
         return Ok(None);
     }
-    let made = match check_made(cgroup, made) {
-        Err(Errno::ENOENT) if relocate(cgroup)? => {
-            let made = make_directories(cgroup, cgroup.depth(), true);
-            check_made(cgroup, made)
+    let made = match check_made(hierarchy, made) {
+        Err(Errno::ENOENT) if relocate(hierarchy)? => {
+            check_made(hierarchy, make_directories(hierarchy, hierarchy.depth(), true))
         }
         other => other,
     };
     let entry = match made {
         Ok((made, entry)) => {
-            cgroup.made = made;
+            hierarchy.made = made;
             entry
         }
         Err(Errno::ENOENT) if !pure => return Ok(None),
-        Err(Errno::EACCES | Errno::EPERM | Errno::EROFS) if lenient => return Ok(None),
+        Err(errno) if may_go_without(errno) => return Ok(None),
         Err(errno) => {
             let remedy = match errno {
                 Errno::EACCES | Errno::EPERM => Some("needs root, or a cgroup that is delegated"),
                 Errno::EROFS => Some("the cgroup file system is mounted read-only"),
                 _ => None,
             };
-            let step = format!("making the cgroup {}", cgroup.directory());
-            return Err(Error::call(step, errno).with_hint(remedy));
+            return Err(making(hierarchy, errno).with_hint(remedy));
         }
     };
-    if lenient && cgroup.is_unified() && !may_be_entered(cgroup) {
-        unmake(cgroup);
+    if lenient && hierarchy.is_unified() && !may_be_entered(hierarchy) {
+        unmake(hierarchy);
         return Ok(None);
     }
-    if cgroup.made == 0 {
-        refuse_used(cgroup)?;
+    if hierarchy.made == 0 {
+        refuse_used(hierarchy)?;
     }
-    if cgroup.has("cpuset") {
-        provide_cpuset(cgroup)?;
-    }
-    cgroup.joined = true;
+    provide_cpuset(hierarchy)?;
+    hierarchy.joined = true;
     Ok(entry)
 }
 
-/// Opens the entry file of a v1 cgroup that was `made`: one that the kernel has put there tells, and
-/// no further call, that it is no plain folder in place of a mount. Such is `ENOENT`, and removed.
+pub(crate) fn making(hierarchy: &Hierarchy, errno: Errno) -> Error {
+    Error::call(format!("making the cgroup {}", hierarchy.directory()), errno)
+}
+
+/// Opens the entry file of a v1 cgroup that was `made`. That the kernel has put one there shows, without
+/// a further call, that the directory is no plain folder in place of a mount: rind removes such a
+/// folder, which is `ENOENT`.
 fn check_made(
-    cgroup: &Hierarchy,
+    hierarchy: &Hierarchy,
     mut made: sys::Result<usize>,
 ) -> sys::Result<(usize, Option<OwnedFd>)> {
-    if cgroup.is_unified() {
+    if hierarchy.is_unified() {
         return Ok((made?, None));
     }
     for _ in 0..RACES {
-        let opened = made.and_then(|_| file::open(&cgroup.file(ENTRY), OFlag::O_WRONLY));
+        let opened = made.and_then(|_| file::try_open(&hierarchy.file(ENTRY), OFlag::O_WRONLY));
         let errno = match opened {
             Ok(entry) => return Ok((made?, Some(entry))),
             Err(errno) => errno,
         };
         for up in 0..made.unwrap_or(0) {
-            let _ = file::remove_directory(&cgroup.ancestor(up));
+            let _ = file::remove_directory(&hierarchy.ancestor(up));
         }
-        if !host::is_v1(&cgroup.mount) {
-            // Whatever the reason: there is nothing to be in.
+        if !host::is_v1(&hierarchy.mount) {
+            // Whatever the reason is, there is no cgroup to enter.
             return Err(Errno::ENOENT);
         }
         if errno != Errno::ENOENT || made.is_err() {
             return Err(errno);
         }
-        // Somebody else's that went meanwhile.
-        made = make_directories(cgroup, cgroup.depth(), true);
+        // Somebody else's cgroup, which went meanwhile.
+        made = make_directories(hierarchy, hierarchy.depth(), true);
     }
     Err(Errno::EBUSY)
 }
 
-/// Makes the last `missing` directories of the cgroup, and where parents of these have vanished,
-/// and it `may_retry`, all that are missing; gives how many it made, from the end.
-/// `ENOENT` if the base isn't there.
+/// Makes the last `missing` directories of the cgroup. If parents of these have vanished, and it
+/// `may_retry`, it makes all that are missing. Returns how many it made, from the end; `ENOENT` if the
+/// base isn't there.
 pub(crate) fn make_directories(
-    cgroup: &Hierarchy,
+    hierarchy: &Hierarchy,
     missing: usize,
     may_retry: bool,
 ) -> sys::Result<usize> {
-    let mut made = vec![false; cgroup.depth()];
-    let mut result = make_missing(cgroup, missing, &mut made);
+    let mut made = vec![false; hierarchy.depth()];
+    let mut result = make_missing(hierarchy, missing, &mut made);
     for _ in 0..RACES {
         if result != Err(Errno::ENOENT) || !may_retry {
             break;
         }
-        result = make_missing(cgroup, cgroup.depth(), &mut made);
+        result = make_missing(hierarchy, hierarchy.depth(), &mut made);
     }
     match result {
         Ok(()) => Ok(made.iter().take_while(|made| **made).count()),
         Err(errno) => {
             for (up, _) in made.iter().enumerate().filter(|(_, made)| **made) {
-                let _ = file::remove_directory(&cgroup.ancestor(up));
+                let _ = file::remove_directory(&hierarchy.ancestor(up));
             }
             Err(errno)
         }
@@ -196,9 +193,9 @@ pub(crate) fn make_directories(
 }
 
 /// One try to make the last `missing` directories; `made` tells which of them it did.
-fn make_missing(cgroup: &Hierarchy, missing: usize, made: &mut [bool]) -> sys::Result<()> {
+fn make_missing(hierarchy: &Hierarchy, missing: usize, made: &mut [bool]) -> sys::Result<()> {
     for (up, made) in made.iter_mut().enumerate().take(missing).rev() {
-        match mkdir(cgroup.ancestor(up).as_str(), Mode::from_bits_retain(0o755)) {
+        match mkdir(hierarchy.ancestor(up).as_str(), Mode::from_bits_retain(0o755)) {
             Ok(()) => *made = true,
             Err(Errno::EEXIST) => {}
             Err(errno) => return Err(errno),
@@ -207,36 +204,35 @@ fn make_missing(cgroup: &Hierarchy, missing: usize, made: &mut [bool]) -> sys::R
     Ok(())
 }
 
-/// A cgroup that was there is nobody else's if it has no processes, and takes some if it doesn't hand
-/// down controllers: those that threads may have aside (cgroups(7), no internal processes).
-fn refuse_used(cgroup: &Hierarchy) -> Result<()> {
-    let directory = cgroup.directory();
+/// Refuses a cgroup that was there and is in use: it has processes, or hands down controllers, so that it
+/// takes none (cgroups(7), no internal processes). Controllers that threads may have don't count.
+fn refuse_used(hierarchy: &Hierarchy) -> Result<()> {
+    let directory = hierarchy.directory();
     let count = processes::list(&directory)?.len();
     if count > 0 {
         return Err(Error::new(format!(
             "container's cgroup is not empty: {count} process(es) found in {directory}"
         )));
     }
-    if !cgroup.is_unified() || directory == cgroup.mount {
+    if !hierarchy.is_unified() || directory == hierarchy.mount {
         return Ok(());
     }
-    let handed = file::read_value(&cgroup.file("cgroup.subtree_control"))?;
-    let of_domains = |name: &&str| !OF_THREADS.contains(name);
-    match handed.split_ascii_whitespace().find(of_domains) {
-        None => Ok(()),
-        Some(_) => Err(Error::new(format!(
-            "linux.cgroupsPath: {directory} hands controllers down ({}), so it takes no processes",
-            handed.trim_end()
-        ))
-        .with_hint(Some("name a cgroup below it"))),
+    let handed = file::read_value(&hierarchy.file("cgroup.subtree_control"))?;
+    if handed.split_ascii_whitespace().all(|name| OF_THREADS.contains(&name)) {
+        return Ok(());
     }
+    Err(Error::new(format!(
+        "linux.cgroupsPath: {directory} hands controllers down ({}), so it takes no processes",
+        handed.trim_end()
+    ))
+    .with_hint(Some("name a cgroup below it")))
 }
 
-/// Removes what was made; it has never had a process.
-pub(crate) fn unmake(cgroup: &mut Hierarchy) {
-    for up in 0..cgroup.made {
+/// Removes the directories that rind made, which have never had a process.
+pub(crate) fn unmake(hierarchy: &mut Hierarchy) {
+    for up in 0..hierarchy.made {
         // Another container may already be below a parent, and then has it.
-        let _ = file::remove_directory(&cgroup.ancestor(up));
+        let _ = file::remove_directory(&hierarchy.ancestor(up));
     }
-    (cgroup.made, cgroup.joined) = (0, false);
+    (hierarchy.made, hierarchy.joined) = (0, false);
 }

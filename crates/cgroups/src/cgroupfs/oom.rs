@@ -1,9 +1,9 @@
 //! Watching for the OOM killer.
 
 use super::wait::count;
+use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::{Error, Result};
 use crate::file::{self, value_of};
-use crate::path::{CgroupPath, Hierarchy};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use sys::Errno;
 use sys::nix::fcntl::OFlag;
@@ -25,28 +25,40 @@ enum Source {
     Count(OwnedFd, u64),
 }
 
-impl OomWatch {
-    /// Watches the memory cgroup of `place`; `None` where the container has none.
-    pub(crate) fn new(place: &CgroupPath) -> Result<Option<Self>> {
-        let Some(memory) = place.controlling("memory").filter(|found| found.joined) else {
-            return Ok(None);
-        };
-        let unified = memory.is_unified();
-        let path = memory.file(if unified { "memory.events" } else { "memory.oom_control" });
+impl Cgroup {
+    /// Watches the memory cgroup for OOM kills. Returns `None` if the container has none.
+    pub fn watch_oom(&self) -> Result<Option<OomWatch>> {
+        let Some(memory) = self.joined_controlling("memory") else { return Ok(None) };
+        let path = file_of(memory);
         let failed = |errno| Error::call(format!("watching {path}"), errno);
-        let file = match file::open(&path, OFlag::O_RDONLY) {
-            Err(Errno::ENOENT) if unified => return Ok(None),
+        let file = match file::try_open(&path, OFlag::O_RDONLY) {
+            Err(Errno::ENOENT) if memory.is_unified() => return Ok(None),
             opened => opened.map_err(failed)?,
         };
-        let source = if unified {
+        let source = if memory.is_unified() {
             let kills = count(&file, "oom_kill").map_err(failed)?.unwrap_or_default();
             Source::Count(file, kills)
         } else {
             Source::Signal(signal(memory, &file).map_err(failed)?)
         };
-        Ok(Some(Self { directory: memory.directory(), source }))
+        Ok(Some(OomWatch { directory: memory.directory(), source }))
     }
 
+    /// How many processes in the memory cgroup the kernel has killed for lack of memory. `None` if
+    /// the container has no memory cgroup, or it is gone.
+    #[must_use]
+    pub fn oom_kills(&self) -> Option<u64> {
+        let memory = self.joined_controlling("memory")?;
+        value_of(&file::try_read_value(&file_of(memory)).ok()?, "oom_kill")
+    }
+}
+
+/// The file of the memory cgroup that counts OOM kills.
+fn file_of(memory: &Hierarchy) -> String {
+    memory.file(if memory.is_unified() { "memory.events" } else { "memory.oom_control" })
+}
+
+impl OomWatch {
     /// What to poll for: whenever it is ready, [`OomWatch::has_struck`] has to be asked.
     #[must_use]
     pub fn interest(&self) -> PollFd<'_> {
@@ -65,7 +77,7 @@ impl OomWatch {
                 Some(std::mem::replace(known, kills) < kills)
             }),
         };
-        let gone = || file::open_directory(&self.directory).is_err();
+        let gone = || file::try_open_directory(&self.directory).is_err();
         match struck {
             Err(Errno::EAGAIN) => Ok(Some(false)),
             Err(Errno::ENODEV) => Ok(None),
@@ -75,15 +87,6 @@ impl OomWatch {
             }),
         }
     }
-}
-
-/// How many processes in the container's memory cgroup the kernel has killed for lack of memory; `None`
-/// where it has none, or that is gone.
-#[must_use]
-pub(crate) fn oom_kills(place: &CgroupPath) -> Option<u64> {
-    let memory = place.controlling("memory").filter(|found| found.joined)?;
-    let name = if memory.is_unified() { "memory.events" } else { "memory.oom_control" };
-    value_of(&file::try_read_value(&memory.file(name)).ok()?, "oom_kill")
 }
 
 /// Has the kernel signal what happens to `file` of the v1 cgroup `memory` (the kernel's

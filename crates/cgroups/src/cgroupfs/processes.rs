@@ -4,8 +4,7 @@ use super::tree;
 use crate::error::{Error, Result};
 use std::os::fd::OwnedFd;
 use sys::Errno;
-use sys::nix::fcntl::{OFlag, openat};
-use sys::nix::sys::stat::Mode;
+use sys::nix::fcntl::OFlag;
 use sys::process::{pidfd_open, pidfd_send_signal};
 
 /// How many processes are held by descriptor at a time, of which a runtime may have 1024.
@@ -17,9 +16,8 @@ pub(crate) fn list(directory: &str) -> Result<Vec<i32>> {
     let mut is_top = true;
     let listed = tree::visit(directory, |cgroup| {
         let is_top = std::mem::take(&mut is_top);
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        let read = openat(cgroup, "cgroup.procs", flags, Mode::empty());
-        match read.and_then(sys::fs::read_to_end) {
+        let file = tree::open_in(cgroup, c"cgroup.procs", OFlag::O_RDONLY);
+        match file.and_then(sys::fs::read_to_end) {
             Ok(text) => {
                 let text = String::from_utf8_lossy(&text);
                 found.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));

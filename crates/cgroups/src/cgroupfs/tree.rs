@@ -29,7 +29,7 @@ pub(crate) fn remove_below(path: &str) -> Result<()> {
 
 /// Whether cgroups are below the one at `path`.
 pub(crate) fn has_children(path: &str) -> Result<bool> {
-    Ok(!children(&file::open_directory(path)?)?.is_empty())
+    Ok(!children(&file::try_open_directory(path)?)?.is_empty())
 }
 
 type Enter<'a> = &'a mut dyn FnMut(&OwnedFd) -> Result<()>;
@@ -38,17 +38,17 @@ type Leave<'a> = &'a mut dyn FnMut(&OwnedFd, &CStr) -> Result<()>;
 /// Enters the cgroup at `path` and each below, and leaves each below, the deepest first, into its
 /// parent. One that vanishes meanwhile is passed over.
 fn walk(path: &str, enter: Enter, leave: Leave) -> Result<()> {
-    let mut here = file::open_directory(path)?;
+    let mut here = file::try_open_directory(path)?;
     enter(&here)?;
     let mut levels = vec![(CString::default(), children(&here)?)];
     while let Some((_, left)) = levels.last_mut() {
         let Some(name) = left.pop() else {
             let Some((name, _)) = levels.pop().filter(|_| !levels.is_empty()) else { break };
-            here = open_below(&here, c"..")?;
+            here = open_child(&here, c"..")?;
             leave(&here, &name)?;
             continue;
         };
-        match open_below(&here, &name) {
+        match open_child(&here, &name) {
             Ok(child) => here = child,
             Err(Errno::ENOENT) => continue,
             Err(errno) => return Err(errno),
@@ -59,9 +59,13 @@ fn walk(path: &str, enter: Enter, leave: Leave) -> Result<()> {
     Ok(())
 }
 
-fn open_below(directory: &OwnedFd, name: &CStr) -> Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    openat(directory, name, flags, Mode::empty())
+/// Opens `name` in `directory`, close-on-exec and never through a symlink.
+pub(super) fn open_in(directory: &OwnedFd, name: &CStr, flags: OFlag) -> Result<OwnedFd> {
+    openat(directory, name, flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())
+}
+
+fn open_child(directory: &OwnedFd, name: &CStr) -> Result<OwnedFd> {
+    open_in(directory, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
 }
 
 /// The names of the cgroups right below `directory`; none where it vanished.
@@ -77,7 +81,7 @@ fn list(directory: &OwnedFd) -> Result<Vec<CString>> {
     if fstat(directory)?.st_nlink == 2 {
         return Ok(Vec::new());
     }
-    let mut listed = Dir::from_fd(open_below(directory, c".")?)?;
+    let mut listed = Dir::from_fd(open_child(directory, c".")?)?;
     let mut names = Vec::new();
     for entry in listed.iter() {
         let entry = entry?;

@@ -7,20 +7,19 @@ pub(crate) mod limits;
 use super::processes::{list, signal_in};
 use super::tree;
 use super::wait::{self, Until};
+use crate::cgroup::Hierarchy;
 use crate::error::{Error, Result};
 use crate::file;
 use crate::host::{self, Mounted};
-use crate::path::Hierarchy;
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
-use sys::nix::fcntl::{OFlag, openat};
+use sys::nix::fcntl::OFlag;
 use sys::nix::libc::SIGKILL;
-use sys::nix::sys::stat::Mode;
 
 /// How long killing waits for a v1 cgroup to freeze before it goes on without.
 const FREEZING: Duration = Duration::from_secs(1);
 
-/// Looks up where a v1 hierarchy is mounted that isn't at the usual place; `false` if nowhere else.
+/// Looks up where a v1 hierarchy is mounted that isn't at the usual mount point; `false` if it is
+/// mounted nowhere else.
 pub(super) fn relocate(cgroup: &mut Hierarchy) -> Result<bool> {
     if cgroup.is_unified() {
         return Ok(false);
@@ -41,31 +40,31 @@ pub(super) fn relocate(cgroup: &mut Hierarchy) -> Result<bool> {
     Ok(false)
 }
 
-/// Gives each new v1 cpuset its parent's processors and memory: without, it lets no process in.
+/// Gives each new cgroup of v1's cpuset its parent's processors and memory: without them it lets no
+/// process in.
 pub(crate) fn provide_cpuset(cgroup: &Hierarchy) -> Result<()> {
-    if cgroup.made == 0 && !cpuset_value(&cgroup.directory(), "cpuset.cpus")?.is_empty() {
+    if !cgroup.has("cpuset") {
         return Ok(());
     }
-    for name in ["cpuset.cpus", "cpuset.mems"] {
-        inherit(cgroup, &cgroup.directory(), name, cgroup.made)?;
+    let directory = cgroup.directory();
+    if cgroup.made == 0 && !cpuset_value(&directory, "cpuset.cpus")?.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    inherit(cgroup, &directory, "cpuset.cpus", cgroup.made)?;
+    inherit(cgroup, &directory, "cpuset.mems", cgroup.made).map(drop)
 }
 
-/// Writes `name` of `directory` from its parent, whose own comes first where it's one of the
-/// `made` new ones, or empty; gives the value.
+/// Writes the parent's value of `name` to `directory`, and returns it. The parent inherits first, if it
+/// is one of the `made` new directories, or its value is empty.
 fn inherit(cgroup: &Hierarchy, directory: &str, name: &str, made: usize) -> Result<String> {
     let Some((parent, _)) = directory.rsplit_once('/').filter(|_| directory != cgroup.mount) else {
         return Ok(String::new());
     };
-    let value = if made > 1 { String::new() } else { cpuset_value(parent, name)? };
-    let value = if value.is_empty() {
-        inherit(cgroup, parent, name, made.saturating_sub(1))?
-    } else {
-        value
-    };
-    let path = format!("{directory}/{name}");
-    file::set(&path, &value)?;
+    let mut value = if made > 1 { String::new() } else { cpuset_value(parent, name)? };
+    if value.is_empty() {
+        value = inherit(cgroup, parent, name, made.saturating_sub(1))?;
+    }
+    file::set(&format!("{directory}/{name}"), &value)?;
     Ok(value)
 }
 
@@ -97,12 +96,12 @@ pub(super) fn thaw(freezer: &Hierarchy) -> Result<()> {
 
 /// Thaws the freezer, and those that the container made below: frozen processes don't die.
 pub(super) fn thaw_below(freezer: &Hierarchy) {
-    let thaw = |cgroup: &OwnedFd| {
-        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        sys::fs::write_once(openat(cgroup, "freezer.state", flags, Mode::empty())?, b"THAWED")
-    };
-    // What can't be thawed shows as a process that doesn't die.
-    let _ = tree::visit(&freezer.directory(), |cgroup| thaw(cgroup).or(Ok(())));
+    let _ = tree::visit(&freezer.directory(), |cgroup| {
+        let state = tree::open_in(cgroup, c"freezer.state", OFlag::O_WRONLY);
+        // A cgroup that can't be thawed shows as a process that doesn't die.
+        let _ = state.and_then(|file| sys::fs::write_once(file, b"THAWED"));
+        Ok(())
+    });
 }
 
 /// Kills every process in the cgroup and below it, round by round, from the second on with the

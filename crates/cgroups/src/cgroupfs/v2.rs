@@ -6,9 +6,9 @@ pub(crate) mod devices;
 pub(crate) mod limits;
 
 use super::wait::{self, Until};
+use crate::cgroup::{Cgroup, Hierarchy, join};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::path::{CgroupPath, Hierarchy, join};
 use std::time::Instant;
 use sys::Errno;
 use sys::credentials::{self, Uid};
@@ -18,22 +18,24 @@ use sys::nix::unistd::{AccessFlags, access};
 /// What is chowned where the kernel doesn't say what a delegated cgroup needs (cgroups(7)).
 const DELEGATED: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
 
-/// Gives the container's v2 cgroup to the host's user `owner`, for a container that has a cgroup
-/// namespace and a writable cgroup mount (runtime-spec, cgroup ownership). v1 can't be delegated.
-pub(crate) fn delegate(place: &CgroupPath, owner: Uid) -> Result<()> {
-    let Some(cgroup) = place.joined().find(|one| one.is_unified()) else { return Ok(()) };
-    let files = file::try_read_value("/sys/kernel/cgroup/delegate");
-    let files = files.unwrap_or_else(|_| DELEGATED.to_owned());
-    for name in std::iter::once("").chain(files.lines()) {
-        let path = join(&cgroup.directory(), name);
-        match credentials::give_at(AT_FDCWD, path.as_str(), owner, None) {
-            // Not every file that may be delegated is there.
-            Err(Errno::ENOENT) if !name.is_empty() => {}
-            Err(errno) => return Err(Error::call(format!("giving {path} to {owner}"), errno)),
-            Ok(()) => {}
+impl Cgroup {
+    /// Gives the v2 cgroup to the host's user `owner`, for a container that has a cgroup namespace
+    /// and a writable cgroup mount (runtime-spec, cgroup ownership). v1 can't be delegated.
+    pub fn delegate(&self, owner: Uid) -> Result<()> {
+        let Some(unified) = self.joined_unified() else { return Ok(()) };
+        let files = file::try_read_value("/sys/kernel/cgroup/delegate");
+        let files = files.unwrap_or_else(|_| DELEGATED.to_owned());
+        for name in std::iter::once("").chain(files.lines()) {
+            let path = unified.file(name);
+            match credentials::give_at(AT_FDCWD, path.as_str(), owner, None) {
+                // Not every file that may be delegated is there.
+                Err(Errno::ENOENT) if !name.is_empty() => {}
+                Err(errno) => return Err(Error::call(format!("giving {path} to {owner}"), errno)),
+                Ok(()) => {}
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Whether a process can be born in the v2 cgroup: that takes permission to write to `cgroup.procs`
@@ -87,9 +89,9 @@ mod tests {
         }
         let of = |path: &std::path::Path| fs::metadata(path).unwrap().uid();
         let owner = Uid::new(7).unwrap();
-        delegate(&CgroupPath::of(&mount, "box", &[(&["memory"], true)]), owner).unwrap();
+        Cgroup::of(&mount, "box", &[(&["memory"], true)]).delegate(owner).unwrap();
         assert_eq!(of(&cgroup), 0, "v1 can't be");
-        delegate(&CgroupPath::of(&mount, "box", &[(&[], true)]), owner).unwrap();
+        Cgroup::of(&mount, "box", &[(&[], true)]).delegate(owner).unwrap();
         let owners = ["", "cgroup.procs", "cgroup.subtree_control", "memory.max"]
             .map(|name| of(&cgroup.join(name)));
         fs::remove_dir_all(&mount).unwrap();

@@ -1,8 +1,8 @@
 //! Waiting for the kernel: for a cgroup's events, for processes to end, or for a moment.
 
+use crate::cgroup::Hierarchy;
 use crate::error::{Error, Result};
 use crate::file::{self, value_of};
-use crate::path::Hierarchy;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 use sys::Errno;
@@ -43,7 +43,7 @@ pub(crate) fn wait<'a>(
 }
 
 fn wait_in(path: &str, key: &str, wanted: u64, limit: Until) -> sys::Result<bool> {
-    let file = file::open(path, OFlag::O_RDONLY)?;
+    let file = file::try_open(path, OFlag::O_RDONLY)?;
     loop {
         if count(&file, key)? == Some(wanted) {
             return Ok(true);

@@ -1,8 +1,8 @@
 //! One write to a file of a cgroup, what takes it back, and writing a list of them.
 
+use crate::cgroup::Hierarchy;
 use crate::error::{Error, Result, is_unavailable};
 use crate::file::{self, value_of};
-use crate::path::Hierarchy;
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::os::fd::OwnedFd;
@@ -229,7 +229,7 @@ impl Writer<'_> {
         let found = self.open.take().filter(|(last, _)| *last == path);
         let opened = match found {
             Some((_, fd)) => Ok(fd),
-            None => file::open(&path, OFlag::O_WRONLY),
+            None => file::try_open(&path, OFlag::O_WRONLY),
         };
         let before =
             self.undo.as_ref().and_then(|_| write.restoring(&file::try_read_value(&path).ok()?));

@@ -2,12 +2,11 @@
 //! files, in its own units, and the defaults where it knows of nothing.
 
 use super::properties::{V1, V2};
-use crate::cgroupfs::freezer;
+use crate::cgroup::{Cgroup, Hierarchy};
 use crate::cgroupfs::v1::devices as device_list;
 use crate::devices::Rule;
 use crate::error::{Error, Result};
 use crate::file;
-use crate::path::{CgroupPath, Hierarchy};
 use sys::Errno;
 
 /// Does what has systemd write them, and has the files of the container's cgroups, and its v1 list of
@@ -15,23 +14,23 @@ use sys::Errno;
 ///
 /// `rules` are those in force, for where the kernel doesn't tell them all.
 pub(super) fn keep(
-    place: &CgroupPath,
+    cgroup: &Cgroup,
     rules: &[Rule],
     change: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    let files: Vec<(String, String)> = place.joined().flat_map(read).collect();
-    let list = device_list::of(place)?;
-    // systemd denies all devices and then allows them one by one, of which nobody is to see anything.
-    let stopped = list.is_some() && !freezer::is_frozen(place)?;
+    let files: Vec<(String, String)> = cgroup.joined().flat_map(read).collect();
+    let devices = cgroup.joined_controlling("devices").filter(|one| !one.is_unified());
+    let list = devices.map(|one| Ok((one, device_list::current(one)?))).transpose()?;
+    // systemd denies all devices and then allows them one by one: no process must see that.
+    let stopped = list.is_some() && !cgroup.is_frozen()?;
     if stopped {
-        freezer::freeze(place, None)?;
+        cgroup.freeze(None)?;
     }
-    // One that fails may have come as far as that, too; and the devices don't wait for the limits.
+    // A change that fails may have come as far as that too, and the devices don't wait for the limits.
     let changed = change();
-    let devices_back =
-        list.as_ref().map_or(Ok(()), |list| device_list::set_back(place, list, rules));
+    let devices_back = list.map_or(Ok(()), |(one, list)| device_list::set_back(one, &list, rules));
     let files_back = files.iter().try_for_each(|(path, value)| set_back(path, value));
-    let thawed = if stopped { freezer::thaw(place) } else { Ok(()) };
+    let thawed = if stopped { cgroup.thaw() } else { Ok(()) };
     changed.and(devices_back).and(files_back).and(thawed)
 }
 

@@ -1,9 +1,9 @@
 //! Reading the kernel's files of statistics; what the kernel doesn't have counts as 0 or nothing.
 
 use super::{BlockIoEntry, Pressure, Stalled};
+use crate::cgroup::Hierarchy;
 use crate::error::{Error, Result};
 use crate::file;
-use crate::path::Hierarchy;
 use libcgroups::common::WrappedIoError;
 use libcgroups::stats as parse;
 use std::collections::BTreeMap;

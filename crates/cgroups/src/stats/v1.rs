@@ -2,8 +2,8 @@
 
 use super::read::{io_line, number, ranges, table, text, try_number};
 use super::{BlockIo, BlockIoEntry, CpuSet, CpuUsage, HugePages, Memory, MemoryEntry, Throttling};
+use crate::cgroup::Hierarchy;
 use crate::error::Result;
-use crate::path::Hierarchy;
 
 /// `cpu.stat` of the cpu controller.
 pub(super) fn throttling(cgroup: &Hierarchy) -> Result<Throttling> {

@@ -2,8 +2,8 @@
 
 use super::read::{io_line, number, pressure, ranges, table, text, try_number};
 use super::{BlockIo, Cpu, CpuSet, CpuUsage, HugePages, Memory, MemoryEntry, Throttling};
+use crate::cgroup::Hierarchy;
 use crate::error::Result;
-use crate::path::Hierarchy;
 use libcgroups::stats as parse;
 use std::path::Path;
 

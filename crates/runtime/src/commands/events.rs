@@ -44,7 +44,7 @@ pub fn events(runtime: &Runtime, id: &str, interval: Option<Interval>, lines: Li
         }
         found => found.map_err(|errno| Error::call("finding init", errno))?,
     };
-    if container.record.cgroup.hierarchies().next().is_none() && container.record.rdt.is_none() {
+    if container.record.cgroup.joined().next().is_none() && container.record.rdt.is_none() {
         return Err(Error::new(
             "the container has no cgroup, and only that would tell what it uses",
         ));

@@ -72,7 +72,7 @@ pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()
     let container = find(runtime, id)?;
     // In a pid namespace of the container's own the kernel kills all others with init.
     let every = container.record.shares_pids && (all || signal.0 == SIGKILL);
-    if every && container.record.cgroup.hierarchies().next().is_some() {
+    if every && container.record.cgroup.joined().next().is_some() {
         return signal_every(&container, signal.0, all);
     }
     if every {

@@ -32,7 +32,7 @@ fn processes(container: &Container) -> Result<Vec<i32>> {
     // The container may have been deleted meanwhile, and its cgroups go first.
     container.check_exists()?;
     let mut pids = listed?;
-    if cgroup.hierarchies().next().is_none() && container.status() != Status::Stopped {
+    if cgroup.joined().next().is_none() && container.status() != Status::Stopped {
         return Err(Error::new(
             "the container has no cgroup, and only that would tell which processes are its own",
         ));

@@ -50,8 +50,8 @@ impl Folder {
         folder
     }
 
-    pub(crate) fn place(&self) -> CgroupPath {
-        CgroupPath::of(&self.0, "box", &[(&[], true)])
+    pub(crate) fn cgroup(&self) -> Cgroup {
+        Cgroup::of(&self.0, "box", &[(&[], true)])
     }
 
     pub(crate) fn read(&self, file: &str) -> String {
@@ -65,10 +65,10 @@ impl Drop for Folder {
     }
 }
 
-fn hybrid() -> CgroupPath {
+fn hybrid() -> Cgroup {
     let hierarchies: [(&[&str], bool); 4] =
         [(&["memory"], true), (&["cpu", "cpuacct"], true), (&["pids"], false), (&[], true)];
-    CgroupPath::of(Path::new("/nowhere"), "box", &hierarchies)
+    Cgroup::of(Path::new("/nowhere"), "box", &hierarchies)
 }
 
 fn limits(config: &str) -> Vec<Limit> {
@@ -77,13 +77,13 @@ fn limits(config: &str) -> Vec<Limit> {
 
 #[test]
 fn a_hybrid_host_has_each_controller_once() {
-    let place = hybrid();
+    let cgroup = hybrid();
     let asked = limits(
         r#"{ "memory": { "limit": 4096 }, "cpu": { "shares": 2, "cpus": "0" },
             "hugepageLimits": [{ "pageSize": "2MB", "limit": 0 }],
             "unified": { "misc.max": "x", "cgroup.max.depth": "3" } }"#,
     );
-    let files: Vec<_> = plan(&place, &asked)
+    let files: Vec<_> = plan(&cgroup, &asked)
         .unwrap()
         .into_iter()
         .flat_map(|part| part.writes.into_iter().map(|write| write.file.into_owned()))
@@ -98,34 +98,33 @@ fn a_hybrid_host_has_each_controller_once() {
         "misc.max",
     ];
     assert_eq!(files, expected);
-    assert_eq!(needed(&place, &asked).unwrap(), ["cpuset", "hugetlb", "misc"]);
+    assert_eq!(needed(&cgroup, &asked).unwrap(), ["cpuset", "hugetlb", "misc"]);
 }
 
 #[test]
 fn unified_is_refused_where_v1_has_the_controller() {
-    let refused = |place: &CgroupPath| {
+    let refused = |cgroup: &Cgroup| {
         let asked = limits(r#"{ "unified": { "memory.high": "1" } }"#);
-        needed(place, &asked).unwrap_err().to_string()
+        needed(cgroup, &asked).unwrap_err().to_string()
     };
     assert_eq!(
         refused(&hybrid()),
         "linux.resources.unified.memory.high: this host has memory on cgroup v1, not v2"
     );
-    let none = CgroupPath::default();
+    let none = Cgroup::default();
     assert_eq!(refused(&none), "linux.resources.unified.memory.high: this host has no cgroup v2");
 }
 
 #[test]
 fn a_limit_without_a_cgroup_is_an_error_and_no_limit_is_none() {
-    let refused = |place: &CgroupPath, config| {
-        set(place, &limits(config), None, None).unwrap_err().to_string()
-    };
+    let refused =
+        |cgroup: &Cgroup, config| set(cgroup, &limits(config), None, None).unwrap_err().to_string();
     assert_eq!(
         refused(&hybrid(), r#"{ "pids": { "limit": 5 } }"#),
         "linux.resources.pids.limit: cannot set pids limit: container could not join or create \
          cgroup"
     );
-    let none = CgroupPath::default();
+    let none = Cgroup::default();
     assert_eq!(
         refused(&none, r#"{ "memory": { "limit": 5 } }"#),
         "linux.resources.memory.limit: no memory cgroup on this host"
@@ -138,10 +137,10 @@ fn a_limit_without_a_cgroup_is_an_error_and_no_limit_is_none() {
 #[test]
 fn what_is_invalid_at_first_is_written_after_the_others() {
     // No kernel file, but one that can't be opened is an error all the same.
-    let place = hybrid();
-    let cgroup = place.v1("memory").unwrap();
+    let cgroup = hybrid();
+    let memory = cgroup.v1("memory").unwrap();
     let error = write_all(
-        cgroup,
+        memory,
         vec![Write::new("memory.limit", "memory.max", "5".to_owned())],
         None,
         None,
@@ -151,7 +150,7 @@ fn what_is_invalid_at_first_is_written_after_the_others() {
         "linux.resources.memory.limit: writing 5 to /nowhere/box/memory.max: no such \
          file or directory (the kernel, or the cgroup above, has no such limit)"
     );
-    write_all(cgroup, vec![Write::new("a", "a", "5".to_owned()).optional(true)], None, None)
+    write_all(memory, vec![Write::new("a", "a", "5".to_owned()).optional(true)], None, None)
         .unwrap();
 }
 

@@ -1,10 +1,10 @@
 //! v1's device lists: a default, and exceptions to it (admin-guide/cgroup-v1/devices.rst).
 
+use crate::cgroup::Hierarchy;
 use crate::devices::Rule;
 use crate::devices::list::{List, exception};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::path::{CgroupPath, Hierarchy};
 use std::collections::BTreeMap;
 use sys::nix::fcntl::OFlag;
 
@@ -39,8 +39,7 @@ pub(crate) fn replace(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
 
 /// Sets the list of a container that is stopped back to `before`, after systemd has changed it; it was
 /// made of `rules`.
-pub(crate) fn set_back(path: &CgroupPath, before: &List, rules: &[Rule]) -> Result<()> {
-    let Some(cgroup) = path.controlling("devices") else { return Ok(()) };
+pub(crate) fn set_back(cgroup: &Hierarchy, before: &List, rules: &[Rule]) -> Result<()> {
     let now = current(cgroup)?;
     match (before.allow, now.allow) {
         (false, false) => change(cgroup, &now, before),
@@ -51,12 +50,6 @@ pub(crate) fn set_back(path: &CgroupPath, before: &List, rules: &[Rule]) -> Resu
             change(cgroup, &List::default(), before)
         }
     }
-}
-
-/// The container's list, if it has one.
-pub(crate) fn of(path: &CgroupPath) -> Result<Option<List>> {
-    let found = path.controlling("devices").filter(|one| one.joined && !one.is_unified());
-    found.map(current).transpose()
 }
 
 /// Has a list that denies all but its exceptions go from those of one to those of another.
@@ -74,7 +67,7 @@ fn change(cgroup: &Hierarchy, from: &List, to: &List) -> Result<()> {
 }
 
 /// The lists as they are.
-fn current(cgroup: &Hierarchy) -> Result<List> {
+pub(crate) fn current(cgroup: &Hierarchy) -> Result<List> {
     let path = cgroup.file("devices.list");
     let text = file::read(&path)?;
     let exceptions = text.lines().filter(|line| !line.starts_with('a')).map(exception);
@@ -86,15 +79,15 @@ fn current(cgroup: &Hierarchy) -> Result<List> {
 
 /// Writes each of `lines` to the file `path`.
 fn write(path: &str, lines: impl IntoIterator<Item = String>) -> Result<()> {
-    let error = |step: String, errno| Error::call(step, errno).about("linux.resources.devices");
-    let file = file::open(path, OFlag::O_WRONLY);
-    let file = file.map_err(|errno| error(format!("opening {path}"), errno))?;
-    for line in lines {
-        let written = sys::fs::write_once(&file, line.as_bytes());
-        written.map_err(|errno| {
-            let remedy = "the cgroup above doesn't have it";
-            error(format!("writing {line} to {path}"), errno).with_hint(Some(remedy))
-        })?;
-    }
-    Ok(())
+    let write_lines = || -> Result<()> {
+        let file = file::open(path, OFlag::O_WRONLY)?;
+        for line in lines {
+            sys::fs::write_once(&file, line.as_bytes()).map_err(|errno| {
+                let remedy = "the cgroup above doesn't have it";
+                Error::call(format!("writing {line} to {path}"), errno).with_hint(Some(remedy))
+            })?;
+        }
+        Ok(())
+    };
+    write_lines().map_err(|error| error.about("linux.resources.devices"))
 }

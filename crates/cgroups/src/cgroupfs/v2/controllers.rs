@@ -1,8 +1,8 @@
 //! Handing v2 controllers down: each cgroup above the container's must do so for the next.
 
+use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::path::{CgroupPath, Hierarchy};
 use sys::Errno;
 
 /// What a container gets on a pure v2 host though no limit asks for it: engines read its statistics
@@ -15,19 +15,19 @@ const EXPECTED: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 /// Each is asked for only if it is missing there, and only from the lowest cgroup that has it on. That
 /// a needed controller isn't to be had on the host shows when its limit is written; so does, with
 /// `lenient`, whatever else keeps it from us.
-pub(crate) fn enable(place: &CgroupPath, needed: &[String], lenient: bool) -> Result<()> {
-    let Some(cgroup) = place.unified().filter(|found| found.joined) else { return Ok(()) };
-    let expected: &[&str] = if place.is_pure_v2() { &EXPECTED } else { &[] };
+pub(crate) fn enable(cgroup: &Cgroup, needed: &[String], lenient: bool) -> Result<()> {
+    let Some(unified) = cgroup.joined_unified() else { return Ok(()) };
+    let expected: &[&str] = if cgroup.is_pure_v2() { &EXPECTED } else { &[] };
     let mut missing: Vec<&str> = needed.iter().map(String::as_str).collect();
     missing.extend(expected.iter().filter(|name| !needed.iter().any(|one| one == *name)));
-    let mut here = cgroup.directory();
+    let mut here = unified.directory();
     // Each cgroup above, and what the next below it lacks.
     let mut above = Vec::new();
     while !missing.is_empty() {
         let path = format!("{here}/cgroup.controllers");
         let listed = file::read_value(&path)?;
         missing.retain(|name| !listed.split_ascii_whitespace().any(|one| one == *name));
-        let Some((parent, _)) = here.rsplit_once('/').filter(|_| here != cgroup.mount) else {
+        let Some((parent, _)) = here.rsplit_once('/').filter(|_| here != unified.mount) else {
             break;
         };
         let parent = parent.to_owned();
@@ -39,16 +39,16 @@ pub(crate) fn enable(place: &CgroupPath, needed: &[String], lenient: bool) -> Re
         lacking.retain(|name| !missing.contains(name));
         let vital = |name: &str| !lenient && needed.iter().any(|one| one == name);
         if !lacking.is_empty() {
-            hand_down(cgroup, directory, lacking, vital)?;
+            hand_down(unified, directory, lacking, vital)?;
         }
     }
     Ok(())
 }
 
-/// Enables `missing` for the children of `directory`, above `cgroup`: all or, where that is refused,
+/// Enables `missing` for the children of `directory`, above `unified`: all or, where that is refused,
 /// each that can be, and it's an error only for a vital one.
 fn hand_down(
-    cgroup: &Hierarchy,
+    unified: &Hierarchy,
     directory: &str,
     missing: &[&str],
     vital: impl Fn(&str) -> bool,
@@ -56,7 +56,7 @@ fn hand_down(
     let path = format!("{directory}/cgroup.subtree_control");
     let all: Vec<_> = missing.iter().map(|name| format!("+{name}")).collect();
     let Err(errno) = file::write(&path, &all.join(" ")) else { return Ok(()) };
-    refuse_threaded(cgroup)?;
+    refuse_threaded(unified)?;
     let refused = |name: &str, errno| {
         let remedy = match errno {
             Errno::EBUSY => "a cgroup that has processes can't hand controllers down",
@@ -80,13 +80,13 @@ fn hand_down(
     Ok(())
 }
 
-/// An error if `cgroup` is threaded, or would have to be to take a process, as it's below such.
-fn refuse_threaded(cgroup: &Hierarchy) -> Result<()> {
-    let path = cgroup.file("cgroup.type");
+/// An error if the cgroup is threaded, or would have to be to take a process, as it's below such.
+fn refuse_threaded(unified: &Hierarchy) -> Result<()> {
+    let path = unified.file("cgroup.type");
     // One that can't be read says nothing.
     match file::try_read_value(&path).as_deref().map(str::trim_end) {
         Ok(kind @ ("threaded" | "domain invalid")) => {
-            let reason = format!("linux.cgroupsPath: {} is of type {kind}", cgroup.directory());
+            let reason = format!("linux.cgroupsPath: {} is of type {kind}", unified.directory());
             let remedy = "no container can be in a threaded cgroup, or below one, or below one \
                           that has processes and hands controllers down";
             Err(Error::new(reason).with_hint(Some(remedy)))
@@ -103,7 +103,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     /// A v2 host of ordinary files, in which nothing but what is written changes.
-    fn host(name: &str, controllers: [&str; 3]) -> (PathBuf, CgroupPath) {
+    fn host(name: &str, controllers: [&str; 3]) -> (PathBuf, Cgroup) {
         let root = std::env::temp_dir().join(format!("rind-{name}-{}", std::process::id()));
         let mut directory = root.clone();
         for (level, listed) in ["", "slice", "box"].into_iter().zip(controllers) {
@@ -112,8 +112,8 @@ mod tests {
             fs::write(directory.join("cgroup.controllers"), listed).unwrap();
             fs::write(directory.join("cgroup.subtree_control"), "").unwrap();
         }
-        let place = CgroupPath::of(&root, "slice/box", &[(&[], true)]);
-        (root, place)
+        let cgroup = Cgroup::of(&root, "slice/box", &[(&[], true)]);
+        (root, cgroup)
     }
 
     fn written(directory: &Path) -> String {
@@ -123,11 +123,11 @@ mod tests {
     #[test]
     fn what_is_missing_is_asked_for_from_where_it_is() {
         let all = "cpuset cpu io memory pids rdma\n";
-        let (root, place) = host("missing", [all, "cpuset cpu io memory pids\n", "cpu\n"]);
-        enable(&place, &["pids".to_owned()], false).unwrap();
+        let (root, cgroup) = host("missing", [all, "cpuset cpu io memory pids\n", "cpu\n"]);
+        enable(&cgroup, &["pids".to_owned()], false).unwrap();
         assert_eq!(written(&root), "");
         assert_eq!(written(&root.join("slice")), "+pids +cpuset +io +memory");
-        enable(&place, &["rdma".to_owned()], false).unwrap();
+        enable(&cgroup, &["rdma".to_owned()], false).unwrap();
         assert_eq!(written(&root), "+rdma");
         fs::remove_dir_all(root).unwrap();
     }
@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn nothing_is_written_where_nothing_is_missing() {
         let all = "cpuset cpu io memory pids\n";
-        let (root, place) = host("complete", ["", "", all]);
-        enable(&place, &["pids".to_owned()], false).unwrap();
+        let (root, cgroup) = host("complete", ["", "", all]);
+        enable(&cgroup, &["pids".to_owned()], false).unwrap();
         assert_eq!((written(&root), written(&root.join("slice"))), (String::new(), String::new()));
         fs::remove_dir_all(root).unwrap();
     }
@@ -144,20 +144,20 @@ mod tests {
     /// As with a user's systemd by Debian's default: what isn't delegated is none of his business.
     #[test]
     fn what_is_there_is_not_asked_for_again() {
-        let (root, place) = host("there", ["cpuset cpu io memory pids\n", "memory\n", "memory\n"]);
+        let (root, cgroup) = host("there", ["cpuset cpu io memory pids\n", "memory\n", "memory\n"]);
         fs::remove_file(root.join("cgroup.subtree_control")).unwrap();
         fs::create_dir(root.join("cgroup.subtree_control")).unwrap();
-        enable(&place, &["memory".to_owned()], false).unwrap();
+        enable(&cgroup, &["memory".to_owned()], false).unwrap();
         assert_eq!(written(&root.join("slice")), "+cpu +cpuset +io +pids");
-        assert!(enable(&place, &["memory".to_owned(), "pids".to_owned()], false).is_err());
-        enable(&place, &["memory".to_owned(), "pids".to_owned()], true).unwrap();
+        assert!(enable(&cgroup, &["memory".to_owned(), "pids".to_owned()], false).is_err());
+        enable(&cgroup, &["memory".to_owned(), "pids".to_owned()], true).unwrap();
         fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
     fn what_the_host_lacks_is_left_to_the_limit() {
-        let (root, place) = host("lacking", ["cpu\n", "", ""]);
-        enable(&place, &["pids".to_owned()], false).unwrap();
+        let (root, cgroup) = host("lacking", ["cpu\n", "", ""]);
+        enable(&cgroup, &["pids".to_owned()], false).unwrap();
         assert_eq!(written(&root.join("slice")), "+cpu");
         fs::remove_dir_all(root).unwrap();
     }

@@ -1,9 +1,9 @@
 //! v2's filter: an eBPF program that the kernel asks about each use of a device.
 
+use crate::cgroup::Hierarchy;
 use crate::devices::{Access, DEFAULTS, Devices, Kind, Rule};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::path::Hierarchy;
 use std::os::fd::{AsFd, OwnedFd};
 use sys::bpf::{self, Instruction};
 
@@ -14,7 +14,7 @@ pub(crate) fn apply(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
     let directory = cgroup.directory();
     let attach = || -> sys::Result<()> {
         let program = bpf::load_device_filter(&compile(&rules))?;
-        let cgroup = file::open_directory(&directory)?;
+        let cgroup = file::try_open_directory(&directory)?;
         let old = bpf::attached_device_filters(&cgroup)?;
         let (replaced, others) = match old.split_first() {
             Some((first, others)) => (Some(first), others),
