@@ -25,75 +25,39 @@ pub(crate) const SHARES: RangeInclusive<u64> = 2..=262_144;
 /// says that it is. -1 lifts a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
-    /// `memory.limit`, and `memory.swap` for memory and swap together: one limit, as they bound
-    /// each other. `check` refuses what is less than the container uses (`checkBeforeUpdate`).
-    Memory {
-        limit: Option<i64>,
-        swap: Option<i64>,
-        check: bool,
-    },
+    // `memory.limit`, and `memory.swap` for memory and swap together: one limit, as they bound each
+    // other. `check` refuses what is less than the container uses (`checkBeforeUpdate`).
+    Memory { limit: Option<i64>, swap: Option<i64>, check: bool },
     MemoryReservation(i64),
     KernelMemory(i64),
     KernelTcpMemory(i64),
-    /// 0 to 100.
+    // 0 to 100.
     Swappiness(u64),
     DisableOomKiller,
     UseHierarchy,
     CpuShares(u64),
-    CpuBandwidth {
-        quota: Option<i64>,
-        period: Option<u64>,
-    },
-    CpuRealtime {
-        runtime: Option<i64>,
-        period: Option<u64>,
-    },
-    /// 0 is a value.
+    CpuBandwidth { quota: Option<i64>, period: Option<u64> },
+    CpuRealtime { runtime: Option<i64>, period: Option<u64> },
+    // 0 is a value, for burst and idle.
     CpuBurst(u64),
-    /// 0 is a value.
     CpuIdle(i64),
-    /// A list as in cpuset(7).
+    // Lists as in cpuset(7).
     Cpus(String),
-    /// A list as in cpuset(7).
     MemoryNodes(String),
-    /// 0 is a limit; every negative number lifts it.
+    // 0 is a limit; every negative number lifts it.
     Pids(i64),
-    /// BFQ's weight (10 to 1000), of a device or of all.
-    IoWeight {
-        device: Option<Device>,
-        weight: u16,
-    },
-    IoLeafWeight {
-        device: Option<Device>,
-        weight: u16,
-    },
-    /// A rate of 0 lifts the limit.
-    IoRate {
-        device: Device,
-        direction: Direction,
-        rate: u64,
-    },
-    /// The entry `index` of `hugepageLimits`.
-    HugePages {
-        index: usize,
-        size: String,
-        limit: i64,
-    },
+    // BFQ's weight (10 to 1000), of a device or of all.
+    IoWeight { device: Option<Device>, weight: u16 },
+    IoLeafWeight { device: Option<Device>, weight: u16 },
+    // A rate of 0 lifts the limit.
+    IoRate { device: Device, direction: Direction, rate: u64 },
+    // The entry `index` of `hugepageLimits`.
+    HugePages { index: usize, size: String, limit: i64 },
     NetworkClass(u32),
-    NetworkPriority {
-        interface: String,
-        priority: u32,
-    },
-    Rdma {
-        device: String,
-        handles: Option<u32>,
-        objects: Option<u32>,
-    },
-    /// A line of `unified`: a file of v2 by its name, and what to write, as the user gave it.
-    Unified {
-        file: String,
-        line: String,
-    },
+    NetworkPriority { interface: String, priority: u32 },
+    Rdma { device: String, handles: Option<u32>, objects: Option<u32> },
+    // A line of `unified`: a file of v2 by its name, and what to write, as the user gave it.
+    Unified { file: String, line: String },
 }
 
 /// A block device by its numbers.
@@ -116,6 +80,18 @@ pub(crate) enum Direction {
     WriteBytes,
     ReadOperations,
     WriteOperations,
+}
+
+impl Direction {
+    /// The property that asks for it, from `linux.resources.` on.
+    pub fn property(self) -> &'static str {
+        match self {
+            Self::ReadBytes => "blockIO.throttleReadBpsDevice",
+            Self::WriteBytes => "blockIO.throttleWriteBpsDevice",
+            Self::ReadOperations => "blockIO.throttleReadIOPSDevice",
+            Self::WriteOperations => "blockIO.throttleWriteIOPSDevice",
+        }
+    }
 }
 
 impl Limit {

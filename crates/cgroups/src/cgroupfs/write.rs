@@ -42,28 +42,27 @@ enum Back {
 }
 
 impl Write {
-    pub fn new<P, F>(property: P, file: F, value: String) -> Self
-    where
-        P: Into<Cow<'static, str>>,
-        F: Into<Cow<'static, str>>,
-    {
-        let (property, file) = (property.into(), file.into());
+    pub fn new(
+        property: impl Into<Cow<'static, str>>,
+        file: impl Into<Cow<'static, str>>,
+        value: impl Display,
+    ) -> Self {
+        let (property, file, value) = (property.into(), file.into(), value.to_string());
         Self { property, file, value, absent: Absent::Refuse, back: Back::Whole }
     }
 
     /// A number, or `max` if it is negative.
     pub fn number_or_max(property: &'static str, file: &'static str, value: i64) -> Self {
-        let text = if value < 0 { "max".to_owned() } else { value.to_string() };
-        Self::new(property, file, text)
+        if value < 0 { Self::new(property, file, "max") } else { Self::new(property, file, value) }
     }
 
     /// The entry `index` of `hugepageLimits`: reserved pages if the kernel counts them, and always
     /// those in use.
-    pub fn huge_pages(index: usize, size: &str, file: &str, value: String) -> Vec<Self> {
+    pub fn huge_pages(index: usize, size: &str, file: &str, value: &str) -> Vec<Self> {
         let property = format!("hugepageLimits[{index}]");
         let reserved = format!("hugetlb.{size}.rsvd.{file}");
         vec![
-            Self::new(property.clone(), reserved, value.clone()).optional(true),
+            Self::new(property.clone(), reserved, value).optional(true),
             Self::new(property, format!("hugetlb.{size}.{file}"), value),
         ]
     }
@@ -72,8 +71,8 @@ impl Write {
     pub fn rdma(device: &str, handles: Option<u32>, objects: Option<u32>) -> Self {
         let handles = handles.map(|count| format!(" hca_handle={count}")).unwrap_or_default();
         let objects = objects.map(|count| format!(" hca_object={count}")).unwrap_or_default();
-        Self::new(format!("rdma.{device}"), "rdma.max", format!("{device}{handles}{objects}"))
-            .line_of(device, None)
+        let value = format_args!("{device}{handles}{objects}");
+        Self::new(format!("rdma.{device}"), "rdma.max", value).line_of(device, None)
     }
 
     /// The same, left out where the kernel has no such file, `if` that is so.
@@ -82,8 +81,8 @@ impl Write {
     }
 
     /// The same, with another file for kernels that don't have the first.
-    pub fn or(self, file: &'static str, value: String) -> Self {
-        Self { absent: Absent::Instead(file, value), ..self }
+    pub fn or(self, file: &'static str, value: impl Display) -> Self {
+        Self { absent: Absent::Instead(file, value.to_string()), ..self }
     }
 
     /// The same, to a file that has one line for each `key`. The line `unset` takes `key` out.

@@ -2,42 +2,35 @@
 
 use crate::cgroupfs::write::Write;
 use crate::error::{Result, of_limit};
-use crate::limits::{Device, Direction, Limit, SHARES};
+use crate::limits::{Direction, Limit, SHARES};
 
 /// The writes that set `limit`, in order.
 pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
     let one = match limit {
         Limit::Memory { limit, swap, .. } => {
-            let limit = limit.map(|bytes| {
-                Write::new("memory.limit", "memory.limit_in_bytes", bytes.to_string())
-            });
+            let limit =
+                limit.map(|bytes| Write::new("memory.limit", "memory.limit_in_bytes", bytes));
             let swap = swap.map(|bytes| {
-                Write::new("memory.swap", "memory.memsw.limit_in_bytes", bytes.to_string())
+                Write::new("memory.swap", "memory.memsw.limit_in_bytes", bytes)
                     .optional(bytes == -1)
             });
             return Ok(limit.into_iter().chain(swap).collect());
         }
         Limit::MemoryReservation(bytes) => {
-            Write::new("memory.reservation", "memory.soft_limit_in_bytes", bytes.to_string())
+            Write::new("memory.reservation", "memory.soft_limit_in_bytes", bytes)
         }
         // Kernels have taken these two out by and by.
         Limit::KernelMemory(bytes) => {
-            Write::new("memory.kernel", "memory.kmem.limit_in_bytes", bytes.to_string())
-                .optional(true)
+            Write::new("memory.kernel", "memory.kmem.limit_in_bytes", bytes).optional(true)
         }
         Limit::KernelTcpMemory(bytes) => {
-            Write::new("memory.kernelTCP", "memory.kmem.tcp.limit_in_bytes", bytes.to_string())
-                .optional(true)
+            Write::new("memory.kernelTCP", "memory.kmem.tcp.limit_in_bytes", bytes).optional(true)
         }
-        Limit::Swappiness(value) => {
-            Write::new("memory.swappiness", "memory.swappiness", value.to_string())
-        }
-        Limit::DisableOomKiller => {
-            Write::new("memory.disableOOMKiller", "memory.oom_control", "1".to_owned())
-                .shown_as("oom_kill_disable")
-        }
+        Limit::Swappiness(value) => Write::new("memory.swappiness", "memory.swappiness", value),
+        Limit::DisableOomKiller => Write::new("memory.disableOOMKiller", "memory.oom_control", 1)
+            .shown_as("oom_kill_disable"),
         Limit::UseHierarchy => {
-            Write::new("memory.useHierarchy", "memory.use_hierarchy", "1".to_owned()).optional(true)
+            Write::new("memory.useHierarchy", "memory.use_hierarchy", 1).optional(true)
         }
         Limit::CpuShares(shares) if !SHARES.contains(shares) => {
             // The kernel would take the nearest.
@@ -45,83 +38,66 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
             let reason = format!("{shares} is not within {least} and {most}");
             return Err(of_limit("cpu.shares", reason));
         }
-        Limit::CpuShares(shares) => Write::new("cpu.shares", "cpu.shares", shares.to_string()),
+        Limit::CpuShares(shares) => Write::new("cpu.shares", "cpu.shares", shares),
         Limit::CpuBandwidth { quota, period } => {
-            let period =
-                period.map(|usec| Write::new("cpu.period", "cpu.cfs_period_us", usec.to_string()));
-            let quota =
-                quota.map(|usec| Write::new("cpu.quota", "cpu.cfs_quota_us", usec.to_string()));
+            let period = period.map(|usec| Write::new("cpu.period", "cpu.cfs_period_us", usec));
+            let quota = quota.map(|usec| Write::new("cpu.quota", "cpu.cfs_quota_us", usec));
             return Ok(period.into_iter().chain(quota).collect());
         }
         Limit::CpuRealtime { runtime, period } => {
-            let period = period
-                .map(|usec| Write::new("cpu.realtimePeriod", "cpu.rt_period_us", usec.to_string()));
-            let runtime = runtime.map(|usec| {
-                Write::new("cpu.realtimeRuntime", "cpu.rt_runtime_us", usec.to_string())
-            });
+            let period =
+                period.map(|usec| Write::new("cpu.realtimePeriod", "cpu.rt_period_us", usec));
+            let runtime =
+                runtime.map(|usec| Write::new("cpu.realtimeRuntime", "cpu.rt_runtime_us", usec));
             return Ok(period.into_iter().chain(runtime).collect());
         }
         Limit::CpuBurst(usec) => {
-            Write::new("cpu.burst", "cpu.cfs_burst_us", usec.to_string()).optional(*usec == 0)
+            Write::new("cpu.burst", "cpu.cfs_burst_us", usec).optional(*usec == 0)
         }
-        Limit::CpuIdle(idle) => {
-            Write::new("cpu.idle", "cpu.idle", idle.to_string()).optional(*idle == 0)
-        }
-        Limit::Cpus(list) => Write::new("cpu.cpus", "cpuset.cpus", list.clone()),
-        Limit::MemoryNodes(list) => Write::new("cpu.mems", "cpuset.mems", list.clone()),
+        Limit::CpuIdle(idle) => Write::new("cpu.idle", "cpu.idle", idle).optional(*idle == 0),
+        Limit::Cpus(list) => Write::new("cpu.cpus", "cpuset.cpus", list),
+        Limit::MemoryNodes(list) => Write::new("cpu.mems", "cpuset.mems", list),
         Limit::Pids(limit) => Write::number_or_max("pids.limit", "pids.max", *limit),
         // CFQ, which had its own, is gone; BFQ may not be there.
         Limit::IoWeight { device: None, weight } => {
-            let weight = weight.to_string();
-            Write::new("blockIO.weight", "blkio.bfq.weight", weight.clone())
-                .or("blkio.weight", weight)
+            Write::new("blockIO.weight", "blkio.bfq.weight", weight).or("blkio.weight", weight)
         }
         Limit::IoWeight { device: Some(device), weight } => {
-            let line = format!("{device} {weight}");
-            Write::new("blockIO.weightDevice", "blkio.bfq.weight_device", line.clone())
-                .or("blkio.weight_device", line)
+            let weight = format_args!("{device} {weight}");
+            Write::new("blockIO.weightDevice", "blkio.bfq.weight_device", weight)
+                .or("blkio.weight_device", weight)
                 .line_of(device, Some(format!("{device} default")))
         }
         Limit::IoLeafWeight { device: None, weight } => {
-            Write::new("blockIO.leafWeight", "blkio.leaf_weight", weight.to_string())
+            Write::new("blockIO.leafWeight", "blkio.leaf_weight", weight)
         }
         Limit::IoLeafWeight { device: Some(device), weight } => {
-            let (property, line) =
-                ("blockIO.weightDevice.leafWeight", format!("{device} {weight}"));
-            Write::new(property, "blkio.leaf_weight_device", line)
+            let (property, file) = ("blockIO.weightDevice.leafWeight", "blkio.leaf_weight_device");
+            Write::new(property, file, format_args!("{device} {weight}"))
                 .line_of(device, Some(format!("{device} default")))
         }
-        Limit::IoRate { device, direction, rate } => rate_write(*device, *direction, *rate),
+        Limit::IoRate { device, direction, rate } => {
+            let file = match direction {
+                Direction::ReadBytes => "blkio.throttle.read_bps_device",
+                Direction::WriteBytes => "blkio.throttle.write_bps_device",
+                Direction::ReadOperations => "blkio.throttle.read_iops_device",
+                Direction::WriteOperations => "blkio.throttle.write_iops_device",
+            };
+            Write::new(direction.property(), file, format_args!("{device} {rate}"))
+                .line_of(device, Some(format!("{device} 0")))
+        }
         Limit::HugePages { index, size, limit } => {
-            return Ok(Write::huge_pages(*index, size, "limit_in_bytes", limit.to_string()));
+            return Ok(Write::huge_pages(*index, size, "limit_in_bytes", &limit.to_string()));
         }
-        Limit::NetworkClass(class) => {
-            Write::new("network.classID", "net_cls.classid", class.to_string())
-        }
+        Limit::NetworkClass(class) => Write::new("network.classID", "net_cls.classid", class),
         Limit::NetworkPriority { interface, priority } => {
-            let line = format!("{interface} {priority}");
-            Write::new("network.priorities", "net_prio.ifpriomap", line).line_of(interface, None)
+            let priority = format_args!("{interface} {priority}");
+            Write::new("network.priorities", "net_prio.ifpriomap", priority)
+                .line_of(interface, None)
         }
         Limit::Rdma { device, handles, objects } => Write::rdma(device, *handles, *objects),
         // It is for v2's hierarchy, whatever v1 has.
         Limit::Unified { .. } => return Ok(Vec::new()),
     };
     Ok(vec![one])
-}
-
-fn rate_write(device: Device, direction: Direction, rate: u64) -> Write {
-    let (property, file) = match direction {
-        Direction::ReadBytes => ("blockIO.throttleReadBpsDevice", "blkio.throttle.read_bps_device"),
-        Direction::WriteBytes => {
-            ("blockIO.throttleWriteBpsDevice", "blkio.throttle.write_bps_device")
-        }
-        Direction::ReadOperations => {
-            ("blockIO.throttleReadIOPSDevice", "blkio.throttle.read_iops_device")
-        }
-        Direction::WriteOperations => {
-            ("blockIO.throttleWriteIOPSDevice", "blkio.throttle.write_iops_device")
-        }
-    };
-    Write::new(property, file, format!("{device} {rate}"))
-        .line_of(device, Some(format!("{device} 0")))
 }

@@ -3,7 +3,7 @@
 use crate::cgroupfs::write::Write;
 use crate::error::{Error, Result, of_limit};
 use crate::limits::{
-    Device, Direction, Limit, PERIOD, UNLIMITED, controller_of, cpu_weight, io_weight, swap_alone,
+    Direction, Limit, PERIOD, UNLIMITED, controller_of, cpu_weight, io_weight, swap_alone,
 };
 
 /// The writes that set `limit`, in order.
@@ -26,13 +26,13 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
         | Limit::Swappiness(_)
         | Limit::DisableOomKiller
         | Limit::UseHierarchy => return Ok(Vec::new()),
-        Limit::CpuShares(shares) => {
-            Write::new("cpu.shares", "cpu.weight", cpu_weight(*shares).to_string())
-        }
+        Limit::CpuShares(shares) => Write::new("cpu.shares", "cpu.weight", cpu_weight(*shares)),
         Limit::CpuBandwidth { quota, period } => {
-            let quota = quota.filter(|&quota| quota > 0);
-            let quota = quota.map_or("max".to_owned(), |quota| quota.to_string());
-            let value = format!("{quota} {}", period.unwrap_or(PERIOD));
+            let period = period.unwrap_or(PERIOD);
+            let value = match quota {
+                Some(quota @ 1..) => format!("{quota} {period}"),
+                _ => format!("max {period}"),
+            };
             Write::new("cpu.quota", "cpu.max", value)
         }
         Limit::CpuRealtime { .. } => {
@@ -40,22 +40,19 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
             return Err(of_limit("cpu.realtimeRuntime", reason));
         }
         Limit::CpuBurst(usec) => {
-            Write::new("cpu.burst", "cpu.max.burst", usec.to_string()).optional(*usec == 0)
+            Write::new("cpu.burst", "cpu.max.burst", usec).optional(*usec == 0)
         }
-        Limit::CpuIdle(idle) => {
-            Write::new("cpu.idle", "cpu.idle", idle.to_string()).optional(*idle == 0)
-        }
-        Limit::Cpus(list) => Write::new("cpu.cpus", "cpuset.cpus", list.clone()),
-        Limit::MemoryNodes(list) => Write::new("cpu.mems", "cpuset.mems", list.clone()),
+        Limit::CpuIdle(idle) => Write::new("cpu.idle", "cpu.idle", idle).optional(*idle == 0),
+        Limit::Cpus(list) => Write::new("cpu.cpus", "cpuset.cpus", list),
+        Limit::MemoryNodes(list) => Write::new("cpu.mems", "cpuset.mems", list),
         Limit::Pids(limit) => Write::number_or_max("pids.limit", "pids.max", *limit),
         Limit::IoWeight { device: None, weight } => {
-            Write::new("blockIO.weight", "io.bfq.weight", weight.to_string())
-                .or("io.weight", io_weight(*weight).to_string())
+            Write::new("blockIO.weight", "io.bfq.weight", weight)
+                .or("io.weight", io_weight(*weight))
         }
         Limit::IoWeight { device: Some(device), weight } => {
-            let property = "blockIO.weightDevice";
-            Write::new(property, "io.bfq.weight", format!("{device} {weight}"))
-                .or("io.weight", format!("{device} {}", io_weight(*weight)))
+            Write::new("blockIO.weightDevice", "io.bfq.weight", format_args!("{device} {weight}"))
+                .or("io.weight", format_args!("{device} {}", io_weight(*weight)))
                 .line_of(device, Some(format!("{device} default")))
         }
         Limit::IoLeafWeight { device, .. } => {
@@ -65,10 +62,23 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
             };
             return Err(of_limit(property, "cgroup v2 has no weights of leaves"));
         }
-        Limit::IoRate { device, direction, rate } => rate_write(*device, *direction, *rate),
+        Limit::IoRate { device, direction, rate } => {
+            let key = match direction {
+                Direction::ReadBytes => "rbps",
+                Direction::WriteBytes => "wbps",
+                Direction::ReadOperations => "riops",
+                Direction::WriteOperations => "wiops",
+            };
+            let value = match rate {
+                0 => format!("{device} {key}=max"),
+                _ => format!("{device} {key}={rate}"),
+            };
+            Write::new(direction.property(), "io.max", value)
+                .line_of(device, unset("io.max", &device.to_string()))
+        }
         Limit::HugePages { index, size, limit } => {
             let value = u64::try_from(*limit).map_or("max".to_owned(), |limit| limit.to_string());
-            return Ok(Write::huge_pages(*index, size, "max", value));
+            return Ok(Write::huge_pages(*index, size, "max", &value));
         }
         Limit::NetworkClass(_) => return Err(only_v1("network.classID", limit)),
         Limit::NetworkPriority { .. } => return Err(only_v1("network.priorities", limit)),
@@ -90,20 +100,6 @@ fn swap_write(limit: Option<i64>, both: i64) -> Result<Write> {
     Ok(Write::new("memory.swap", "memory.swap.max", value).optional(is_optional))
 }
 
-fn rate_write(device: Device, direction: Direction, rate: u64) -> Write {
-    let (property, key) = match direction {
-        Direction::ReadBytes => ("blockIO.throttleReadBpsDevice", "rbps"),
-        Direction::WriteBytes => ("blockIO.throttleWriteBpsDevice", "wbps"),
-        Direction::ReadOperations => ("blockIO.throttleReadIOPSDevice", "riops"),
-        Direction::WriteOperations => ("blockIO.throttleWriteIOPSDevice", "wiops"),
-    };
-    let line = match rate {
-        0 => format!("{device} {key}=max"),
-        _ => format!("{device} {key}={rate}"),
-    };
-    Write::new(property, "io.max", line).line_of(device, unset("io.max", &device.to_string()))
-}
-
 fn only_v1(property: &str, limit: &Limit) -> Error {
     let controller = limit.controller();
     of_limit(property, format!("{controller} is of cgroup v1, and not on this host"))
@@ -111,7 +107,7 @@ fn only_v1(property: &str, limit: &Limit) -> Error {
 
 /// The user's own line, to the byte. Some files have one line a device.
 fn unified(file: &str, line: &str) -> Write {
-    let write = Write::new(format!("unified.{file}"), file.to_owned(), line.to_owned());
+    let write = Write::new(format!("unified.{file}"), file.to_owned(), line);
     let has_lines = matches!(controller_of(file), "io" | "rdma" | "misc" | "dmem");
     match line.split_once(' ').filter(|_| has_lines) {
         Some((key, _)) => write.line_of(key, unset(file, key)),
