@@ -4,6 +4,7 @@
 pub(crate) mod list;
 
 use crate::error::{Error, Result};
+use bitflags::bitflags;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 use std::fmt;
 
@@ -12,46 +13,31 @@ pub(crate) fn refused(reason: impl fmt::Display) -> Error {
     Error::new(format!("linux.resources.devices: {reason}"))
 }
 
-/// Ways to use a device, as a set; the numbers are those that device filters get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Access(pub u8);
+bitflags! {
+    /// Ways to use a device; the numbers are those that device filters get.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Access: u8 {
+        const MKNOD = 1;
+        const READ = 2;
+        const WRITE = 4;
+    }
+}
 
 impl Access {
-    pub const MKNOD: Self = Self(1);
-    pub const READ: Self = Self(2);
-    pub const WRITE: Self = Self(4);
-    pub const ALL: Self = Self(7);
     pub const LETTERS: [(Self, char); 3] =
         [(Self::READ, 'r'), (Self::WRITE, 'w'), (Self::MKNOD, 'm')];
 
     pub fn parse(letters: &str) -> Option<Self> {
-        let bits = letters.chars().try_fold(0, |bits, letter| {
-            let (Self(bit), _) = Self::LETTERS.into_iter().find(|(_, known)| *known == letter)?;
-            Some(bits | bit)
-        });
-        bits.map(Self)
-    }
-
-    pub fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    pub fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    pub fn overlaps(self, other: Self) -> bool {
-        self.0 & other.0 != 0
+        letters.chars().try_fold(Self::empty(), |access, letter| {
+            let (one, _) = Self::LETTERS.into_iter().find(|(_, known)| *known == letter)?;
+            Some(access | one)
+        })
     }
 }
 
 impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let letters = Self::LETTERS.iter().filter(|(access, _)| self.overlaps(*access));
+        let letters = Self::LETTERS.iter().filter(|(access, _)| self.intersects(*access));
         letters.map(|(_, letter)| *letter).try_for_each(|letter| write!(f, "{letter}"))
     }
 }
@@ -75,12 +61,9 @@ impl Devices {
 
     /// Whether all of `other` are among these.
     pub fn cover(&self, other: &Self) -> bool {
-        pub fn covers<T: PartialEq + Copy>(one: Option<T>, other: Option<T>) -> bool {
-            one.is_none() || one == other
-        }
-        covers(self.kind, other.kind)
-            && covers(self.major, other.major)
-            && covers(self.minor, other.minor)
+        self.kind.is_none_or(|kind| other.kind == Some(kind))
+            && self.major.is_none_or(|major| other.major == Some(major))
+            && self.minor.is_none_or(|minor| other.minor == Some(minor))
     }
 
     /// Whether any of `other` are among these.
@@ -115,6 +98,13 @@ pub(crate) struct Rule {
     pub access: Access,
 }
 
+impl Rule {
+    /// Whether it is for every way to use every device.
+    pub fn is_for_all(&self) -> bool {
+        self.devices == Devices::ANY && self.access == Access::all()
+    }
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.allow { "allow" } else { "deny" };
@@ -124,27 +114,22 @@ impl fmt::Display for Rule {
 
 /// What every container is allowed: to make any device, and to use those that it always has.
 pub(crate) const DEFAULTS: [Rule; 10] = [
-    default(Some(Kind::Character), None, None, Access::MKNOD),
-    default(Some(Kind::Block), None, None, Access::MKNOD),
+    default(Kind::Character, None, None, Access::MKNOD),
+    default(Kind::Block, None, None, Access::MKNOD),
     // null, zero, full, random, urandom.
-    default(Some(Kind::Character), Some(1), Some(3), Access::ALL),
-    default(Some(Kind::Character), Some(1), Some(5), Access::ALL),
-    default(Some(Kind::Character), Some(1), Some(7), Access::ALL),
-    default(Some(Kind::Character), Some(1), Some(8), Access::ALL),
-    default(Some(Kind::Character), Some(1), Some(9), Access::ALL),
+    default(Kind::Character, Some(1), Some(3), Access::all()),
+    default(Kind::Character, Some(1), Some(5), Access::all()),
+    default(Kind::Character, Some(1), Some(7), Access::all()),
+    default(Kind::Character, Some(1), Some(8), Access::all()),
+    default(Kind::Character, Some(1), Some(9), Access::all()),
     // tty, ptmx, and the terminals of devpts, of which the console is one.
-    default(Some(Kind::Character), Some(5), Some(0), Access::ALL),
-    default(Some(Kind::Character), Some(5), Some(2), Access::ALL),
-    default(Some(Kind::Character), Some(136), None, Access::ALL),
+    default(Kind::Character, Some(5), Some(0), Access::all()),
+    default(Kind::Character, Some(5), Some(2), Access::all()),
+    default(Kind::Character, Some(136), None, Access::all()),
 ];
 
-const fn default(
-    kind: Option<Kind>,
-    major: Option<u32>,
-    minor: Option<u32>,
-    access: Access,
-) -> Rule {
-    Rule { allow: true, devices: Devices { kind, major, minor }, access }
+const fn default(kind: Kind, major: Option<u32>, minor: Option<u32>, access: Access) -> Rule {
+    Rule { allow: true, devices: Devices { kind: Some(kind), major, minor }, access }
 }
 
 /// The configuration's rules. Whatever a rule doesn't say is for all: type, numbers and access.
@@ -172,7 +157,7 @@ fn parse(index: usize, rule: &LinuxDeviceCgroup) -> Result<Rule> {
     };
     let letters = rule.access().as_deref().unwrap_or_default();
     let access = match Access::parse(letters) {
-        Some(access) if access.is_empty() => Access::ALL,
+        Some(access) if access.is_empty() => Access::all(),
         Some(access) => access,
         None => return refuse("access", format!("{letters:?} is not of r, w and m only")),
     };

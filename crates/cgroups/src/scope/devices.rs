@@ -32,7 +32,7 @@ fn entries(configured: &[Rule], pure: bool) -> Result<Option<Vec<(String, String
         let Some(name) = name(&devices, pure) else { continue };
         let place = *places.entry(name.clone()).or_insert(entries.len());
         match entries.get_mut(place) {
-            Some((_, has)) => *has = has.with(access),
+            Some((_, has)) => *has |= access,
             None => entries.push((name, access)),
         }
     }
@@ -40,7 +40,7 @@ fn entries(configured: &[Rule], pure: bool) -> Result<Option<Vec<(String, String
 }
 
 const EVERYTHING: [(Devices, Access); 2] =
-    [(all_of(Kind::Character), Access::ALL), (all_of(Kind::Block), Access::ALL)];
+    [(all_of(Kind::Character), Access::all()), (all_of(Kind::Block), Access::all())];
 
 const fn all_of(kind: Kind) -> Devices {
     Devices { kind: Some(kind), ..Devices::ANY }
@@ -48,9 +48,7 @@ const fn all_of(kind: Kind) -> Devices {
 
 /// Rules that allow all that these do, and can be put as a list.
 fn without_exceptions(rules: &[Rule]) -> Vec<Rule> {
-    let is_plain =
-        |rule: &&Rule| rule.allow || rule.devices == Devices::ANY && rule.access == Access::ALL;
-    rules.iter().filter(is_plain).copied().collect()
+    rules.iter().filter(|rule| rule.allow || rule.is_for_all()).copied().collect()
 }
 
 /// What systemd calls such devices. It takes numbers for what needs no node, and no driver, to be

@@ -57,7 +57,7 @@ fn change(cgroup: &Hierarchy, from: &List, to: &List) -> Result<()> {
     let lines = |list: &List, other: &List| -> Vec<String> {
         let others: BTreeMap<_, _> = other.exceptions.iter().rev().copied().collect();
         let more = list.exceptions.iter().map(|(devices, access)| {
-            (devices, others.get(devices).map_or(*access, |has| access.without(*has)))
+            (devices, others.get(devices).map_or(*access, |has| access.difference(*has)))
         });
         let more = more.filter(|(_, access)| !access.is_empty());
         more.map(|(devices, access)| format!("{devices} {access}")).collect()

@@ -48,7 +48,7 @@ fn compile(rules: &[Rule]) -> Vec<Instruction> {
     for rule in rules.iter().rev() {
         let verdict = verdict(rule);
         let checks = checks(&rule.devices);
-        let unconditional = checks.is_empty() && rule.access == Access::ALL;
+        let unconditional = rule.is_for_all();
         // A check that fails leads behind the verdict.
         let count = checks.len() + verdict.len();
         program.extend(checks.into_iter().enumerate().map(|(index, (register, number))| {
@@ -77,9 +77,9 @@ fn checks(devices: &Devices) -> Vec<(u8, u32)> {
 
 /// What a rule does with a use of its devices.
 fn verdict(rule: &Rule) -> Vec<Instruction> {
-    let access = u32::from(rule.access.0);
+    let access = u32::from(rule.access.bits());
     let skip = |code, offset, value| Instruction { offset, ..constant(code, WANTED, value) };
-    match (rule.allow, rule.access == Access::ALL) {
+    match (rule.allow, rule.access == Access::all()) {
         (true, true) => vec![constant(MOVE, RESULT, 1), EXIT],
         (true, false) => vec![
             constant(AND, WANTED, !access),
@@ -146,9 +146,10 @@ mod tests {
     fn allows(rules: &[Rule], asked: Use) -> bool {
         let Use(kind, major, minor, wanted) = asked;
         let device = Devices { kind: Some(kind), major: Some(major), minor: Some(minor) };
-        Access::LETTERS.iter().filter(|(one, _)| wanted & one.0 != 0).all(|(one, _)| {
+        Access::LETTERS.iter().filter(|(one, _)| wanted & one.bits() != 0).all(|(one, _)| {
             let mut last = rules.iter().rev();
-            let last = last.find(|rule| rule.devices.cover(&device) && rule.access.overlaps(*one));
+            let last =
+                last.find(|rule| rule.devices.cover(&device) && rule.access.intersects(*one));
             last.is_some_and(|rule| rule.allow)
         })
     }
@@ -211,7 +212,7 @@ mod tests {
             major: numbers[random(state, 5)],
             minor: numbers[random(state, 5)],
         };
-        let access = Access(u8::try_from(1 + random(state, 7)).unwrap());
+        let access = Access::from_bits(u8::try_from(1 + random(state, 7)).unwrap()).unwrap();
         Rule { allow: random(state, 2) == 0, devices, access }
     }
 
