@@ -251,11 +251,8 @@ impl Hierarchy {
 
 /// `directory/name`, where either may be empty.
 pub(crate) fn join(directory: &str, name: &str) -> String {
-    match (directory.is_empty(), name.is_empty()) {
-        (_, true) => directory.to_owned(),
-        (true, false) => name.to_owned(),
-        (false, false) => format!("{directory}/{name}"),
-    }
+    let slash = if directory.is_empty() || name.is_empty() { "" } else { "/" };
+    format!("{directory}{slash}{name}")
 }
 
 /// The components of a `linux.cgroupsPath`, joined.
@@ -268,7 +265,7 @@ fn components(path: &Path) -> Result<String> {
 }
 
 /// The path's components, joined; `..` could lead to another container's cgroup, or out of all.
-pub(crate) fn normal(path: &Path) -> std::result::Result<String, &'static str> {
+fn normal(path: &Path) -> std::result::Result<String, &'static str> {
     let mut joined = String::new();
     for component in path.components() {
         match component {

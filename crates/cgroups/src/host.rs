@@ -104,25 +104,17 @@ pub(crate) fn is_v1(path: &str) -> bool {
     is_mounted(path, CGROUP_SUPER_MAGIC).unwrap_or(false)
 }
 
-/// Where a hierarchy is really mounted: the mount point, and which cgroup is seen there.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Mounted {
-    pub(crate) point: String,
-    /// `/` but in containers that see their own cgroup only (mountinfo's field 4, proc(5)).
-    pub(crate) root: String,
-}
-
-/// Looks the v1 hierarchy of `controllers` up in mountinfo; for hosts with mounts of their own. What
-/// is covered by other mounts is left out.
-pub(crate) fn find_mounts(controllers: &[String]) -> Result<Vec<Mounted>> {
+/// Looks up in mountinfo where the v1 hierarchy of `controllers` is mounted, for hosts with mounts of
+/// their own: the mount point, and the cgroup that is seen there (mountinfo's field 4, proc(5)), which is
+/// `/` but in containers that see their own cgroup only. A mount that others cover is left out.
+pub(crate) fn find_mounts(controllers: &[String]) -> Result<Vec<(String, String)>> {
     let text = file::read("/proc/self/mountinfo")?;
     let mounts = MountInfos::from_buf_read(text.as_bytes())
         .map_err(|error| Error::new(format!("reading /proc/self/mountinfo: {error}")))?;
     let found = mounts.into_iter().filter(|mount| is_hierarchy(mount, controllers));
-    let found = found.filter_map(|mount| {
-        Some(Mounted { point: mount.mount_point.to_str()?.to_owned(), root: mount.root })
-    });
-    Ok(found.filter(|mounted| is_v1(&mounted.point)).collect())
+    let found =
+        found.filter_map(|mount| Some((mount.mount_point.to_str()?.to_owned(), mount.root)));
+    Ok(found.filter(|(point, _)| is_v1(point)).collect())
 }
 
 fn is_hierarchy(mount: &MountInfo, controllers: &[String]) -> bool {

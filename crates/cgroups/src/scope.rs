@@ -355,18 +355,14 @@ pub(crate) fn stop(cgroup: &Cgroup) -> Result<()> {
 
 fn failed(what: &str, unit: &Unit, error: &systemd::Error) -> Error {
     let step = format!("{what} the unit {} of systemd: {error}", unit.name);
-    if error.is_unit_exists() {
-        return Error::new(step).with_hint(Some(format!(
-            "stop it, by `systemctl{} stop {}`, or use another name",
-            if unit.bus == Bus::User { " --user" } else { "" },
-            unit.name
-        )));
-    }
-    if error.is_no_such_unit() {
-        return Error::new(step)
-            .with_hint(Some("somebody else has stopped it: delete the container"));
-    }
-    Error::new(step)
+    let remedy = if error.is_unit_exists() {
+        let user = if unit.bus == Bus::User { " --user" } else { "" };
+        Some(format!("stop it, by `systemctl{user} stop {}`, or use another name", unit.name))
+    } else {
+        let stopped = "somebody else has stopped it: delete the container";
+        error.is_no_such_unit().then(|| stopped.to_owned())
+    };
+    Error::new(step).with_hint(remedy)
 }
 
 #[cfg(test)]

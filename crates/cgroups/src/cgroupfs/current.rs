@@ -2,10 +2,9 @@
 //! from memory, so the other half is what is in force.
 
 use crate::cgroup::{Cgroup, Hierarchy};
-use crate::error::{Error, Result, of_limit};
+use crate::error::{Result, of_limit};
 use crate::file;
 use crate::limits::{Limit, check_swap};
-use sys::Errno;
 
 /// Gives `limits` their other halves. `swap` is what memory and swap together were last limited to, in
 /// bytes, by the config or an update.
@@ -32,8 +31,8 @@ fn complete_bandwidth(
     if quota.is_some() && period.is_some() {
         return Ok(());
     }
-    let Some(text) = value(cgroup, "cpu.max")? else { return Ok(()) };
-    let Some((has_quota, has_period)) = text.split_once(' ') else { return Ok(()) };
+    let Some(text) = file::find_value(&cgroup.file("cpu.max"))? else { return Ok(()) };
+    let Some((has_quota, has_period)) = text.trim_end().split_once(' ') else { return Ok(()) };
     if quota.is_some() {
         *period = has_period.parse().ok();
     } else {
@@ -50,8 +49,8 @@ fn complete_memory(
 ) -> Result<()> {
     match (*limit, *swap, last) {
         (None, Some(1..), _) => {
-            let text = value(cgroup, "memory.max")?;
-            *limit = text.and_then(|text| text.parse().ok()).filter(|&limit| limit != 0);
+            let text = file::find_value(&cgroup.file("memory.max"))?;
+            *limit = text.and_then(|text| text.trim_end().parse().ok()).filter(|&limit| limit != 0);
             check_swap(*limit, *swap)
         }
         (Some(limit @ 1..), None, Some(both @ 1..)) if limit > both => Err(of_limit(
@@ -63,16 +62,6 @@ fn complete_memory(
             Ok(())
         }
         _ => Ok(()),
-    }
-}
-
-/// What a file says; `None` where there is none, as the controller is not there.
-fn value(cgroup: &Hierarchy, name: &str) -> Result<Option<String>> {
-    let path = cgroup.file(name);
-    match file::try_read_value(&path) {
-        Ok(text) => Ok(Some(text.trim_end().to_owned())),
-        Err(Errno::ENOENT) => Ok(None),
-        Err(errno) => Err(Error::call(format!("reading {path}"), errno)),
     }
 }
 

@@ -1,13 +1,18 @@
 //! Listing and signalling the container's processes, in whichever hierarchy knows them best.
 
 use super::processes::{list, signal_in};
-use super::wait::PATIENCE;
-use super::{v1, v2};
+use super::v1;
+use super::wait::{self, PATIENCE};
 use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::{Error, Result};
-use std::time::Instant;
+use crate::file;
+use std::time::{Duration, Instant};
+use sys::Errno;
 use sys::nix::libc::SIGKILL;
 use sys::nix::unistd::{AccessFlags, access};
+
+/// How long killing waits for a v1 cgroup to freeze before it goes on without.
+const FREEZING: Duration = Duration::from_secs(1);
 
 impl Cgroup {
     /// The pids in the cgroup and all below it.
@@ -44,15 +49,10 @@ impl Cgroup {
     /// left.
     pub(crate) fn kill(&self, hierarchy: &Hierarchy) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        let thaw = || {
-            if let Some(freezer) = self.v1("freezer").filter(|one| one.joined) {
-                v1::thaw_below(freezer);
-            }
-        };
         let killed = if hierarchy.is_unified() {
-            v2::kill(hierarchy, deadline, thaw)?
+            self.kill_at_once(hierarchy, deadline)?
         } else {
-            v1::kill(hierarchy, deadline, |limit| self.freeze_within(limit), thaw)?
+            self.kill_by_rounds(&hierarchy.directory(), deadline)?
         };
         if killed {
             return Ok(());
@@ -61,5 +61,49 @@ impl Cgroup {
         let left = list(&directory)?;
         Err(Error::new(format!("killing the processes of {directory}: {left:?} don't die"))
             .with_hint(Some("they wait for something that can't be interrupted")))
+    }
+
+    /// v2: has the kernel kill every process, whatever is forked meanwhile, and frozen or not. `false`
+    /// if some are left at `deadline`.
+    fn kill_at_once(&self, unified: &Hierarchy, deadline: Instant) -> Result<bool> {
+        let path = unified.file("cgroup.kill");
+        match file::write(&path, "1") {
+            Ok(()) => {}
+            Err(Errno::ENOENT | Errno::ENODEV) => return Ok(true),
+            Err(errno) => return Err(Error::call(format!("writing 1 to {path}"), errno)),
+        }
+        self.thaw_all();
+        wait::wait(unified, "populated", false, deadline)
+    }
+
+    /// v1: kills the processes round by round, from the second on with the container frozen, so that
+    /// none can fork. `false` if some are left at `deadline`.
+    fn kill_by_rounds(&self, directory: &str, deadline: Instant) -> Result<bool> {
+        let mut again = false;
+        while !list(directory)?.is_empty() {
+            if again {
+                // Without a freezer it goes on as long as it takes.
+                let _ = self.freeze_within((Instant::now() + FREEZING).into());
+            }
+            let killed = signal_in(directory, SIGKILL);
+            self.thaw_all();
+            let ended = match &killed?[..] {
+                // What was listed was ending by itself.
+                [] => wait::pause(deadline),
+                killed => wait::wait_for_end(killed, deadline),
+            };
+            if !ended.map_err(|errno| Error::call(format!("waiting on {directory}"), errno))? {
+                return Ok(false);
+            }
+            again = true;
+        }
+        Ok(true)
+    }
+
+    /// Thaws v1's freezer, and those that the container made below: frozen processes don't die.
+    fn thaw_all(&self) {
+        if let Some(freezer) = self.v1("freezer").filter(|one| one.joined) {
+            v1::thaw_below(freezer);
+        }
     }
 }

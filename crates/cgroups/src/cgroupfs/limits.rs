@@ -6,6 +6,7 @@ use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::{Result, of_limit};
 use crate::file;
 use crate::limits::{Limit, controller_of};
+use std::collections::BTreeSet;
 
 /// The limits of one controller.
 struct Part<'a> {
@@ -18,16 +19,12 @@ struct Part<'a> {
 
 /// The v2 controllers that it takes to set `limits` on this host.
 pub(crate) fn needed(cgroup: &Cgroup, limits: &[Limit]) -> Result<Vec<String>> {
-    let mut needed: Vec<String> = Vec::new();
     let parts = plan(cgroup, limits)?;
     let unified = parts.iter().filter(|part| part.home.is_some_and(Hierarchy::is_unified));
-    for write in unified.flat_map(|part| &part.writes) {
-        let controller = controller_of(&write.file);
-        if controller != "cgroup" && !needed.iter().any(|one| one == controller) {
-            needed.push(controller.to_owned());
-        }
-    }
-    Ok(needed)
+    let writes = unified.flat_map(|part| &part.writes);
+    let controllers: BTreeSet<&str> = writes.map(|write| controller_of(&write.file)).collect();
+    let needed = controllers.into_iter().filter(|one| *one != "cgroup");
+    Ok(needed.map(str::to_owned).collect())
 }
 
 /// Sets all limits. With `undo`, it gets what takes each write back. With `lost`, that gets a warning

@@ -1,22 +1,16 @@
-//! What only v1 takes: cpusets that must be filled, a freezer that tells nobody, killing one by one,
-//! and hierarchies that may be mounted anywhere.
+//! What only v1 takes: cpusets that must be filled, a freezer that reports nothing, and hierarchies
+//! that may be mounted anywhere.
 
 pub(crate) mod devices;
 pub(crate) mod limits;
 
-use super::processes::{list, signal_in};
 use super::tree;
 use super::wait::{self, Until};
 use crate::cgroup::Hierarchy;
 use crate::error::{Error, Result};
 use crate::file;
-use crate::host::{self, Mounted};
-use std::time::{Duration, Instant};
+use crate::host;
 use sys::nix::fcntl::OFlag;
-use sys::nix::libc::SIGKILL;
-
-/// How long killing waits for a v1 cgroup to freeze before it goes on without.
-const FREEZING: Duration = Duration::from_secs(1);
 
 /// Looks up where a v1 hierarchy is mounted that isn't at the usual mount point; `false` if it is
 /// mounted nowhere else.
@@ -24,7 +18,7 @@ pub(super) fn relocate(cgroup: &mut Hierarchy) -> Result<bool> {
     if cgroup.is_unified() {
         return Ok(false);
     }
-    for Mounted { point, root } in host::find_mounts(&cgroup.controllers)? {
+    for (point, root) in host::find_mounts(&cgroup.controllers)? {
         // Of a mount that shows the hierarchy from some cgroup on, the base is counted from there.
         let inside = match (cgroup.base.strip_prefix(root.trim_matches('/')), root.as_str()) {
             (inside, "/") => inside,
@@ -102,35 +96,4 @@ pub(super) fn thaw_below(freezer: &Hierarchy) {
         let _ = state.and_then(|file| sys::fs::write_once(file, b"THAWED"));
         Ok(())
     });
-}
-
-/// Kills every process in the cgroup and below it, round by round, from the second on with the
-/// container frozen, so that none can fork. `false` if some are left at `deadline`.
-pub(super) fn kill(
-    cgroup: &Hierarchy,
-    deadline: Instant,
-    freeze: impl Fn(Until) -> Result<()>,
-    thaw: impl Fn(),
-) -> Result<bool> {
-    let directory = cgroup.directory();
-    let waiting = |errno| Error::call(format!("waiting on {directory}"), errno);
-    let mut again = false;
-    while !list(&directory)?.is_empty() {
-        if again {
-            // Without a freezer it goes on as long as it takes.
-            let _ = freeze((Instant::now() + FREEZING).into());
-        }
-        let killed = signal_in(&directory, SIGKILL);
-        thaw();
-        let ended = match &killed?[..] {
-            // What was listed was ending by itself.
-            [] => wait::pause(deadline),
-            killed => wait::wait_for_end(killed, deadline),
-        };
-        if !ended.map_err(waiting)? {
-            return Ok(false);
-        }
-        again = true;
-    }
-    Ok(true)
 }

@@ -1,5 +1,5 @@
-//! What only v2 takes: controllers that are handed down, delegation, and the files by which the
-//! kernel freezes and kills.
+//! What only v2 takes: controllers that are handed down, delegation, and the file by which the kernel
+//! freezes.
 
 pub(crate) mod controllers;
 pub(crate) mod devices;
@@ -9,7 +9,6 @@ use super::wait::{self, Until};
 use crate::cgroup::{Cgroup, Hierarchy, join};
 use crate::error::{Error, Result};
 use crate::file;
-use std::time::Instant;
 use sys::Errno;
 use sys::credentials::{self, Uid};
 use sys::nix::fcntl::AT_FDCWD;
@@ -54,18 +53,6 @@ pub(super) fn freeze(cgroup: &Hierarchy, limit: Until) -> Result<bool> {
 /// Lets the processes go on.
 pub(super) fn thaw(cgroup: &Hierarchy) -> Result<()> {
     file::set(&cgroup.file("cgroup.freeze"), "0")
-}
-
-/// Has the kernel kill every process in the cgroup and below it, whatever is forked meanwhile, and frozen or not.
-pub(super) fn kill(cgroup: &Hierarchy, deadline: Instant, thaw: impl Fn()) -> Result<bool> {
-    let path = cgroup.file("cgroup.kill");
-    match file::write(&path, "1") {
-        Ok(()) => {}
-        Err(Errno::ENOENT | Errno::ENODEV) => return Ok(true),
-        Err(errno) => return Err(Error::call(format!("writing 1 to {path}"), errno)),
-    }
-    thaw();
-    wait::wait(cgroup, "populated", false, deadline)
 }
 
 #[cfg(test)]

@@ -68,8 +68,8 @@ pub(crate) fn wait_for_end(processes: &[OwnedFd], deadline: Instant) -> sys::Res
 /// Gives the kernel a millisecond, where it has nothing to wait on: `false` when time is up.
 pub(crate) fn pause<'a>(limit: impl Into<Until<'a>>) -> sys::Result<bool> {
     let limit = limit.into();
-    let interrupt = limit.interrupt.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-    match poll(interrupt.into_iter().collect::<Vec<_>>().as_mut_slice(), PollTimeout::from(1_u8)) {
+    let mut interrupt = limit.interrupt.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    match poll(interrupt.as_mut_slice(), PollTimeout::from(1_u8)) {
         Ok(0) | Err(Errno::EINTR) => Ok(Instant::now() < limit.deadline),
         Ok(_) => Err(Errno::EINTR),
         Err(errno) => Err(errno),

@@ -121,26 +121,24 @@ impl Write {
         {
             written = writer.write(self, file, value);
         }
-        match written {
-            Err((_, errno)) if missing(errno) && self.absent == Absent::Ignore => Ok(()),
-            Err((path, errno)) => {
-                let remedy = match errno {
-                    Errno::ENOENT => Some("the kernel, or the cgroup above, has no such limit"),
-                    Errno::EBUSY => Some("more than that is in use"),
-                    Errno::EOPNOTSUPP if self.property == "blockIO.weightDevice" => {
-                        Some("the device's I/O scheduler has no weights: bfq has them")
-                    }
-                    Errno::EINVAL if self.file == "memory.limit_in_bytes" => {
-                        Some("memory and swap together may have less: memory.swap")
-                    }
-                    _ => None,
-                };
-                let step = format!("writing {} to {path}", self.value);
-                let property = format!("linux.resources.{}", self.property);
-                Err(Error::call(step, errno).with_hint(remedy).about(&property))
-            }
-            Ok(()) => Ok(()),
+        let Err((path, errno)) = written else { return Ok(()) };
+        if missing(errno) && self.absent == Absent::Ignore {
+            return Ok(());
         }
+        let remedy = match errno {
+            Errno::ENOENT => Some("the kernel, or the cgroup above, has no such limit"),
+            Errno::EBUSY => Some("more than that is in use"),
+            Errno::EOPNOTSUPP if self.property == "blockIO.weightDevice" => {
+                Some("the device's I/O scheduler has no weights: bfq has them")
+            }
+            Errno::EINVAL if self.file == "memory.limit_in_bytes" => {
+                Some("memory and swap together may have less: memory.swap")
+            }
+            _ => None,
+        };
+        let step = format!("writing {} to {path}", self.value);
+        let property = format!("linux.resources.{}", self.property);
+        Err(Error::call(step, errno).with_hint(remedy).about(&property))
     }
 }
 
@@ -188,11 +186,6 @@ pub(super) fn write_all(
 pub(crate) struct Undo(Vec<(String, String)>);
 
 impl Undo {
-    /// Keeps what takes a write to the file at `path` back.
-    fn keep(&mut self, path: &str, value: String) {
-        self.0.push((path.to_owned(), value));
-    }
-
     /// Takes all back, the last first, so that limits that bound each other do so at each step.
     /// What can't be taken back is added to `error`.
     pub fn take_back(self, error: Error) -> Error {
@@ -236,7 +229,7 @@ impl Writer<'_> {
         match written {
             Ok(fd) => {
                 if let (Some(undo), Some(before)) = (&mut self.undo, before) {
-                    undo.keep(&path, before);
+                    undo.0.push((path.clone(), before));
                 }
                 self.open = Some((path, fd));
                 Ok(())

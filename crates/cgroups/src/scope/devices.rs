@@ -6,44 +6,57 @@ use crate::error::Result;
 use std::collections::HashMap;
 use systemd::{Property, Value};
 
-/// What systemd is told of the rules.
+/// The properties that tell systemd of the rules: these devices and no other, or all of them.
 pub(super) fn properties(configured: &[Rule], pure: bool) -> Result<Vec<Property>> {
-    Ok(policy(entries(configured, pure)?))
+    let allowed = entries(configured, pure)?;
+    let policy = if allowed.is_some() { "strict" } else { "auto" };
+    let list = |items| Value::Array { element: "(ss)".to_owned(), items };
+    let mut all = vec![
+        Property::new("DevicePolicy", Value::Text(policy.to_owned())),
+        // The empty list takes away what was there before.
+        Property::new("DeviceAllow", list(Vec::new())),
+    ];
+    let entry = |(name, access): (String, Access)| {
+        Value::Struct(vec![Value::Text(name), Value::Text(access.to_string())])
+    };
+    let entries: Vec<_> = allowed.into_iter().flatten().map(entry).collect();
+    if !entries.is_empty() {
+        all.push(Property::new("DeviceAllow", list(entries)));
+    }
+    Ok(all)
 }
 
-/// What rules allow, as entries of `DeviceAllow=` (systemd.resource-control(5)); `None` if it is
+/// What rules allow, as entries of `DeviceAllow=` (systemd.resource-control(5)); `None` if they allow
 /// everything.
 ///
-/// Not all can be said: everything but some, exceptions to exceptions, a minor number of every major
-/// one. Then the entries allow more where v2 is `pure`, and the kernel asks rind's own filter as well;
-/// and less where systemd writes them to v1's list, which it shares with rind.
-fn entries(configured: &[Rule], pure: bool) -> Result<Option<Vec<(String, String)>>> {
+/// Some rules have no such entries: everything but some devices, exceptions to exceptions, a minor number
+/// of every major one. Then the entries allow more where v2 is `pure`, and the kernel asks rind's own
+/// filter as well; and less where systemd writes them to v1's list, which it shares with rind.
+fn entries(configured: &[Rule], pure: bool) -> Result<Option<Vec<(String, Access)>>> {
     let list = match List::of(configured) {
         Ok(list) if list.allow && list.exceptions.is_empty() => return Ok(None),
         Ok(list) if !list.allow => list,
         _ if pure => List::of(&without_exceptions(configured))?,
         _ => List::of(&[])?,
     };
-    let allowed = if list.allow { EVERYTHING.to_vec() } else { list.exceptions };
+    let all_of = |kind| (Devices { kind: Some(kind), ..Devices::ANY }, Access::all());
+    let allowed = if list.allow {
+        [Kind::Character, Kind::Block].map(all_of).to_vec()
+    } else {
+        list.exceptions
+    };
     // Of two entries with one name systemd knows the last.
     let mut entries: Vec<(String, Access)> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
     for (devices, access) in allowed {
         let Some(name) = name(&devices, pure) else { continue };
-        let place = *places.entry(name.clone()).or_insert(entries.len());
-        match entries.get_mut(place) {
+        let index = *known.entry(name.clone()).or_insert(entries.len());
+        match entries.get_mut(index) {
             Some((_, has)) => *has |= access,
             None => entries.push((name, access)),
         }
     }
-    Ok(Some(entries.into_iter().map(|(name, access)| (name, access.to_string())).collect()))
-}
-
-const EVERYTHING: [(Devices, Access); 2] =
-    [(all_of(Kind::Character), Access::all()), (all_of(Kind::Block), Access::all())];
-
-const fn all_of(kind: Kind) -> Devices {
-    Devices { kind: Some(kind), ..Devices::ANY }
+    Ok(Some(entries))
 }
 
 /// Rules that allow all that these do, and can be put as a list.
@@ -51,8 +64,8 @@ fn without_exceptions(rules: &[Rule]) -> Vec<Rule> {
     rules.iter().filter(|rule| rule.allow || rule.is_for_all()).copied().collect()
 }
 
-/// What systemd calls such devices. It takes numbers for what needs no node, and no driver, to be
-/// there (since 240).
+/// What systemd calls such devices. By numbers (since 240) it needs neither a node nor a driver to be
+/// there.
 fn name(devices: &Devices, pure: bool) -> Option<String> {
     let kind = match devices.kind? {
         Kind::Character => "char",
@@ -64,25 +77,6 @@ fn name(devices: &Devices, pure: bool) -> Option<String> {
         (Some(major), None) => Some(format!("{kind}-{major}")),
         (None, Some(_)) => pure.then(|| format!("{kind}-*")),
     }
-}
-
-/// What devices a unit may use: these and no other, or all of them.
-fn policy(allowed: Option<Vec<(String, String)>>) -> Vec<Property> {
-    let list = |items| Value::Array { element: "(ss)".to_owned(), items };
-    let policy = if allowed.is_some() { "strict" } else { "auto" };
-    let entries = allowed.unwrap_or_default().into_iter();
-    let entries: Vec<_> = entries
-        .map(|(device, access)| Value::Struct(vec![Value::Text(device), Value::Text(access)]))
-        .collect();
-    let mut all = vec![
-        Property::new("DevicePolicy", Value::Text(policy.to_owned())),
-        // The empty list takes away what was there before.
-        Property::new("DeviceAllow", list(Vec::new())),
-    ];
-    if !entries.is_empty() {
-        all.push(Property::new("DeviceAllow", list(entries)));
-    }
-    all
 }
 
 #[cfg(test)]

@@ -58,13 +58,7 @@ pub(super) fn table(cgroup: &Hierarchy, file: &str) -> Result<BTreeMap<String, u
 
 /// The text of a file; empty where the kernel has no such file.
 pub(super) fn text(cgroup: &Hierarchy, file: &str) -> Result<String> {
-    use sys::Errno::{ENODEV, ENOENT, EOPNOTSUPP};
-    let path = cgroup.file(file);
-    match file::try_read_value(&path) {
-        Ok(text) => Ok(text),
-        Err(ENOENT | ENODEV | EOPNOTSUPP) => Ok(String::new()),
-        Err(errno) => Err(Error::call(format!("reading {path}"), errno)),
-    }
+    Ok(file::find_value(&cgroup.file(file))?.unwrap_or_default())
 }
 
 /// A list such as `0-2,5`.

@@ -15,14 +15,11 @@ pub(crate) fn apply(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
     let attach = || -> sys::Result<()> {
         let program = bpf::load_device_filter(&compile(&rules))?;
         let cgroup = file::try_open_directory(&directory)?;
-        let old = bpf::attached_device_filters(&cgroup)?;
-        let (replaced, others) = match old.split_first() {
-            Some((first, others)) => (Some(first), others),
-            None => (None, &[][..]),
-        };
-        bpf::attach_device_filter(&cgroup, &program, replaced.map(OwnedFd::as_fd))?;
-        // The kernel asks all of them, and one that says no is enough.
-        others.iter().try_for_each(|other| bpf::detach_device_filter(&cgroup, other))
+        let mut old = bpf::attached_device_filters(&cgroup)?.into_iter();
+        let replaced = old.next();
+        bpf::attach_device_filter(&cgroup, &program, replaced.as_ref().map(OwnedFd::as_fd))?;
+        // The kernel asks all filters, and one that says no is enough.
+        old.try_for_each(|other| bpf::detach_device_filter(&cgroup, &other))
     };
     attach().map_err(|errno| {
         let step = format!("linux.resources.devices: attaching a device filter to {directory}");
