@@ -19,7 +19,7 @@ use crate::devices::Rule;
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::limits::Limit;
-use std::fmt::{self, Write};
+use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 use sys::Errno;
@@ -30,6 +30,7 @@ use systemd::{Bus, Manager, Property, Value};
 const DEADLINE: Duration = Duration::from_secs(25);
 
 /// A connection to the systemd that is asked.
+#[derive(Debug)]
 pub struct Systemd {
     bus: Bus,
     manager: Manager,
@@ -37,22 +38,15 @@ pub struct Systemd {
     asked: Vec<Property>,
 }
 
-impl fmt::Debug for Systemd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Systemd").field("bus", &self.bus).finish_non_exhaustive()
-    }
-}
-
 impl Systemd {
     /// Connects to the system's systemd, or to that of the user.
     pub fn connect(of_user: bool) -> Result<Self> {
         let bus = if of_user { Bus::User } else { Bus::System };
-        let manager = Manager::connect(bus, DEADLINE);
-        let manager = manager.map_err(|error| {
+        let manager = Manager::connect(bus, DEADLINE).map_err(|error| {
             let step = format!("asking systemd for the container's cgroup: {error}");
-            Error::new(step).with_hint(Some(
-                "without systemd, leave out --systemd-cgroup, or have --cgroup-manager cgroupfs",
-            ))
+            let remedy =
+                "without systemd, leave out --systemd-cgroup, or have --cgroup-manager cgroupfs";
+            Error::new(step).with_hint(Some(remedy))
         })?;
         Ok(Self { bus, manager, asked: Vec::new() })
     }
@@ -71,14 +65,12 @@ impl Systemd {
 
     /// The cgroup that all its units are in, without slashes around it.
     fn top(&mut self) -> Result<String> {
-        match self.bus {
-            Bus::System => Ok(String::new()),
-            Bus::User => {
-                let group = self.manager.control_group();
-                let group = group.map_err(|error| Error::new(error.to_string()))?;
-                Ok(group.trim_matches('/').to_owned())
-            }
+        if self.bus == Bus::System {
+            return Ok(String::new());
         }
+        let group = self.manager.control_group();
+        let group = group.map_err(|error| Error::new(error.to_string()))?;
+        Ok(group.trim_matches('/').to_owned())
     }
 }
 

@@ -8,7 +8,7 @@ mod read;
 mod v1;
 mod v2;
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::Result;
 use libcgroups::stats as parse;
 use serde::Serialize;
@@ -229,49 +229,68 @@ pub struct Stalled {
     pub total: u64,
 }
 
+/// Reads statistics of a cgroup in one hierarchy.
+type Read<T> = fn(&Hierarchy) -> Result<T>;
+
 impl Cgroup {
     /// Reads the statistics.
     pub fn stats(&self) -> Result<Stats> {
-        let mut stats = Stats::default();
-        match self.joined_controlling("cpu") {
-            Some(cgroup) if cgroup.is_unified() => stats.cpu = v2::cpu(cgroup)?,
-            Some(cgroup) => stats.cpu.throttling = v1::throttling(cgroup)?,
-            None => {}
-        }
-        if let Some(cgroup) = self.joined_controlling("cpuacct").filter(|found| !found.is_unified())
-        {
-            stats.cpu.usage = v1::cpu_usage(cgroup)?;
-        }
-        if let Some(cgroup) = self.joined_controlling("cpuset") {
-            stats.cpuset =
-                if cgroup.is_unified() { v2::cpuset(cgroup)? } else { v1::cpuset(cgroup)? };
-        }
-        if let Some(cgroup) = self.joined_controlling("memory") {
-            stats.memory =
-                if cgroup.is_unified() { v2::memory(cgroup)? } else { v1::memory(cgroup)? };
-        }
-        if let Some(cgroup) = self.joined_controlling("pids")
-            && let Ok(pids) = parse::pid_stats(Path::new(&cgroup.directory()))
-        {
-            stats.pids = Pids { current: pids.current, limit: pids.limit };
-        }
-        if let Some(cgroup) = self.joined_controlling("blkio") {
-            stats.blkio = if cgroup.is_unified() { v2::io(cgroup)? } else { v1::io(cgroup)? };
-        }
-        if let Some(cgroup) = self.joined_controlling("hugetlb") {
-            let huge_pages = if cgroup.is_unified() { v2::huge_pages } else { v1::huge_pages };
-            for size in parse::supported_page_sizes().unwrap_or_default() {
-                // Reserved pages if the kernel counts them, which includes those in use.
-                for prefix in [format!("hugetlb.{size}.rsvd"), format!("hugetlb.{size}")] {
-                    if let Some(pages) = huge_pages(cgroup, &size, &prefix)? {
-                        stats.hugetlb.insert(size, pages);
-                        break;
-                    }
-                }
-            }
+        let mut stats = Stats {
+            cpu: self.read("cpu", v1::cpu, v2::cpu)?,
+            cpuset: self.read("cpuset", v1::cpuset, v2::cpuset)?,
+            memory: self.read("memory", v1::memory, v2::memory)?,
+            pids: self.joined_controlling("pids").and_then(pids).unwrap_or_default(),
+            blkio: self.read("blkio", v1::io, v2::io)?,
+            hugetlb: self.read("hugetlb", huge_pages, huge_pages)?,
+        };
+        if let Some(cpuacct) = self.joined_controlling("cpuacct").filter(|one| !one.is_unified()) {
+            stats.cpu.usage = v1::cpu_usage(cpuacct)?;
         }
         Ok(stats)
     }
+
+    /// What `v1` or `v2` reads, by the version of the hierarchy that has `controller`.
+    fn read<T: Default>(&self, controller: &str, v1: Read<T>, v2: Read<T>) -> Result<T> {
+        match self.joined_controlling(controller) {
+            None => Ok(T::default()),
+            Some(hierarchy) if hierarchy.is_unified() => v2(hierarchy),
+            Some(hierarchy) => v1(hierarchy),
+        }
+    }
+}
+
+fn pids(cgroup: &Hierarchy) -> Option<Pids> {
+    let pids = parse::pid_stats(Path::new(&cgroup.directory())).ok()?;
+    Some(Pids { current: pids.current, limit: pids.limit })
+}
+
+fn huge_pages(cgroup: &Hierarchy) -> Result<BTreeMap<String, HugePages>> {
+    let mut all = BTreeMap::new();
+    for size in parse::supported_page_sizes().unwrap_or_default() {
+        // Reserved pages if the kernel counts them, which includes those in use.
+        for prefix in [format!("hugetlb.{size}.rsvd"), format!("hugetlb.{size}")] {
+            if let Some(pages) = huge_pages_of(cgroup, &size, &prefix)? {
+                all.insert(size, pages);
+                break;
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Huge pages of `size`, by the file prefix `hugetlb.SIZE` or `hugetlb.SIZE.rsvd`, if the kernel counts
+/// them.
+fn huge_pages_of(cgroup: &Hierarchy, size: &str, prefix: &str) -> Result<Option<HugePages>> {
+    let file = |name: &str| format!("{prefix}.{name}");
+    let usage = if cgroup.is_unified() { "current" } else { "usage_in_bytes" };
+    let Some(usage) = read::try_number(cgroup, &file(usage))? else { return Ok(None) };
+    let failcnt = if cgroup.is_unified() {
+        read::value(&read::table(cgroup, &format!("hugetlb.{size}.events"))?, "max")
+    } else {
+        read::number(cgroup, &file("failcnt"))?
+    };
+    let max = read::number(cgroup, &file("max_usage_in_bytes"))?;
+    Ok(Some(HugePages { usage, max, failcnt }))
 }
 
 #[cfg(test)]

@@ -30,18 +30,18 @@ impl List {
 
 /// A line of devices.list, such as `c 136:* rwm`.
 pub(crate) fn exception(line: &str) -> Option<(Devices, Access)> {
-    let mut words = line.split([' ', ':']);
-    let kind = match words.next()? {
+    let mut fields = line.split([' ', ':']);
+    let kind = match fields.next()? {
         "c" => Kind::Character,
         "b" => Kind::Block,
         _ => return None,
     };
-    let mut number = || match words.next()? {
+    let mut number = || match fields.next()? {
         "*" => Some(None),
         digits => digits.parse().ok().map(Some),
     };
     let (major, minor) = (number()?, number()?);
-    Some((Devices { kind: Some(kind), major, minor }, Access::parse(words.next()?)?))
+    Some((Devices { kind: Some(kind), major, minor }, Access::parse(fields.next()?)?))
 }
 
 /// A list while rules are applied to it.

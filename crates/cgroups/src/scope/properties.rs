@@ -13,9 +13,6 @@ use std::fmt::Display;
 use std::ops::Range;
 use systemd::{Property, Value};
 
-/// No limit.
-const INFINITY: u64 = UNLIMITED;
-
 /// systemd keeps a quota in whole percents of a processor, in microseconds a second.
 const PERCENT: u64 = 10_000;
 
@@ -23,8 +20,13 @@ const PERCENT: u64 = 10_000;
 /// idle.
 const WEIGHT: u64 = 100;
 
-/// The weights that systemd takes for v1: another is an error, and the kernel's to refuse.
-const BLOCK_IO_WEIGHTS: (u16, u16) = (10, 1000);
+/// Each rate: its key in `io.max`, its property, and its property on v1, which has none for operations.
+const RATES: [(Direction, &str, &str, Option<&str>); 4] = [
+    (Direction::ReadBytes, "rbps", "IOReadBandwidthMax", Some("BlockIOReadBandwidth")),
+    (Direction::WriteBytes, "wbps", "IOWriteBandwidthMax", Some("BlockIOWriteBandwidth")),
+    (Direction::ReadOperations, "riops", "IOReadIOPSMax", None),
+    (Direction::WriteOperations, "wiops", "IOWriteIOPSMax", None),
+];
 
 /// What a line of a v2 file is as a property.
 type Line = fn(&mut Properties, &str);
@@ -138,35 +140,32 @@ impl Properties {
     fn add(&mut self, limit: &Limit, pure: bool) {
         match limit {
             Limit::Memory { limit, swap, .. } => {
-                if let Some(alone) = swap.filter(|_| pure).and_then(|both| swap_alone(*limit, both))
-                {
+                let swap = swap.filter(|_| pure);
+                if let Some(alone) = swap.and_then(|both| swap_alone(*limit, both)) {
                     self.number("MemorySwapMax", alone);
                 }
                 if let Some(bytes) = *limit {
-                    self.number("MemoryMax", u64::try_from(bytes).unwrap_or(INFINITY));
+                    self.number("MemoryMax", or_unlimited(bytes));
                 }
             }
-            Limit::MemoryReservation(bytes) => {
-                self.number("MemoryLow", u64::try_from(*bytes).unwrap_or(INFINITY));
-            }
+            Limit::MemoryReservation(bytes) => self.number("MemoryLow", or_unlimited(*bytes)),
             Limit::CpuShares(shares) if pure => self.number("CPUWeight", cpu_weight(*shares)),
             Limit::CpuShares(shares) => {
                 self.number("CPUShares", (*shares).clamp(*SHARES.start(), *SHARES.end()));
             }
             Limit::CpuBandwidth { quota, period } => {
-                let quota = quota.and_then(|usec| u64::try_from(usec).ok());
-                self.bandwidth(quota.unwrap_or(INFINITY), period.unwrap_or(PERIOD));
+                self.bandwidth(quota.map_or(UNLIMITED, or_unlimited), period.unwrap_or(PERIOD));
             }
             Limit::CpuIdle(idle @ (0 | 1)) if pure => self.idle(*idle == 1),
             Limit::Cpus(list) => self.list.extend(mask("AllowedCPUs", list.trim())),
             Limit::MemoryNodes(list) => self.list.extend(mask("AllowedMemoryNodes", list.trim())),
-            Limit::Pids(count) => self.tasks(u64::try_from(*count).unwrap_or(INFINITY)),
+            Limit::Pids(count) => self.tasks(or_unlimited(*count)),
             Limit::IoWeight { device, weight } => {
-                let (least, most) = BLOCK_IO_WEIGHTS;
                 let (all, one, weight) = if pure {
                     ("IOWeight", "IODeviceWeight", io_weight(*weight))
                 } else {
-                    ("BlockIOWeight", "BlockIODeviceWeight", (*weight).clamp(least, most))
+                    // Any other weight is an error of systemd's, and the kernel's to refuse.
+                    ("BlockIOWeight", "BlockIODeviceWeight", (*weight).clamp(10, 1000))
                 };
                 match device {
                     None => self.number(all, weight.into()),
@@ -241,12 +240,12 @@ impl Properties {
         if period == 0 {
             return;
         }
-        let a_second = if quota == INFINITY {
-            INFINITY
+        let a_second = if quota == UNLIMITED {
+            UNLIMITED
         } else {
             let exact = (u128::from(quota) * 1_000_000).div_ceil(u128::from(period));
             let percents = exact.div_ceil(u128::from(PERCENT)) * u128::from(PERCENT);
-            u64::try_from(percents).unwrap_or(INFINITY)
+            u64::try_from(percents).unwrap_or(UNLIMITED)
         };
         self.number("CPUQuotaPeriodUSec", period);
         self.number("CPUQuotaPerSecUSec", a_second);
@@ -254,9 +253,9 @@ impl Properties {
 
     /// `QUOTA PERIOD`.
     fn bandwidth_line(&mut self, line: &str) {
-        let mut words = line.split_ascii_whitespace();
-        let Some(quota) = words.next().and_then(amount) else { return };
-        if let Some(period) = words.next().map_or(Some(PERIOD), amount) {
+        let mut fields = line.split_ascii_whitespace();
+        let Some(quota) = fields.next().and_then(amount) else { return };
+        if let Some(period) = fields.next().map_or(Some(PERIOD), amount) {
             self.bandwidth(quota, period);
         }
     }
@@ -275,44 +274,32 @@ impl Properties {
     fn io_rates_line(&mut self, line: &str) {
         let Some((device, rates)) = line.split_once(' ') else { return };
         for (key, value) in rates.split_ascii_whitespace().filter_map(|rate| rate.split_once('=')) {
-            let direction = match key {
-                "rbps" => Direction::ReadBytes,
-                "wbps" => Direction::WriteBytes,
-                "riops" => Direction::ReadOperations,
-                "wiops" => Direction::WriteOperations,
-                _ => continue,
-            };
-            if let Some(value) = amount(value) {
-                self.of_device(rate_name(direction), device, value);
+            let rate = RATES.iter().find(|(_, known, ..)| *known == key);
+            if let Some(((_, _, name, _), value)) = rate.zip(amount(value)) {
+                self.of_device(name, device, value);
             }
         }
     }
 
-    /// 0 lifts a limit. v1's has no name for operations a second.
+    /// 0 lifts a limit.
     fn rate(&mut self, device: &Device, direction: Direction, rate: u64, pure: bool) {
-        let name = match (pure, direction) {
-            (true, _) => rate_name(direction),
-            (false, Direction::ReadBytes) => "BlockIOReadBandwidth",
-            (false, Direction::WriteBytes) => "BlockIOWriteBandwidth",
-            (false, _) => return,
-        };
-        self.of_device(name, device, if rate == 0 { INFINITY } else { rate });
+        let known = RATES.iter().find(|(known, ..)| *known == direction);
+        let name = known.and_then(|(_, _, v2, v1)| if pure { Some(*v2) } else { *v1 });
+        if let Some(name) = name {
+            self.of_device(name, device, if rate == 0 { UNLIMITED } else { rate });
+        }
     }
 }
 
-fn rate_name(direction: Direction) -> &'static str {
-    match direction {
-        Direction::ReadBytes => "IOReadBandwidthMax",
-        Direction::WriteBytes => "IOWriteBandwidthMax",
-        Direction::ReadOperations => "IOReadIOPSMax",
-        Direction::WriteOperations => "IOWriteIOPSMax",
-    }
+/// A negative number lifts a limit.
+fn or_unlimited(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(UNLIMITED)
 }
 
 /// `max`, or a number, which the kernel may be given in K, M or G.
 fn amount(text: &str) -> Option<u64> {
     if text == "max" {
-        return Some(INFINITY);
+        return Some(UNLIMITED);
     }
     let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G']);
     let shift = match text.get(digits.len()..)?.to_ascii_lowercase().as_str() {
@@ -392,7 +379,7 @@ mod tests {
         crate::limits::of(&serde_json::from_str(config).unwrap()).unwrap()
     }
 
-    fn shown(config: &str, pure: bool, new: bool) -> Vec<String> {
+    fn properties(config: &str, pure: bool, new: bool) -> Vec<String> {
         let all = of(&limits(config), pure, new);
         all.iter().map(|one| format!("{}={}", one.name, show(&one.value))).collect()
     }
@@ -400,7 +387,7 @@ mod tests {
     fn show(value: &Value) -> String {
         let list = |items: &[Value]| items.iter().map(show).collect::<Vec<_>>().join(" ");
         match value {
-            Value::U64(INFINITY) => "max".to_owned(),
+            Value::U64(UNLIMITED) => "max".to_owned(),
             Value::U64(number) => number.to_string(),
             Value::Bool(yes) => yes.to_string(),
             Value::Byte(byte) => format!("{byte:02x}"),
@@ -461,7 +448,7 @@ mod tests {
             ),
         ];
         for (config, expected) in table {
-            let mut found = shown(config, true, true);
+            let mut found = properties(config, true, true);
             let mut expected: Vec<String> = expected.iter().map(|&one| one.to_owned()).collect();
             found.sort();
             expected.sort();
@@ -472,9 +459,9 @@ mod tests {
     #[test]
     fn a_limit_of_one_process_comes_when_the_hop_is_gone() {
         let config = r#"{ "pids": { "limit": 1 } }"#;
-        assert_eq!(shown(config, true, true), ["TasksMax=2"]);
-        assert_eq!(shown(config, true, false), ["TasksMax=1"]);
-        assert_eq!(shown(r#"{ "pids": { "limit": 0 } }"#, true, false), ["TasksMax=1"]);
+        assert_eq!(properties(config, true, true), ["TasksMax=2"]);
+        assert_eq!(properties(config, true, false), ["TasksMax=1"]);
+        assert_eq!(properties(r#"{ "pids": { "limit": 0 } }"#, true, false), ["TasksMax=1"]);
         assert_eq!(left_over(&limits(config)).len(), 1);
         assert!(left_over(&limits(r#"{ "pids": { "limit": 2 } }"#)).is_empty());
     }
@@ -508,8 +495,8 @@ mod tests {
     #[test]
     fn what_a_running_unit_cannot_get_is_left_out() {
         let config = r#"{ "unified": { "memory.oom.group": "1", "memory.high": "5" } }"#;
-        assert_eq!(shown(config, true, true), ["MemoryHigh=5", "OOMPolicy=kill"]);
-        assert_eq!(shown(config, true, false), ["MemoryHigh=5"]);
+        assert_eq!(properties(config, true, true), ["MemoryHigh=5", "OOMPolicy=kill"]);
+        assert_eq!(properties(config, true, false), ["MemoryHigh=5"]);
     }
 
     #[test]
@@ -569,7 +556,7 @@ mod tests {
             (r#"{ "blockIO": { "weight": 0, "weightDevice": [] }, "cpu": { "shares": 0 } }"#, &[]),
         ];
         for (config, expected) in table {
-            let mut found = shown(config, false, false);
+            let mut found = properties(config, false, false);
             let mut expected = expected.to_vec();
             found.sort();
             expected.sort_unstable();

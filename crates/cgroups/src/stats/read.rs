@@ -1,6 +1,6 @@
 //! Reading the kernel's files of statistics; what the kernel doesn't have counts as 0 or nothing.
 
-use super::{BlockIoEntry, Pressure, Stalled};
+use super::{BlockIoEntry, Pressure, Stalled, Throttling};
 use crate::cgroup::Hierarchy;
 use crate::error::{Error, Result};
 use crate::file;
@@ -54,6 +54,20 @@ pub(super) fn table(cgroup: &Hierarchy, file: &str) -> Result<BTreeMap<String, u
     let lines = text.lines().filter_map(|line| line.split_once(' '));
     let entries = lines.filter_map(|(key, value)| Some((key.to_owned(), value.parse().ok()?)));
     Ok(entries.collect())
+}
+
+/// The number of `key`, or 0.
+pub(super) fn value(table: &BTreeMap<String, u64>, key: &str) -> u64 {
+    table.get(key).copied().unwrap_or_default()
+}
+
+/// What `cpu.stat` has of both versions, with the time in nanoseconds.
+pub(super) fn throttling(stat: &BTreeMap<String, u64>, throttled_time: u64) -> Throttling {
+    Throttling {
+        periods: value(stat, "nr_periods"),
+        throttled_periods: value(stat, "nr_throttled"),
+        throttled_time,
+    }
 }
 
 /// The text of a file; empty where the kernel has no such file.

@@ -1,19 +1,15 @@
 //! Statistics of v1's files.
 
-use super::read::{io_line, number, ranges, table, text, try_number};
-use super::{BlockIo, BlockIoEntry, CpuSet, CpuUsage, HugePages, Memory, MemoryEntry, Throttling};
+use super::read::{io_line, number, ranges, table, text, throttling, value};
+use super::{BlockIo, BlockIoEntry, Cpu, CpuSet, CpuUsage, Memory, MemoryEntry};
 use crate::cgroup::Hierarchy;
 use crate::error::Result;
 
-/// `cpu.stat` of the cpu controller.
-pub(super) fn throttling(cgroup: &Hierarchy) -> Result<Throttling> {
+/// `cpu.stat` of the cpu controller, which doesn't count what is used.
+pub(super) fn cpu(cgroup: &Hierarchy) -> Result<Cpu> {
     let stat = table(cgroup, "cpu.stat")?;
-    let value = |key: &str| stat.get(key).copied().unwrap_or_default();
-    Ok(Throttling {
-        periods: value("nr_periods"),
-        throttled_periods: value("nr_throttled"),
-        throttled_time: value("throttled_time"),
-    })
+    let throttling = throttling(&stat, value(&stat, "throttled_time"));
+    Ok(Cpu { throttling, ..Cpu::default() })
 }
 
 /// The cpuacct controller.
@@ -44,7 +40,7 @@ pub(super) fn memory(cgroup: &Hierarchy) -> Result<Memory> {
     };
     let raw = table(cgroup, "memory.stat")?;
     Ok(Memory {
-        cache: raw.get("cache").copied().unwrap_or_default(),
+        cache: value(&raw, "cache"),
         usage: entry("memory")?,
         swap: entry("memory.memsw")?,
         kernel: entry("memory.kmem")?,
@@ -93,14 +89,4 @@ pub(super) fn cpuset(cgroup: &Hierarchy) -> Result<CpuSet> {
         sched_load_balance: flag("sched_load_balance")?,
         sched_relax_domain_level: level.trim_end().parse().unwrap_or_default(),
     })
-}
-
-/// Huge pages of the file prefix `hugetlb.SIZE` or `hugetlb.SIZE.rsvd`, if the kernel counts them.
-pub(super) fn huge_pages(cgroup: &Hierarchy, _: &str, prefix: &str) -> Result<Option<HugePages>> {
-    let number = |file: &str| number(cgroup, &format!("{prefix}.{file}"));
-    let Some(usage) = try_number(cgroup, &format!("{prefix}.usage_in_bytes"))? else {
-        return Ok(None);
-    };
-    let (failcnt, max) = (number("failcnt")?, number("max_usage_in_bytes")?);
-    Ok(Some(HugePages { usage, max, failcnt }))
 }

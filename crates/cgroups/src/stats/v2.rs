@@ -1,7 +1,7 @@
 //! Statistics of v2's files, in v1's terms.
 
-use super::read::{io_line, number, pressure, ranges, table, text, try_number};
-use super::{BlockIo, Cpu, CpuSet, CpuUsage, HugePages, Memory, MemoryEntry, Throttling};
+use super::read::{io_line, number, pressure, ranges, table, text, throttling, value};
+use super::{BlockIo, Cpu, CpuSet, CpuUsage, Memory, MemoryEntry};
 use crate::cgroup::Hierarchy;
 use crate::error::Result;
 use libcgroups::stats as parse;
@@ -10,16 +10,15 @@ use std::path::Path;
 /// `cpu.stat`, which is there without the controller too.
 pub(super) fn cpu(cgroup: &Hierarchy) -> Result<Cpu> {
     let stat = table(cgroup, "cpu.stat")?;
-    let value = |key: &str| stat.get(key).copied().unwrap_or_default();
-    let micro = |key: &str| value(key).saturating_mul(1000);
-    let (total, user) = (micro("usage_usec"), micro("user_usec"));
+    let nanoseconds = |key: &str| value(&stat, key).saturating_mul(1000);
     Ok(Cpu {
-        usage: CpuUsage { total, user, kernel: micro("system_usec"), ..CpuUsage::default() },
-        throttling: Throttling {
-            periods: value("nr_periods"),
-            throttled_periods: value("nr_throttled"),
-            throttled_time: micro("throttled_usec"),
+        usage: CpuUsage {
+            total: nanoseconds("usage_usec"),
+            user: nanoseconds("user_usec"),
+            kernel: nanoseconds("system_usec"),
+            ..CpuUsage::default()
         },
+        throttling: throttling(&stat, nanoseconds("throttled_usec")),
         psi: pressure(cgroup, "cpu.pressure")?,
     })
 }
@@ -33,24 +32,24 @@ pub(super) fn cpuset(cgroup: &Hierarchy) -> Result<CpuSet> {
 }
 
 pub(super) fn memory(cgroup: &Hierarchy) -> Result<Memory> {
-    let entry = |prefix: &str, event: &str| -> Result<MemoryEntry> {
+    let entry = |prefix: &str| -> Result<MemoryEntry> {
         let number = |file| number(cgroup, &format!("{prefix}.{file}"));
         let events = table(cgroup, &format!("{prefix}.events"))?;
         Ok(MemoryEntry {
             limit: number("max")?,
             usage: number("current")?,
             max: number("peak")?,
-            failcnt: events.get(event).copied().unwrap_or_default(),
+            failcnt: value(&events, "max"),
         })
     };
     let raw = table(cgroup, "memory.stat")?;
-    let (usage, mut swap) = (entry("memory", "max")?, entry("memory.swap", "max")?);
+    let (usage, mut swap) = (entry("memory")?, entry("memory.swap")?);
     // As v1 counts: memory and swap together; the most of both can't be told.
     swap.max = 0;
     swap.usage = swap.usage.saturating_add(usage.usage);
     swap.limit = swap.limit.saturating_add(usage.limit);
     Ok(Memory {
-        cache: raw.get("file").copied().unwrap_or_default(),
+        cache: value(&raw, "file"),
         usage,
         swap,
         raw,
@@ -78,18 +77,4 @@ pub(super) fn io(cgroup: &Hierarchy) -> Result<BlockIo> {
     io.io_service_bytes_recursive.sort_unstable();
     io.io_serviced_recursive.sort_unstable();
     Ok(io)
-}
-
-/// Huge pages of `size`, by the file prefix `hugetlb.SIZE` or `hugetlb.SIZE.rsvd`, if the kernel counts
-/// them.
-pub(super) fn huge_pages(
-    cgroup: &Hierarchy,
-    size: &str,
-    prefix: &str,
-) -> Result<Option<HugePages>> {
-    let Some(usage) = try_number(cgroup, &format!("{prefix}.current"))? else { return Ok(None) };
-    let events = table(cgroup, &format!("hugetlb.{size}.events"))?;
-    let failcnt = events.get("max").copied().unwrap_or_default();
-    let max = number(cgroup, &format!("{prefix}.max_usage_in_bytes"))?;
-    Ok(Some(HugePages { usage, max, failcnt }))
 }
