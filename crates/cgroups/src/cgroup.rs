@@ -31,8 +31,10 @@ pub struct Cgroup {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hierarchy {
-    pub(crate) controllers: Vec<String>,
-    pub(crate) mount: String,
+    /// The v1 controllers of the hierarchy (`cpu` and `cpuacct`, `name=systemd`); none for v2.
+    pub controllers: Vec<String>,
+    /// Where the hierarchy is mounted on the host.
+    pub mount: String,
     /// What was there before, from the mount: rind's own cgroup or the one above it, or empty.
     pub(crate) base: String,
     /// The cgroup, from the base: `docker/0123`.
@@ -203,22 +205,10 @@ impl Hierarchy {
         Self { controllers, mount, base, below, ..Self::default() }
     }
 
-    /// The v1 controllers of the hierarchy (`cpu` and `cpuacct`, `name=systemd`); none for v2.
-    #[must_use]
-    pub fn controllers(&self) -> &[String] {
-        &self.controllers
-    }
-
     /// Whether this is the v2 hierarchy.
     #[must_use]
     pub fn is_unified(&self) -> bool {
         self.controllers.is_empty()
-    }
-
-    /// Where the hierarchy is mounted on the host.
-    #[must_use]
-    pub fn mount(&self) -> &str {
-        &self.mount
     }
 
     /// The container's cgroup directory on the host.

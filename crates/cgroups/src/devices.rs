@@ -141,10 +141,8 @@ fn parse(index: usize, rule: &LinuxDeviceCgroup) -> Result<Rule> {
     let refuse = |field: &str, reason: String| {
         Err(Error::new(format!("linux.resources.devices[{index}].{field}: {reason}")))
     };
-    let number = |number: Option<i64>| match number {
-        None | Some(-1) => Ok(None),
-        Some(number) => u32::try_from(number).map(Some),
-    };
+    let number =
+        |number: Option<i64>| number.filter(|&number| number != -1).map(u32::try_from).transpose();
     let kind = match rule.typ().unwrap_or_default() {
         LinuxDeviceType::A => None,
         LinuxDeviceType::B => Some(Kind::Block),

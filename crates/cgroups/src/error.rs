@@ -1,7 +1,6 @@
 //! What goes wrong with a cgroup: the error of all crates, and what is particular to limits.
 
 use std::fmt;
-use sys::Errno;
 pub use sys::Error;
 
 /// What a function of this crate gives.
@@ -10,9 +9,4 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// An error about the property `property` of `linux.resources`.
 pub(crate) fn of_limit(property: &str, reason: impl fmt::Display) -> Error {
     Error::new(reason.to_string()).about(format!("linux.resources.{property}"))
-}
-
-/// Whether there is no such thing, or it isn't ours to use.
-pub(crate) fn is_unavailable(error: &Error) -> bool {
-    matches!(error.errno(), Some(Errno::ENOENT | Errno::EACCES | Errno::EPERM))
 }

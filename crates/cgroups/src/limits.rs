@@ -9,7 +9,7 @@ use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxHugepageLimit, LinuxMemory, LinuxNetwork, LinuxRdma,
     LinuxResources, LinuxThrottleDevice,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -249,9 +249,8 @@ fn add_network(network: &LinuxNetwork, all: &mut Vec<Limit>) {
 }
 
 fn add_rdma(limits: &HashMap<String, LinuxRdma>, all: &mut Vec<Limit>) -> Result<()> {
-    let mut devices: Vec<_> = limits.iter().collect();
-    devices.sort_by_key(|(device, _)| *device);
-    for (device, limits) in devices {
+    // In an order that doesn't change from one command to the next.
+    for (device, limits) in limits.iter().collect::<BTreeMap<_, _>>() {
         let (handles, objects) = (limits.hca_handles(), limits.hca_objects());
         if handles.is_none() && objects.is_none() {
             let property = format!("rdma.{device}");
@@ -264,9 +263,7 @@ fn add_rdma(limits: &HashMap<String, LinuxRdma>, all: &mut Vec<Limit>) -> Result
 
 /// Every line of a value is a limit of its own, and a write of its own.
 fn add_unified(files: &HashMap<String, String>, all: &mut Vec<Limit>) -> Result<()> {
-    let mut files: Vec<_> = files.iter().collect();
-    files.sort();
-    for (name, value) in files {
+    for (name, value) in files.iter().collect::<BTreeMap<_, _>>() {
         // GHSA-5g49-rx9x-qfc6: anything else is a path, to other cgroups or out of them.
         if matches!(name.as_str(), "" | "." | "..") || name.contains(['/', '\0']) {
             let reason = format!("{name:?} is no name of a file in a cgroup");

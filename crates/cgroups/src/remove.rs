@@ -54,10 +54,8 @@ impl Cgroup {
     fn is_deserted(&self) -> Result<bool> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let mut is_empty = true;
-            for hierarchy in &self.hierarchies {
-                is_empty &= processes::list(&hierarchy.directory())?.is_empty();
-            }
+            let found = self.hierarchies.iter().map(|one| processes::list(&one.directory()));
+            let is_empty = found.collect::<Result<Vec<_>>>()?.concat().is_empty();
             let waited = || {
                 let paused = wait::pause(deadline);
                 paused.map_err(|errno| Error::call("waiting for processes to end", errno))

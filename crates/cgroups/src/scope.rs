@@ -57,10 +57,8 @@ impl Systemd {
         Ok(())
     }
 
-    fn leave_out_newer(&mut self, all: &mut Vec<Property>) -> Result<()> {
-        properties::leave_out_newer(all, || {
-            self.manager.version().map_err(|error| Error::new(error.to_string()))
-        })
+    fn version(&mut self) -> Result<u32> {
+        self.manager.version().map_err(|error| Error::new(error.to_string()))
     }
 
     /// The cgroup that all its units are in, without slashes around it.
@@ -200,7 +198,7 @@ pub(crate) fn make(
     let mut all = basic_properties(&unit, pid);
     all.extend(properties::of(limits, cgroup.is_pure_v2(), true));
     all.extend(device_properties(cgroup, &unit, rules)?);
-    systemd.leave_out_newer(&mut all)?;
+    properties::leave_out_newer(&mut all, || systemd.version())?;
     // The last word is the annotations'.
     all.retain(|one| !systemd.asked.iter().any(|other| other.name == one.name));
     all.extend_from_slice(&systemd.asked);
@@ -332,7 +330,7 @@ pub(crate) fn update(
             return Ok(());
         }
         let mut systemd = Systemd::connect(unit.bus == Bus::User)?;
-        systemd.leave_out_newer(&mut all)?;
+        properties::leave_out_newer(&mut all, || systemd.version())?;
         set(unit, &all, &mut systemd)
     })
 }

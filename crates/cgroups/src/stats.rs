@@ -151,32 +151,10 @@ pub struct Pids {
 /// Block devices: what was read from them and written to them. Most is counted by v1's BFQ only, in
 /// kernels built to debug it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct BlockIo {
-    /// Bytes.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_service_bytes_recursive: Vec<BlockIoEntry>,
-    /// Requests.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_serviced_recursive: Vec<BlockIoEntry>,
-    /// Requests that wait.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_queue_recursive: Vec<BlockIoEntry>,
-    /// Time that requests took, in nanoseconds.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_service_time_recursive: Vec<BlockIoEntry>,
-    /// Time that requests waited, in nanoseconds.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_wait_time_recursive: Vec<BlockIoEntry>,
-    /// Requests that were made part of others.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_merged_recursive: Vec<BlockIoEntry>,
-    /// Time that devices were used, in milliseconds.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_time_recursive: Vec<BlockIoEntry>,
-    /// Sectors.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub sectors_recursive: Vec<BlockIoEntry>,
+    /// The counts that there are, by name, such as `ioServiceBytesRecursive`.
+    #[serde(flatten)]
+    pub counts: BTreeMap<&'static str, Vec<BlockIoEntry>>,
     /// Time lost by waiting for them (v2).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub psi: Option<Pressure>,

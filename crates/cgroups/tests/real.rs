@@ -69,7 +69,7 @@ impl Container {
     fn directory(&self, controller: &str) -> PathBuf {
         let has = |one: &&cgroups::Hierarchy| match controller {
             "" => one.is_unified(),
-            _ => one.controllers().iter().any(|found| found == controller),
+            _ => one.controllers.iter().any(|found| found == controller),
         };
         let found = self.cgroup.joined().find(has);
         found.unwrap_or_else(|| panic!("no {controller}")).directory().into()
@@ -137,7 +137,7 @@ fn ended_by(mut child: Child) -> Option<i32> {
 }
 
 fn is_hybrid(container: &Container) -> bool {
-    let hybrid = container.cgroup.joined().any(|one| one.controllers() == ["memory"]);
+    let hybrid = container.cgroup.joined().any(|one| one.controllers == ["memory"]);
     if !hybrid {
         skip("the host has no v1 hierarchies");
     }
@@ -684,7 +684,7 @@ fn a_hierarchy_that_is_mounted_elsewhere_is_found() {
     });
     container.make(&json!({})).unwrap();
     let v1 = container.cgroup.joined().filter(|one| !one.is_unified());
-    let found: Vec<_> = v1.map(|one| one.mount().to_owned()).collect();
+    let found: Vec<_> = v1.map(|one| one.mount.clone()).collect();
     assert_eq!(found, points);
 }
 

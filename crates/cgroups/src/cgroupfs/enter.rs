@@ -37,7 +37,7 @@ impl Cgroup {
     pub fn unified_directory_of(&self, pid: i32) -> Result<Option<OwnedFd>> {
         let Some(unified) = self.joined_unified() else { return Ok(None) };
         let below = host::cgroup_of(pid, "")?.unwrap_or_default();
-        file::open_directory(&join(unified.mount(), below.trim_matches('/'))).map(Some)
+        file::open_directory(&join(&unified.mount, below.trim_matches('/'))).map(Some)
     }
 
     /// The directory of one of the container's cgroups that is gone, if one is: somebody removed

@@ -83,18 +83,16 @@ fn plan<'a>(cgroup: &'a Cgroup, limits: &[Limit]) -> Result<Vec<Part<'a>>> {
 
 /// Refuses a v2 file whose controller is on v1 here, whatever it is on other hosts.
 fn refuse_on_v1(cgroup: &Cgroup, file: &str) -> Result<()> {
-    let (property, controller) = (format!("unified.{file}"), controller_of(file));
-    if cgroup.v1(controller).is_some() {
-        let reason = format!("this host has {controller} on cgroup v1, not v2");
-        return Err(of_limit(&property, reason));
-    }
-    match cgroup.unified() {
-        Some(_) => Ok(()),
-        None => Err(of_limit(&property, "this host has no cgroup v2")),
-    }
+    let controller = controller_of(file);
+    let reason = match cgroup.v1(controller) {
+        Some(_) => format!("this host has {controller} on cgroup v1, not v2"),
+        None if cgroup.unified().is_none() => "this host has no cgroup v2".to_owned(),
+        None => return Ok(()),
+    };
+    Err(of_limit(&format!("unified.{file}"), reason))
 }
 
-/// Where `checkBeforeUpdate` asks for it, refuses a limit that is used up already: v2 would kill.
+/// If `checkBeforeUpdate` asks for it, refuses a limit that is used up already: v2 would kill.
 fn refuse_below_usage(memory: &Hierarchy, limit: &Limit) -> Result<()> {
     let Limit::Memory { limit, swap, check: true } = *limit else { return Ok(()) };
     let (usage, both) = if memory.is_unified() {
@@ -108,12 +106,10 @@ fn refuse_below_usage(memory: &Hierarchy, limit: &Limit) -> Result<()> {
         let Some(limit) = limit.filter(|&limit| limit > 0) else { continue };
         // Without an account there is nothing to compare with.
         let used = file::try_read_value(&memory.file(file)).ok();
-        match used.and_then(|text| text.trim_end().parse().ok()) {
-            Some(used) if limit <= used => {
-                let reason = format!("rejecting {what} limit {limit} <= usage {used}");
-                return Err(of_limit(property, reason));
-            }
-            _ => {}
+        let used = used.and_then(|text| text.trim_end().parse().ok());
+        if let Some(used) = used.filter(|&used| limit <= used) {
+            let reason = format!("rejecting {what} limit {limit} <= usage {used}");
+            return Err(of_limit(property, reason));
         }
     }
     Ok(())

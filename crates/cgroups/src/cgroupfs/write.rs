@@ -1,7 +1,7 @@
 //! One write to a file of a cgroup, what takes it back, and writing a list of them.
 
 use crate::cgroup::Hierarchy;
-use crate::error::{Error, Result, is_unavailable};
+use crate::error::{Error, Result};
 use crate::file::{self, value_of};
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -158,6 +158,7 @@ pub(super) fn write_all(
     undo: Option<&mut Undo>,
     mut lost: Option<&mut Vec<String>>,
 ) -> Result<()> {
+    use Errno::{EACCES, ENOENT, EPERM};
     let mut writer = Writer { directory: cgroup.directory(), open: None, undo };
     loop {
         let count = writes.len();
@@ -169,7 +170,10 @@ pub(super) fn write_all(
                     first.get_or_insert(error);
                     invalid.push(write);
                 }
-                Err(error) if is_unavailable(&error) => lose(error, lost.as_deref_mut())?,
+                // There is no such limit, or it isn't rind's to set.
+                Err(error) if matches!(error.errno(), Some(ENOENT | EACCES | EPERM)) => {
+                    lose(error, lost.as_deref_mut())?;
+                }
                 other => other?,
             }
         }

@@ -79,20 +79,17 @@ pub(super) const V2: [(&str, Line); 18] = [
     }),
 ];
 
-/// v1's, by their controllers.
-pub(super) const V1: [(&str, &[&str]); 4] = [
-    ("cpu", &["cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us"]),
-    (
-        "blkio",
-        &[
-            "blkio.weight",
-            "blkio.bfq.weight",
-            "blkio.throttle.read_bps_device",
-            "blkio.throttle.write_bps_device",
-        ],
-    ),
-    ("memory", &["memory.limit_in_bytes"]),
-    ("pids", &["pids.max"]),
+/// v1's. Each begins with its controller.
+pub(super) const V1: [&str; 9] = [
+    "cpu.shares",
+    "cpu.cfs_period_us",
+    "cpu.cfs_quota_us",
+    "blkio.weight",
+    "blkio.bfq.weight",
+    "blkio.throttle.read_bps_device",
+    "blkio.throttle.write_bps_device",
+    "memory.limit_in_bytes",
+    "pids.max",
 ];
 
 /// What `limits` are, of a `new` container or as an update of one that runs.

@@ -7,6 +7,7 @@ use crate::cgroupfs::v1::devices as device_list;
 use crate::devices::Rule;
 use crate::error::{Error, Result};
 use crate::file;
+use crate::limits::controller_of;
 use sys::Errno;
 
 /// Does what has systemd write them, and has the files of the container's cgroups, and its v1 list of
@@ -39,8 +40,7 @@ fn read(cgroup: &Hierarchy) -> Vec<(String, String)> {
     let known: Vec<&str> = if cgroup.is_unified() {
         V2.iter().map(|(file, _)| *file).collect()
     } else {
-        let of_it = V1.iter().filter(|(controller, _)| cgroup.has(controller));
-        of_it.flat_map(|(_, files)| *files).copied().collect()
+        V1.into_iter().filter(|file| cgroup.has(controller_of(file))).collect()
     };
     let value = |name: &&str| {
         let path = cgroup.file(name);

@@ -1,7 +1,7 @@
 //! Statistics of v1's files.
 
 use super::read::{io_line, number, ranges, table, text, throttling, value};
-use super::{BlockIo, BlockIoEntry, Cpu, CpuSet, CpuUsage, Memory, MemoryEntry};
+use super::{BlockIo, Cpu, CpuSet, CpuUsage, Memory, MemoryEntry};
 use crate::cgroup::Hierarchy;
 use crate::error::Result;
 
@@ -50,27 +50,37 @@ pub(super) fn memory(cgroup: &Hierarchy) -> Result<Memory> {
     })
 }
 
+/// Each count of block devices, and the files that may have it: what BFQ doesn't schedule, it doesn't
+/// count.
+const BLOCK_IO: [(&str, &[&str]); 8] = [
+    // Bytes and requests.
+    ("ioServiceBytesRecursive", &["bfq.io_service_bytes", "throttle.io_service_bytes"]),
+    ("ioServicedRecursive", &["bfq.io_serviced", "throttle.io_serviced"]),
+    // Requests that wait.
+    ("ioQueueRecursive", &["bfq.io_queued"]),
+    // Time that requests took, and that they waited, in nanoseconds.
+    ("ioServiceTimeRecursive", &["bfq.io_service_time"]),
+    ("ioWaitTimeRecursive", &["bfq.io_wait_time"]),
+    // Requests that were made part of others.
+    ("ioMergedRecursive", &["bfq.io_merged"]),
+    // Time that devices were used, in milliseconds.
+    ("ioTimeRecursive", &["bfq.time"]),
+    ("sectorsRecursive", &["bfq.sectors"]),
+];
+
 pub(super) fn io(cgroup: &Hierarchy) -> Result<BlockIo> {
-    let entries = |name: &str| -> Result<Vec<BlockIoEntry>> {
-        let text = text(cgroup, &format!("blkio.{name}_recursive"))?;
-        Ok(text.lines().filter_map(io_line).collect())
-    };
-    // What BFQ doesn't schedule, it doesn't count.
-    let any = |name: &str| match entries(&format!("bfq.{name}"))? {
-        none if none.is_empty() => entries(&format!("throttle.{name}")),
-        some => Ok(some),
-    };
-    Ok(BlockIo {
-        io_service_bytes_recursive: any("io_service_bytes")?,
-        io_serviced_recursive: any("io_serviced")?,
-        io_queue_recursive: entries("bfq.io_queued")?,
-        io_service_time_recursive: entries("bfq.io_service_time")?,
-        io_wait_time_recursive: entries("bfq.io_wait_time")?,
-        io_merged_recursive: entries("bfq.io_merged")?,
-        io_time_recursive: entries("bfq.time")?,
-        sectors_recursive: entries("bfq.sectors")?,
-        psi: None,
-    })
+    let mut io = BlockIo::default();
+    for (name, files) in BLOCK_IO {
+        for file in files {
+            let text = text(cgroup, &format!("blkio.{file}_recursive"))?;
+            let entries: Vec<_> = text.lines().filter_map(io_line).collect();
+            if !entries.is_empty() {
+                io.counts.insert(name, entries);
+                break;
+            }
+        }
+    }
+    Ok(io)
 }
 
 pub(super) fn cpuset(cgroup: &Hierarchy) -> Result<CpuSet> {

@@ -64,17 +64,18 @@ pub(super) fn io(cgroup: &Hierarchy) -> Result<BlockIo> {
     let devices = parse::parse_nested_keyed_data(Path::new(&cgroup.file("io.stat")));
     for (device, counts) in devices.unwrap_or_default() {
         for (key, value) in counts.iter().filter_map(|count| count.split_once('=')) {
-            let (entries, op) = match key {
-                "rbytes" => (&mut io.io_service_bytes_recursive, "Read"),
-                "wbytes" => (&mut io.io_service_bytes_recursive, "Write"),
-                "rios" => (&mut io.io_serviced_recursive, "Read"),
-                "wios" => (&mut io.io_serviced_recursive, "Write"),
+            let (name, op) = match key {
+                "rbytes" => ("ioServiceBytesRecursive", "Read"),
+                "wbytes" => ("ioServiceBytesRecursive", "Write"),
+                "rios" => ("ioServicedRecursive", "Read"),
+                "wios" => ("ioServicedRecursive", "Write"),
                 _ => continue,
             };
-            entries.extend(io_line(&format!("{device} {op} {value}")));
+            if let Some(entry) = io_line(&format!("{device} {op} {value}")) {
+                io.counts.entry(name).or_default().push(entry);
+            }
         }
     }
-    io.io_service_bytes_recursive.sort_unstable();
-    io.io_serviced_recursive.sort_unstable();
+    io.counts.values_mut().for_each(|entries| entries.sort_unstable());
     Ok(io)
 }

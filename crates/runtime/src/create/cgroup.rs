@@ -92,8 +92,8 @@ pub(crate) fn cgroup_view(place: &Cgroup) -> CgroupView {
     let mut controllers = Vec::new();
     for hierarchy in place.planned() {
         if !hierarchy.is_unified() {
-            let names = hierarchy.controllers();
-            let name = Path::new(hierarchy.mount()).file_name().unwrap_or_default();
+            let names = &hierarchy.controllers[..];
+            let name = Path::new(&hierarchy.mount).file_name().unwrap_or_default();
             let links = if names.len() > 1 { names } else { &[] };
             controllers.push(ControllerView {
                 name: text(&name.to_string_lossy()),
