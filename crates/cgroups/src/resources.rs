@@ -87,16 +87,14 @@ impl Cgroup {
         controllers::enable(self, &cgroupfs::limits::needed(self, &limits)?, false)?;
         let replaced = resources.devices().as_deref().map(devices::rules).transpose()?;
         let mut undo = Undo::default();
-        let updated = cgroupfs::limits::set(self, &limits, Some(&mut undo), None);
-        let updated = updated.and_then(|()| {
+        let mut update = || {
+            cgroupfs::limits::set(self, &limits, Some(&mut undo), None)?;
             let before = devices::rules(before.unwrap_or_default())?;
-            scope::update(self, &limits, replaced.as_deref(), &before)
-        });
-        // The device rules come last, as they are not set back.
-        let updated = updated.and_then(|()| match &replaced {
-            Some(rules) => cgroupfs::devices::replace(self, rules),
-            None => Ok(()),
-        });
+            scope::update(self, &limits, replaced.as_deref(), &before)?;
+            // The device rules come last, as they are not set back.
+            replaced.iter().try_for_each(|rules| cgroupfs::devices::replace(self, rules))
+        };
+        let updated = update();
         updated.map_err(|error| undo.take_back(error))
     }
 }

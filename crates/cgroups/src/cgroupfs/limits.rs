@@ -63,10 +63,7 @@ fn plan<'a>(cgroup: &'a Cgroup, limits: &[Limit]) -> Result<Vec<Part<'a>>> {
     for limit in limits {
         let controller = limit.controller();
         let home = match limit {
-            Limit::Unified { file, .. } => {
-                refuse_on_v1(cgroup, file)?;
-                cgroup.unified()
-            }
+            Limit::Unified { file, .. } => Some(home_of_file(cgroup, file)?),
             _ => cgroup.controlling(controller),
         };
         let writes = match home {
@@ -81,13 +78,14 @@ fn plan<'a>(cgroup: &'a Cgroup, limits: &[Limit]) -> Result<Vec<Part<'a>>> {
     Ok(parts)
 }
 
-/// Refuses a v2 file whose controller is on v1 here, whatever it is on other hosts.
-fn refuse_on_v1(cgroup: &Cgroup, file: &str) -> Result<()> {
+/// The v2 hierarchy, if it has `file`. A file whose controller is on v1 here is an error, whatever other
+/// hosts have.
+fn home_of_file<'a>(cgroup: &'a Cgroup, file: &str) -> Result<&'a Hierarchy> {
     let controller = controller_of(file);
-    let reason = match cgroup.v1(controller) {
-        Some(_) => format!("this host has {controller} on cgroup v1, not v2"),
-        None if cgroup.unified().is_none() => "this host has no cgroup v2".to_owned(),
-        None => return Ok(()),
+    let reason = match (cgroup.v1(controller), cgroup.unified()) {
+        (None, Some(unified)) => return Ok(unified),
+        (None, None) => "this host has no cgroup v2".to_owned(),
+        (Some(_), _) => format!("this host has {controller} on cgroup v1, not v2"),
     };
     Err(of_limit(&format!("unified.{file}"), reason))
 }

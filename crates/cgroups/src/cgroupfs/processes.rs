@@ -20,7 +20,9 @@ pub(crate) fn list(directory: &str) -> Result<Vec<i32>> {
         match file.and_then(sys::fs::read_to_end) {
             Ok(text) => {
                 let text = String::from_utf8_lossy(&text);
-                found.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+                let pids = text.lines().filter_map(|line| line.parse().ok());
+                // 0 stands for a process of another pid namespace, and is no one's number.
+                found.extend(pids.filter(|&pid: &i32| pid > 0));
                 Ok(())
             }
             // One that vanished.
@@ -31,11 +33,7 @@ pub(crate) fn list(directory: &str) -> Result<Vec<i32>> {
         }
     });
     match listed {
-        Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => {
-            // 0 stands for a process of another pid namespace, and is no one's number.
-            found.retain(|pid| *pid > 0);
-            Ok(found)
-        }
+        Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => Ok(found),
         Err(errno) => {
             let remedy = "it is a threaded cgroup, and a container's must be of the type domain";
             let error = Error::call(format!("listing the processes of {directory}"), errno);

@@ -10,6 +10,7 @@ use crate::cgroup::Hierarchy;
 use crate::error::{Error, Result};
 use crate::file;
 use crate::host;
+use std::path::Path;
 use sys::nix::fcntl::OFlag;
 
 /// Looks up where a v1 hierarchy is mounted that isn't at the usual mount point; `false` if it is
@@ -19,13 +20,9 @@ pub(super) fn relocate(cgroup: &mut Hierarchy) -> Result<bool> {
         return Ok(false);
     }
     for (point, root) in host::find_mounts(&cgroup.controllers)? {
-        // Of a mount that shows the hierarchy from some cgroup on, the base is counted from there.
-        let inside = match (cgroup.base.strip_prefix(root.trim_matches('/')), root.as_str()) {
-            (inside, "/") => inside,
-            (Some(""), _) => Some(""),
-            (inside, _) => inside.and_then(|rest| rest.strip_prefix('/')),
-        };
-        let base = inside.unwrap_or(&cgroup.base).to_owned();
+        // If the mount shows the hierarchy from some cgroup on, the base counts from there.
+        let inside = Path::new(&cgroup.base).strip_prefix(root.trim_matches('/')).ok();
+        let base = inside.and_then(Path::to_str).unwrap_or(&cgroup.base).to_owned();
         if (&point, &base) != (&cgroup.mount, &cgroup.base) {
             (cgroup.mount, cgroup.base, cgroup.moved) = (point, base, true);
             return Ok(true);

@@ -114,14 +114,14 @@ impl Write {
 
     fn perform(&self, writer: &mut Writer) -> Result<()> {
         let missing = |errno| matches!(errno, Errno::ENOENT | Errno::EOPNOTSUPP);
-        let mut written = writer.write(self, &self.file, &self.value);
-        // BFQ has a file once it is loaded, and refuses what disks it doesn't schedule are to have.
-        if let (Err((_, errno)), Absent::Instead(file, value)) = (&written, &self.absent)
-            && missing(*errno)
+        let (mut file, mut written) = (&*self.file, writer.write(self, &self.file, &self.value));
+        // BFQ has a file once it is loaded, and refuses a weight for a disk that it doesn't schedule.
+        if let (Err(errno), Absent::Instead(other, value)) = (written, &self.absent)
+            && missing(errno)
         {
-            written = writer.write(self, file, value);
+            (file, written) = (other, writer.write(self, other, value));
         }
-        let Err((path, errno)) = written else { return Ok(()) };
+        let Err(errno) = written else { return Ok(()) };
         if missing(errno) && self.absent == Absent::Ignore {
             return Ok(());
         }
@@ -136,7 +136,7 @@ impl Write {
             }
             _ => None,
         };
-        let step = format!("writing {} to {path}", self.value);
+        let step = format!("writing {} to {}/{file}", self.value, writer.directory);
         let property = format!("linux.resources.{}", self.property);
         Err(Error::call(step, errno).with_hint(remedy).about(&property))
     }
@@ -213,33 +213,22 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Writes `value` to `file`, for `write`; errors come with the path. A file that can't be read
-    /// is an order to the kernel, which nothing takes back.
-    fn write(
-        &mut self,
-        write: &Write,
-        file: &str,
-        value: &str,
-    ) -> std::result::Result<(), (String, Errno)> {
+    /// Writes `value` to `file`, for `write`. A file that can't be read is an order to the kernel,
+    /// which nothing takes back.
+    fn write(&mut self, write: &Write, file: &str, value: &str) -> sys::Result<()> {
         let path = format!("{}/{file}", self.directory);
-        let found = self.open.take().filter(|(last, _)| *last == path);
-        let opened = match found {
-            Some((_, fd)) => Ok(fd),
-            None => file::try_open(&path, OFlag::O_WRONLY),
+        let fd = match self.open.take().filter(|(last, _)| *last == path) {
+            Some((_, fd)) => fd,
+            None => file::try_open(&path, OFlag::O_WRONLY)?,
         };
         let before =
             self.undo.as_ref().and_then(|_| write.restoring(&file::try_read_value(&path).ok()?));
-        let written = opened.and_then(|fd| sys::fs::write_once(&fd, value.as_bytes()).map(|()| fd));
-        match written {
-            Ok(fd) => {
-                if let (Some(undo), Some(before)) = (&mut self.undo, before) {
-                    undo.0.push((path.clone(), before));
-                }
-                self.open = Some((path, fd));
-                Ok(())
-            }
-            Err(errno) => Err((path, errno)),
+        sys::fs::write_once(&fd, value.as_bytes())?;
+        if let (Some(undo), Some(before)) = (&mut self.undo, before) {
+            undo.0.push((path.clone(), before));
         }
+        self.open = Some((path, fd));
+        Ok(())
     }
 }
 

@@ -95,7 +95,7 @@ fn swap_write(limit: Option<i64>, both: i64) -> Result<Write> {
         return Err(of_limit("memory.swap", reason));
     };
     let value = if alone == UNLIMITED { "max".to_owned() } else { alone.to_string() };
-    // Without swap accounting there is no swap to be had beyond the limit either.
+    // If swap is not enabled there is no such file, and rind leaves these two out, as runc does.
     let is_optional = matches!(alone, 0 | UNLIMITED);
     Ok(Write::new("memory.swap", "memory.swap.max", value).optional(is_optional))
 }
