@@ -1,8 +1,8 @@
 //! The container's cgroup: a directory in every hierarchy, which of them rind made, and whether systemd
 //! has a unit for it.
 //!
-//! This file has what the state keeps, and where it is. What is done with a cgroup are methods too: each
-//! is in the file that does it, above this one.
+//! This file has what the state keeps of it, and finds where it is. The methods that do something with a
+//! cgroup are in the files that do the work.
 
 use crate::error::{Error, Result};
 use crate::host::{Host, Membership};

@@ -48,7 +48,7 @@ pub(crate) enum Kind {
     Block,
 }
 
-/// Some devices: those of a kind, a major and a minor number, or of any where it's `None`.
+/// Some devices: those of a kind, a major and a minor number, where `None` stands for any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Devices {
     pub kind: Option<Kind>,
@@ -132,7 +132,7 @@ const fn default(kind: Kind, major: Option<u32>, minor: Option<u32>, access: Acc
     Rule { allow: true, devices: Devices { kind: Some(kind), major, minor }, access }
 }
 
-/// The configuration's rules. Whatever a rule doesn't say is for all: type, numbers and access.
+/// The config's rules. A rule without a type, numbers or access is for all of them.
 pub(crate) fn rules(configured: &[LinuxDeviceCgroup]) -> Result<Vec<Rule>> {
     configured.iter().enumerate().map(|(index, rule)| parse(index, rule)).collect()
 }

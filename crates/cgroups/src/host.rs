@@ -15,8 +15,8 @@ const BESIDE_V1: &str = "/sys/fs/cgroup/unified";
 
 /// The hierarchies that the calling process is in, at the usual mount points.
 ///
-/// Of v1 nothing is opened to find them: whether a mount is where it should be shows when a cgroup is
-/// made in it, and only where it isn't is mountinfo read, which grows with the host.
+/// Finding them opens nothing of v1: making a cgroup shows whether a hierarchy is mounted at the usual
+/// place. Only if it isn't does rind read mountinfo, which grows with the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     pub(crate) hierarchies: Vec<Membership>,
@@ -34,7 +34,7 @@ pub(crate) struct Membership {
 }
 
 impl Host {
-    /// Finds the hierarchies: one statfs(2), where v1 is there too a second, and one read of
+    /// Finds the hierarchies: one statfs(2), a second if there is v1 too, and one read of
     /// /proc/self/cgroup (cgroups(7)).
     pub fn detect() -> Result<Self> {
         let unified = if is_mounted(ROOT, CGROUP2_SUPER_MAGIC)? {
@@ -84,7 +84,7 @@ pub(crate) fn cgroup_of(pid: i32, controllers: &str) -> Result<Option<String>> {
     Ok(found.map(|(_, path)| path.to_owned()))
 }
 
-/// Whether a cgroup file system of `version` is what is seen at `path`, whatever else may be there.
+/// Whether a cgroup file system of `version` is seen at `path`.
 fn is_mounted(path: &str, version: FsType) -> Result<bool> {
     match statfs(path) {
         Ok(found) => Ok(found.filesystem_type() == version),
@@ -99,7 +99,7 @@ pub fn is_v2_alone() -> bool {
     is_mounted(ROOT, CGROUP2_SUPER_MAGIC).unwrap_or(false)
 }
 
-/// Whether a v1 hierarchy is what is seen at `path`.
+/// Whether a v1 hierarchy is seen at `path`.
 pub(crate) fn is_v1(path: &str) -> bool {
     is_mounted(path, CGROUP_SUPER_MAGIC).unwrap_or(false)
 }

@@ -21,8 +21,8 @@ pub(crate) const SHARES: RangeInclusive<u64> = 2..=262_144;
 
 /// One limit, in the specification's units: bytes, microseconds, numbers of things.
 ///
-/// 0 is what engines send for what nobody asked for, so that it is no limit, except where a field
-/// says that it is. -1 lifts a limit.
+/// Engines send 0 for what nobody asked for, so that 0 is no limit, except where a comment says that it
+/// is. -1 lifts a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
     // `memory.limit`, and `memory.swap` for memory and swap together: one limit, as they bound each
@@ -83,7 +83,7 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    /// The property that asks for it, from `linux.resources.` on.
+    /// The property that asks for such a rate, from `linux.resources.` on.
     pub fn property(self) -> &'static str {
         match self {
             Self::ReadBytes => "blockIO.throttleReadBpsDevice",
@@ -95,7 +95,7 @@ impl Direction {
 }
 
 impl Limit {
-    /// The controller that has it, by its v1 name; `unified` for a file of v2.
+    /// The controller that has the limit, by its v1 name; `unified` for a file of v2.
     pub fn controller(&self) -> &'static str {
         match self {
             Self::Memory { .. }

@@ -1,10 +1,10 @@
 //! systemd's part: the scope that it makes a container's cgroup for, and keeps limits of.
 //!
-//! A scope is there for processes that somebody else has forked, and not before there is one. That
-//! one is a hop, which the container's init is forked by: so init is born in its cgroup, and nobody
-//! waits for it to be moved. Whatever of limits systemd knows it is told, so that what it writes to
-//! the cgroup's files later, as after `systemctl daemon-reload`, is the same; rind then writes them
-//! itself, to the byte, and those that systemd doesn't know.
+//! systemd makes a scope for processes that somebody else has forked, and only once there is such a
+//! process. rind gives it a hop, the process that forks the container's init: so init is born in its
+//! cgroup, and nobody waits until it is moved. rind tells systemd of all limits that systemd knows, so
+//! that systemd writes the same values to the cgroup's files later, as after `systemctl daemon-reload`.
+//! Then rind writes the files itself, to the byte, and those that systemd doesn't know.
 
 mod devices;
 mod properties;
@@ -25,16 +25,16 @@ use std::time::Duration;
 use sys::Errno;
 use systemd::{Bus, Manager, Property, Value};
 
-/// How long systemd may take for a start or a stop; a busy one takes seconds. It's what D-Bus's own
-/// libraries give a call.
+/// How long systemd may take for a start or a stop. A busy systemd takes seconds. D-Bus's own libraries
+/// wait as long for a call.
 const DEADLINE: Duration = Duration::from_secs(25);
 
-/// A connection to the systemd that is asked.
+/// A connection to a systemd.
 #[derive(Debug)]
 pub struct Systemd {
     bus: Bus,
     manager: Manager,
-    /// Properties that annotations ask for.
+    /// The properties that annotations ask for.
     asked: Vec<Property>,
 }
 
@@ -164,7 +164,8 @@ fn name_unit(cgroups_path: Option<&Path>, id: &str, bus: Bus) -> Result<Unit> {
     Ok(Unit { name, slice: slice.to_owned(), bus })
 }
 
-/// What a unit's name can't have, as systemd-escape(1) writes it: an id may have a `+`.
+/// The name with what a unit's name can't have written as systemd-escape(1) writes it: an id may have a
+/// `+`.
 fn escape(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":_.-\\@".contains(&byte);
     let mut escaped = String::with_capacity(name.len());
@@ -172,19 +173,14 @@ fn escape(name: &str) -> String {
         if is_plain(byte) {
             escaped.push(char::from(byte));
         } else {
-            // A String takes everything.
+            // A write to a String never fails.
             let _ = write!(escaped, "\\x{byte:02x}");
         }
     }
     escaped
 }
 
-/// Has systemd make the container's scope, of the process `pid`, which it moves into it, and makes
-/// what is missing in the hierarchies that systemd leaves alone.
-///
-/// `note` is called before there is anything. On an error the scope is left to [`destroy`].
-///
-/// [`destroy`]: crate::Cgroup::remove
+/// See [`Cgroup::make_scope`].
 pub(crate) fn make(
     cgroup: &mut Cgroup,
     limits: &[Limit],
@@ -199,19 +195,19 @@ pub(crate) fn make(
     all.extend(properties::of(limits, cgroup.is_pure_v2(), true));
     all.extend(device_properties(cgroup, &unit, rules)?);
     properties::leave_out_newer(&mut all, || systemd.version())?;
-    // The last word is the annotations'.
+    // Annotations have the last word.
     all.retain(|one| !systemd.asked.iter().any(|other| other.name == one.name));
     all.extend_from_slice(&systemd.asked);
     note(&make::with_parents(cgroup)).map_err(Error::new)?;
     if let Err(error) = systemd.manager.start_scope(&unit.name, &all) {
-        // Unless it's somebody else's, or systemd knows already that it is to stop it.
+        // Not if the unit is somebody else's, or systemd knows already that it has to stop it.
         if !error.is_unit_exists() && !error.is_timeout() {
             let _ = systemd.manager.stop(&unit.name);
         }
         cgroup.unit = None;
         return Err(failed("starting", &unit, &error));
     }
-    // That a user's systemd hasn't got a controller to hand down shows when the limit is written.
+    // If a user's systemd has no such controller to hand down, writing the limit shows it.
     let lenient = unit.bus == Bus::User;
     let mut made = || {
         check_path(cgroup, pid)?;
@@ -222,7 +218,7 @@ pub(crate) fn make(
     made().inspect_err(|_| cgroup.hierarchies.iter_mut().for_each(unmake))
 }
 
-/// What every scope of ours has.
+/// The properties of every scope that rind asks for.
 fn basic_properties(unit: &Unit, pid: i32) -> Vec<Property> {
     let pids = vec![Value::U32(pid.cast_unsigned())];
     let on = |name: &str| Property::new(name, Value::Bool(true));
@@ -232,7 +228,7 @@ fn basic_properties(unit: &Unit, pid: i32) -> Vec<Property> {
         Property::new("PIDs", Value::Array { element: "u".to_owned(), items: pids }),
         on("Delegate"),
         Property::new("DefaultDependencies", Value::Bool(false)),
-        // One that has failed, as by a kill for memory, goes by itself as well.
+        // A scope that has failed, as by an OOM kill, goes by itself as well.
         Property::new("CollectMode", Value::Text("inactive-or-failed".to_owned())),
         on("CPUAccounting"),
         on("MemoryAccounting"),
@@ -274,7 +270,7 @@ fn take(cgroup: &mut Cgroup) -> Result<()> {
         }
         match make_directories(one, one.depth(), true) {
             Ok(made) => one.made = made.max(1),
-            // One of several that is mounted nowhere, or isn't a user's to use.
+            // One of several hierarchies that is mounted nowhere, or that a user may not use.
             Err(Errno::ENOENT | Errno::EACCES | Errno::EPERM) if !pure => continue,
             Err(errno) => return Err(making(one, errno)),
         }
@@ -300,7 +296,7 @@ fn set(unit: &Unit, properties: &[Property], systemd: &mut Systemd) -> Result<()
     set.map_err(|error| failed("setting properties of", unit, &error))
 }
 
-/// What of a path is below the unit's own cgroup.
+/// The part of a path that is below the unit's own cgroup.
 fn below_unit<'a>(path: &'a str, unit: &Unit) -> Option<&'a str> {
     Some(path.split_once(unit.name.as_str())?.1.trim_start_matches('/'))
 }
@@ -311,9 +307,10 @@ fn attach_below(unit: &Unit, below: &str, pid: i32) -> Result<()> {
     attached.map_err(|error| failed("moving a process into", unit, &error))
 }
 
-/// Tells systemd of the new limits and device `rules` that it knows, and sets back what it writes over.
+/// Tells systemd of the new limits and device `rules` that it knows, and sets back the files that it
+/// writes over.
 ///
-/// `before` are the device rules in force, for v1, whose kernel doesn't tell them all.
+/// `before` are the device rules in force, for v1, where the kernel doesn't list them all.
 pub(crate) fn update(
     cgroup: &Cgroup,
     limits: &[Limit],
@@ -338,7 +335,7 @@ pub(crate) fn update(
 /// Stops the container's unit, if there is one, and waits until it is gone.
 pub(crate) fn stop(cgroup: &Cgroup) -> Result<()> {
     let Some(unit) = &cgroup.unit else { return Ok(()) };
-    // Without a systemd there are no units either.
+    // Without a systemd there are no units.
     let Ok(mut systemd) = Systemd::connect(unit.bus == Bus::User) else { return Ok(()) };
     systemd.manager.stop(&unit.name).map_err(|error| failed("stopping", unit, &error))
 }

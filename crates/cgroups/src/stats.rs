@@ -1,8 +1,8 @@
 //! Statistics of a container's cgroup, in the shape of `events --stats` that engines parse.
 //!
-//! The kernel's files are read and parsed by libcgroups, one by one: its managers give statistics
-//! only where every controller of theirs has every file, which hosts without swap accounting,
-//! pressure or huge pages don't.
+//! rind reads the kernel's files one by one, most of them by libcgroups' parsers. libcgroups' managers
+//! have statistics only if every controller has every file, which is not so on hosts without swap
+//! accounting, pressure or huge pages.
 
 mod read;
 mod v1;

@@ -1,5 +1,5 @@
-//! What an update says half of: v2 has a quota with its period in one file, and counts swap apart
-//! from memory, so the other half is what is in force.
+//! Limits of which an update gives only one half: v2 has a quota and its period in one file, and counts
+//! swap apart from memory, so that rind takes the other half from what is in force.
 
 use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::{Result, of_limit};

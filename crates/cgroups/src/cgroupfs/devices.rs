@@ -23,7 +23,7 @@ pub(crate) fn replace(cgroup: &Cgroup, configured: &[Rule]) -> Result<()> {
     set(cgroup, configured, v1::devices::replace)
 }
 
-/// Sets the rules, those of v1 by `set_list`; a filter of v2 is replaced by one call.
+/// Sets the rules: v1's list by `set_list`, while one call replaces v2's filter.
 fn set(
     cgroup: &Cgroup,
     configured: &[Rule],
@@ -46,13 +46,13 @@ fn is_denied(error: &Error) -> bool {
     matches!(error.errno(), Some(Errno::EPERM | Errno::EACCES))
 }
 
-/// Whether this is the host's root: nobody's uids are mapped.
+/// Whether this is the host's root, in no user namespace with other ids.
 fn is_privileged() -> bool {
     let whole = |map: String| {
         let mut fields = map.split_ascii_whitespace();
         fields.next() == Some("0") && fields.nth(1) == Some("4294967295")
     };
-    // Where the map can't be read there are no user namespaces.
+    // A kernel without user namespaces has no such file.
     geteuid().is_root() && file::try_read_value("/proc/self/uid_map").map_or(true, whole)
 }
 

@@ -82,13 +82,13 @@ impl Cgroup {
         let mut again = false;
         while !list(directory)?.is_empty() {
             if again {
-                // Without a freezer it goes on as long as it takes.
+                // Without a freezer, rind goes on for as many rounds as it takes.
                 let _ = self.freeze_within((Instant::now() + FREEZING).into());
             }
             let killed = signal_in(directory, SIGKILL);
             self.thaw_all();
             let ended = match &killed?[..] {
-                // What was listed was ending by itself.
+                // The processes that were listed were ending by themselves.
                 [] => wait::pause(deadline),
                 killed => wait::wait_for_end(killed, deadline),
             };

@@ -17,7 +17,7 @@ struct Part<'a> {
     writes: Vec<Write>,
 }
 
-/// The v2 controllers that it takes to set `limits` on this host.
+/// The v2 controllers that setting `limits` takes on this host.
 pub(crate) fn needed(cgroup: &Cgroup, limits: &[Limit]) -> Result<Vec<String>> {
     let parts = plan(cgroup, limits)?;
     let unified = parts.iter().filter(|part| part.home.is_some_and(Hierarchy::is_unified));
@@ -27,8 +27,8 @@ pub(crate) fn needed(cgroup: &Cgroup, limits: &[Limit]) -> Result<Vec<String>> {
     Ok(needed.map(str::to_owned).collect())
 }
 
-/// Sets all limits. With `undo`, it gets what takes each write back. With `lost`, that gets a warning
-/// for each limit that can't be had, which is then no error.
+/// Sets all limits. `undo`, if given, gets what takes each write back. `lost`, if given, gets a warning
+/// for each limit that can't be set, which is then no error.
 pub(crate) fn set(
     cgroup: &Cgroup,
     limits: &[Limit],
@@ -57,7 +57,7 @@ pub(crate) fn set(
     Ok(())
 }
 
-/// All writes, by controller, in the order to make them. Nothing is asked of the kernel.
+/// All writes, by controller, in the order to make them. This makes no system call.
 fn plan<'a>(cgroup: &'a Cgroup, limits: &[Limit]) -> Result<Vec<Part<'a>>> {
     let mut parts: Vec<Part> = Vec::new();
     for limit in limits {
@@ -102,7 +102,7 @@ fn refuse_below_usage(memory: &Hierarchy, limit: &Limit) -> Result<()> {
         [("memory+swap", "memory.swap", swap, both), ("memory", "memory.limit", limit, usage)];
     for (what, property, limit, file) in limits {
         let Some(limit) = limit.filter(|&limit| limit > 0) else { continue };
-        // Without an account there is nothing to compare with.
+        // A kernel that doesn't count the usage has nothing to compare with.
         let used = file::try_read_value(&memory.file(file)).ok();
         let used = used.and_then(|text| text.trim_end().parse().ok());
         if let Some(used) = used.filter(|&used| limit <= used) {

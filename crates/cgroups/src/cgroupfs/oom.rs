@@ -10,7 +10,7 @@ use sys::nix::fcntl::OFlag;
 use sys::nix::poll::{PollFd, PollFlags};
 use sys::nix::sys::eventfd::{EfdFlags, EventFd};
 
-/// What tells of the OOM killer in a container's cgroup.
+/// A watch for the OOM killer in a container's cgroup.
 #[derive(Debug)]
 pub struct OomWatch {
     directory: String,
@@ -19,9 +19,9 @@ pub struct OomWatch {
 
 #[derive(Debug)]
 enum Source {
-    /// v1: it is signalled when a process has to be killed, and at the end of the cgroup.
+    /// v1: the kernel signals it when it has to kill a process, and at the end of the cgroup.
     Signal(EventFd),
-    /// v2: memory.events, and how many kills it last told of.
+    /// v2: memory.events, and the number of kills that it last had.
     Count(OwnedFd, u64),
 }
 
@@ -59,7 +59,7 @@ fn file_of(memory: &Hierarchy) -> String {
 }
 
 impl OomWatch {
-    /// What to poll for: whenever it is ready, [`OomWatch::has_struck`] has to be asked.
+    /// What to poll for. Whenever it is ready, call [`OomWatch::has_struck`].
     #[must_use]
     pub fn interest(&self) -> PollFd<'_> {
         match &self.source {
@@ -68,7 +68,7 @@ impl OomWatch {
         }
     }
 
-    /// Whether the OOM killer has struck since this was last asked; `None` when the cgroup is gone.
+    /// Whether the OOM killer has struck since the last call; `None` if the cgroup is gone.
     pub fn has_struck(&mut self) -> Result<Option<bool>> {
         let struck = match &mut self.source {
             Source::Signal(signal) => signal.read().map(|times| Some(times > 0)),
@@ -89,7 +89,7 @@ impl OomWatch {
     }
 }
 
-/// Has the kernel signal what happens to `file` of the v1 cgroup `memory` (the kernel's
+/// Asks the kernel to signal events of `file` in the v1 cgroup `memory` (the kernel's
 /// cgroup-v1/memory.rst, OOM Control).
 fn signal(memory: &Hierarchy, file: &OwnedFd) -> sys::Result<EventFd> {
     let signal = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;

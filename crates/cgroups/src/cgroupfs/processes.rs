@@ -7,7 +7,7 @@ use sys::Errno;
 use sys::nix::fcntl::OFlag;
 use sys::process::{pidfd_open, pidfd_send_signal};
 
-/// How many processes are held by descriptor at a time, of which a runtime may have 1024.
+/// How many processes rind holds by descriptor at a time. A process may have 1024 descriptors.
 const HELD: usize = 256;
 
 /// The pids of the cgroup at `directory` and all below it; none where there is no such cgroup.
@@ -21,13 +21,13 @@ pub(crate) fn list(directory: &str) -> Result<Vec<i32>> {
             Ok(text) => {
                 let text = String::from_utf8_lossy(&text);
                 let pids = text.lines().filter_map(|line| line.parse().ok());
-                // 0 stands for a process of another pid namespace, and is no one's number.
+                // 0 stands for a process of another pid namespace.
                 found.extend(pids.filter(|&pid: &i32| pid > 0));
                 Ok(())
             }
-            // One that vanished.
+            // A cgroup that vanished.
             Err(Errno::ENOENT | Errno::ENODEV) => Ok(()),
-            // One that is threaded: its processes are listed further up.
+            // A threaded cgroup: a cgroup further up lists its processes.
             Err(Errno::EOPNOTSUPP) if !is_top => Ok(()),
             Err(errno) => Err(errno),
         }
@@ -42,8 +42,8 @@ pub(crate) fn list(directory: &str) -> Result<Vec<i32>> {
     }
 }
 
-/// Signals each process of the cgroup at `directory` and all below it; gives some, if there were
-/// any, to wait for.
+/// Signals each process of the cgroup at `directory` and all below it. Returns some of them, if there
+/// were any, to wait for.
 pub(super) fn signal_in(directory: &str, signal: i32) -> Result<Vec<OwnedFd>> {
     let mut last = Vec::new();
     for some in list(directory)?.chunks(HELD) {
@@ -56,8 +56,8 @@ pub(super) fn signal_in(directory: &str, signal: i32) -> Result<Vec<OwnedFd>> {
                 Err(errno) => return Err(Error::call(format!("opening process {pid}"), errno)),
             }
         }
-        // A pid may have come to mean another process before its descriptor was opened. What is
-        // still listed afterwards was in the cgroup when it was.
+        // A pid may have been given to another process before rind opened its descriptor. A process
+        // that is still listed afterwards was in the cgroup when rind opened it.
         let still = list(directory)?;
         for (pid, process) in held.into_iter().filter(|(pid, _)| still.contains(pid)) {
             match pidfd_send_signal(&process, signal) {

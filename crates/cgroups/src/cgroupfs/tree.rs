@@ -35,8 +35,8 @@ pub(crate) fn has_children(path: &str) -> Result<bool> {
 type Enter<'a> = &'a mut dyn FnMut(&OwnedFd) -> Result<()>;
 type Leave<'a> = &'a mut dyn FnMut(&OwnedFd, &CStr) -> Result<()>;
 
-/// Enters the cgroup at `path` and each below, and leaves each below, the deepest first, into its
-/// parent. One that vanishes meanwhile is passed over.
+/// Calls `enter` with the cgroup at `path` and each below it, and `leave` with each one below, by its
+/// parent and its name, the deepest first. Passes over a cgroup that vanishes meanwhile.
 fn walk(path: &str, enter: Enter, leave: Leave) -> Result<()> {
     let mut here = file::try_open_directory(path)?;
     enter(&here)?;
@@ -77,7 +77,7 @@ fn children(directory: &OwnedFd) -> Result<Vec<CString>> {
 }
 
 fn list(directory: &OwnedFd) -> Result<Vec<CString>> {
-    // The kernel counts each child's "..": without any, the listing is spared.
+    // The kernel counts each child's "..": two links mean no children, and no need to list them.
     if fstat(directory)?.st_nlink == 2 {
         return Ok(Vec::new());
     }

@@ -63,8 +63,10 @@ fn cpuset_value(directory: &str, name: &str) -> Result<String> {
     Ok(file::read_value(&format!("{directory}/{name}"))?.trim_end().to_owned())
 }
 
-/// v1 reports nothing when all has stopped: it's looked up each time the state is read, and it can
-/// take another FROZEN to catch processes that were forked meanwhile.
+/// Stops every process; `false` if some have not stopped within `limit`.
+///
+/// v1 doesn't report that all have stopped: reading the state looks it up. It can take another FROZEN
+/// to catch processes that were forked meanwhile.
 pub(super) fn freeze(freezer: &Hierarchy, limit: Until) -> Result<bool> {
     let path = freezer.file("freezer.state");
     loop {
@@ -72,7 +74,7 @@ pub(super) fn freeze(freezer: &Hierarchy, limit: Until) -> Result<bool> {
         if file::read_value(&path)?.trim_end() == "FROZEN" {
             return Ok(true);
         }
-        // The freezer has no event to wait for; the processes need processors to stop.
+        // The freezer has no event to wait for, and the processes need processor time to stop.
         let waited = wait::pause(limit);
         if !waited.map_err(|errno| Error::call(format!("waiting on {path}"), errno))? {
             return Ok(false);

@@ -14,7 +14,7 @@ use sys::credentials::{self, Uid};
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::unistd::{AccessFlags, access};
 
-/// What is chowned where the kernel doesn't say what a delegated cgroup needs (cgroups(7)).
+/// The files to chown if the kernel doesn't list what a delegated cgroup needs (cgroups(7)).
 const DELEGATED: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
 
 impl Cgroup {
@@ -27,7 +27,7 @@ impl Cgroup {
         for name in std::iter::once("").chain(files.lines()) {
             let path = unified.file(name);
             match credentials::give_at(AT_FDCWD, path.as_str(), owner, None) {
-                // Not every file that may be delegated is there.
+                // A cgroup needn't have every file on the list.
                 Err(Errno::ENOENT) if !name.is_empty() => {}
                 Err(errno) => return Err(Error::call(format!("giving {path} to {owner}"), errno)),
                 Ok(()) => {}

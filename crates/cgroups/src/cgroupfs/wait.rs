@@ -10,8 +10,8 @@ use sys::nix::fcntl::OFlag;
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::nix::sys::uio::pread;
 
-/// How long the kernel may take over what normally takes it microseconds: to end processes that
-/// were killed, to freeze running ones.
+/// How long the kernel may take for what normally takes it microseconds: to end killed processes, or to
+/// freeze running ones.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long to wait: until a time, or until a descriptor becomes readable, which is `EINTR`.
@@ -48,7 +48,7 @@ fn wait_in(path: &str, key: &str, wanted: u64, limit: Until) -> sys::Result<bool
         if count(&file, key)? == Some(wanted) {
             return Ok(true);
         }
-        // The kernel tells of each change after a read by POLLPRI (cgroups(7)).
+        // The kernel reports each change after a read by POLLPRI (cgroups(7)).
         if !poll_until(PollFd::new(file.as_fd(), PollFlags::POLLPRI), limit)? {
             return Ok(false);
         }
@@ -65,7 +65,7 @@ pub(crate) fn wait_for_end(processes: &[OwnedFd], deadline: Instant) -> sys::Res
     Ok(true)
 }
 
-/// Gives the kernel a millisecond, where it has nothing to wait on: `false` when time is up.
+/// Gives the kernel a millisecond, where there is no event to wait for: `false` when time is up.
 pub(crate) fn pause<'a>(limit: impl Into<Until<'a>>) -> sys::Result<bool> {
     let limit = limit.into();
     let mut interrupt = limit.interrupt.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
@@ -76,7 +76,7 @@ pub(crate) fn pause<'a>(limit: impl Into<Until<'a>>) -> sys::Result<bool> {
     }
 }
 
-/// poll(2) until something happens, or the limit.
+/// Calls poll(2) until something happens, or up to the limit.
 fn poll_until(what: PollFd, limit: Until) -> sys::Result<bool> {
     let interrupt = limit.interrupt.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
     let mut polled: Vec<PollFd> = std::iter::once(what).chain(interrupt).collect();
@@ -96,7 +96,7 @@ fn poll_until(what: PollFd, limit: Until) -> sys::Result<bool> {
     }
 }
 
-/// The value of `key` as an open file has it now, of which a later change is then reported.
+/// The value of `key` in an open file. After this read the kernel reports the next change.
 pub(super) fn count(file: impl AsFd, key: &str) -> sys::Result<Option<u64>> {
     let mut buffer = [0; 256];
     let length = pread(file, &mut buffer, 0)?;

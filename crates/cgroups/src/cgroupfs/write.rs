@@ -24,7 +24,7 @@ pub(crate) struct Write {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Absent {
     Refuse,
-    /// It limits nothing that could still be used.
+    /// Leave it: the limit would limit nothing that such a kernel has.
     Ignore,
     /// Write this value to this file.
     Instead(&'static str, String),
@@ -75,7 +75,7 @@ impl Write {
         Self::new(format!("rdma.{device}"), "rdma.max", value).line_of(device, None)
     }
 
-    /// The same, left out where the kernel has no such file, `if` that is so.
+    /// The same, but if it is `optional`, it is left out where the kernel has no such file.
     pub fn optional(self, optional: bool) -> Self {
         if optional { Self { absent: Absent::Ignore, ..self } } else { self }
     }
@@ -104,9 +104,9 @@ impl Write {
             }
             Back::Key(key) => value_of(before, key).map(|value| value.to_string()),
             Back::Whole => {
-                // Beside the cgroup's own weight the file has those for devices.
+                // The file has the cgroup's own weight, and beside it those of devices.
                 let own = before.lines().find(|line| line.starts_with("default "));
-                // With the line's end, as nothing at all would be no write.
+                // With the line's end, as an empty text would be no write.
                 Some(own.unwrap_or(before).to_owned())
             }
         }
@@ -149,9 +149,9 @@ pub(super) fn lose(error: Error, lost: Option<&mut Vec<String>>) -> Result<()> {
     Ok(())
 }
 
-/// Writes in order, but what the kernel calls invalid again after the others: limits bound each
-/// other (memory and memory+swap, burst and quota), and which of the two has to be changed first
-/// depends on what they are now.
+/// Writes in order, but repeats writes that the kernel calls invalid after the others: limits bound
+/// each other (memory and memory+swap, burst and quota), and which of two has to change first depends on
+/// their present values.
 pub(super) fn write_all(
     cgroup: &Hierarchy,
     mut writes: Vec<Write>,

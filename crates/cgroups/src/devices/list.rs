@@ -1,10 +1,10 @@
-//! Rules as a list: a default, and exceptions to it. v1's kernel has such, and so has systemd.
+//! Rules as a list: a default, and exceptions to it. v1's kernel has such lists, and so has systemd.
 
 use super::{Access, DEFAULTS, Devices, Kind, Rule, refused};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
-/// What rules come to: the fewest writes that make them so.
+/// What rules amount to, in the fewest writes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct List {
     /// Whether what is no exception is allowed.
@@ -48,7 +48,7 @@ pub(crate) fn exception(line: &str) -> Option<(Devices, Access)> {
 #[derive(Default)]
 struct Growing {
     allow: bool,
-    /// What is excepted, and the number of the exception in their order.
+    /// Each exception, and its number in the order of the rules.
     exceptions: BTreeMap<Devices, (Access, usize)>,
     next: usize,
 }
@@ -94,9 +94,9 @@ impl Growing {
         self.next += 1;
     }
 
-    /// Takes back what was excepted of `devices`. The kernel takes back what was excepted in the
-    /// same words, and passes over the rest without an error, which would leave more allowed than
-    /// the rules say, or less: part of an exception can't be taken back.
+    /// Takes exceptions for `devices` back. The kernel takes back exceptions for exactly the same
+    /// devices, and passes over others without an error, which would leave more allowed than the rules
+    /// say, or less: part of an exception can't be taken back.
     fn remove(&mut self, rule: &Rule, devices: &Devices) -> Result<()> {
         for excepted in self.met(devices) {
             let Some((has, _)) = self.exceptions.get_mut(&excepted) else { continue };

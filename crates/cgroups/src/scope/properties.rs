@@ -2,8 +2,8 @@
 //! org.freedesktop.systemd1(5)), and the files that systemd writes for them.
 //!
 //! systemd has no properties for hugetlb, rdma, misc and the like, and leaves their files alone. On v1
-//! it takes `CPUWeight` and `IOWeight` too, but by another curve than v2's, and would write other
-//! numbers than those that were asked for: there it gets the older names.
+//! it takes `CPUWeight` and `IOWeight` too, but converts them by another curve than v2's, and would
+//! write other numbers than the config's: there rind uses the older names.
 
 use crate::error::Result;
 use crate::limits::{
@@ -16,8 +16,7 @@ use systemd::{Property, Value};
 /// systemd keeps a quota in whole percents of a processor, in microseconds a second.
 const PERCENT: u64 = 10_000;
 
-/// The weight of a cgroup that nobody has given one (cgroup v2's `cpu.weight`), also of one that was
-/// idle.
+/// The default of cgroup v2's `cpu.weight`, which a cgroup also gets back after `cpu.idle`.
 const WEIGHT: u64 = 100;
 
 /// Each rate: its key in `io.max`, its property, and its property on v1, which has none for operations.
@@ -31,8 +30,8 @@ const RATES: [(Direction, &str, &str, Option<&str>); 4] = [
 /// What a line of a v2 file is as a property.
 type Line = fn(&mut Properties, &str);
 
-/// v2's files that systemd has a property for, by the controller, and that property. Told of any one,
-/// systemd writes them all. Those of a controller are in an order in which each can be written.
+/// The files of v2 that systemd has a property for, and that property. Told of one of them, systemd
+/// writes them all. The files of each controller are in an order in which each can be written.
 pub(super) const V2: [(&str, Line); 18] = [
     ("cpu.idle", |all, line| match line {
         "0" => all.idle(false),
@@ -44,7 +43,7 @@ pub(super) const V2: [(&str, Line); 18] = [
     ("cpuset.cpus", |all, line| all.list.extend(mask("AllowedCPUs", line))),
     ("cpuset.mems", |all, line| all.list.extend(mask("AllowedMemoryNodes", line))),
     ("io.weight", Properties::io_weight_line),
-    // systemd writes it by `IOWeight`, in its own numbers.
+    // systemd writes this file for `IOWeight`, in its own numbers.
     ("io.bfq.weight", |_, _| {}),
     ("io.max", Properties::io_rates_line),
     ("io.latency", |all, line| {
@@ -65,7 +64,7 @@ pub(super) const V2: [(&str, Line); 18] = [
             all.list.push(Property::new("MemoryZSwapWriteback", Value::Bool(line == "1")));
         }
     }),
-    // systemd sets it by what the unit is to do when that happens.
+    // systemd sets this file by what the unit does after an OOM kill.
     ("memory.oom.group", |all, line| {
         if matches!(line, "0" | "1") {
             let policy = if line == "1" { "kill" } else { "continue" };
@@ -79,7 +78,7 @@ pub(super) const V2: [(&str, Line); 18] = [
     }),
 ];
 
-/// v1's. Each begins with its controller.
+/// The files of v1 that systemd writes. Each name begins with the controller's.
 pub(super) const V1: [&str; 9] = [
     "cpu.shares",
     "cpu.cfs_period_us",
@@ -92,9 +91,9 @@ pub(super) const V1: [&str; 9] = [
     "pids.max",
 ];
 
-/// What `limits` are, of a `new` container or as an update of one that runs.
+/// The properties for `limits`, of a `new` container or for an update of a running one.
 ///
-/// On a host that has not `pure` v2 it is what both versions have in common, and v1's own.
+/// On a host that has not `pure` v2, they are those that both versions have in common, and v1's own.
 pub(super) fn of(limits: &[Limit], pure: bool, new: bool) -> Vec<Property> {
     let mut all = Properties { new, ..Properties::default() };
     for limit in limits {
@@ -105,18 +104,18 @@ pub(super) fn of(limits: &[Limit], pure: bool, new: bool) -> Vec<Property> {
         Property::new(name, Value::Array { element: "(st)".to_owned(), items })
     }));
     if list.iter().any(|one| one.name.starts_with("BlockIO")) {
-        // By the newer name, systemd would take the limits of newer names only, or defaults.
+        // With `IOAccounting`, systemd would apply only the limits of newer names, or defaults.
         list.push(Property::new("IOAccounting", Value::Bool(false)));
         list.push(Property::new("BlockIOAccounting", Value::Bool(true)));
     }
     if !new {
-        // systemd takes it from a unit that starts only.
+        // systemd takes this property only when a unit starts.
         list.retain(|one| one.name != "OOMPolicy");
     }
     list
 }
 
-/// What has to be set once the hop is gone.
+/// The properties to set once the hop is gone.
 pub(super) fn left_over(limits: &[Limit]) -> Vec<Property> {
     let tasks = |list: Vec<Property>| list.into_iter().find(|one| one.name == "TasksMax");
     let (new, later) = (tasks(of(limits, true, true)), tasks(of(limits, true, false)));
@@ -127,9 +126,9 @@ pub(super) fn left_over(limits: &[Limit]) -> Vec<Property> {
 #[derive(Default)]
 pub(super) struct Properties {
     list: Vec<Property>,
-    /// Those with one entry a device.
+    /// Properties with one entry for each device.
     devices: Vec<(&'static str, Vec<Value>)>,
-    /// Whether they are for a container that isn't there yet.
+    /// Whether the properties are for a container that doesn't exist yet.
     new: bool,
 }
 
@@ -174,7 +173,7 @@ impl Properties {
             }
             Limit::Unified { file, line } if pure => {
                 if let Some((_, add)) = V2.iter().find(|(name, _)| name == file) {
-                    // It may be empty: no processors but those of the cgroup above.
+                    // An empty line is a value too: the processors of the cgroup above.
                     add(self, line.trim());
                 }
             }
@@ -216,13 +215,13 @@ impl Properties {
         }
     }
 
-    /// systemd takes no fewer than one, and in a new container's cgroup is, for a moment, the hop
-    /// that forks init as well.
+    /// systemd takes no limit below one. In a new container's cgroup there is, for a moment, also the
+    /// hop that forks init.
     fn tasks(&mut self, count: u64) {
         self.number("TasksMax", count.max(if self.new { 2 } else { 1 }));
     }
 
-    /// systemd has a weight of 0 for it; another can't be had with it.
+    /// To systemd an idle cgroup is one of weight 0, so it has no other weight.
     fn idle(&mut self, idle: bool) {
         let is_weight =
             |one: &Property| one.name == "CPUWeight" && !matches!(one.value, Value::U64(0));
@@ -231,8 +230,8 @@ impl Properties {
         }
     }
 
-    /// Both in microseconds. A quota that is no whole percent goes up to the next: the exact one is
-    /// in the file, and what systemd may write there later must not be less.
+    /// Both are in microseconds. rind rounds the quota up to whole percents: the file has the exact
+    /// one, and systemd must not write less there later.
     fn bandwidth(&mut self, quota: u64, period: u64) {
         if period == 0 {
             return;
@@ -327,8 +326,8 @@ fn mask(name: &str, list: &str) -> Option<Property> {
     Some(Property::new(name, Value::Array { element: "y".to_owned(), items }))
 }
 
-/// The numbers of `7`, `0-3`, or `0-63:2/16`, the first two of each sixteen. `None` for what the kernel
-/// refuses, or counts by what the machine has (`all`, `N`).
+/// The numbers of `7`, `0-3`, or `0-63:2/16`, the first two of each sixteen. `None` if the kernel refuses
+/// the text, or its meaning depends on the machine (`all`, `N`).
 fn numbers(part: &str) -> Option<impl Iterator<Item = usize>> {
     let (range, (used, group)) = match part.split_once(':') {
         Some((range, stride)) => (range, stride.split_once('/')?),
@@ -337,12 +336,13 @@ fn numbers(part: &str) -> Option<impl Iterator<Item = usize>> {
     let (first, last) = range.split_once('-').unwrap_or((range, range));
     let number = |text: &str| text.parse::<usize>().ok();
     let (first, last, used, group) = (number(first)?, number(last)?, number(used)?, number(group)?);
-    // More than any machine has; the kernel says no to it.
+    // No machine has more, and the kernel refuses such a number.
     let valid = first <= last && last <= 1 << 16 && (1..=group).contains(&used);
     valid.then(|| (first..=last).filter(move |number| (number - first) % group < used))
 }
 
-/// Takes out what a systemd of the version that `version` asks for doesn't know yet, or any more.
+/// Removes the properties that systemd doesn't know yet, or any more. Only if there can be such, this
+/// asks for its version.
 pub(super) fn leave_out_newer(
     all: &mut Vec<Property>,
     version: impl FnOnce() -> Result<u32>,
@@ -354,13 +354,13 @@ pub(super) fn leave_out_newer(
     Ok(())
 }
 
-/// The versions of systemd that know a property; `None` if it's all.
+/// The versions of systemd that know a property; `None` if all do.
 fn versions(one: &Property) -> Option<Range<u32>> {
     match (one.name.as_str(), &one.value) {
         ("CPUWeight", Value::U64(0)) => Some(252..u32::MAX),
         ("MemoryZSwapMax" | "OOMPolicy", _) => Some(253..u32::MAX),
         ("MemoryZSwapWriteback", _) => Some(256..u32::MAX),
-        // They went with v1.
+        // systemd dropped these together with v1.
         ("CPUShares", _) => Some(0..258),
         (name, _) if name.starts_with("BlockIO") => Some(0..258),
         _ => None,

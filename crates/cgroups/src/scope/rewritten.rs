@@ -1,5 +1,5 @@
-//! What systemd writes over: told of one property, it writes all that its unit has to the cgroup's
-//! files, in its own units, and the defaults where it knows of nothing.
+//! What systemd writes over: told of one property, it writes all properties of its unit to the cgroup's
+//! files, in its own units, and defaults for those that it doesn't know.
 
 use super::properties::{V1, V2};
 use crate::cgroup::{Cgroup, Hierarchy};
@@ -10,10 +10,10 @@ use crate::file;
 use crate::limits::controller_of;
 use sys::Errno;
 
-/// Does what has systemd write them, and has the files of the container's cgroups, and its v1 list of
-/// devices, say again what they say now.
+/// Calls `change`, which has systemd write the files of the container's cgroups and its v1 list of
+/// devices, and then sets these back to what they say now.
 ///
-/// `rules` are those in force, for where the kernel doesn't tell them all.
+/// `rules` are the device rules in force, for v1, where the kernel doesn't list them all.
 pub(super) fn keep(
     cgroup: &Cgroup,
     rules: &[Rule],
@@ -35,7 +35,7 @@ pub(super) fn keep(
     changed.and(devices_back).and(files_back).and(thawed)
 }
 
-/// The files that there are, and what they say.
+/// The files that systemd may write and that exist, and what they say.
 fn read(cgroup: &Hierarchy) -> Vec<(String, String)> {
     let known: Vec<&str> = if cgroup.is_unified() {
         V2.iter().map(|(file, _)| *file).collect()
@@ -49,7 +49,7 @@ fn read(cgroup: &Hierarchy) -> Vec<(String, String)> {
     known.iter().filter_map(value).collect()
 }
 
-/// Writes what of `before` the file doesn't say any more: a line each.
+/// Writes those lines of `before` that the file doesn't have any more.
 fn set_back(path: &str, before: &str) -> Result<()> {
     let failed = |errno| Error::call(format!("setting {path} back after systemd"), errno);
     let now = file::try_read_value(path).map_err(failed)?;
@@ -57,7 +57,7 @@ fn set_back(path: &str, before: &str) -> Result<()> {
         return Ok(());
     }
     let lost = before.lines().filter(|line| !now.lines().any(|other| other == *line));
-    // The line's end is for a value that is nothing, as a cpuset's.
+    // With the line's end, as an empty value, such as a cpuset's, would be no write.
     let mut lost: Vec<String> = lost.map(|line| format!("{line}\n")).collect();
     if before.trim().is_empty() {
         lost.push("\n".to_owned());

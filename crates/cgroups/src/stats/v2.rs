@@ -44,7 +44,7 @@ pub(super) fn memory(cgroup: &Hierarchy) -> Result<Memory> {
     };
     let raw = table(cgroup, "memory.stat")?;
     let (usage, mut swap) = (entry("memory")?, entry("memory.swap")?);
-    // As v1 counts: memory and swap together; the most of both can't be told.
+    // v1 counts memory and swap together. The kernel doesn't count the most of both.
     swap.max = 0;
     swap.usage = swap.usage.saturating_add(usage.usage);
     swap.limit = swap.limit.saturating_add(usage.limit);

@@ -16,15 +16,15 @@ pub(crate) fn apply(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
     } else {
         ("devices.deny", "devices.allow")
     };
-    // Whatever was inherited goes with this.
+    // This removes whatever the cgroup inherited.
     write(&cgroup.file(default), ["a".to_owned()])?;
     let exceptions = list.exceptions.iter().map(|(devices, access)| format!("{devices} {access}"));
     if list.exceptions.is_empty() { Ok(()) } else { write(&cgroup.file(exception), exceptions) }
 }
 
-/// Sets the lists of a v1 cgroup that has processes: only what is different is written, and on an
-/// error it is set back. Where all is allowed the kernel doesn't tell what is not, so that from there
-/// and to there the lists are set anew.
+/// Sets the lists of a v1 cgroup that has processes: this writes only what is different, and sets it back
+/// on an error. If all devices are allowed, before or after, the kernel doesn't list the exceptions, and
+/// the lists are set anew.
 pub(crate) fn replace(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
     let list = List::of(configured)?;
     let current = current(cgroup)?;
@@ -37,13 +37,13 @@ pub(crate) fn replace(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
     })
 }
 
-/// Sets the list of a container that is stopped back to `before`, after systemd has changed it; it was
-/// made of `rules`.
+/// Sets the list of a frozen container back to `before`, which was made of `rules`, after systemd has
+/// changed it.
 pub(crate) fn set_back(cgroup: &Hierarchy, before: &List, rules: &[Rule]) -> Result<()> {
     let now = current(cgroup)?;
     match (before.allow, now.allow) {
         (false, false) => change(cgroup, &now, before),
-        // With all allowed the kernel doesn't tell what is not.
+        // If all devices are allowed, the kernel doesn't list the exceptions.
         (true, _) => apply(cgroup, rules),
         (false, true) => {
             write(&cgroup.file("devices.deny"), ["a".to_owned()])?;
@@ -52,7 +52,7 @@ pub(crate) fn set_back(cgroup: &Hierarchy, before: &List, rules: &[Rule]) -> Res
     }
 }
 
-/// Has a list that denies all but its exceptions go from those of one to those of another.
+/// Changes a list that denies all but its exceptions from those of `from` to those of `to`.
 fn change(cgroup: &Hierarchy, from: &List, to: &List) -> Result<()> {
     let lines = |list: &List, other: &List| -> Vec<String> {
         let others: BTreeMap<_, _> = other.exceptions.iter().rev().copied().collect();
@@ -66,7 +66,7 @@ fn change(cgroup: &Hierarchy, from: &List, to: &List) -> Result<()> {
     write(&cgroup.file("devices.deny"), lines(from, to))
 }
 
-/// The lists as they are.
+/// The list as it is now.
 pub(crate) fn current(cgroup: &Hierarchy) -> Result<List> {
     let path = cgroup.file("devices.list");
     let text = file::read(&path)?;

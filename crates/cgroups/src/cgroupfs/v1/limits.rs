@@ -19,7 +19,7 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
         Limit::MemoryReservation(bytes) => {
             Write::new("memory.reservation", "memory.soft_limit_in_bytes", bytes)
         }
-        // Kernels have taken these two out by and by.
+        // Newer kernels don't have these two.
         Limit::KernelMemory(bytes) => {
             Write::new("memory.kernel", "memory.kmem.limit_in_bytes", bytes).optional(true)
         }
@@ -33,7 +33,7 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
             Write::new("memory.useHierarchy", "memory.use_hierarchy", 1).optional(true)
         }
         Limit::CpuShares(shares) if !SHARES.contains(shares) => {
-            // The kernel would take the nearest.
+            // The kernel would take the nearest valid number.
             let (least, most) = (SHARES.start(), SHARES.end());
             let reason = format!("{shares} is not within {least} and {most}");
             return Err(of_limit("cpu.shares", reason));
@@ -58,7 +58,7 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
         Limit::Cpus(list) => Write::new("cpu.cpus", "cpuset.cpus", list),
         Limit::MemoryNodes(list) => Write::new("cpu.mems", "cpuset.mems", list),
         Limit::Pids(limit) => Write::number_or_max("pids.limit", "pids.max", *limit),
-        // CFQ, which had its own, is gone; BFQ may not be there.
+        // BFQ may not be loaded. `blkio.weight` was CFQ's, which newer kernels don't have.
         Limit::IoWeight { device: None, weight } => {
             Write::new("blockIO.weight", "blkio.bfq.weight", weight).or("blkio.weight", weight)
         }
@@ -96,7 +96,7 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
                 .line_of(interface, None)
         }
         Limit::Rdma { device, handles, objects } => Write::rdma(device, *handles, *objects),
-        // It is for v2's hierarchy, whatever v1 has.
+        // A line of `unified` is only for v2's hierarchy.
         Limit::Unified { .. } => return Ok(Vec::new()),
     };
     Ok(vec![one])

@@ -5,23 +5,23 @@ use crate::error::{Error, Result};
 use crate::file;
 use sys::Errno;
 
-/// What a container gets on a pure v2 host though no limit asks for it: engines read its statistics
-/// and may limit it later.
+/// The controllers that a container gets on a pure v2 host though no limit asks for them: engines read
+/// its statistics and may limit it later.
 const EXPECTED: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 
 /// Makes `needed` controllers, and on a pure v2 host those that every container has, available in
 /// the container's v2 cgroup.
 ///
-/// Each is asked for only if it is missing there, and only from the lowest cgroup that has it on. That
-/// a needed controller isn't to be had on the host shows when its limit is written; so does, with
-/// `lenient`, whatever else keeps it from us.
+/// rind enables a controller only if it is missing there, and only from the lowest cgroup that has it
+/// on. If the host doesn't have a needed controller, writing its limit shows that; if `lenient`, it also
+/// shows whatever else keeps rind from the controller.
 pub(crate) fn enable(cgroup: &Cgroup, needed: &[String], lenient: bool) -> Result<()> {
     let Some(unified) = cgroup.joined_unified() else { return Ok(()) };
     let expected: &[&str] = if cgroup.is_pure_v2() { &EXPECTED } else { &[] };
     let mut missing: Vec<&str> = needed.iter().map(String::as_str).collect();
     missing.extend(expected.iter().filter(|name| !needed.iter().any(|one| one == *name)));
     let mut here = unified.directory();
-    // Each cgroup above, and what the next below it lacks.
+    // Each cgroup above, and the controllers that the next one below it lacks.
     let mut above = Vec::new();
     while !missing.is_empty() {
         let path = format!("{here}/cgroup.controllers");
@@ -34,7 +34,7 @@ pub(crate) fn enable(cgroup: &Cgroup, needed: &[String], lenient: bool) -> Resul
         above.push((parent.clone(), missing.clone()));
         here = parent;
     }
-    // At the top, what the host doesn't have can't be handed down.
+    // A controller that is missing at the top is one that the host doesn't have.
     for (directory, lacking) in above.iter_mut().rev() {
         lacking.retain(|name| !missing.contains(name));
         let vital = |name: &str| !lenient && needed.iter().any(|one| one == name);
@@ -45,8 +45,8 @@ pub(crate) fn enable(cgroup: &Cgroup, needed: &[String], lenient: bool) -> Resul
     Ok(())
 }
 
-/// Enables `missing` for the children of `directory`, above `unified`: all or, where that is refused,
-/// each that can be, and it's an error only for a vital one.
+/// Enables `missing` for the children of `directory`, above `unified`: all at once or, if the kernel
+/// refuses that, one by one. Failing is an error only for a vital controller.
 fn hand_down(
     unified: &Hierarchy,
     directory: &str,
@@ -67,8 +67,8 @@ fn hand_down(
         Err(Error::call(step, errno).with_hint(Some(remedy)))
     };
     if errno == Errno::EBUSY {
-        // It has processes. One by one it would take the controllers that threads may have, and
-        // with them be the root of threaded cgroups, of which the container's takes nobody.
+        // The cgroup has processes. One by one, it would take the controllers that threads may have,
+        // and become the root of threaded cgroups: then the container's would take no processes.
         return missing.iter().find(|name| vital(name)).map_or(Ok(()), |name| refused(name, errno));
     }
     for (name, write) in missing.iter().zip(all) {
@@ -80,10 +80,10 @@ fn hand_down(
     Ok(())
 }
 
-/// An error if the cgroup is threaded, or would have to be to take a process, as it's below such.
+/// An error if the cgroup is threaded, or below such a cgroup, so that it takes no processes.
 fn refuse_threaded(unified: &Hierarchy) -> Result<()> {
     let path = unified.file("cgroup.type");
-    // One that can't be read says nothing.
+    // Without that file there is nothing to refuse.
     match file::try_read_value(&path).as_deref().map(str::trim_end) {
         Ok(kind @ ("threaded" | "domain invalid")) => {
             let reason = format!("linux.cgroupsPath: {} is of type {kind}", unified.directory());

@@ -7,8 +7,8 @@ use crate::file;
 use std::os::fd::{AsFd, OwnedFd};
 use sys::bpf::{self, Instruction};
 
-/// Loads a filter of `configured` and the default rules and attaches it to the v2 cgroup `cgroup`,
-/// in the place of whatever filter was there.
+/// Loads a filter of `configured` and the default rules and attaches it to the v2 cgroup `cgroup`, in
+/// place of the filters that were there.
 pub(crate) fn apply(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
     let rules: Vec<Rule> = configured.iter().chain(&DEFAULTS).copied().collect();
     let directory = cgroup.directory();
@@ -27,10 +27,11 @@ pub(crate) fn apply(cgroup: &Hierarchy, configured: &[Rule]) -> Result<()> {
     })
 }
 
-/// A program that allows a use if for each access that it takes the last rule for it allows it.
+/// A program that allows a use of a device if, for each access of that use, the last rule about it
+/// allows it.
 ///
-/// It goes through the rules from the last: one that allows takes its accesses off those that are
-/// still to be allowed, until none is left; one that denies any of them ends it.
+/// The program goes through the rules from the last. A rule that allows takes its accesses off those
+/// that still have to be allowed, until none is left; a rule that denies any of these ends the program.
 fn compile(rules: &[Rule]) -> Vec<Instruction> {
     let mut program = vec![
         // struct bpf_cgroup_dev_ctx: access << 16 | type, major, minor.
@@ -46,7 +47,7 @@ fn compile(rules: &[Rule]) -> Vec<Instruction> {
         let verdict = verdict(rule);
         let checks = checks(&rule.devices);
         let unconditional = rule.is_for_all();
-        // A check that fails leads behind the verdict.
+        // A check that fails jumps behind the verdict.
         let count = checks.len() + verdict.len();
         program.extend(checks.into_iter().enumerate().map(|(index, (register, number))| {
             let offset = i16::try_from(count - index - 1).unwrap_or(i16::MAX);
@@ -62,7 +63,7 @@ fn compile(rules: &[Rule]) -> Vec<Instruction> {
     program
 }
 
-/// What to compare for a device to be one of `devices`.
+/// The registers to compare, and the numbers that a device among `devices` has there.
 fn checks(devices: &Devices) -> Vec<(u8, u32)> {
     let kind = devices.kind.map(|kind| match kind {
         Kind::Block => 1,
@@ -72,7 +73,7 @@ fn checks(devices: &Devices) -> Vec<(u8, u32)> {
     all.into_iter().filter_map(|(register, number)| Some((register, number?))).collect()
 }
 
-/// What a rule does with a use of its devices.
+/// The instructions by which a rule decides about a use of its devices.
 fn verdict(rule: &Rule) -> Vec<Instruction> {
     let access = u32::from(rule.access.bits());
     let skip = |code, offset, value| Instruction { offset, ..constant(code, WANTED, value) };
@@ -93,7 +94,7 @@ fn verdict(rule: &Rule) -> Vec<Instruction> {
     }
 }
 
-/// Registers: the result, the context, and what is of the context.
+/// Registers: the result, the context, and the parts of the context.
 const RESULT: u8 = 0;
 const CONTEXT: u8 = 1;
 const KIND: u8 = 2;

@@ -10,7 +10,7 @@ use crate::limits::{
 pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
     let one = match limit {
         Limit::Memory { limit, swap, .. } => {
-            // Swap is the first: what a lower limit on memory takes away may then go there.
+            // Swap comes first: memory that a lower limit takes away may then go there.
             let swap = swap.map(|both| swap_write(*limit, both)).transpose()?;
             let limit =
                 limit.map(|bytes| Write::number_or_max("memory.limit", "memory.max", bytes));
@@ -19,8 +19,8 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
         Limit::MemoryReservation(bytes) => {
             Write::number_or_max("memory.reservation", "memory.low", *bytes)
         }
-        // The kernel's memory is part of the limit, useHierarchy is always so, and swappiness and the
-        // OOM killer are not the cgroup's.
+        // The limit on memory includes the kernel's, v2 always uses the hierarchy, and a cgroup has no
+        // swappiness and no OOM killer of its own.
         Limit::KernelMemory(_)
         | Limit::KernelTcpMemory(_)
         | Limit::Swappiness(_)
@@ -105,7 +105,7 @@ fn only_v1(property: &str, limit: &Limit) -> Error {
     of_limit(property, format!("{controller} is of cgroup v1, and not on this host"))
 }
 
-/// The user's own line, to the byte. Some files have one line a device.
+/// The user's own line, to the byte. Some files have one line for each device.
 fn unified(file: &str, line: &str) -> Write {
     let write = Write::new(format!("unified.{file}"), file.to_owned(), line);
     let has_lines = matches!(controller_of(file), "io" | "rdma" | "misc" | "dmem");
