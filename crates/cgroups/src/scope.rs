@@ -303,7 +303,7 @@ fn below_unit<'a>(path: &'a str, unit: &Unit) -> Option<&'a str> {
 
 fn attach_below(unit: &Unit, below: &str, pid: i32) -> Result<()> {
     let mut systemd = Systemd::connect(unit.bus == Bus::User)?;
-    let attached = systemd.manager.attach(&unit.name, below, &[pid.cast_unsigned()]);
+    let attached = systemd.manager.attach(&unit.name, below, pid.cast_unsigned());
     attached.map_err(|error| failed("moving a process into", unit, &error))
 }
 

@@ -138,12 +138,11 @@ impl Manager {
         self.call("SetUnitProperties", &arguments, deadline).map(drop)
     }
 
-    /// Moves processes into the cgroup of `unit`, or the one `below` it (`a/b`; empty for none).
-    pub fn attach(&mut self, unit: &str, below: &str, pids: &[u32]) -> Result<()> {
+    /// Moves a process into the cgroup of `unit`, or the one `below` it (`a/b`; empty for none).
+    pub fn attach(&mut self, unit: &str, below: &str, pid: u32) -> Result<()> {
         let deadline = Deadline::after(self.patience);
         let below = if below.is_empty() { String::new() } else { format!("/{below}") };
-        let items = pids.iter().map(|&pid| Value::U32(pid)).collect();
-        let pids = Value::Array { element: "u".to_owned(), items };
+        let pids = Value::Array { element: "u".to_owned(), items: vec![Value::U32(pid)] };
         let arguments = [text(unit), text(&below), pids];
         self.call("AttachProcessesToUnit", &arguments, deadline).map(drop)
     }

@@ -114,10 +114,10 @@ fn processes_are_attached() {
     let (mut manager, unit) = (connect(), unit("more"));
     let (first, second) = (Sleeper::new(), Sleeper::new());
     manager.start_scope(&unit, &first.properties()).unwrap();
-    manager.attach(&unit, "", &[second.0.id()]).unwrap();
+    manager.attach(&unit, "", second.0.id()).unwrap();
     assert_eq!(first.cgroup(), second.cgroup());
     fs::create_dir(format!("{}/below", directory(&first.cgroup()))).unwrap();
-    manager.attach(&unit, "below", &[second.0.id()]).unwrap();
+    manager.attach(&unit, "below", second.0.id()).unwrap();
     assert_eq!(format!("{}/below", first.cgroup()), second.cgroup());
     manager.stop(&unit).unwrap();
 }
