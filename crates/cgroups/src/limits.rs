@@ -9,7 +9,7 @@ use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxHugepageLimit, LinuxMemory, LinuxNetwork, LinuxRdma,
     LinuxResources, LinuxThrottleDevice,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -249,8 +249,9 @@ fn add_network(network: &LinuxNetwork, all: &mut Vec<Limit>) {
 }
 
 fn add_rdma(limits: &HashMap<String, LinuxRdma>, all: &mut Vec<Limit>) -> Result<()> {
-    // In an order that doesn't change from one command to the next.
-    for (device, limits) in limits.iter().collect::<BTreeMap<_, _>>() {
+    let mut devices: Vec<_> = limits.iter().collect();
+    devices.sort_by_key(|(device, _)| *device);
+    for (device, limits) in devices {
         let (handles, objects) = (limits.hca_handles(), limits.hca_objects());
         if handles.is_none() && objects.is_none() {
             let property = format!("rdma.{device}");
@@ -263,7 +264,9 @@ fn add_rdma(limits: &HashMap<String, LinuxRdma>, all: &mut Vec<Limit>) -> Result
 
 /// Every line of a value is a limit of its own, and a write of its own.
 fn add_unified(files: &HashMap<String, String>, all: &mut Vec<Limit>) -> Result<()> {
-    for (name, value) in files.iter().collect::<BTreeMap<_, _>>() {
+    let mut files: Vec<_> = files.iter().collect();
+    files.sort();
+    for (name, value) in files {
         // GHSA-5g49-rx9x-qfc6: anything else is a path, to other cgroups or out of them.
         if matches!(name.as_str(), "" | "." | "..") || name.contains(['/', '\0']) {
             let reason = format!("{name:?} is no name of a file in a cgroup");

@@ -282,10 +282,8 @@ fn take(cgroup: &mut Cgroup) -> Result<()> {
 
 /// Sets the limits that had to wait until the hop that forked init is gone.
 pub(crate) fn settle(cgroup: &Cgroup, limits: &[Limit], systemd: &mut Systemd) -> Result<()> {
-    match &cgroup.unit {
-        Some(unit) => set(unit, &properties::left_over(limits), systemd),
-        None => Ok(()),
-    }
+    let Some(unit) = &cgroup.unit else { return Ok(()) };
+    set(unit, &properties::left_over(limits), systemd)
 }
 
 fn set(unit: &Unit, properties: &[Property], systemd: &mut Systemd) -> Result<()> {

@@ -31,7 +31,7 @@ fn complete_bandwidth(
     if quota.is_some() && period.is_some() {
         return Ok(());
     }
-    let Some(text) = file::find_value(&cgroup.file("cpu.max"))? else { return Ok(()) };
+    let text = file::find_value(&cgroup.file("cpu.max"))?.unwrap_or_default();
     let Some((has_quota, has_period)) = text.trim_end().split_once(' ') else { return Ok(()) };
     if quota.is_some() {
         *period = has_period.parse().ok();

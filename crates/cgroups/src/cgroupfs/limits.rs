@@ -6,7 +6,6 @@ use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::{Result, of_limit};
 use crate::file;
 use crate::limits::{Limit, controller_of};
-use std::collections::BTreeSet;
 
 /// The limits of one controller.
 struct Part<'a> {
@@ -21,10 +20,13 @@ struct Part<'a> {
 pub(crate) fn needed(cgroup: &Cgroup, limits: &[Limit]) -> Result<Vec<String>> {
     let parts = plan(cgroup, limits)?;
     let unified = parts.iter().filter(|part| part.home.is_some_and(Hierarchy::is_unified));
-    let writes = unified.flat_map(|part| &part.writes);
-    let controllers: BTreeSet<&str> = writes.map(|write| controller_of(&write.file)).collect();
-    let needed = controllers.into_iter().filter(|one| *one != "cgroup");
-    Ok(needed.map(str::to_owned).collect())
+    let mut needed: Vec<String> = Vec::new();
+    for controller in unified.flat_map(|part| &part.writes).map(|one| controller_of(&one.file)) {
+        if controller != "cgroup" && !needed.iter().any(|one| one == controller) {
+            needed.push(controller.to_owned());
+        }
+    }
+    Ok(needed)
 }
 
 /// Sets all limits. `undo`, if given, gets what takes each write back. `lost`, if given, gets a warning

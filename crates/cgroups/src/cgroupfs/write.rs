@@ -45,7 +45,7 @@ impl Write {
     pub fn new(
         property: impl Into<Cow<'static, str>>,
         file: impl Into<Cow<'static, str>>,
-        value: impl Display,
+        value: &dyn Display,
     ) -> Self {
         let (property, file, value) = (property.into(), file.into(), value.to_string());
         Self { property, file, value, absent: Absent::Refuse, back: Back::Whole }
@@ -53,12 +53,12 @@ impl Write {
 
     /// A number, or `max` if it is negative.
     pub fn number_or_max(property: &'static str, file: &'static str, value: i64) -> Self {
-        if value < 0 { Self::new(property, file, "max") } else { Self::new(property, file, value) }
+        Self::new(property, file, if value < 0 { &"max" } else { &value })
     }
 
     /// The entry `index` of `hugepageLimits`: reserved pages if the kernel counts them, and always
     /// those in use.
-    pub fn huge_pages(index: usize, size: &str, file: &str, value: &str) -> Vec<Self> {
+    pub fn huge_pages(index: usize, size: &str, file: &str, value: &dyn Display) -> Vec<Self> {
         let property = format!("hugepageLimits[{index}]");
         let reserved = format!("hugetlb.{size}.rsvd.{file}");
         vec![
@@ -71,8 +71,8 @@ impl Write {
     pub fn rdma(device: &str, handles: Option<u32>, objects: Option<u32>) -> Self {
         let handles = handles.map(|count| format!(" hca_handle={count}")).unwrap_or_default();
         let objects = objects.map(|count| format!(" hca_object={count}")).unwrap_or_default();
-        let value = format_args!("{device}{handles}{objects}");
-        Self::new(format!("rdma.{device}"), "rdma.max", value).line_of(device, None)
+        let value = format!("{device}{handles}{objects}");
+        Self::new(format!("rdma.{device}"), "rdma.max", &value).line_of(&device, None)
     }
 
     /// The same, but if it is `optional`, it is left out where the kernel has no such file.
@@ -81,12 +81,12 @@ impl Write {
     }
 
     /// The same, with another file for kernels that don't have the first.
-    pub fn or(self, file: &'static str, value: impl Display) -> Self {
+    pub fn or(self, file: &'static str, value: &dyn Display) -> Self {
         Self { absent: Absent::Instead(file, value.to_string()), ..self }
     }
 
     /// The same, to a file that has one line for each `key`. The line `unset` takes `key` out.
-    pub fn line_of(self, key: impl Display, unset: Option<String>) -> Self {
+    pub fn line_of(self, key: &dyn Display, unset: Option<String>) -> Self {
         Self { back: Back::Line { key: key.to_string(), unset }, ..self }
     }
 

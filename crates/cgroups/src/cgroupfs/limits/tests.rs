@@ -139,13 +139,13 @@ fn what_is_invalid_at_first_is_written_after_the_others() {
     // No kernel file, but one that can't be opened is an error all the same.
     let cgroup = hybrid();
     let memory = cgroup.v1("memory").unwrap();
-    let error = write_all(memory, vec![Write::new("memory.limit", "memory.max", "5")], None, None);
+    let error = write_all(memory, vec![Write::new("memory.limit", "memory.max", &5)], None, None);
     assert_eq!(
         error.unwrap_err().to_string(),
         "linux.resources.memory.limit: writing 5 to /nowhere/box/memory.max: no such \
          file or directory (the kernel, or the cgroup above, has no such limit)"
     );
-    write_all(memory, vec![Write::new("a", "a", "5").optional(true)], None, None).unwrap();
+    write_all(memory, vec![Write::new("a", "a", &5).optional(true)], None, None).unwrap();
 }
 
 /// `linux.resources.memory`.

@@ -9,9 +9,9 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
     let one = match limit {
         Limit::Memory { limit, swap, .. } => {
             let limit =
-                limit.map(|bytes| Write::new("memory.limit", "memory.limit_in_bytes", bytes));
+                limit.map(|bytes| Write::new("memory.limit", "memory.limit_in_bytes", &bytes));
             let swap = swap.map(|bytes| {
-                Write::new("memory.swap", "memory.memsw.limit_in_bytes", bytes)
+                Write::new("memory.swap", "memory.memsw.limit_in_bytes", &bytes)
                     .optional(bytes == -1)
             });
             return Ok(limit.into_iter().chain(swap).collect());
@@ -27,10 +27,10 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
             Write::new("memory.kernelTCP", "memory.kmem.tcp.limit_in_bytes", bytes).optional(true)
         }
         Limit::Swappiness(value) => Write::new("memory.swappiness", "memory.swappiness", value),
-        Limit::DisableOomKiller => Write::new("memory.disableOOMKiller", "memory.oom_control", 1)
+        Limit::DisableOomKiller => Write::new("memory.disableOOMKiller", "memory.oom_control", &1)
             .shown_as("oom_kill_disable"),
         Limit::UseHierarchy => {
-            Write::new("memory.useHierarchy", "memory.use_hierarchy", 1).optional(true)
+            Write::new("memory.useHierarchy", "memory.use_hierarchy", &1).optional(true)
         }
         Limit::CpuShares(shares) if !SHARES.contains(shares) => {
             // The kernel would take the nearest valid number.
@@ -40,15 +40,15 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
         }
         Limit::CpuShares(shares) => Write::new("cpu.shares", "cpu.shares", shares),
         Limit::CpuBandwidth { quota, period } => {
-            let period = period.map(|usec| Write::new("cpu.period", "cpu.cfs_period_us", usec));
-            let quota = quota.map(|usec| Write::new("cpu.quota", "cpu.cfs_quota_us", usec));
+            let period = period.map(|usec| Write::new("cpu.period", "cpu.cfs_period_us", &usec));
+            let quota = quota.map(|usec| Write::new("cpu.quota", "cpu.cfs_quota_us", &usec));
             return Ok(period.into_iter().chain(quota).collect());
         }
         Limit::CpuRealtime { runtime, period } => {
             let period =
-                period.map(|usec| Write::new("cpu.realtimePeriod", "cpu.rt_period_us", usec));
+                period.map(|usec| Write::new("cpu.realtimePeriod", "cpu.rt_period_us", &usec));
             let runtime =
-                runtime.map(|usec| Write::new("cpu.realtimeRuntime", "cpu.rt_runtime_us", usec));
+                runtime.map(|usec| Write::new("cpu.realtimeRuntime", "cpu.rt_runtime_us", &usec));
             return Ok(period.into_iter().chain(runtime).collect());
         }
         Limit::CpuBurst(usec) => {
@@ -63,9 +63,9 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
             Write::new("blockIO.weight", "blkio.bfq.weight", weight).or("blkio.weight", weight)
         }
         Limit::IoWeight { device: Some(device), weight } => {
-            let weight = format_args!("{device} {weight}");
-            Write::new("blockIO.weightDevice", "blkio.bfq.weight_device", weight)
-                .or("blkio.weight_device", weight)
+            let weight = format!("{device} {weight}");
+            Write::new("blockIO.weightDevice", "blkio.bfq.weight_device", &weight)
+                .or("blkio.weight_device", &weight)
                 .line_of(device, Some(format!("{device} default")))
         }
         Limit::IoLeafWeight { device: None, weight } => {
@@ -73,7 +73,7 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
         }
         Limit::IoLeafWeight { device: Some(device), weight } => {
             let (property, file) = ("blockIO.weightDevice.leafWeight", "blkio.leaf_weight_device");
-            Write::new(property, file, format_args!("{device} {weight}"))
+            Write::new(property, file, &format_args!("{device} {weight}"))
                 .line_of(device, Some(format!("{device} default")))
         }
         Limit::IoRate { device, direction, rate } => {
@@ -83,16 +83,16 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
                 Direction::ReadOperations => "blkio.throttle.read_iops_device",
                 Direction::WriteOperations => "blkio.throttle.write_iops_device",
             };
-            Write::new(direction.property(), file, format_args!("{device} {rate}"))
+            Write::new(direction.property(), file, &format_args!("{device} {rate}"))
                 .line_of(device, Some(format!("{device} 0")))
         }
         Limit::HugePages { index, size, limit } => {
-            return Ok(Write::huge_pages(*index, size, "limit_in_bytes", &limit.to_string()));
+            return Ok(Write::huge_pages(*index, size, "limit_in_bytes", limit));
         }
         Limit::NetworkClass(class) => Write::new("network.classID", "net_cls.classid", class),
         Limit::NetworkPriority { interface, priority } => {
-            let priority = format_args!("{interface} {priority}");
-            Write::new("network.priorities", "net_prio.ifpriomap", priority)
+            let priority = format!("{interface} {priority}");
+            Write::new("network.priorities", "net_prio.ifpriomap", &priority)
                 .line_of(interface, None)
         }
         Limit::Rdma { device, handles, objects } => Write::rdma(device, *handles, *objects),

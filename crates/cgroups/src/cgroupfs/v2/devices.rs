@@ -36,7 +36,7 @@ fn compile(rules: &[Rule]) -> Vec<Instruction> {
     let mut program = vec![
         // struct bpf_cgroup_dev_ctx: access << 16 | type, major, minor.
         load(KIND, 0),
-        copy(WANTED, KIND),
+        Instruction { code: COPY, registers: WANTED | KIND << 4, offset: 0, immediate: 0 },
         constant(AND, KIND, 0xffff),
         constant(SHIFT_RIGHT, WANTED, 16),
         load(MAJOR, 4),
@@ -120,10 +120,6 @@ const EXIT: Instruction = Instruction { code: 0x95, registers: 0, offset: 0, imm
 
 fn load(register: u8, offset: i16) -> Instruction {
     Instruction { code: LOAD, registers: register | CONTEXT << 4, offset, immediate: 0 }
-}
-
-fn copy(register: u8, from: u8) -> Instruction {
-    Instruction { code: COPY, registers: register | from << 4, offset: 0, immediate: 0 }
 }
 
 fn constant(code: u8, register: u8, value: u32) -> Instruction {

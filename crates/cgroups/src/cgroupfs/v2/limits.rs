@@ -26,14 +26,14 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
         | Limit::Swappiness(_)
         | Limit::DisableOomKiller
         | Limit::UseHierarchy => return Ok(Vec::new()),
-        Limit::CpuShares(shares) => Write::new("cpu.shares", "cpu.weight", cpu_weight(*shares)),
+        Limit::CpuShares(shares) => Write::new("cpu.shares", "cpu.weight", &cpu_weight(*shares)),
         Limit::CpuBandwidth { quota, period } => {
             let period = period.unwrap_or(PERIOD);
             let value = match quota {
                 Some(quota @ 1..) => format!("{quota} {period}"),
                 _ => format!("max {period}"),
             };
-            Write::new("cpu.quota", "cpu.max", value)
+            Write::new("cpu.quota", "cpu.max", &value)
         }
         Limit::CpuRealtime { .. } => {
             let reason = "cgroup v2 has no limits for real-time scheduling";
@@ -48,11 +48,11 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
         Limit::Pids(limit) => Write::number_or_max("pids.limit", "pids.max", *limit),
         Limit::IoWeight { device: None, weight } => {
             Write::new("blockIO.weight", "io.bfq.weight", weight)
-                .or("io.weight", io_weight(*weight))
+                .or("io.weight", &io_weight(*weight))
         }
         Limit::IoWeight { device: Some(device), weight } => {
-            Write::new("blockIO.weightDevice", "io.bfq.weight", format_args!("{device} {weight}"))
-                .or("io.weight", format_args!("{device} {}", io_weight(*weight)))
+            Write::new("blockIO.weightDevice", "io.bfq.weight", &format_args!("{device} {weight}"))
+                .or("io.weight", &format_args!("{device} {}", io_weight(*weight)))
                 .line_of(device, Some(format!("{device} default")))
         }
         Limit::IoLeafWeight { device, .. } => {
@@ -73,7 +73,7 @@ pub(crate) fn writes(limit: &Limit) -> Result<Vec<Write>> {
                 0 => format!("{device} {key}=max"),
                 _ => format!("{device} {key}={rate}"),
             };
-            Write::new(direction.property(), "io.max", value)
+            Write::new(direction.property(), "io.max", &value)
                 .line_of(device, unset("io.max", &device.to_string()))
         }
         Limit::HugePages { index, size, limit } => {
@@ -97,7 +97,7 @@ fn swap_write(limit: Option<i64>, both: i64) -> Result<Write> {
     let value = if alone == UNLIMITED { "max".to_owned() } else { alone.to_string() };
     // If swap is not enabled there is no such file, and rind leaves these two out, as runc does.
     let is_optional = matches!(alone, 0 | UNLIMITED);
-    Ok(Write::new("memory.swap", "memory.swap.max", value).optional(is_optional))
+    Ok(Write::new("memory.swap", "memory.swap.max", &value).optional(is_optional))
 }
 
 fn only_v1(property: &str, limit: &Limit) -> Error {
@@ -107,10 +107,10 @@ fn only_v1(property: &str, limit: &Limit) -> Error {
 
 /// The user's own line, to the byte. Some files have one line for each device.
 fn unified(file: &str, line: &str) -> Write {
-    let write = Write::new(format!("unified.{file}"), file.to_owned(), line);
+    let write = Write::new(format!("unified.{file}"), file.to_owned(), &line);
     let has_lines = matches!(controller_of(file), "io" | "rdma" | "misc" | "dmem");
     match line.split_once(' ').filter(|_| has_lines) {
-        Some((key, _)) => write.line_of(key, unset(file, key)),
+        Some((key, _)) => write.line_of(&key, unset(file, key)),
         None => write,
     }
 }
