@@ -208,7 +208,7 @@ impl ProcessSpec {
         filter.allows(libc::SYS_clone, [process::SIBLING, 0, 0, 0, 0, 0])
             && [libc::SYS_write, libc::SYS_exit_group, libc::SYS_setsid].into_iter().all(allows)
             && (self.options.console.is_none()
-                || filter.allows(libc::SYS_ioctl, [0, libc::TIOCSCTTY, 0, 0, 0, 0]))
+                || filter.allows(libc::SYS_ioctl, [0, sys::terminal::TIOCSCTTY, 0, 0, 0, 0]))
             && (self.rlimits.is_empty() || allows(libc::SYS_prlimit64))
             && (self.options.listen_fds == 0 || allows(libc::SYS_getpid))
             && allows(libc::SYS_read)

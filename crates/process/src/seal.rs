@@ -44,7 +44,8 @@ pub fn ensure() -> Result<(), Error> {
     }
     let sealed = read_only_clone().or_else(|_| memory_copy());
     let sealed = sealed.map_err(|errno| Error::call("sealing the executable", errno))?;
-    let arguments = Vector::new(std::env::args_os().filter_map(c_string).collect());
+    let arguments =
+        Vector::new(sys::startup::arguments().into_iter().filter_map(c_string).collect());
     let environment = std::env::vars_os().map(|(mut name, value)| {
         name.push("=");
         name.push(value);

@@ -26,7 +26,8 @@ static HEAP: sys::heap::Heap = sys::heap::Heap;
 #[allow(unsafe_code)]
 // SAFETY: no other item has this name, and the signature is one that C allows for it.
 #[unsafe(no_mangle)]
-extern "C" fn main() -> i32 {
+extern "C" fn main(_: i32, argv: sys::startup::Argv) -> i32 {
+    argv.keep();
     start()
 }
 
@@ -42,7 +43,7 @@ fn start() -> i32 {
         Log::to_stderr().fail(&error);
         return 1;
     }
-    match args::read(&PROGRAM, std::env::args_os().skip(1)) {
+    match args::read(&PROGRAM, sys::startup::arguments().into_iter().skip(1)) {
         Ok(Arguments::Help(text)) => output::print(&text),
         Ok(Arguments::Command(mut command)) => run(&mut command),
         Err(wrong) => {

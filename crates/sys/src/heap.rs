@@ -27,8 +27,11 @@ const STEPS: usize = 4;
 /// The largest size that has a list.
 const LARGEST: usize = 64 << 10;
 const SIZES: usize = FINE / UNIT + STEPS * (LARGEST / FINE).ilog2() as usize;
-/// How much address space is asked of the kernel at a time. Memory it gives for what is touched.
+/// How much address space is asked of the kernel at first, and each time twice as much where it does
+/// not join the last. The kernel gives memory for what is touched.
 const CHUNK: usize = 128 << 10;
+/// So many times it doubles: more than there can be memory.
+const CHUNKS: usize = 24;
 /// The size of the kernel's pages here, or of several.
 const PAGE: usize = 4096;
 
@@ -57,8 +60,12 @@ struct Blocks {
     /// What no block has been taken of yet: `next..end`, all zeros.
     next: *mut u8,
     end: *mut u8,
-    /// Blocks below this address are the parent's.
-    own: *mut u8,
+    /// The memory that this process has asked for, by the first address and the one after the last.
+    /// What a forked process has inherited is not in here.
+    own: [(usize, usize); CHUNKS],
+    /// How many of `own` there are.
+    chunks: usize,
+    is_forked: bool,
 }
 
 #[derive(Debug)]
@@ -178,7 +185,9 @@ impl Blocks {
         filled: 0,
         next: null_mut(),
         end: null_mut(),
-        own: null_mut(),
+        own: [(0, 0); CHUNKS],
+        chunks: 0,
+        is_forked: false,
     };
 
     /// A block of `size`, which is number `number` of the sizes; null if the kernel has no memory.
@@ -218,7 +227,8 @@ impl Blocks {
     /// The block is of size number `number`, and nobody uses it any more.
     #[expect(clippy::cast_ptr_alignment, reason = "every block is aligned to UNIT")]
     unsafe fn put(&mut self, number: usize, block: *mut u8) {
-        if block < self.own {
+        let is_own = |&(start, end): &(usize, usize)| (start..end).contains(&block.addr());
+        if self.is_forked && !self.own.iter().take(self.chunks).any(is_own) {
             return;
         }
         let freed = block.cast::<Freed>();
@@ -232,12 +242,13 @@ impl Blocks {
     /// Forgets all blocks, free or not, and begins at a page that no block is in.
     fn leave_to_parent(&mut self) {
         let own = self.next.wrapping_add(self.next.align_offset(PAGE)).min(self.end);
-        *self = Self { next: own, end: self.end, own, ..Self::NONE };
+        *self = Self { next: own, end: self.end, chunks: 1, is_forked: true, ..Self::NONE };
+        self.own[0] = (own.addr(), self.end.addr());
     }
 
     /// Whether `block`, which has the size `old`, could be made one of the size `new` where it is.
     fn extend(&mut self, block: *mut u8, old: usize, new: usize) -> bool {
-        let is_last = block.wrapping_add(old) == self.next && block >= self.own;
+        let is_last = block.wrapping_add(old) == self.next;
         // A smaller block would leave a rest that is not all zeros.
         let fits = new > old && self.end.addr() - self.next.addr() >= new - old;
         if is_last && fits {
@@ -248,24 +259,44 @@ impl Blocks {
 
     /// Makes the rest at least `size` long; whether the kernel had that much.
     fn grow(&mut self, size: usize) -> bool {
-        let more = size.max(CHUNK);
-        // SAFETY: what is above the end of the data is nobody's, and whoever else calls sbrk, as
-        // glibc's own malloc does, expects that others do.
-        let mut start = unsafe { libc::sbrk(more.cast_signed()) }.cast::<u8>();
-        if start.addr() == usize::MAX {
-            // Something else may be mapped above, or RLIMIT_DATA reached.
-            start = map(more);
+        if self.chunks == CHUNKS {
+            return false;
+        }
+        let mut more = size.max(CHUNK << self.chunks);
+        let mut start = more_memory(more);
+        if start.is_null() {
+            more = size.max(CHUNK);
+            start = more_memory(more);
         }
         if start.is_null() {
             return false;
         }
-        // Otherwise it joins the rest.
-        if start != self.end {
-            self.next = start.wrapping_add(start.align_offset(UNIT));
-        }
         self.end = start.wrapping_add(more);
+        let joins = self.chunks > 0 && start.addr() == self.own[self.chunks - 1].1;
+        if joins {
+            self.own[self.chunks - 1].1 = self.end.addr();
+        } else {
+            self.next = start.wrapping_add(start.align_offset(UNIT));
+            self.own[self.chunks] = (start.addr(), self.end.addr());
+            self.chunks += 1;
+        }
         self.end.addr() - self.next.addr() >= size
     }
+}
+
+/// So much new memory, all zeros, which joins the last where the kernel has room; null if it has none.
+fn more_memory(length: usize) -> *mut u8 {
+    // Other C libraries than glibc take the end of the data for their own.
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: what is above the end of the data is nobody's, and glibc's own malloc expects that
+        // others use sbrk as well.
+        let start = unsafe { libc::sbrk(length.cast_signed()) };
+        if start.addr() != usize::MAX {
+            return start.cast();
+        }
+    }
+    map(length)
 }
 
 /// The number of the smallest size that has room for `layout`, and that size. None if it is to have a

@@ -4,6 +4,10 @@ use crate::{Errno, Result, check};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use std::os::fd::AsRawFd;
 
+// The type of a request depends on the C library.
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+const SIOCSIFFLAGS: libc::Ioctl = libc::SIOCSIFFLAGS as libc::Ioctl;
+
 /// Sets the loopback interface of the current network namespace up (netdevice(7), `SIOCSIFFLAGS`).
 pub fn loopback_up() -> Result<()> {
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
@@ -15,8 +19,7 @@ pub fn loopback_up() -> Result<()> {
     request.ifr_ifru.ifru_flags =
         libc::c_short::try_from(libc::IFF_UP).map_err(|_| Errno::EINVAL)?;
     // SAFETY: `request` is an ifreq with a name and flags, as SIOCSIFFLAGS reads it.
-    let returned =
-        unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    let returned = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCSIFFLAGS, &raw const request) };
     check(returned.into())?;
     Ok(())
 }

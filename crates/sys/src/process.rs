@@ -12,21 +12,33 @@ use std::ptr;
 /// Wider than libc's constant of the same name, which overflows its type.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+#[cfg(target_env = "gnu")]
 unsafe extern "C" {
     /// glibc's own knowledge of whether the process has ever had a second thread.
     static __libc_single_threaded: libc::c_char;
 }
 
-/// Whether the process has no other thread, and has had none.
+/// Whether it is known, without a system call, that the process has and had no other thread.
 pub(crate) fn has_one_thread() -> bool {
+    #[cfg(target_env = "gnu")]
     // SAFETY: glibc defines this byte. The thread that makes another one writes it first, and until
     // then there is only this thread.
-    unsafe { ptr::read_volatile(&raw const __libc_single_threaded) != 0 }
+    let alone = unsafe { ptr::read_volatile(&raw const __libc_single_threaded) } != 0;
+    #[cfg(not(target_env = "gnu"))]
+    let alone = false;
+    alone
 }
 
-/// `EDEADLK` if the process has, or has had, another thread.
+/// `EDEADLK` if the process has another thread.
 fn refuse_threads() -> Result<()> {
-    if has_one_thread() { Ok(()) } else { Err(Errno::EDEADLK) }
+    if has_one_thread() {
+        return Ok(());
+    }
+    // SAFETY: it changes nothing: a thread group can't be left, and only one of one thread may ask.
+    match check(unsafe { libc::unshare(libc::CLONE_THREAD) }.into()) {
+        Err(Errno::EINVAL) => Err(Errno::EDEADLK),
+        _ => Ok(()),
+    }
 }
 
 /// Which side of a [`fork`] one is on.
@@ -48,7 +60,7 @@ pub enum Fork {
 /// `flags` are namespaces to make (`CLONE_NEW*`) and `CLONE_PARENT`; `into_cgroup` is the directory
 /// of a v2 cgroup that the child is born in (`CLONE_INTO_CGROUP`).
 ///
-/// `EDEADLK` if the process has, or has had, another thread: the child would have a copy of locks
+/// `EDEADLK` if the process has another thread: the child would have a copy of locks
 /// that nobody will release.
 pub fn fork(flags: CloneFlags, into_cgroup: Option<BorrowedFd>) -> Result<Fork> {
     refuse_threads()?;
@@ -96,7 +108,7 @@ pub const SIBLING: u64 =
 /// may be in a pid namespace where it has another. Unlike [`fork`]'s, the call is one that seccomp
 /// profiles allow, as they can look at its flags.
 ///
-/// `EDEADLK` if the process has, or has had, another thread.
+/// `EDEADLK` if the process has another thread.
 pub fn go_on_in_sibling() -> Result<i32> {
     refuse_threads()?;
     let mut pid: libc::c_int = 0;

@@ -18,7 +18,11 @@ use crate::{Errno, Result, fs};
 use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::{Mode, SFlag, fstat, major, minor};
+use std::ffi::{CStr, OsStr, OsString, c_char};
 use std::os::fd::IntoRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// Has stdin, stdout and stderr be open, and children that end be kept until rind waits for them.
 ///
@@ -65,4 +69,34 @@ fn open_null(number: i32) -> Result<()> {
         return Err(Errno::ENODEV);
     }
     if null.into_raw_fd() == number { Ok(()) } else { Err(Errno::EBADF) }
+}
+
+/// The second argument of C's `main`.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct Argv(*mut *const c_char);
+
+static ARGV: AtomicPtr<*const c_char> = AtomicPtr::new(null_mut());
+
+impl Argv {
+    /// Has [`arguments`] give these. A C library other than glibc tells them to `main` only, so that
+    /// [`std::env::args_os`] finds none in a program with a `main` of C's.
+    pub fn keep(self) {
+        ARGV.store(self.0, Ordering::Relaxed);
+    }
+}
+
+/// The words of the command line, the first of which names the program.
+pub fn arguments() -> Vec<OsString> {
+    let argv = ARGV.load(Ordering::Relaxed);
+    if argv.is_null() {
+        return std::env::args_os().collect();
+    }
+    // SAFETY: only C makes an `Argv`: it leads to an array with a null pointer at its end, which is
+    // there as long as the process.
+    let word = |index| unsafe { argv.wrapping_add(index).read() };
+    let words = (0..).map(word).take_while(|word| !word.is_null());
+    // SAFETY: as above; each is a string.
+    let bytes = words.map(|word| unsafe { CStr::from_ptr(word) }.to_bytes());
+    bytes.map(|bytes| OsStr::from_bytes(bytes).to_owned()).collect()
 }

@@ -13,6 +13,11 @@ pub struct Size {
     pub columns: u16,
 }
 
+/// The request to make a terminal the controlling one, as a seccomp filter sees it. Its type depends
+/// on the C library.
+#[allow(clippy::unnecessary_cast, clippy::cast_lossless, clippy::cast_sign_loss)]
+pub const TIOCSCTTY: u64 = libc::TIOCSCTTY as u64;
+
 /// Unlocks the slave of `master`, so that it can be opened.
 pub fn unlock(master: impl AsFd) -> Result<()> {
     let locked: libc::c_int = 0;
