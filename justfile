@@ -14,8 +14,8 @@ default:
 
 # Build the static release binary: target/rind
 build:
-    cargo build --release --locked --package rind
-    ln -sfn "$(rustc --print host-tuple)/release/rind" "{{ rind }}"
+    cargo build --release --locked --package rind --target "$(scripts/target)"
+    ln -sfn "$(scripts/target)/release/rind" "{{ rind }}"
 
 # Run a container and show what makes it one; in a terminal, then a shell in it
 try: build

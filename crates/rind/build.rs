@@ -36,21 +36,32 @@ fn of_commit(variable: &str, format: &str, otherwise: &str) -> String {
 /// Has the functions that every container's start goes through (order.txt, made by scripts/order)
 /// put next to each other. The kernel maps a program in pieces of 64 KiB and more around what is
 /// used, so this is worth a third of the memory that a start takes. Names that have changed since
-/// are passed over, and so is the whole where the linker can't do it (only LLVM's can).
+/// are passed over, and so is the whole where the linker can't do it. Only LLVM's can, which comes
+/// with Rust, but isn't what each target links with.
 fn order_functions() {
     println!("cargo::rerun-if-changed=order.txt");
     let (Ok(folder), Ok(out)) = (env::var("CARGO_MANIFEST_DIR"), env::var("OUT_DIR")) else {
         return;
     };
-    let flags = [
-        format!("-Wl,--symbol-ordering-file={folder}/order.txt"),
-        "-Wl,--no-warn-symbol-ordering".to_owned(),
-    ];
-    if links_with(&flags, Path::new(&out)) {
-        for flag in flags {
-            println!("cargo::rustc-link-arg-bins={flag}");
-        }
+    let order = format!("-Wl,--symbol-ordering-file={folder}/order.txt");
+    let quietly = "-Wl,--no-warn-symbol-ordering".to_owned();
+    let usual = vec![order, quietly];
+    let lld = [&usual[..], &["-fuse-ld=lld".to_owned()]].concat();
+    let rusts = rusts_linker().map(|folder| [&lld[..], &[format!("-B{folder}")]].concat());
+    let choices = [Some(usual), rusts, Some(lld)].into_iter().flatten();
+    let works = choices.into_iter().find(|flags| links_with(flags, Path::new(&out)));
+    for flag in works.into_iter().flatten() {
+        println!("cargo::rustc-link-arg-bins={flag}");
     }
+}
+
+/// The folder in which Rust has its copy of LLVM's linker, under the name that C compilers look for.
+fn rusts_linker() -> Option<String> {
+    let (rustc, host) = (env::var("RUSTC").ok()?, env::var("HOST").ok()?);
+    let output = Command::new(rustc).args(["--print", "sysroot"]).output().ok()?;
+    let sysroot = String::from_utf8(output.stdout).ok()?;
+    let folder = Path::new(sysroot.trim()).join(format!("lib/rustlib/{host}/bin/gcc-ld"));
+    folder.is_dir().then(|| folder.display().to_string())
 }
 
 /// Whether an empty program can be linked with `flags`.

@@ -10,7 +10,7 @@
 //! A forked process leaves the blocks that it has inherited as they are, whether they are free or
 //! not: its own come from pages that it shares with nobody.
 
-use crate::process::has_one_thread;
+use crate::threads;
 use nix::libc;
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
@@ -101,7 +101,7 @@ fn populate_range(start: *const u8, length: usize) {
 }
 
 fn with<T>(act: impl FnOnce(&mut Blocks) -> T) -> T {
-    let is_shared = !has_one_thread();
+    let is_shared = !threads::is_one();
     if is_shared {
         while SHARED.is_locked.swap(true, Ordering::Acquire) {
             spin_loop();

@@ -23,6 +23,7 @@ pub mod seccomp;
 pub mod socket;
 pub mod startup;
 pub mod terminal;
+mod threads;
 
 pub use error::Error;
 pub use nix;

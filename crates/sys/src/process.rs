@@ -1,6 +1,6 @@
 //! Processes: clone3 used as fork, pidfds, waiting, and the process's own switches (prctl).
 
-use crate::{Errno, Result, check, owned};
+use crate::{Errno, Result, check, owned, threads};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigHandler, Signal, signal};
@@ -11,35 +11,6 @@ use std::ptr;
 
 /// Wider than libc's constant of the same name, which overflows its type.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-
-#[cfg(target_env = "gnu")]
-unsafe extern "C" {
-    /// glibc's own knowledge of whether the process has ever had a second thread.
-    static __libc_single_threaded: libc::c_char;
-}
-
-/// Whether it is known, without a system call, that the process has and had no other thread.
-pub(crate) fn has_one_thread() -> bool {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: glibc defines this byte. The thread that makes another one writes it first, and until
-    // then there is only this thread.
-    let alone = unsafe { ptr::read_volatile(&raw const __libc_single_threaded) } != 0;
-    #[cfg(not(target_env = "gnu"))]
-    let alone = false;
-    alone
-}
-
-/// `EDEADLK` if the process has another thread.
-fn refuse_threads() -> Result<()> {
-    if has_one_thread() {
-        return Ok(());
-    }
-    // SAFETY: it changes nothing: a thread group can't be left, and only one of one thread may ask.
-    match check(unsafe { libc::unshare(libc::CLONE_THREAD) }.into()) {
-        Err(Errno::EINVAL) => Err(Errno::EDEADLK),
-        _ => Ok(()),
-    }
-}
 
 /// Which side of a [`fork`] one is on.
 #[derive(Debug)]
@@ -63,7 +34,7 @@ pub enum Fork {
 /// `EDEADLK` if the process has another thread: the child would have a copy of locks
 /// that nobody will release.
 pub fn fork(flags: CloneFlags, into_cgroup: Option<BorrowedFd>) -> Result<Fork> {
-    refuse_threads()?;
+    threads::refuse()?;
     let mut pidfd: libc::c_int = -1;
     let mut wanted = u64::from((flags.bits() | libc::CLONE_PIDFD).cast_unsigned());
     if into_cgroup.is_some() {
@@ -110,7 +81,7 @@ pub const SIBLING: u64 =
 ///
 /// `EDEADLK` if the process has another thread.
 pub fn go_on_in_sibling() -> Result<i32> {
-    refuse_threads()?;
+    threads::refuse()?;
     let mut pid: libc::c_int = 0;
     // SAFETY: `pid` outlives the call. Both processes have this memory and this stack, but the old
     // one does not use them any more.
