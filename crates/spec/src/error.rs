@@ -114,6 +114,6 @@ impl From<Error> for sys::Error {
             Some(property) if !property.is_root() => property.to_string(),
             _ => error.object.clone(),
         };
-        Self::new(error.to_string()).on(object).with_kind(sys::error::Kind::InvalidConfig)
+        Self::new(error.to_string()).with_object(object).with_kind(sys::error::Kind::InvalidConfig)
     }
 }

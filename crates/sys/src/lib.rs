@@ -24,7 +24,7 @@ pub mod socket;
 pub mod startup;
 pub mod terminal;
 
-pub use error::Error;
+pub use error::{Error, Explain};
 pub use nix;
 pub use nix::errno::Errno;
 
