@@ -10,7 +10,7 @@ pub(crate) mod status;
 
 use self::hooks::State;
 use self::record::{EXEC_FIFO, Record};
-use crate::{Error, Result};
+use crate::{Explain, Result};
 use state::{Entry, Identity};
 use std::os::fd::OwnedFd;
 use sys::Errno;
@@ -35,10 +35,9 @@ impl Container {
 
     /// Fails if the container has been deleted since it was found.
     pub fn check_exists(&self) -> Result<()> {
-        let directory = fstat(self.entry.directory())
-            .map_err(|errno| Error::call("looking at the state", errno))?;
+        let directory = fstat(self.entry.directory()).within("looking at the state")?;
         match directory.st_nlink {
-            0 => Err(state::Error::NotFound(self.entry.id().to_owned()).into()),
+            0 => Err(state::not_found(self.entry.id())),
             _ => Ok(()),
         }
     }

@@ -73,6 +73,6 @@ fn features(options: &CheckpointOptions) -> Vec<Feature> {
 }
 
 fn open_status_fd(number: i32) -> Result<OwnedFd> {
-    let failed = |errno| Error::call(format!("--status-fd {number}"), errno);
+    let failed = |errno| Error::on("--status-fd", number.to_string(), errno);
     sys::fs::duplicate(number).map_err(failed)
 }

@@ -4,7 +4,7 @@ use crate::commands::quantity;
 use crate::container::Container;
 use crate::container::find::find;
 use crate::host::resctrl;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use cgroups::OomWatch;
 use serde::Serialize;
 use std::io;
@@ -40,9 +40,10 @@ pub fn events(runtime: &Runtime, id: &str, interval: Option<Interval>, lines: Li
     let container = find(runtime, id)?;
     let init = match container.init_process() {
         Err(Errno::ESRCH) => {
-            return Err(Error::new(format!("container with id {id} is not running")));
+            let text = format!("container with id {id} is not running");
+            return Err(Error::new(text).with_object(id));
         }
-        found => found.map_err(|errno| Error::call("finding init", errno))?,
+        found => found.within("finding init")?,
     };
     if container.record.cgroup.joined().next().is_none() && container.record.rdt.is_none() {
         return Err(Error::new(
@@ -54,10 +55,8 @@ pub fn events(runtime: &Runtime, id: &str, interval: Option<Interval>, lines: Li
         Some(Interval(interval)) => watch(runtime, &container, &init, interval, lines)?,
     };
     match told {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new(format!("writing an event: {}", sys::answer(&error))))
-        }
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        told => told.within("writing an event"),
     }
 }
 
@@ -165,7 +164,7 @@ fn statistics(container: &Container) -> Result<String> {
 
 fn line(kind: &str, container: &Container, data: Option<Data>) -> Result<String> {
     serde_json::to_string(&Event { kind, id: container.entry.id(), data })
-        .map_err(|error| Error::new(format!("printing an event: {error}")))
+        .within("printing an event")
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::foreground::supervise::Supervisor;
 use crate::foreground::terminal;
 use crate::host::listener;
 use crate::host::pid_file::publish_pid;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use oci_spec::runtime::{Linux, Process, Spec};
 use process::{CgroupPlacement, Child, Event, Exec, ProcessOptions, ProcessPlan, Target};
 use std::os::fd::AsFd;
@@ -55,7 +55,7 @@ pub struct ExecOptions {
 /// `exec ID`: returns the exit status of the process (128 + N for signal N), or 0 if it is left
 /// running.
 pub fn exec(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
-    exec_in(runtime, options).map_err(|error| error.within("exec failed"))
+    exec_in(runtime, options).within("exec failed")
 }
 
 fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
@@ -68,7 +68,9 @@ fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
         }
         match container.record.cgroup.missing() {
             // The same if others have removed its cgroup.
-            Some(cgroup) => Error::new(format!("the container's cgroup {cgroup} is gone")),
+            Some(cgroup) => {
+                Error::new(format!("the container's cgroup {cgroup} is gone")).with_object(cgroup)
+            }
             None => error,
         }
     })
@@ -121,9 +123,8 @@ fn check_status(status: Status, ignore_paused: bool) -> Result<()> {
     match status {
         Status::Created | Status::Running => Ok(()),
         Status::Paused if ignore_paused => Ok(()),
-        Status::Paused => {
-            Err(Error::new("cannot exec in a paused container (use --ignore-paused to override)"))
-        }
+        Status::Paused => Err(Error::new("cannot exec in a paused container")
+            .with_hint(Some("use --ignore-paused to override"))),
         Status::Stopped => {
             Err(Error::new("cannot exec in a stopped container: container not running"))
         }
@@ -145,26 +146,22 @@ fn plan_exec(
     let linux = spec.linux().as_ref().unwrap_or(&none);
     // `create` has given the warnings.
     let requests = Requests::read(&container.record.annotations, &mut vec![])?;
-    let given = ProcessOptions {
+    let process_options = ProcessOptions {
         by_root: geteuid().is_root(),
         filter: requests.compile_filter(linux, &mut vec![])?,
         console,
-        exec_fifo: fifo
-            .map(|fifo| fifo.file.try_clone())
-            .transpose()
-            .map_err(|error| Error::new(format!("--exec-fifo: {}", sys::answer(&error))))?,
+        exec_fifo: fifo.map(|fifo| fifo.file.try_clone()).transpose().about("--exec-fifo")?,
         keyring: container.record.keyring(&options.id),
         preserve_fds: options.preserve_fds,
         listen_fds: options.listen_fds,
         keep_groups: requests.keep_groups,
     };
-    let place = container.record.cgroup.within(&options.cgroups)?;
     let target = Target {
         pid: container.init.pid,
         pidfd: container.init_process().map_err(|_| Error::not_running())?,
-        entries: place.entry_files()?,
+        entries: container.record.cgroup.within(&options.cgroups)?.entry_files()?,
     };
-    let exec = Exec::new(process, linux, target, given, warnings)?;
+    let exec = Exec::new(process, linux, target, process_options, warnings)?;
     // If init is still alive, what was found by its pid was init's.
     if container.init.is_alive() { Ok(exec) } else { Err(Error::not_running()) }
 }
@@ -178,8 +175,8 @@ fn fork_into_cgroup(
     options: &ExecOptions,
     exec: &mut Exec,
 ) -> Result<Child> {
-    let place = container.record.cgroup.within(&options.cgroups)?;
-    let unified = place.unified_directory()?;
+    let cgroup = container.record.cgroup.within(&options.cgroups)?;
+    let unified = cgroup.unified_directory()?;
     let mut denied = match exec.spawn(CgroupPlacement::of_directory(unified.as_ref()))? {
         Ok(child) => return Ok(child),
         Err(errno) => errno,
@@ -189,25 +186,22 @@ fn fork_into_cgroup(
         if !options.cgroups.is_empty() {
             return Err(full());
         }
-        let inits = place.unified_directory_of(container.init.pid)?.ok_or_else(full)?;
-        denied = match exec.spawn(CgroupPlacement::CloneInto(inits.as_fd()))? {
+        let of_init = cgroup.unified_directory_of(container.init.pid)?.ok_or_else(full)?;
+        denied = match exec.spawn(CgroupPlacement::CloneInto(of_init.as_fd()))? {
             Ok(child) => return Ok(child),
             Err(Errno::EBUSY) => return Err(full()),
             Err(errno) => errno,
         };
     }
-    let mut attach = |hop| {
-        let attached = match place.attach(hop) {
-            // systemd does not tell EBUSY apart from other errors.
-            Err(error) if options.cgroups.is_empty() => {
-                match place.attach_beside(hop, container.init.pid) {
-                    Ok(true) => Ok(()),
-                    _ => Err(error),
-                }
+    let mut attach = |hop| match cgroup.attach(hop) {
+        // systemd does not tell EBUSY apart from other errors.
+        Err(error) if options.cgroups.is_empty() => {
+            match cgroup.attach_beside(hop, container.init.pid) {
+                Ok(true) => Ok(()),
+                _ => Err(error),
             }
-            attached => attached,
-        };
-        attached.map_err(|error| error.to_string())
+        }
+        attached => attached,
     };
     exec.spawn(CgroupPlacement::Via(&mut attach))?
         .map_err(|_| Error::call("forking into the container's cgroup", denied))

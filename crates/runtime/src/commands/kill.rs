@@ -22,7 +22,7 @@ impl FromStr for Signal {
 
     /// A number, or a name with or without `SIG`, in any case; `RTMIN+3` and `RTMAX-1` are names too.
     fn from_str(text: &str) -> Result<Self> {
-        let unknown = || Error::new(format!("unknown signal {text:?}"));
+        let unknown = || Error::new(format!("unknown signal {text:?}")).with_object(text);
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             let number = text.parse().map_err(|_| unknown())?;
             // 0 sends nothing, and only checks whether a signal could be sent.
@@ -145,7 +145,7 @@ impl Effect {
 fn check_sent(sent: sys::Result<()>, signal: i32) -> Result<()> {
     match sent {
         Err(Errno::ESRCH) => Err(Error::not_running()),
-        sent => sent.map_err(|errno| Error::call(format!("sending signal {signal}"), errno)),
+        sent => sent.map_err(|errno| Error::on("sending signal", signal.to_string(), errno)),
     }
 }
 

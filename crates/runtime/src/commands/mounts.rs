@@ -4,8 +4,7 @@ use crate::checkpoint::mounts::open;
 use crate::container::Container;
 use crate::container::find::find_locked;
 use crate::container::record::CONFIG;
-use crate::container::status::Status;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use process::foreign_owner;
 use process::mounts::{in_locked_mounts, in_other_mounts};
@@ -88,8 +87,9 @@ pub fn remove_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> R
         let root = open("/")?;
         for (index, mount) in list.iter().enumerate() {
             let destination = mount.destination();
-            known.remove(root.as_fd(), destination).map_err(|why| {
-                Error::new(format!("unmounting mounts[{index}] {}: {why}", destination.display()))
+            known.remove(root.as_fd(), destination).map_err(|error| {
+                let step = format!("unmounting mounts[{index}] {}", destination.display());
+                error.within(step).with_object(format!("mounts[{index}]"))
             })?;
         }
         Ok(())
@@ -101,11 +101,11 @@ pub fn remove_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> R
 
 fn read_amended(container: &Container) -> Result<Amended> {
     let text = match container.entry.read_file(AMENDED) {
-        Err(state::Error::NotFound(_)) => return Ok(Amended::default()),
+        Err(error) if error.is_not_found() => return Ok(Amended::default()),
         text => text?,
     };
-    let Kept { added, removed } = serde_json::from_slice(&text)
-        .map_err(|error| Error::new(format!("the list of amended mounts is damaged: {error}")))?;
+    let Kept { added, removed } =
+        serde_json::from_slice(&text).within("the list of amended mounts is damaged")?;
     let added = added.into_iter().map(|KeptMount { destination, id }| Added { destination, id });
     Ok(Amended { added: added.collect(), removed })
 }
@@ -118,21 +118,18 @@ fn write_amended(container: &Container, before: &Amended, after: &Amended) -> Re
     let Amended { added, removed } = after.clone();
     let added = added.into_iter().map(|Added { destination, id }| KeptMount { destination, id });
     let kept = Kept { added: added.collect(), removed };
-    let text = serde_json::to_vec(&kept)
-        .map_err(|error| Error::new(format!("listing the amended mounts: {error}")))?;
+    let text = serde_json::to_vec(&kept).within("listing the amended mounts")?;
     container.entry.write_file(NEW_AMENDED, &text)?;
-    Ok(container.entry.rename(NEW_AMENDED, AMENDED)?)
+    container.entry.rename(NEW_AMENDED, AMENDED)
 }
 
 /// The container with its lock, and its config. A container that is stopped or has no mount
 /// namespace is an error.
 fn container_to_amend(runtime: &Runtime, id: &str) -> Result<(Container, Spec)> {
     let container = find_locked(runtime, id)?;
-    match container.status_under_lock() {
-        Status::Created | Status::Running | Status::Paused => {}
-        status => {
-            return Err(Error::new(format!("container not running: it is {status}")));
-        }
+    let status = container.status_under_lock();
+    if !status.has_processes() {
+        return Err(Error::new(format!("container not running: it is {status}")));
     }
     let text = container.entry.read_file(CONFIG)?;
     let spec = spec::parse(&text, Path::new("config.json"), &mut Vec::new())?;
@@ -157,11 +154,8 @@ fn read(runtime: &Runtime, text: &[u8], name: &Path, user_namespace: bool) -> Re
 /// Runs `task` in a container's mount namespace. The container can't see or trace rind there, as
 /// its pid namespace is not entered.
 fn inside(mounts: &OwnedFd, task: impl FnOnce() -> Result<()>) -> Result<()> {
-    let enter = || {
-        setns(mounts, CloneFlags::CLONE_NEWNS)
-            .map_err(|errno| Error::call("joining the container's mount namespace", errno))
-    };
-    in_other_mounts(enter, task)
+    let entered = || setns(mounts, CloneFlags::CLONE_NEWNS);
+    in_other_mounts(|| entered().within("joining the container's mount namespace"), task)
 }
 
 /// The mount namespace of the container's init.

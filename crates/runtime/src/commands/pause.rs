@@ -2,7 +2,7 @@
 
 use crate::container::find::find_locked;
 use crate::container::status::Status;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use std::os::fd::AsFd;
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::nix::sys::signal::{SigSet, SigmaskHow, Signal};
@@ -33,7 +33,7 @@ pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
 pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
     let container = find_locked(runtime, id)?;
     match container.status_under_lock() {
-        Status::Paused => Ok(container.record.cgroup.thaw()?),
+        Status::Paused => container.record.cgroup.thaw(),
         status => Err(Error::new(format!("container not paused: {status}"))),
     }
 }
@@ -47,12 +47,15 @@ struct Interrupt {
 
 impl Interrupt {
     fn watch() -> Result<Self> {
-        let failed = |errno| Error::call("receiving signals", errno);
+        Self::try_watch().within("receiving signals")
+    }
+
+    fn try_watch() -> sys::Result<Self> {
         let ignored = sys::exec::ignored_signals();
         let is_ignored = |signal: &Signal| ignored & (1 << (*signal as u32 - 1)) != 0;
         let all: SigSet = INTERRUPTS.into_iter().filter(|one| !is_ignored(one)).collect();
-        let mask = all.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(failed)?;
-        let signals = SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC).map_err(failed)?;
+        let mask = all.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        let signals = SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC)?;
         Ok(Self { signals, mask })
     }
 

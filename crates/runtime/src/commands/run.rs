@@ -6,7 +6,7 @@ use crate::create::start_init::unlock_for_hooks;
 use crate::create::{Created, create_container};
 use crate::foreground::started::Started;
 use crate::foreground::supervise::Supervisor;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use process::Event;
 
 /// `run ID`: gives the exit status of the program, or 0 for one that is left running.
@@ -39,8 +39,8 @@ fn wait_for_exec(runtime: &Runtime, options: &CreateOptions, created: &mut Creat
         .and_then(|()| created.publish_pid(options))
         .inspect_err(|_| created.roll_back(runtime))?;
     if created.plan.has_early_hooks() || created.plan.has_start_hooks() {
-        let told = created.container.entry.remove_file(NEW_FIFO);
-        told.map_err(|errno| Error::call("removing what tells that it is being created", errno))?;
+        let removed = created.container.entry.remove_file(NEW_FIFO);
+        removed.within("removing what tells that it is being created")?;
     }
     Ok(())
 }

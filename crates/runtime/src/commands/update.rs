@@ -4,8 +4,7 @@ use crate::commands::quantity;
 use crate::container::Container;
 use crate::container::find::find_locked;
 use crate::container::record::{CONFIG, Updated};
-use crate::container::status::Status;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use oci_spec::runtime::{LinuxMemory, LinuxResources};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -58,8 +57,7 @@ const LIMITS: [(&str, &str, &str, Kind); 14] = [
 pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
     let mut requested = resources(runtime, options)?;
     let mut container = find_locked(runtime, options.id)?;
-    if !matches!(container.status_under_lock(), Status::Created | Status::Running | Status::Paused)
-    {
+    if !container.status_under_lock().has_processes() {
         return Err(Error::not_running());
     }
     let before = in_force(&container)?;
@@ -73,9 +71,8 @@ pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
         _ if schemata.is_empty() => Vec::new(),
         Some(groups) => groups.update(&schemata)?,
         None => {
-            return Err(Error::new(
-                "linux.intelRdt: the container has no group of resctrl to change the schema of",
-            ));
+            let why = "the container has no group of resctrl to change the schema of";
+            return Err(Error::new(why).about("linux.intelRdt"));
         }
     };
     let last = container.record.updated.clone();
@@ -99,9 +96,12 @@ pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
 fn schemata<'a>(options: &UpdateOptions<'a>) -> Result<Vec<&'a str>> {
     let requested = [("L3", options.l3_cache_schema), ("MB:", options.memory_bandwidth_schema)];
     let lines = requested.into_iter().filter_map(|(start, line)| Some((start, line?)));
-    let checked = lines.map(|(start, line)| {
-        let refused = || Error::new(format!("{line:?} does not begin with {start}"));
-        if line.starts_with(start) { Ok(line) } else { Err(refused()) }
+    let checked = lines.map(|(start, line)| match line {
+        line if line.starts_with(start) => Ok(line),
+        line => {
+            let text = format!("{line:?} does not begin with {start}");
+            Err(Error::new(text).with_object(line))
+        }
     });
     checked.collect()
 }
@@ -129,7 +129,7 @@ fn record_update(container: &mut Container, requested: &LinuxResources) -> Resul
     if requested.devices().is_some() {
         updated.devices.clone_from(requested.devices());
     }
-    Ok(container.entry.write(&container.record)?)
+    container.entry.write(&container.record)
 }
 
 /// The limit on memory and swap together. Unlimited memory means that swap is unlimited too.
@@ -161,14 +161,15 @@ fn text_of(flags: &[(&str, &str)]) -> Result<Vec<u8>> {
         let Some((_, section, key, kind)) = LIMITS.iter().find(|(name, ..)| name == flag) else {
             return Err(Error::new(format!("--{flag} sets no limit")));
         };
-        let value = value_of(text, *kind)
-            .ok_or_else(|| Error::new(format!("--{flag}: invalid value {text:?}")))?;
+        let value = value_of(text, *kind).ok_or_else(|| {
+            Error::new(format!("invalid value {text:?}")).about(format!("--{flag}"))
+        })?;
         let section = all.entry(*section).or_insert_with(|| Value::Object(Map::new()));
         if let Some(section) = section.as_object_mut() {
             section.insert((*key).to_owned(), value);
         }
     }
-    serde_json::to_vec(&all).map_err(|error| Error::new(format!("reading flags: {error}")))
+    serde_json::to_vec(&all).within("reading flags")
 }
 
 fn value_of(text: &str, kind: Kind) -> Option<Value> {

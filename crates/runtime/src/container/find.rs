@@ -10,7 +10,7 @@ pub(crate) fn find(runtime: &Runtime, id: &str) -> Result<Container> {
     state::check_id(id)?;
     let store = match runtime.store() {
         // Where there is no store there is no container either.
-        Err(_) if !runtime.root.exists() => return Err(state::Error::NotFound(id.into()).into()),
+        Err(_) if !runtime.root.exists() => return Err(state::not_found(id)),
         store => store?,
     };
     open(store.get(id)?)

@@ -2,7 +2,7 @@
 //! they get on stdin, and running a list of them. The caller must not have the lock.
 
 use crate::container::annotations::hook_output;
-use crate::{Error, Result};
+use crate::{Explain, Result};
 use oci_spec::runtime::{Hook, Spec};
 use process::hooks::{HookContext, Output, run};
 use serde::Serialize;
@@ -88,7 +88,7 @@ fn each<'a>(
 ) -> impl Iterator<Item = Result<()>> + 'a {
     let json = state.to_json();
     hooks.iter().enumerate().map(move |(index, hook)| {
-        let surroundings = HookContext {
+        let context = HookContext {
             state: &json,
             directory: Some(&state.bundle),
             environment: &[],
@@ -96,7 +96,6 @@ fn each<'a>(
             on_host: true,
             until,
         };
-        run(hook, &surroundings)
-            .map_err(|failure| Error::new(format!("error running {kind} hook #{index}: {failure}")))
+        run(hook, &context).within(format_args!("error running {kind} hook #{index}"))
     })
 }

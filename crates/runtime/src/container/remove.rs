@@ -10,7 +10,7 @@ use super::Container;
 use super::hooks::{State, run_best_effort};
 use super::record::{NEW_FIFO, USUAL_FILES};
 use crate::host::resctrl;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use std::os::fd::OwnedFd;
 use sys::Errno;
 use sys::nix::libc::SIGKILL;
@@ -24,17 +24,16 @@ const KILL_TIMEOUT: u16 = 10_000;
 pub(crate) fn kill_init(container: &Container) -> Result<()> {
     let pidfd = match container.init_process() {
         Err(Errno::ESRCH) => return Ok(()),
-        pidfd => pidfd.map_err(|errno| Error::call("finding init", errno))?,
+        pidfd => pidfd.within("finding init")?,
     };
     match container.signal_init(SIGKILL) {
-        Ok(()) | Err(Errno::ESRCH) => {}
-        Err(errno) => return Err(Error::call("killing init", errno)),
+        Err(Errno::ESRCH) => {}
+        sent => sent.within("killing init")?,
     }
-    match sys::process::await_end(&pidfd, KILL_TIMEOUT.into()) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Error::new(format!("init has not ended {KILL_TIMEOUT} ms after SIGKILL"))),
-        Err(errno) => Err(Error::call("waiting for init", errno)),
+    if sys::process::await_end(&pidfd, KILL_TIMEOUT.into()).within("waiting for init")? {
+        return Ok(());
     }
+    Err(Error::new(format!("init has not ended {KILL_TIMEOUT} ms after SIGKILL")))
 }
 
 /// Kills an init that is rind's own child, and reaps it. It fails only where init has ended already.
@@ -52,9 +51,8 @@ pub(crate) fn remove_locked(runtime: &Runtime, container: &Container) -> Result<
 /// Takes the lock and removes a container whose init has ended, unless another command has done so.
 fn remove(runtime: &Runtime, container: &Container) -> Result<()> {
     match container.entry.lock() {
-        Err(state::Error::NotFound(_)) => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(()) => remove_locked(runtime, container),
+        Err(error) if error.is_not_found() => Ok(()),
+        locked => locked.and_then(|()| remove_locked(runtime, container)),
     }
 }
 
@@ -70,7 +68,7 @@ pub(crate) fn remove_or_warn(runtime: &Runtime, container: &Container) {
 /// Takes back a container that could not be made. Its init, if it had one (`had_init`), has been
 /// reaped. A failure here is a warning, as it would hide the error that is the reason for it.
 pub(crate) fn roll_back(runtime: &Runtime, container: &Container, had_init: bool) {
-    if let Err(state::Error::NotFound(_)) = container.entry.lock() {
+    if container.entry.lock().is_err_and(|error| error.is_not_found()) {
         // A `delete --force` has removed the state, and the name may be another container's by now.
         return;
     }
@@ -102,7 +100,7 @@ fn destroy(container: &Container) -> Result<()> {
         // A create that failed early has not mounted it.
         let _ = umount2(&container.record.rootfs, MntFlags::MNT_DETACH);
     }
-    Ok(container.entry.remove(&USUAL_FILES)?)
+    container.entry.remove(&USUAL_FILES)
 }
 
 /// Runs the poststop hooks of a container that is gone, without the lock, so that no command waits

@@ -32,6 +32,13 @@ impl fmt::Display for Status {
     }
 }
 
+impl Status {
+    /// Whether the container has processes: it is complete, and its init has not ended.
+    pub(crate) fn has_processes(self) -> bool {
+        matches!(self, Self::Created | Self::Running | Self::Paused)
+    }
+}
+
 impl Container {
     /// The status, as the kernel knows it.
     pub fn status(&self) -> Status {

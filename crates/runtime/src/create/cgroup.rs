@@ -5,7 +5,7 @@
 
 use crate::container::annotations;
 use crate::create::options::{CgroupManager, CreateOptions};
-use crate::{Error, Result};
+use crate::{Explain, Result};
 use cgroups::{Cgroup, Systemd};
 use oci_spec::runtime::{LinuxResources, Mount, Spec};
 use process::{IdMap, Namespaces};
@@ -35,21 +35,20 @@ pub(crate) fn locate_cgroup(
     let found = match manager {
         CgroupManager::Systemd => Some(in_unit()?),
         CgroupManager::Fitting if *rootless && path.is_none() && host.is_pure_v2() => {
-            in_unit().ok().map(|(place, systemd)| (place.leniently(), systemd))
+            in_unit().ok().map(|(cgroup, systemd)| (cgroup.leniently(), systemd))
         }
         _ => None,
     };
-    let Some((place, mut systemd)) = found else {
+    let Some((cgroup, mut systemd)) = found else {
         return Ok((Cgroup::locate(&host, path, id, *rootless)?, None));
     };
     // A property that systemd doesn't have is an error, even if the caller has not asked for systemd.
     for (name, value) in spec.annotations().iter().flatten() {
         if let Some(property) = name.strip_prefix(annotations::SYSTEMD_PROPERTY) {
-            let about = |error: Error| error.within(format!("annotation {name}"));
-            systemd.ask(property, value).map_err(about)?;
+            systemd.ask(property, value).on("annotation", name)?;
         }
     }
-    Ok((place, Some(systemd)))
+    Ok((cgroup, Some(systemd)))
 }
 
 fn cgroups_path(spec: &Spec) -> Option<&Path> {
@@ -87,10 +86,10 @@ pub(crate) fn resources(spec: &Spec) -> Option<&LinuxResources> {
 }
 
 /// What mounts of type `cgroup` show: the container's own directory of each hierarchy.
-pub(crate) fn cgroup_view(place: &Cgroup) -> CgroupView {
+pub(crate) fn cgroup_view(cgroup: &Cgroup) -> CgroupView {
     let text = |text: &str| CString::new(text).unwrap_or_default();
     let mut controllers = Vec::new();
-    for hierarchy in place.planned() {
+    for hierarchy in cgroup.planned() {
         if !hierarchy.is_unified() {
             let names = &hierarchy.controllers[..];
             let name = Path::new(&hierarchy.mount).file_name().unwrap_or_default();
@@ -100,7 +99,7 @@ pub(crate) fn cgroup_view(place: &Cgroup) -> CgroupView {
                 links: links.iter().map(|link| text(link)).collect(),
                 source: text(&hierarchy.directory()),
             });
-        } else if place.is_pure_v2() {
+        } else if cgroup.is_pure_v2() {
             return CgroupView::Unified(text(&hierarchy.directory()));
         }
     }

@@ -26,7 +26,7 @@ pub(crate) fn remove_leftovers(entry: &Entry) -> Result<()> {
             group.remove_unused()?;
         }
     }
-    Ok(entry.remove(&[])?)
+    entry.remove(&[])
 }
 
 /// Where the cgroups were to be: as cgroups.json has it, else where the config puts them.

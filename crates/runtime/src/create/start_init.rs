@@ -10,7 +10,7 @@ use crate::container::record::{NEW_FIFO, Record};
 use crate::create::cgroup::cgroup_view;
 use crate::create::host_side::HostSide;
 use crate::host::{listener, network};
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use cgroups::Cgroup;
 use oci_spec::runtime::Spec;
 use process::{CgroupPlacement, Child, Event, Plan, ProcessPlan};
@@ -34,10 +34,7 @@ pub(crate) fn start_init(
     let mut entries = None;
     let init = if record.cgroup.is_in_scope() {
         // The scope needs a process: the hop that forks init.
-        let mut create = |hop| match host_side.create_groups(entry, record, bundle, Some(hop)) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        };
+        let mut create = |hop| host_side.create_groups(entry, record, bundle, Some(hop)).map(drop);
         process::spawn(plan, CgroupPlacement::Via(&mut create))?
     } else {
         entries = host_side.create_groups(entry, record, bundle, None)?;
@@ -50,7 +47,7 @@ pub(crate) fn start_init(
     let init = forked.insert(init);
     runtime.debug(|| format!("init is process {}", init.pid));
     set_up_host_side(runtime, host_side, record, entries, init, &bundle.spec)
-        .map_err(|error| init.last_words(plan).map_or(error, Error::from))?;
+        .map_err(|error| init.last_words(plan).unwrap_or(error))?;
     if !init.is_intermediate() {
         record_init(container, init)?;
     }
@@ -64,9 +61,9 @@ fn record_init(container: &mut Container, init: &Child) -> Result<()> {
     container.init = match Identity::of(init.pid) {
         // Init has ended already, and what is on the channel tells why.
         Err(Errno::ESRCH) => Identity::default(),
-        identity => identity.map_err(|errno| Error::call("looking at init", errno))?,
+        identity => identity.within("looking at init")?,
     };
-    Ok(container.entry.write_init(container.init)?)
+    container.entry.write_init(container.init)
 }
 
 /// Limits the cgroups, and moves init to its group of resctrl and network devices to init, while init
@@ -86,7 +83,7 @@ fn set_up_host_side(
     network::move_to_container(&host_side.devices, init.pid)?;
     let entries = entries.map_or_else(|| record.cgroup.entry_files(), Ok)?;
     init.release(&entries.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
-    sys::fs::close_all(entries).map_err(|errno| Error::call("closing cgroup files", errno))
+    sys::fs::close_all(entries).within("closing cgroup files")
 }
 
 /// The event loop: does what init asks for, until it is ready.
@@ -122,7 +119,7 @@ fn or_death_of_init(error: Error, init: &Child, container: &Container) -> Error 
         return error;
     }
     let death = init.explain_death("init", || oom_killed(&container.record.cgroup));
-    Error::new(format!("{error}: {death}"))
+    error.because(death)
 }
 
 /// Gives up the lock while hooks run, so that `delete --force` needs not wait for them: it kills
@@ -132,11 +129,11 @@ pub(crate) fn unlock_for_hooks(entry: &Entry) -> Result<()> {
     if !entry.has(NEW_FIFO) {
         entry.write_file(NEW_FIFO, b"")?;
     }
-    Ok(entry.unlock()?)
+    entry.unlock()
 }
 
 /// What is known of a SIGKILL that init got: its cgroup is new, so that OOM kills in it are init's.
-fn oom_killed(place: &Cgroup) -> Option<&'static str> {
-    let kills = place.oom_kills().filter(|&kills| kills > 0);
+fn oom_killed(cgroup: &Cgroup) -> Option<&'static str> {
+    let kills = cgroup.oom_kills().filter(|&kills| kills > 0);
     kills.map(|_| "OOM-killed (memory limit too low?): see linux.resources.memory.limit")
 }

@@ -3,7 +3,7 @@
 //! A path in `linux.namespaces` can lead to the host's own namespace. The container then has no
 //! namespace of that type, and what the specification refuses without one is refused here too.
 
-use crate::{Error, Result};
+use crate::{Error, Explain, Result};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
 use process::{Joined, Namespaces};
 use sys::nix::sched::CloneFlags;
@@ -39,9 +39,10 @@ fn check_user_namespace(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
 fn refused(kind: CloneFlags, what: &str, index: usize) -> Error {
     let kind = process::namespace_name(kind);
     Error::new(format!(
-        "{what}: needs a {kind} namespace of the container's own, but linux.namespaces[{index}] is \
-         the host's own"
+        "needs a {kind} namespace of the container's own, but linux.namespaces[{index}] is the \
+         host's own"
     ))
+    .about(what)
 }
 
 /// The first property of the config that changes a namespace of this type.
@@ -88,5 +89,5 @@ pub(crate) fn is_host_namespace(joined: &Joined) -> Result<bool> {
     };
     fstat(&joined.file)
         .and_then(|it| sys::process::is_own_namespace(&it, own))
-        .map_err(|errno| Error::call(format!("comparing a namespace with {own}"), errno))
+        .on("comparing a namespace with", own)
 }

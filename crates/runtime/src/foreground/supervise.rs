@@ -4,7 +4,7 @@
 use crate::foreground::console::Relay;
 use crate::foreground::output::Output;
 use crate::host::notify::Listener;
-use crate::{Error, Result, Runtime};
+use crate::{Explain, Result, Runtime};
 use process::Child;
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
@@ -41,27 +41,15 @@ impl<'a> Supervisor<'a> {
     /// child unblocks them for itself. Where stdout and stderr are sockets, puts pipes in their place
     /// until [`Supervisor::after_fork`]. With `subreaper`, orphans of the child become rind's.
     pub fn new(subreaper: bool) -> Result<Self> {
-        let failed = |errno| Error::call("receiving signals", errno);
-        if subreaper {
-            sys::process::set_child_subreaper(true).map_err(failed)?;
-        }
-        let all = SigSet::all();
-        all.thread_block().map_err(failed)?;
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let signals = SignalFd::with_flags(&all, flags).map_err(failed)?;
-        let failed_pipes = |errno| Error::call("making pipes for stdout and stderr", errno);
-        Ok(Self {
-            signals,
-            listener: None,
-            output: Output::replace_sockets().map_err(failed_pipes)?,
-        })
+        let signals = receive_signals(subreaper).within("receiving signals")?;
+        let output = Output::replace_sockets().within("making pipes for stdout and stderr")?;
+        Ok(Self { signals, listener: None, output })
     }
 
     /// Gives rind its own stdout and stderr back. The caller has forked the child, which has what it
     /// is to have.
     pub fn after_fork(&mut self) -> Result<()> {
-        let restored = self.output.restore();
-        restored.map_err(|errno| Error::call("taking stdout and stderr back", errno))
+        self.output.restore().within("taking stdout and stderr back")
     }
 
     /// Also forwards READY=1 from the container's notify socket.
@@ -72,11 +60,11 @@ impl<'a> Supervisor<'a> {
     /// The event loop: passes signals on, relays the terminal that comes over `console`, and reaps,
     /// until the child has ended.
     pub fn run(mut self, child: Supervised, console: Option<&OwnedFd>) -> Result<Ended> {
-        let failed = |errno| Error::call("looking after the container", errno);
-        let mut relay = match console {
-            None => None,
-            Some(socket) => Some(relay(socket)?),
-        };
+        let relay = console.map(relay).transpose().within("taking over the terminal")?;
+        self.supervise(child, relay).within("looking after the container")
+    }
+
+    fn supervise(&mut self, child: Supervised, mut relay: Option<Relay>) -> sys::Result<Ended> {
         let stdin = std::io::stdin();
         loop {
             let mut polled = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
@@ -91,7 +79,7 @@ impl<'a> Supervisor<'a> {
             polled.extend(self.output.poll_fds());
             match poll(&mut polled, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(failed(errno)),
+                Err(errno) => return Err(errno),
             }
             let ready = |at: usize| polled.get(at).and_then(PollFd::any).unwrap_or(false);
             let has_output = (outputs_place..polled.len()).any(ready);
@@ -100,22 +88,22 @@ impl<'a> Supervisor<'a> {
             let (has_signals, master_is_ready, stdin_is_ready) =
                 (ready(0), of_relay(1), of_relay(2));
             if has_told {
-                self.forward_ready().map_err(failed)?;
+                self.forward_ready()?;
             }
             if has_output {
-                self.output.forward().map_err(failed)?;
+                self.output.forward()?;
             }
             if let Some(relay) = relay.as_mut().filter(|_| master_is_ready || stdin_is_ready) {
-                relay.forward(stdin_is_ready).map_err(failed)?;
+                relay.forward(stdin_is_ready)?;
             }
             if !has_signals {
                 continue;
             }
-            if let Some(ended) = self.handle_signals(child, relay.as_ref()).map_err(failed)? {
+            if let Some(ended) = self.handle_signals(child, relay.as_ref())? {
                 if let Some(relay) = &relay {
-                    relay.drain().map_err(failed)?;
+                    relay.drain()?;
                 }
-                self.output.drain().map_err(failed)?;
+                self.output.drain()?;
                 return Ok(ended);
             }
         }
@@ -163,6 +151,16 @@ impl<'a> Supervisor<'a> {
     }
 }
 
+/// Blocks all signals and opens a descriptor that they come over.
+fn receive_signals(subreaper: bool) -> sys::Result<SignalFd> {
+    if subreaper {
+        sys::process::set_child_subreaper(true)?;
+    }
+    let all = SigSet::all();
+    all.thread_block()?;
+    SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
 /// Reaps what has ended: orphans, and the child. Once the child is reaped, the rest is left alone.
 fn reap(child: i32) -> sys::Result<Option<Ended>> {
     loop {
@@ -176,11 +174,9 @@ fn reap(child: i32) -> sys::Result<Option<Ended>> {
 }
 
 /// Receives the terminal's master, which init has sent over `socket`.
-fn relay(socket: &OwnedFd) -> Result<Relay> {
-    let failed = |errno| Error::call("taking over the terminal", errno);
-    let (_, descriptors) = socket::receive(socket, &mut [0; 64]).map_err(failed)?;
-    let master = descriptors.into_iter().next().ok_or_else(|| failed(Errno::EPROTO))?;
-    let relay = Relay::new(master).map_err(failed)?;
+fn relay(socket: &OwnedFd) -> sys::Result<Relay> {
+    let (_, descriptors) = socket::receive(socket, &mut [0; 64])?;
+    let relay = Relay::new(descriptors.into_iter().next().ok_or(Errno::EPROTO)?)?;
     // The size may have changed since the container was planned.
     relay.resize();
     Ok(relay)

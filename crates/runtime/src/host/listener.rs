@@ -1,7 +1,7 @@
 //! Sends descriptors over sockets that the caller names: a seccomp listener, and a pidfd.
 
 use crate::container::hooks::State;
-use crate::{Error, Result};
+use crate::{Explain, Result};
 use seccomp::Listener;
 use serde::Serialize;
 use std::os::fd::{AsFd, OwnedFd};
@@ -35,14 +35,13 @@ pub(crate) fn send_listener(
         metadata: &listener.metadata,
         state,
     };
-    let json = serde_json::to_vec(&process)
-        .map_err(|error| Error::new(format!("linux.seccomp: the process state: {error}")))?;
+    let json = serde_json::to_vec(&process).within("linux.seccomp: the process state")?;
     send_fd(&listener.path, &json, descriptor, "sending the seccomp listener to")
 }
 
-/// Sends `bytes` and a descriptor to the stream socket at `path`. Error messages begin with `what`.
-pub(crate) fn send_fd(path: &Path, bytes: &[u8], descriptor: &OwnedFd, what: &str) -> Result<()> {
-    let failed = |errno| Error::call(format!("{what} {}", path.display()), errno);
-    let socket = socket::connect_stream(path).map_err(failed)?;
-    socket::send(&socket, bytes, &[descriptor.as_fd()]).map_err(failed)
+/// Sends `bytes` and a descriptor to the stream socket at `path`. `step` is for messages.
+pub(crate) fn send_fd(path: &Path, bytes: &[u8], descriptor: &OwnedFd, step: &str) -> Result<()> {
+    let connected = socket::connect_stream(path);
+    let sent = connected.and_then(|socket| socket::send(&socket, bytes, &[descriptor.as_fd()]));
+    sent.on(step, path)
 }

@@ -4,7 +4,7 @@
 //! the addresses again and sets it up. rind never moves a device back: when the namespace ends, the
 //! kernel returns a physical device to the host and removes a virtual one.
 
-use crate::{Error, Result};
+use crate::{Error, Explain, Result};
 use oci_spec::runtime::Linux;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -35,10 +35,10 @@ pub(crate) fn plan(linux: &Linux) -> Result<Vec<Device>> {
         return Ok(Vec::new());
     };
     if !geteuid().is_root() {
-        let why = "linux.netDevices: network devices can be moved by root only (not rootless)";
-        return Err(Error::new(why));
+        let why = "network devices can be moved by root only (not rootless)";
+        return Err(Error::new(why).about("linux.netDevices"));
     }
-    let mut netlink = Netlink::open().map_err(|e| Error::call("linux.netDevices: rtnetlink", e))?;
+    let mut netlink = Netlink::open().within("rtnetlink").about("linux.netDevices")?;
     let mut devices = Vec::with_capacity(config.len());
     for (name, device) in config {
         let inside = device.name().clone().filter(|inside| !inside.is_empty());
@@ -51,9 +51,8 @@ pub(crate) fn plan(linux: &Linux) -> Result<Vec<Device>> {
 
 fn find(netlink: &mut Netlink, name: &str, inside: String) -> Result<Device> {
     let index = netlink.index_of(name).map_err(|errno| failed(name, "looking for it", errno))?;
-    let index = index.ok_or_else(|| {
-        Error::new(format!("linux.netDevices.{name}: there is no network device of this name"))
-    })?;
+    let none = || Error::new("there is no network device of this name");
+    let index = index.ok_or_else(|| none().about(property(name)))?;
     let addresses = netlink.addresses(index);
     let mut addresses = addresses.map_err(|errno| failed(name, "reading its addresses", errno))?;
     addresses.retain(|one| one.flags & IFA_F_PERMANENT != 0 && one.scope == RT_SCOPE_UNIVERSE);
@@ -69,19 +68,14 @@ pub(crate) fn move_to_container(devices: &[Device], pid: i32) -> Result<()> {
     let namespace = match File::open(&path) {
         // Init has ended already, and what is on its channel tells why.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        opened => opened.map_err(|error| {
-            Error::new(format!("linux.netDevices: opening {path}: {}", sys::answer(&error)))
-        })?,
+        opened => OwnedFd::from(opened.on("linux.netDevices: opening", path)?),
     };
-    let namespace = OwnedFd::from(namespace);
-    let sockets = || {
+    let sockets = || -> std::io::Result<_> {
         let own = OwnedFd::from(File::open("/proc/self/ns/net")?);
         Ok((Netlink::open()?, Netlink::open_in(&namespace, &own)?))
     };
-    let (mut host, mut inside) = sockets().map_err(|error: std::io::Error| {
-        let why = sys::answer(&error);
-        Error::new(format!("linux.netDevices: entering the container's network namespace: {why}"))
-    })?;
+    let entered = sockets().within("entering the container's network namespace");
+    let (mut host, mut inside) = entered.about("linux.netDevices")?;
     devices.iter().try_for_each(|one| move_one(one, &namespace, &mut host, &mut inside))
 }
 
@@ -96,7 +90,7 @@ fn move_one(
     let picked = name.contains('%');
     if !picked && inside.index_of(name).map_err(during("looking for its new name"))?.is_some() {
         let why = format!("the container has a network device {name} already");
-        return Err(Error::new(format!("linux.netDevices.{}: {why}", device.name)));
+        return Err(Error::new(why).about(property(&device.name)));
     }
     let mut index = device.index;
     while inside.has_index(index).map_err(during("looking for a free number"))? {
@@ -114,5 +108,10 @@ fn move_one(
 }
 
 fn failed(name: &str, step: &str, errno: Errno) -> Error {
-    Error::call(format!("linux.netDevices.{name}: {step}"), errno)
+    Error::call(step, errno).about(property(name))
+}
+
+/// The property of the config that is about the device `name`.
+fn property(name: &str) -> String {
+    format!("linux.netDevices.{name}")
 }

@@ -7,7 +7,7 @@
 //! what rind sends as if the service had sent it, so a container must not be able to send anything
 //! else.
 
-use crate::{Error, Result, Runtime};
+use crate::{Explain, Result, Runtime};
 use oci_spec::runtime::{MountBuilder, Spec};
 use state::Entry;
 use std::ffi::{CStr, OsString};
@@ -22,6 +22,8 @@ use sys::nix::sys::stat::{Mode, mkdirat, umask};
 use sys::nix::unistd::{UnlinkatFlags, pipe2, unlinkat};
 use sys::{Errno, socket};
 
+/// The environment variable, which the container gets too.
+const VARIABLE: &str = "NOTIFY_SOCKET";
 /// The directory of the socket, in the state directory.
 const FOLDER: &CStr = c"notify";
 /// The socket there.
@@ -39,7 +41,7 @@ pub(crate) struct Manager(OsString);
 
 /// The manager of `NOTIFY_SOCKET`; none in most cases. An invalid address is a warning.
 pub(crate) fn manager(runtime: &Runtime) -> Option<Manager> {
-    let name = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty())?;
+    let name = std::env::var_os(VARIABLE).filter(|name| !name.is_empty())?;
     if matches!(name.as_bytes(), [b'/' | b'@', _, ..]) {
         return Some(Manager(name));
     }
@@ -53,10 +55,8 @@ pub(crate) fn manager(runtime: &Runtime) -> Option<Manager> {
 pub(crate) fn add_mount(runtime: &Runtime, id: &str, spec: &mut Spec) -> Result<()> {
     let Some(process) = spec.process_mut().as_mut() else { return Ok(()) };
     let name = SOCKET.to_string_lossy();
-    let variable = format!("NOTIFY_SOCKET={INSIDE}/{name}");
-    process.env_mut().get_or_insert_default().push(variable);
-    let root = std::path::absolute(&runtime.root)
-        .map_err(|error| Error::new(format!("--root: {}", sys::answer(&error))))?;
+    process.env_mut().get_or_insert_default().push(format!("{VARIABLE}={INSIDE}/{name}"));
+    let root = std::path::absolute(&runtime.root).about("--root")?;
     let options = ["bind", "nosuid", "noexec", "nodev", "ro"].map(str::to_owned);
     let mount = MountBuilder::default()
         .destination(INSIDE)
@@ -64,7 +64,7 @@ pub(crate) fn add_mount(runtime: &Runtime, id: &str, spec: &mut Spec) -> Result<
         .source(root.join(id).join(OsString::from_vec(FOLDER.to_bytes().to_vec())))
         .options(options)
         .build()
-        .map_err(|error| Error::new(format!("NOTIFY_SOCKET: {error}")))?;
+        .about(VARIABLE)?;
     spec.mounts_mut().get_or_insert_default().push(mount);
     Ok(())
 }
@@ -74,7 +74,7 @@ pub(crate) fn make_directory(entry: &Entry) -> Result<()> {
     let old = umask(Mode::empty());
     let made = mkdirat(entry.directory(), FOLDER, Mode::from_bits_truncate(0o755));
     umask(old);
-    made.map_err(|errno| Error::call("NOTIFY_SOCKET: making the container's folder", errno))
+    made.within("making the container's folder").about(VARIABLE)
 }
 
 /// Listens at the container's socket, until the program is ready.
@@ -89,40 +89,47 @@ impl Listener {
     /// Binds the container's socket; none if the container was created without `NOTIFY_SOCKET`. The
     /// program must not run yet.
     pub fn open(entry: &Entry, manager: Manager) -> Result<Option<Self>> {
-        let failed = |errno| Error::call("NOTIFY_SOCKET: listening to the container", errno);
+        Self::try_open(entry, manager).within("listening to the container").about(VARIABLE)
+    }
+
+    fn try_open(entry: &Entry, manager: Manager) -> sys::Result<Option<Self>> {
         let folder = match entry.open_file(FOLDER, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
             Err(Errno::ENOENT) => return Ok(None),
-            opened => opened.map_err(failed)?,
+            opened => opened?,
         };
-        remove(&folder).map_err(failed)?;
+        remove(&folder)?;
         // The container's user, whoever that is, may write to it.
         let old = umask(Mode::empty());
         let bound = socket::bind_datagram(&folder, SOCKET);
         umask(old);
-        Ok(Some(Self { socket: bound.map_err(failed)?, folder, manager }))
+        Ok(Some(Self { socket: bound?, folder, manager }))
     }
 
     /// Waits until the program has told that it is ready, and tells the manager, or until the process
     /// of the pidfd `init` has ended.
     pub fn forward_ready(self, runtime: &Runtime, pid: i32, init: &OwnedFd) -> Result<()> {
-        let failed = |errno| Error::call("NOTIFY_SOCKET: waiting for the container", errno);
+        if self.wait_until_ready(init).within("waiting for the container").about(VARIABLE)? {
+            let told = self.notify_ready(pid).and_then(|barrier| wait(&barrier));
+            let _ = told.map_err(|errno| (runtime.warn)(&self.failure(errno)));
+        }
+        Ok(())
+    }
+
+    /// Whether the program has told that it is ready before the process of the pidfd `init` ended.
+    fn wait_until_ready(&self, init: &OwnedFd) -> sys::Result<bool> {
         loop {
             let polled = [self.socket.as_fd(), init.as_fd()];
             let mut polled = polled.map(|one| PollFd::new(one, PollFlags::POLLIN));
             match poll(&mut polled, PollTimeout::NONE) {
                 Ok(_) => {}
                 Err(Errno::EINTR) => continue,
-                Err(errno) => return Err(failed(errno)),
+                Err(errno) => return Err(errno),
             }
-            if self.is_ready().map_err(failed)? {
-                match self.notify_ready(pid).and_then(|barrier| wait(&barrier)) {
-                    Ok(()) => {}
-                    Err(errno) => (runtime.warn)(&self.failure(errno)),
-                }
-                return Ok(());
+            if self.is_ready()? {
+                return Ok(true);
             }
             if polled.get(1).and_then(PollFd::any).unwrap_or(false) {
-                return Ok(());
+                return Ok(false);
             }
         }
     }

@@ -8,7 +8,7 @@ mod stats;
 
 pub(crate) use stats::Stats;
 
-use crate::{Error, Result};
+use crate::{Error, Explain, Result};
 use oci_spec::runtime::{Linux, LinuxIntelRdt};
 use procfs::FromBufRead;
 use procfs::process::MountInfos;
@@ -61,7 +61,7 @@ impl Plan {
         let filled = if made { self.write_schemata() } else { self.compare_schemata() };
         let monitored = filled.and_then(|()| match &self.monitor {
             Some(monitor) => fs::create_dir(monitor)
-                .map_err(|error| failed("enableMonitoring", "making", monitor, &error)),
+                .map_err(|error| failed("enableMonitoring", "making", monitor, error)),
             None => Ok(()),
         });
         if let (Err(_), true) = (&monitored, made) {
@@ -94,18 +94,16 @@ impl Plan {
             return Ok(false);
         }
         if self.named && self.schemata.is_empty() {
-            return Err(Error::new(format!(
-                "linux.intelRdt.closID: {} does not exist, and without a schema it is not made",
-                self.group.display()
-            )));
+            let group = self.group.display();
+            let why = format!("{group} does not exist, and without a schema it is not made");
+            return Err(refused("closID", &why));
         }
         match fs::create_dir(&self.group) {
             Ok(()) => Ok(true),
             // Another container has created it meanwhile.
             Err(error) if self.named && error.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(error) => {
-                let error = failed("closID", "making", &self.group, &error);
-                Err(with_status(&self.root, &error))
+                Err(with_status(&self.root, failed("closID", "making", &self.group, error)))
             }
         }
     }
@@ -120,16 +118,17 @@ impl Plan {
             return Ok(());
         }
         let path = self.group.join("schemata");
-        let text = fs::read_to_string(&path)
-            .map_err(|error| failed("closID", "reading", &path, &error))?;
+        let text =
+            fs::read_to_string(&path).map_err(|error| failed("closID", "reading", &path, error))?;
         let (wanted, found) = (read_schemata(&self.schemata), read_schemata(text.lines()));
         match wanted.iter().find(|(key, value)| found.get(*key) != Some(value)) {
             None => Ok(()),
-            Some(((resource, domain), value)) => Err(Error::new(format!(
-                "linux.intelRdt: {resource}:{domain}={value} is asked for, but {} exists and is \
-                 different (use another closID, or none)",
-                path.display()
-            ))),
+            Some(((resource, domain), value)) => {
+                let (asked, path) = (format!("{resource}:{domain}={value}"), path.display());
+                let why = format!("{asked} is asked for, but {path} exists and is different");
+                let hint = Some("use another closID, or none");
+                Err(Error::new(why).with_hint(hint).about("linux.intelRdt"))
+            }
         }
     }
 }
@@ -141,7 +140,7 @@ impl Groups {
     pub fn update(&self, lines: &[&str]) -> Result<Vec<String>> {
         let path = self.group.join("schemata");
         let text = fs::read_to_string(&path)
-            .map_err(|error| failed("schemata", "reading", &path, &error))?;
+            .map_err(|error| failed("schemata", "reading", &path, error))?;
         let mut old = Vec::new();
         for line in lines {
             if line.contains('\n') || !line.contains(':') {
@@ -177,7 +176,7 @@ impl Groups {
                 // It has ended already, and tells why over its channel.
                 Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => return Ok(()),
                 written => written.map_err(|error| {
-                    failed("closID", &format!("writing {pid} to"), &path, &error)
+                    failed("closID", &format!("writing {pid} to"), &path, error)
                 })?,
             }
         }
@@ -189,7 +188,7 @@ impl Groups {
         let owned = self.owned.then_some(&self.group);
         self.monitor.iter().chain(owned).try_for_each(|group| match fs::remove_dir(group) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(failed("closID", "removing", group, &error))
+                Err(failed("closID", "removing", group, error))
             }
             _ => Ok(()),
         })
@@ -197,19 +196,19 @@ impl Groups {
 }
 
 fn plan_below(root: &Path, config: &LinuxIntelRdt, id: &str) -> Result<Plan> {
-    let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
-    let closid = given(config.clos_id());
+    let non_empty = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+    let closid = non_empty(config.clos_id());
     let name = closid.as_deref().unwrap_or(id);
     let is_root = closid.as_deref() == Some("/");
     if !is_root && (RESERVED.contains(&name) || name.contains(['/', '\n'])) {
         return Err(refused("closID", &format!("{name:?} can't be the name of a group")));
     }
     let group = if is_root { root.to_owned() } else { root.join(name) };
-    let bandwidth = given(config.mem_bw_schema());
+    let bandwidth = non_empty(config.mem_bw_schema());
     if let Some(schema) = bandwidth.as_ref().filter(|schema| !schema.starts_with("MB:")) {
         return Err(refused("memBwSchema", &format!("{schema:?} does not begin with MB:")));
     }
-    let mut schemata: Vec<String> = given(config.l3_cache_schema()).into_iter().collect();
+    let mut schemata: Vec<String> = non_empty(config.l3_cache_schema()).into_iter().collect();
     schemata.extend(bandwidth);
     schemata.extend(config.schemata().iter().flatten().cloned());
     if let Some(line) = schemata.iter().find(|line| line.contains('\n') || !line.contains(':')) {
@@ -229,7 +228,7 @@ fn write_schema(root: &Path, group: &Path, line: &str) -> Result<()> {
     let path = group.join("schemata");
     write(&path, &format!("{line}\n")).map_err(|error| {
         let step = format!("writing {line} to");
-        with_status(root, &failed("schemata", &step, &path, &error))
+        with_status(root, failed("schemata", &step, &path, error))
     })
 }
 
@@ -240,14 +239,10 @@ fn schema(text: &str, resource: &str) -> Option<String> {
 }
 
 /// The same error with the kernel's `last_cmd_status`.
-fn with_status(root: &Path, error: &Error) -> Error {
-    let status = fs::read_to_string(root.join("info/last_cmd_status"));
-    match status.as_deref().map(str::trim) {
-        Ok(status) if !status.is_empty() && status != "ok" => {
-            Error::new(format!("{error} ({status})"))
-        }
-        _ => Error::new(error.to_string()),
-    }
+fn with_status(root: &Path, error: Error) -> Error {
+    let status = fs::read_to_string(root.join("info/last_cmd_status")).unwrap_or_default();
+    let status = status.trim();
+    error.with_hint((!status.is_empty() && status != "ok").then(|| status.to_owned()))
 }
 
 #[allow(deprecated)] // to tell of them
@@ -262,18 +257,14 @@ fn warn_of_removed(config: &LinuxIntelRdt, warnings: &mut Vec<String>) {
 
 /// Where resctrl is mounted.
 fn find_root() -> Result<PathBuf> {
-    let text = fs::read("/proc/self/mountinfo").map_err(|error| {
-        Error::new(format!("reading /proc/self/mountinfo: {}", sys::answer(&error)))
-    })?;
-    let mounts = MountInfos::from_buf_read(text.as_slice())
-        .map_err(|error| Error::new(format!("reading /proc/self/mountinfo: {error}")))?;
+    const PATH: &str = "/proc/self/mountinfo";
+    const HINT: &str =
+        "mount -t resctrl resctrl /sys/fs/resctrl, where processor and kernel have it";
+    let text = fs::read(PATH).on("reading", PATH)?;
+    let mounts = MountInfos::from_buf_read(text.as_slice()).on("reading", PATH)?;
     let found = mounts.into_iter().find(|mount| mount.fs_type == "resctrl");
-    found.map(|mount| mount.mount_point).ok_or_else(|| {
-        Error::new(
-            "linux.intelRdt: resctrl is not mounted (mount -t resctrl resctrl /sys/fs/resctrl, \
-             where processor and kernel have it)",
-        )
-    })
+    let none = || Error::new("resctrl is not mounted").with_hint(Some(HINT));
+    found.map(|mount| mount.mount_point).ok_or_else(|| none().about("linux.intelRdt"))
 }
 
 /// The values of a `schemata` file by resource and domain. Of several for one the last counts.
@@ -301,11 +292,11 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 fn refused(key: &str, why: &str) -> Error {
-    Error::new(format!("linux.intelRdt.{key}: {why}"))
+    Error::new(why).about(format!("linux.intelRdt.{key}"))
 }
 
-fn failed(key: &str, step: &str, path: &Path, error: &std::io::Error) -> Error {
-    refused(key, &format!("{step} {}: {}", path.display(), sys::answer(error)))
+fn failed(key: &str, step: &str, path: &Path, error: std::io::Error) -> Error {
+    Error::on(step, path, error).within(format_args!("linux.intelRdt.{key}"))
 }
 
 #[cfg(test)]

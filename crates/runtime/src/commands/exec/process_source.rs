@@ -98,7 +98,8 @@ fn with_flags(spec: &Spec, flags: &ProcessFlags, warnings: &mut Vec<String>) -> 
     process.set_args(Some(flags.args.clone())).set_terminal(Some(flags.terminal));
     if let Some(cwd) = &flags.cwd {
         if !cwd.is_absolute() {
-            return Err(Error::new(format!("--cwd: {} is not an absolute path", cwd.display())));
+            let text = format!("--cwd: {} is not an absolute path", cwd.display());
+            return Err(Error::new(text).with_object("--cwd"));
         }
         process.set_cwd(cwd.clone());
     }
