@@ -9,10 +9,12 @@ pub(crate) mod remove;
 pub(crate) mod status;
 
 use self::hooks::State;
-use self::record::{EXEC_FIFO, Record};
+use self::record::{CONFIG, EXEC_FIFO, Record};
 use crate::{Explain, Result};
+use oci_spec::runtime::Spec;
 use state::{Entry, Identity};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use sys::Errno;
 use sys::nix::fcntl::OFlag;
 use sys::nix::libc::SIGKILL;
@@ -63,6 +65,12 @@ impl Container {
             let _ = self.record.cgroup.thaw();
         }
         Ok(())
+    }
+
+    /// The config that it was created by.
+    pub fn spec(&self) -> Result<Spec> {
+        let text = self.entry.read_file(CONFIG)?;
+        spec::parse(&text, Path::new("config.json"), &mut Vec::new())
     }
 
     /// What hooks get on stdin, with this status.

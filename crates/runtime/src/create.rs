@@ -50,7 +50,8 @@ pub(crate) fn create_container(
     let mut bundle = Bundle::open(&options.bundle, options.config.as_deref())?;
     let joined = join_namespaces(runtime, &options.join, &mut bundle)?;
     let detached = purpose != Purpose::RunForeground;
-    terminal::check(bundle.spec.process().as_ref(), options.console_socket(), detached)?;
+    let console_socket = options.console_socket.as_deref();
+    terminal::check(bundle.spec.process().as_ref(), console_socket, detached)?;
     runtime.warn_all(&bundle.warnings);
     let manager = notify::manager(runtime).filter(|_| bundle.spec.process().is_some());
     if manager.is_some() {

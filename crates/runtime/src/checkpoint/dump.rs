@@ -8,9 +8,10 @@ use crate::checkpoint::options::CheckpointOptions;
 use crate::checkpoint::{EXTERNAL_NAMESPACES, FILE};
 use crate::container::Container;
 use crate::create::cgroup::cgroup_view;
+use crate::create::validate::namespaces;
 use crate::{Error, Explain, Result};
 use ::criu::{Options, Switch};
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::Spec;
 use procfs::FromBufRead;
 use procfs::process::{MountInfo, MountInfos};
 use rootfs::ExternalMount;
@@ -55,7 +56,7 @@ pub(crate) fn dump_options(
     asked.process(pid);
     asked.root(&record.rootfs);
     for (kind, name, key) in EXTERNAL_NAMESPACES {
-        if joined(spec, kind).is_some() {
+        if namespaces(spec).any(|one| one.typ() == kind && one.path().is_some()) {
             let number = inode(&format!("/proc/{pid}/ns/{name}"))?;
             asked.external(&format!("{name}[{number}]:{key}"));
         }
@@ -81,12 +82,6 @@ pub(crate) fn dump_options(
     }
     image.write_descriptors(&descriptors)?;
     Ok(asked)
-}
-
-/// The path of a namespace of this type that the config joins.
-fn joined(spec: &Spec, kind: LinuxNamespaceType) -> Option<&Path> {
-    let namespaces = spec.linux().as_ref()?.namespaces().as_ref()?;
-    namespaces.iter().find(|one| one.typ() == kind)?.path().as_deref()
 }
 
 fn inode(path: &str) -> Result<u64> {

@@ -159,13 +159,12 @@ pub(crate) fn open_directory(path: &Path, flag: &str) -> Result<OwnedFd> {
 }
 
 /// Reads the end of a file of such a directory.
-fn read_file(directory: &OwnedFd, name: &str) -> sys::Result<Vec<u8>> {
+fn read_file(directory: &OwnedFd, name: &str) -> io::Result<Vec<u8>> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let mut file = File::from(openat(directory, name, flags, Mode::empty())?);
-    let errno = |error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or_default());
-    let size = file.metadata().map_err(errno)?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(MOST))).map_err(errno)?;
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(MOST)))?;
     let mut text = Vec::new();
-    file.take(MOST).read_to_end(&mut text).map_err(errno)?;
+    file.take(MOST).read_to_end(&mut text)?;
     Ok(text)
 }

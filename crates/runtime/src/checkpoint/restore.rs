@@ -72,10 +72,10 @@ pub(crate) fn restore_container(runtime: &Runtime, options: &RestoreOptions) -> 
     let namespaces = Namespaces::from_config(linux)?;
     validate::check_joined(&bundle.spec, &namespaces)?;
     let mut warnings = Vec::new();
-    let (place, systemd) = locate_cgroup(&bundle.spec, create)?;
+    let (cgroup, systemd) = locate_cgroup(&bundle.spec, create)?;
     let host_side = HostSide::plan(&bundle.spec, &create.id, &namespaces, systemd, &mut warnings)?;
     runtime.warn_all(&warnings);
-    let record = Record::new(&bundle, &namespaces, place, create.no_new_keyring);
+    let record = Record::new(&bundle, &namespaces, cgroup, create.no_new_keyring);
     refuse_without_mounts(record.mounted_root)?;
     let version = ::criu::check(&options.criu.program, &[])?;
     runtime.debug(|| format!("criu is version {version}"));
@@ -215,9 +215,7 @@ fn restore_options(prepared: &Prepared, container: &Container, root: &Path) -> R
 /// The descriptors that criu inherits: joined namespaces. stdin, stdout and stderr become rind's own.
 fn inherit_fds(asked: &mut Options, prepared: &mut Prepared) -> Result<Vec<OwnedFd>> {
     let mut inherited = Vec::new();
-    let linux = prepared.bundle.spec.linux().as_ref();
-    let namespaces = linux.and_then(|linux| linux.namespaces().as_ref());
-    for (index, namespace) in namespaces.into_iter().flatten().enumerate() {
+    for (index, namespace) in validate::namespaces(&prepared.bundle.spec).enumerate() {
         let Some(path) = namespace.path() else { continue };
         let external = EXTERNAL_NAMESPACES.iter().find(|(kind, ..)| *kind == namespace.typ());
         let joined = prepared.namespaces.joined.iter().position(|one| one.index == index);

@@ -7,13 +7,11 @@ use crate::checkpoint::image::Image;
 use crate::checkpoint::options::CheckpointOptions;
 use crate::checkpoint::{refuse_forgetful, refuse_without_mounts};
 use crate::container::find::find;
-use crate::container::record::CONFIG;
 use crate::container::remove::{kill_init, remove_locked};
 use crate::container::status::Status;
 use crate::{Error, Result, Runtime};
 use ::criu::{Criu, Feature, Input, Notice, Request, Switch};
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 /// `checkpoint ID`: writes a running or paused container down, and deletes it unless it is to go on.
 pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> {
@@ -30,8 +28,7 @@ pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> 
     // It may have ended while another command had it.
     container.init_process().map_err(|_| Error::not_running())?;
     refuse_without_mounts(container.record.mounted_root)?;
-    let name = Path::new(container.entry.id());
-    let spec = spec::parse(&container.entry.read_file(CONFIG)?, name, &mut Vec::new())?;
+    let spec = container.spec()?;
     let status_fd = options.status_fd.map(open_status_fd).transpose()?;
     check_parent(options.parent.as_deref(), &options.criu.images)?;
     let version = ::criu::check(&options.criu.program, &features(options))?;

@@ -24,7 +24,10 @@ impl FromStr for Interval {
     /// A duration such as `5s` or `1m30s`, greater than 0.
     fn from_str(text: &str) -> Result<Self> {
         match quantity::duration(text) {
-            None => Err(Error::new(format!("{text:?} is no time such as 5s or 100ms"))),
+            None => {
+                let error = Error::new(format!("{text:?} is no time such as 5s or 100ms"));
+                Err(error.with_object(text))
+            }
             Some(Duration::ZERO) => Err(Error::new("duration interval must be greater than 0")),
             Some(duration) => Ok(Self(duration)),
         }
@@ -50,24 +53,28 @@ pub fn events(runtime: &Runtime, id: &str, interval: Option<Interval>, lines: Li
             "the container has no cgroup, and only that would tell what it uses",
         ));
     }
-    let told = match interval {
-        None => lines(&statistics(&container)?),
-        Some(Interval(interval)) => watch(runtime, &container, &init, interval, lines)?,
+    let written = match interval {
+        None => write(lines, &statistics(&container)?),
+        Some(Interval(interval)) => watch(runtime, &container, &init, interval, lines),
     };
-    match told {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        told => told.within("writing an event"),
+    match written {
+        Err(error) if error.errno() == Some(Errno::EPIPE) => Ok(()),
+        written => written,
     }
 }
 
-/// Reports events until init has ended, or `lines` fails, whose error is the inner result.
+fn write(lines: Lines, line: &str) -> Result<()> {
+    lines(line).within("writing an event")
+}
+
+/// Reports events until init has ended, or `lines` fails.
 fn watch(
     runtime: &Runtime,
     container: &Container,
     init: &OwnedFd,
     interval: Duration,
     lines: Lines,
-) -> Result<io::Result<()>> {
+) -> Result<()> {
     let mut oom = container.record.cgroup.watch_oom()?;
     if oom.is_none() {
         (runtime.warn)("OOM kills can't be told of: the container has no memory cgroup");
@@ -78,29 +85,21 @@ fn watch(
         if happened.oom || happened.end {
             let struck = oom.as_mut().map(OomWatch::has_struck).transpose()?;
             match struck.flatten() {
-                Some(true) => {
-                    let told = lines(&line("oom", container, None)?);
-                    if told.is_err() {
-                        return Ok(told);
-                    }
-                }
+                Some(true) => write(lines, &line("oom", container, None)?)?,
                 Some(false) => {}
                 None => oom = None,
             }
         }
         if happened.end {
-            return Ok(Ok(()));
+            return Ok(());
         }
         if Instant::now() < next {
             continue;
         }
         // It is no error if a container that ends meanwhile has no statistics.
-        let told = match statistics(container) {
-            Err(_) if wait(init, None, Instant::now())?.end => return Ok(Ok(())),
-            statistics => lines(&statistics?),
-        };
-        if told.is_err() {
-            return Ok(told);
+        match statistics(container) {
+            Err(_) if wait(init, None, Instant::now())?.end => return Ok(()),
+            statistics => write(lines, &statistics?)?,
         }
         // After a report that took longer than the interval, the missed ones are skipped.
         next = (next + interval).max(Instant::now());

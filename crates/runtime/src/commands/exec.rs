@@ -11,7 +11,6 @@ use self::fifo::Fifo;
 use crate::container::Container;
 use crate::container::annotations::Requests;
 use crate::container::find::find;
-use crate::container::record::CONFIG;
 use crate::container::status::Status;
 use crate::foreground::supervise::Supervisor;
 use crate::foreground::terminal;
@@ -21,7 +20,7 @@ use crate::{Error, Explain, Result, Runtime};
 use oci_spec::runtime::{Linux, Process, Spec};
 use process::{CgroupPlacement, Child, Event, Exec, ProcessOptions, ProcessPlan, Target};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use sys::Errno;
 use sys::nix::unistd::geteuid;
 
@@ -78,8 +77,7 @@ fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
 
 fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -> Result<i32> {
     check_status(container.status(), options.ignore_paused)?;
-    let spec =
-        spec::parse(&container.entry.read_file(CONFIG)?, Path::new("config.json"), &mut vec![])?;
+    let spec = container.spec()?;
     let mut warnings = Vec::new();
     let process = options.process.resolve(&spec, &mut warnings)?;
     terminal::check(Some(&process), options.console_socket.as_deref(), options.detach)?;
@@ -225,12 +223,8 @@ fn wait_for_exec(
                 return Err(child.explain_death("the process", || killer(container)));
             }
             Event::Listener(number) => {
-                let descriptor = child.descriptor(number)?;
-                if let Some(to) = exec.listener() {
-                    let state = container.hook_state("running");
-                    listener::send_listener(to, &descriptor, &state, child.pid)?;
-                }
-                child.proceed()?;
+                let state = container.hook_state("running");
+                listener::relay(child, number, exec.listener(), &state, child.pid)?;
             }
             Event::Hooks => return Err(Error::new("talking to the process: it has no hooks")),
         }
@@ -239,8 +233,6 @@ fn wait_for_exec(
 
 /// What is known of a SIGKILL that it got: perhaps the OOM killer, if it has killed here before.
 fn killer(container: &Container) -> Option<&'static str> {
-    let kills = container.record.cgroup.oom_kills().filter(|&kills| kills > 0);
-    kills.map(|_| {
-        "possibly OOM-killed, as others in the container were: see linux.resources.memory.limit"
-    })
+    container.record.cgroup.oom_kills().filter(|&kills| kills > 0)?;
+    Some("possibly OOM-killed, as others in the container were: see linux.resources.memory.limit")
 }

@@ -22,48 +22,39 @@ impl FromStr for Signal {
 
     /// A number, or a name with or without `SIG`, in any case; `RTMIN+3` and `RTMAX-1` are names too.
     fn from_str(text: &str) -> Result<Self> {
-        let unknown = || Error::new(format!("unknown signal {text:?}")).with_object(text);
-        if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            let number = text.parse().map_err(|_| unknown())?;
-            // 0 sends nothing, and only checks whether a signal could be sent.
-            return if (0..=SIGRTMAX()).contains(&number) {
-                Ok(Self(number))
-            } else {
-                Err(unknown())
-            };
-        }
         let upper = text.to_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-        let real_time = |from: i32, sign: i32, rest: &str| {
-            let offset: i32 = match rest.get(1..) {
-                None => 0,
-                Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-                    digits.parse().ok()?
-                }
-                Some(_) => return None,
+        let real_time = |number: &i32| (SIGRTMIN()..=SIGRTMAX()).contains(number);
+        let number = if let Some(number) = decimal(text) {
+            // 0 sends nothing, and only checks whether a signal could be sent.
+            Some(number).filter(|number| *number <= SIGRTMAX())
+        } else if let Some(rest) = name.strip_prefix("RTMIN") {
+            offset(rest, '+').map(|offset| SIGRTMIN() + offset).filter(real_time)
+        } else if let Some(rest) = name.strip_prefix("RTMAX") {
+            offset(rest, '-').map(|offset| SIGRTMAX() - offset).filter(real_time)
+        } else {
+            let name = match name {
+                "CLD" => "CHLD",
+                "POLL" => "IO",
+                "IOT" => "ABRT",
+                name => name,
             };
-            let number = from + sign * offset;
-            (SIGRTMIN()..=SIGRTMAX()).contains(&number).then_some(Self(number))
+            signal::Signal::from_str(&format!("SIG{name}")).ok().map(|signal| signal as i32)
         };
-        if let Some(rest) =
-            name.strip_prefix("RTMIN").filter(|r| r.is_empty() || r.starts_with('+'))
-        {
-            return real_time(SIGRTMIN(), 1, rest).ok_or_else(unknown);
-        }
-        if let Some(rest) =
-            name.strip_prefix("RTMAX").filter(|r| r.is_empty() || r.starts_with('-'))
-        {
-            return real_time(SIGRTMAX(), -1, rest).ok_or_else(unknown);
-        }
-        let name = match name {
-            "CLD" => "CHLD",
-            "POLL" => "IO",
-            "IOT" => "ABRT",
-            name => name,
-        };
-        let signal = signal::Signal::from_str(&format!("SIG{name}")).map_err(|_| unknown())?;
-        Ok(Self(signal as i32))
+        let unknown = || Error::new(format!("unknown signal {text:?}")).with_object(text);
+        number.map(Self).ok_or_else(unknown)
     }
+}
+
+/// The number that follows `sign`, as in `RTMIN+3`; 0 without a sign and a number.
+fn offset(text: &str, sign: char) -> Option<i32> {
+    if text.is_empty() { Some(0) } else { decimal(text.strip_prefix(sign)?) }
+}
+
+/// A number of nothing but digits, none above 255.
+fn decimal(text: &str) -> Option<i32> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse::<u8>().ok().filter(|_| is_number).map(i32::from)
 }
 
 /// `kill ID SIGNAL`: sends `signal` to init, or with `all` to every process. The container must be

@@ -3,7 +3,7 @@
 use crate::checkpoint::mounts::open;
 use crate::container::Container;
 use crate::container::find::find_locked;
-use crate::container::record::CONFIG;
+use crate::create::validate::namespaces;
 use crate::{Error, Explain, Result, Runtime};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use process::foreign_owner;
@@ -36,14 +36,13 @@ struct KeptMount {
 /// `mounts add ID FILE`: adds the mounts that `text` lists, all or none. `name` is the file's, for
 /// messages.
 pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Result<()> {
-    let (container, spec) = container_to_amend(runtime, id)?;
+    let (container, mut spec) = container_to_amend(runtime, id)?;
     let bundle = &container.record.bundle;
     let list = read(runtime, text, name, has(&spec, LinuxNamespaceType::User))?;
     let mounts = mounts_of(&container)?;
     let owner = owner_of(&mounts, &spec)?;
     let before = read_amended(&container)?;
     let known = Known::new(&spec, bundle, before.clone())?;
-    let mut spec = spec;
     spec.set_mounts(Some(list));
     let context = Context {
         cgroup: CgroupView::Controllers(Vec::new()),
@@ -131,8 +130,7 @@ fn container_to_amend(runtime: &Runtime, id: &str) -> Result<(Container, Spec)> 
     if !status.has_processes() {
         return Err(Error::new(format!("container not running: it is {status}")));
     }
-    let text = container.entry.read_file(CONFIG)?;
-    let spec = spec::parse(&text, Path::new("config.json"), &mut Vec::new())?;
+    let spec = container.spec()?;
     if !has(&spec, LinuxNamespaceType::Mount) {
         return Err(Error::new("the container has no mount namespace: its mounts are the host's"));
     }
@@ -140,8 +138,7 @@ fn container_to_amend(runtime: &Runtime, id: &str) -> Result<(Container, Spec)> 
 }
 
 fn has(spec: &Spec, kind: LinuxNamespaceType) -> bool {
-    let list = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    list.into_iter().flatten().any(|namespace| namespace.typ() == kind)
+    namespaces(spec).any(|namespace| namespace.typ() == kind)
 }
 
 fn read(runtime: &Runtime, text: &[u8], name: &Path, user_namespace: bool) -> Result<Vec<Mount>> {
@@ -171,10 +168,9 @@ fn mounts_of(container: &Container) -> Result<OwnedFd> {
 /// The user namespace that owns the container's mount namespace, if it is not rind's own.
 fn owner_of(mounts: &OwnedFd, spec: &Spec) -> Result<Option<OwnedFd>> {
     let owner = foreign_owner(mounts)?;
-    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    let is_expected = namespaces.into_iter().flatten().any(|one| match one.typ() {
+    let is_expected = namespaces(spec).any(|namespace| match namespace.typ() {
         LinuxNamespaceType::User => true,
-        LinuxNamespaceType::Mount => one.path().is_some(),
+        LinuxNamespaceType::Mount => namespace.path().is_some(),
         _ => false,
     });
     if owner.is_some() && !is_expected {

@@ -10,7 +10,8 @@ use crate::{Error, Explain, Result, Runtime};
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 use sys::nix::fcntl::OFlag;
-use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout};
+use sys::process::poll;
 
 /// `start ID`: runs the program of a created container, and then the poststart hooks.
 pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
@@ -58,14 +59,9 @@ fn write_and_wait(container: &Container, fifo: OwnedFd) -> sys::Result<Vec<u8>> 
     let reader = container.entry.open_file(EXEC_FIFO, flags)?;
     sys::fs::write_once(&fifo, b"0")?;
     drop(fifo);
-    loop {
-        // Without any event poll(2) waits for POLLHUP: nobody has it open for writing.
-        let mut polled = [PollFd::new(reader.as_fd(), PollFlags::empty())];
-        match poll(&mut polled, PollTimeout::NONE) {
-            Err(Errno::EINTR) => {}
-            polled => return polled.and_then(|_| sys::fs::read_to_end(&reader)),
-        }
-    }
+    // Without any event poll(2) waits for POLLHUP: nobody has it open for writing.
+    poll(&mut [PollFd::new(reader.as_fd(), PollFlags::empty())], PollTimeout::NONE)?;
+    sys::fs::read_to_end(&reader)
 }
 
 /// Whether a process runs a program: one that ends has dropped it before it closes its files.

@@ -3,7 +3,8 @@
 use crate::commands::quantity;
 use crate::container::Container;
 use crate::container::find::find_locked;
-use crate::container::record::{CONFIG, Updated};
+use crate::container::record::Updated;
+use crate::create::cgroup::resources;
 use crate::{Error, Explain, Result, Runtime};
 use oci_spec::runtime::{LinuxMemory, LinuxResources};
 use serde_json::{Map, Value};
@@ -55,7 +56,7 @@ const LIMITS: [(&str, &str, &str, Kind); 14] = [
 /// `update ID`: sets the limits that are given, and leaves the others. After an error all limits
 /// are as they were before.
 pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
-    let mut requested = resources(runtime, options)?;
+    let mut requested = requested_limits(runtime, options)?;
     let mut container = find_locked(runtime, options.id)?;
     if !container.status_under_lock().has_processes() {
         return Err(Error::not_running());
@@ -96,22 +97,18 @@ pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
 fn schemata<'a>(options: &UpdateOptions<'a>) -> Result<Vec<&'a str>> {
     let requested = [("L3", options.l3_cache_schema), ("MB:", options.memory_bandwidth_schema)];
     let lines = requested.into_iter().filter_map(|(start, line)| Some((start, line?)));
-    let checked = lines.map(|(start, line)| match line {
-        line if line.starts_with(start) => Ok(line),
-        line => {
-            let text = format!("{line:?} does not begin with {start}");
-            Err(Error::new(text).with_object(line))
-        }
+    let checked = lines.map(|(start, line)| {
+        let why = || format!("{line:?} does not begin with {start}");
+        let is_valid = line.starts_with(start);
+        is_valid.then_some(line).ok_or_else(|| Error::new(why()).with_object(line))
     });
     checked.collect()
 }
 
 /// The settings in force that the kernel can't tell: of the last update, else of the config.
 fn in_force(container: &Container) -> Result<Updated> {
-    let id = container.entry.id();
-    let config = container.entry.read_file(CONFIG)?;
-    let spec = spec::parse(&config, Path::new(id), &mut Vec::new())?;
-    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let spec = container.spec()?;
+    let resources = resources(&spec);
     let swap = resources.and_then(|all| all.memory().as_ref()).and_then(swap_of);
     let devices = resources.and_then(|all| all.devices().clone());
     let Updated { swap: newer, devices: other } = container.record.updated.clone();
@@ -139,7 +136,7 @@ fn swap_of(memory: &LinuxMemory) -> Option<i64> {
 }
 
 /// The limits to set, of the JSON or the flags.
-fn resources(runtime: &Runtime, options: &UpdateOptions) -> Result<LinuxResources> {
+fn requested_limits(runtime: &Runtime, options: &UpdateOptions) -> Result<LinuxResources> {
     let mut warnings = Vec::new();
     let parsed = if let Some((text, name)) = options.resources {
         for (flag, _) in options.flags {
@@ -147,8 +144,7 @@ fn resources(runtime: &Runtime, options: &UpdateOptions) -> Result<LinuxResource
         }
         spec::parse_resources(text, name, &mut warnings)?
     } else {
-        let text = text_of(options.flags)?;
-        spec::parse_resources(&text, Path::new("flags"), &mut warnings)?
+        spec::parse_resources(&text_of(options.flags)?, Path::new("flags"), &mut warnings)?
     };
     runtime.warn_all(&warnings);
     Ok(parsed)

@@ -2,7 +2,7 @@
 //! they get on stdin, and running a list of them. The caller must not have the lock.
 
 use crate::container::annotations::hook_output;
-use crate::{Explain, Result};
+use crate::{Error, Result};
 use oci_spec::runtime::{Hook, Spec};
 use process::hooks::{HookContext, Output, run};
 use serde::Serialize;
@@ -49,8 +49,7 @@ pub(crate) fn run_all(
         return Ok(());
     }
     let output = hook_output(&state.annotations)?;
-    let mut ran = each(kind, hooks, state, &output, until);
-    ran.find_map(std::result::Result::err).map_or(Ok(()), Err)
+    each(kind, hooks, state, &output, until).collect()
 }
 
 /// Runs the prestart and createRuntime hooks, at most until the process of the pidfd `init` ends.
@@ -96,6 +95,7 @@ fn each<'a>(
             on_host: true,
             until,
         };
-        run(hook, &context).within(format_args!("error running {kind} hook #{index}"))
+        run(hook, &context)
+            .map_err(|error| Error::on("error running", format!("{kind} hook #{index}"), error))
     })
 }

@@ -53,7 +53,8 @@ impl Prepared {
         let context = context(options, &namespaces, &record, &requests, forks_last)?;
         let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
         warnings.extend(layout.left_out());
-        let (console, ours) = terminal::plan(spec.process().as_ref(), options.console_socket())?;
+        let console_socket = options.console_socket.as_deref();
+        let (console, ours) = terminal::plan(spec.process().as_ref(), console_socket)?;
         let process_options = ProcessOptions {
             by_root: record.owner == 0,
             filter,

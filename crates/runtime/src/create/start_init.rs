@@ -102,12 +102,8 @@ fn serve_init(plan: &Plan, container: &mut Container, init: &mut Child, spec: &S
                 init.proceed()?;
             }
             Event::Listener(number) => {
-                let descriptor = init.descriptor(number)?;
-                if let Some(to) = plan.listener() {
-                    let state = container.hook_state("creating");
-                    listener::send_listener(to, &descriptor, &state, state.pid)?;
-                }
-                init.proceed()?;
+                let state = container.hook_state("creating");
+                listener::relay(init, number, plan.listener(), &state, state.pid)?;
             }
         }
     }
@@ -134,6 +130,6 @@ pub(crate) fn unlock_for_hooks(entry: &Entry) -> Result<()> {
 
 /// What is known of a SIGKILL that init got: its cgroup is new, so that OOM kills in it are init's.
 fn oom_killed(cgroup: &Cgroup) -> Option<&'static str> {
-    let kills = cgroup.oom_kills().filter(|&kills| kills > 0);
-    kills.map(|_| "OOM-killed (memory limit too low?): see linux.resources.memory.limit")
+    cgroup.oom_kills().filter(|&kills| kills > 0)?;
+    Some("OOM-killed (memory limit too low?): see linux.resources.memory.limit")
 }

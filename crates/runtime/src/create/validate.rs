@@ -4,7 +4,7 @@
 //! namespace of that type, and what the specification refuses without one is refused here too.
 
 use crate::{Error, Explain, Result};
-use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
+use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType, Spec};
 use process::{Joined, Namespaces};
 use sys::nix::sched::CloneFlags;
 use sys::nix::sys::stat::fstat;
@@ -22,18 +22,20 @@ pub(crate) fn check_joined(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
 }
 
 /// The same of user namespaces: `Namespaces::plan` leaves the host's own out of the list.
-fn check_user_namespace(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
-    let linux = spec.linux().as_ref();
-    let list = linux.and_then(|linux| linux.namespaces().as_ref());
-    let listed = list.and_then(|list| {
-        list.iter().position(|namespace| namespace.typ() == LinuxNamespaceType::User)
-    });
+fn check_user_namespace(spec: &Spec, plan: &Namespaces) -> Result<()> {
+    let listed = namespaces(spec).position(|namespace| namespace.typ() == LinuxNamespaceType::User);
     match (listed, set_in(spec, CloneFlags::CLONE_NEWUSER)) {
-        (Some(index), Some(what)) if !namespaces.has(CloneFlags::CLONE_NEWUSER) => {
+        (Some(index), Some(what)) if !plan.has(CloneFlags::CLONE_NEWUSER) => {
             Err(refused(CloneFlags::CLONE_NEWUSER, &what, index))
         }
         _ => Ok(()),
     }
+}
+
+/// `linux.namespaces`.
+pub(crate) fn namespaces(spec: &Spec) -> impl Iterator<Item = &LinuxNamespace> {
+    let list = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    list.into_iter().flatten()
 }
 
 fn refused(kind: CloneFlags, what: &str, index: usize) -> Error {

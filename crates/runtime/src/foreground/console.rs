@@ -3,9 +3,10 @@
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 use sys::nix::fcntl::{FcntlArg, OFlag, fcntl};
-use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout};
 use sys::nix::sys::termios::Termios;
 use sys::nix::unistd::{read, write};
+use sys::process::poll;
 use sys::terminal::{self, Size};
 
 /// How many bytes are read at once: as much as a terminal holds.
@@ -137,21 +138,17 @@ pub(crate) fn own_size() -> Option<Size> {
     size.ok().filter(|size| size.rows > 0 && size.columns > 0)
 }
 
-fn wait_for_stdout() -> sys::Result<()> {
-    let stdout = std::io::stdout();
-    match poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(errno) => Err(errno),
-    }
-}
-
 fn write_all(mut bytes: &[u8]) -> sys::Result<()> {
+    let stdout = std::io::stdout();
     while !bytes.is_empty() {
-        match write(std::io::stdout(), bytes) {
+        match write(&stdout, bytes) {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::EINTR) => {}
             // Another process that shares it has made it non-blocking.
-            Err(Errno::EAGAIN) => wait_for_stdout()?,
+            Err(Errno::EAGAIN) => {
+                let mut polled = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
+                poll(&mut polled, PollTimeout::NONE)?;
+            }
             // The reader of stdout is gone; the container goes on all the same.
             Err(Errno::EPIPE) => return Ok(()),
             Err(errno) => return Err(errno),

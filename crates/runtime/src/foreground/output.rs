@@ -9,10 +9,11 @@ use std::io::{stderr, stdout};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use sys::Errno;
 use sys::nix::fcntl::{FcntlArg, OFlag, fcntl};
-use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout};
 use sys::nix::sys::socket::{MsgFlags, send};
 use sys::nix::sys::stat::{SFlag, fstat};
 use sys::nix::unistd::{dup2_stderr, dup2_stdout, pipe2, read};
+use sys::process::poll;
 
 /// How many bytes are read at once.
 const CHUNK: usize = 16 << 10;
@@ -130,10 +131,8 @@ impl Stream {
             self.send_pending();
             if !self.pending.is_empty() {
                 let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
-                match poll(&mut polled, PollTimeout::NONE) {
-                    Ok(_) | Err(Errno::EINTR) => continue,
-                    Err(errno) => return Err(errno),
-                }
+                poll(&mut polled, PollTimeout::NONE)?;
+                continue;
             }
             if left == 0 {
                 return Ok(());
@@ -191,10 +190,7 @@ impl Number {
     }
 
     fn duplicate(self) -> sys::Result<OwnedFd> {
-        sys::fs::duplicate(match self {
-            Self::Stdout => 1,
-            Self::Stderr => 2,
-        })
+        sys::fs::duplicate(self as i32)
     }
 
     /// Makes the descriptor a copy of `file`, without close-on-exec (`dup2(2)`).

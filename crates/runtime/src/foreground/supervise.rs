@@ -9,10 +9,10 @@ use process::Child;
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 use sys::nix::libc::{SIGCHLD, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
-use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout};
 use sys::nix::sys::signal::SigSet;
 use sys::nix::sys::signalfd::{SfdFlags, SignalFd};
-use sys::process::Ended;
+use sys::process::{Ended, poll};
 use sys::socket;
 
 /// The child that a [`Supervisor`] is for.
@@ -71,23 +71,20 @@ impl<'a> Supervisor<'a> {
             if let Some(relay) = &relay {
                 polled.extend(relay.poll_fds(&stdin));
             }
-            let listeners_place = polled.len();
+            let listener_index = polled.len();
             if let Some((listener, _)) = &self.listener {
                 polled.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
             }
-            let outputs_place = polled.len();
+            let first_output = polled.len();
             polled.extend(self.output.poll_fds());
-            match poll(&mut polled, PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
-            }
+            poll(&mut polled, PollTimeout::NONE)?;
             let ready = |at: usize| polled.get(at).and_then(PollFd::any).unwrap_or(false);
-            let has_output = (outputs_place..polled.len()).any(ready);
-            let has_told = self.listener.is_some() && ready(listeners_place);
-            let of_relay = |at: usize| at < listeners_place && ready(at);
+            let has_output = (first_output..polled.len()).any(ready);
+            let has_message = self.listener.is_some() && ready(listener_index);
+            let of_relay = |at: usize| at < listener_index && ready(at);
             let (has_signals, master_is_ready, stdin_is_ready) =
                 (ready(0), of_relay(1), of_relay(2));
-            if has_told {
+            if has_message {
                 self.forward_ready()?;
             }
             if has_output {
@@ -134,11 +131,7 @@ impl<'a> Supervisor<'a> {
             let number = signal.ssi_signo.cast_signed();
             match number {
                 SIGCHLD => child_ended = true,
-                SIGWINCH if relay.is_some() => {
-                    if let Some(relay) = relay {
-                        relay.resize();
-                    }
-                }
+                SIGWINCH if relay.is_some() => relay.into_iter().for_each(Relay::resize),
                 // These are about rind itself: its terminal and its pipes.
                 SIGPIPE | SIGURG | SIGTSTP | SIGTTIN | SIGTTOU => {}
                 other => match sys::process::pidfd_send_signal(child.pidfd, other) {

@@ -2,6 +2,7 @@
 
 use crate::container::hooks::State;
 use crate::{Explain, Result};
+use process::Child;
 use seccomp::Listener;
 use serde::Serialize;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,23 +21,24 @@ struct ProcessState<'a> {
     state: &'a State,
 }
 
-/// Sends the seccomp listener of the process `pid` to the agent at `listener.path`, with the
-/// container's `state` (config-linux.md, seccomp, listenerPath).
-pub(crate) fn send_listener(
-    listener: &Listener,
-    descriptor: &OwnedFd,
+/// Sends the seccomp listener of `child`, its descriptor `number`, to the agent at `listener.path`,
+/// and lets the child go on. The agent also gets the container's `state` and the process's `pid`
+/// (config-linux.md, seccomp, listenerPath).
+pub(crate) fn relay(
+    child: &Child,
+    number: i32,
+    listener: Option<&Listener>,
     state: &State,
     pid: i32,
 ) -> Result<()> {
-    let process = ProcessState {
-        oci_version: &state.oci_version,
-        fds: ["seccompFd"],
-        pid,
-        metadata: &listener.metadata,
-        state,
-    };
-    let json = serde_json::to_vec(&process).within("linux.seccomp: the process state")?;
-    send_fd(&listener.path, &json, descriptor, "sending the seccomp listener to")
+    let descriptor = child.descriptor(number)?;
+    if let Some(Listener { path, metadata }) = listener {
+        let (oci_version, fds) = (state.oci_version.as_str(), ["seccompFd"]);
+        let process = ProcessState { oci_version, fds, pid, metadata, state };
+        let json = serde_json::to_vec(&process).within("linux.seccomp: the process state")?;
+        send_fd(path, &json, &descriptor, "sending the seccomp listener to")?;
+    }
+    child.proceed()
 }
 
 /// Sends `bytes` and a descriptor to the stream socket at `path`. `step` is for messages.

@@ -42,7 +42,8 @@ pub(crate) fn plan(linux: &Linux) -> Result<Vec<Device>> {
     let mut devices = Vec::with_capacity(config.len());
     for (name, device) in config {
         let inside = device.name().clone().filter(|inside| !inside.is_empty());
-        devices.push(find(&mut netlink, name, inside.unwrap_or_else(|| name.clone()))?);
+        let found = find(&mut netlink, name, inside.unwrap_or_else(|| name.clone()));
+        devices.push(found.map_err(|error| error.about(property(name)))?);
     }
     // A map has no order.
     devices.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -50,11 +51,9 @@ pub(crate) fn plan(linux: &Linux) -> Result<Vec<Device>> {
 }
 
 fn find(netlink: &mut Netlink, name: &str, inside: String) -> Result<Device> {
-    let index = netlink.index_of(name).map_err(|errno| failed(name, "looking for it", errno))?;
-    let none = || Error::new("there is no network device of this name");
-    let index = index.ok_or_else(|| none().about(property(name)))?;
-    let addresses = netlink.addresses(index);
-    let mut addresses = addresses.map_err(|errno| failed(name, "reading its addresses", errno))?;
+    let index = netlink.index_of(name).within("looking for it")?;
+    let index = index.ok_or_else(|| Error::new("there is no network device of this name"))?;
+    let mut addresses = netlink.addresses(index).within("reading its addresses")?;
     addresses.retain(|one| one.flags & IFA_F_PERMANENT != 0 && one.scope == RT_SCOPE_UNIVERSE);
     Ok(Device { name: name.to_owned(), inside, index, addresses })
 }
@@ -76,7 +75,10 @@ pub(crate) fn move_to_container(devices: &[Device], pid: i32) -> Result<()> {
     };
     let entered = sockets().within("entering the container's network namespace");
     let (mut host, mut inside) = entered.about("linux.netDevices")?;
-    devices.iter().try_for_each(|one| move_one(one, &namespace, &mut host, &mut inside))
+    devices.iter().try_for_each(|device| {
+        let moved = move_one(device, &namespace, &mut host, &mut inside);
+        moved.map_err(|error| error.about(property(&device.name)))
+    })
 }
 
 fn move_one(
@@ -86,29 +88,23 @@ fn move_one(
     inside: &mut Netlink,
 ) -> Result<()> {
     let name = device.inside.as_str();
-    let during = |step| move |errno| failed(&device.name, step, errno);
     let picked = name.contains('%');
-    if !picked && inside.index_of(name).map_err(during("looking for its new name"))?.is_some() {
-        let why = format!("the container has a network device {name} already");
-        return Err(Error::new(why).about(property(&device.name)));
+    if !picked && inside.index_of(name).within("looking for its new name")?.is_some() {
+        return Err(Error::new(format!("the container has a network device {name} already")));
     }
     let mut index = device.index;
-    while inside.has_index(index).map_err(during("looking for a free number"))? {
-        index = index.checked_add(1).ok_or_else(|| during("numbering it")(Errno::ERANGE))?;
+    while inside.has_index(index).within("looking for a free number")? {
+        index = index.checked_add(1).ok_or(Errno::ERANGE).within("numbering it")?;
     }
     let target = Target { namespace, index, name: if picked { PASSING } else { name } };
-    host.move_link(device.index, &target).map_err(during("moving it to the container"))?;
+    host.move_link(device.index, &target).within("moving it to the container")?;
     if picked {
-        inside.rename(index, name).map_err(during("naming it"))?;
+        inside.rename(index, name).within("naming it")?;
     }
     for address in &device.addresses {
-        inside.add_address(index, address).map_err(during("giving it its address again"))?;
+        inside.add_address(index, address).within("giving it its address again")?;
     }
-    inside.set_up(index).map_err(during("setting it up"))
-}
-
-fn failed(name: &str, step: &str, errno: Errno) -> Error {
-    Error::call(step, errno).about(property(name))
+    inside.set_up(index).within("setting it up")
 }
 
 /// The property of the config that is about the device `name`.

@@ -109,8 +109,10 @@ impl Listener {
     /// of the pidfd `init` has ended.
     pub fn forward_ready(self, runtime: &Runtime, pid: i32, init: &OwnedFd) -> Result<()> {
         if self.wait_until_ready(init).within("waiting for the container").about(VARIABLE)? {
-            let told = self.notify_ready(pid).and_then(|barrier| wait(&barrier));
-            let _ = told.map_err(|errno| (runtime.warn)(&self.failure(errno)));
+            let notified = self.notify_ready(pid).and_then(|barrier| wait(&barrier));
+            if let Err(errno) = notified {
+                (runtime.warn)(&self.failure(errno));
+            }
         }
         Ok(())
     }
@@ -120,11 +122,7 @@ impl Listener {
         loop {
             let polled = [self.socket.as_fd(), init.as_fd()];
             let mut polled = polled.map(|one| PollFd::new(one, PollFlags::POLLIN));
-            match poll(&mut polled, PollTimeout::NONE) {
-                Ok(_) => {}
-                Err(Errno::EINTR) => continue,
-                Err(errno) => return Err(errno),
-            }
+            sys::process::poll(&mut polled, PollTimeout::NONE)?;
             if self.is_ready()? {
                 return Ok(true);
             }

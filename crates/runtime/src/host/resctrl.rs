@@ -22,6 +22,11 @@ use sys::Errno;
 /// Names in resctrl that are the kernel's own, and no groups.
 const RESERVED: [&str; 5] = [".", "..", "info", "mon_data", "mon_groups"];
 
+/// The property of the config that most errors are about, as it names the group.
+const CLOS_ID: &str = "linux.intelRdt.closID";
+/// The property that errors about the content of `schemata` name.
+const SCHEMATA: &str = "linux.intelRdt.schemata";
+
 /// The group that a container is to have.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -61,7 +66,8 @@ impl Plan {
         let filled = if made { self.write_schemata() } else { self.compare_schemata() };
         let monitored = filled.and_then(|()| match &self.monitor {
             Some(monitor) => fs::create_dir(monitor)
-                .map_err(|error| failed("enableMonitoring", "making", monitor, error)),
+                .on("making", monitor)
+                .within("linux.intelRdt.enableMonitoring"),
             None => Ok(()),
         });
         if let (Err(_), true) = (&monitored, made) {
@@ -99,12 +105,12 @@ impl Plan {
             return Err(refused("closID", &why));
         }
         match fs::create_dir(&self.group) {
-            Ok(()) => Ok(true),
             // Another container has created it meanwhile.
             Err(error) if self.named && error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => {
-                Err(with_status(&self.root, failed("closID", "making", &self.group, error)))
-            }
+            made => made
+                .on("making", &self.group)
+                .map_err(|error| with_status(&self.root, error).within(CLOS_ID))
+                .map(|()| true),
         }
     }
 
@@ -118,8 +124,7 @@ impl Plan {
             return Ok(());
         }
         let path = self.group.join("schemata");
-        let text =
-            fs::read_to_string(&path).map_err(|error| failed("closID", "reading", &path, error))?;
+        let text = fs::read_to_string(&path).on("reading", &path).within(CLOS_ID)?;
         let (wanted, found) = (read_schemata(&self.schemata), read_schemata(text.lines()));
         match wanted.iter().find(|(key, value)| found.get(*key) != Some(value)) {
             None => Ok(()),
@@ -139,8 +144,7 @@ impl Groups {
     /// restored.
     pub fn update(&self, lines: &[&str]) -> Result<Vec<String>> {
         let path = self.group.join("schemata");
-        let text = fs::read_to_string(&path)
-            .map_err(|error| failed("schemata", "reading", &path, error))?;
+        let text = fs::read_to_string(&path).on("reading", &path).within(SCHEMATA)?;
         let mut old = Vec::new();
         for line in lines {
             if line.contains('\n') || !line.contains(':') {
@@ -175,9 +179,9 @@ impl Groups {
             match write(&path, &format!("{pid}\n")) {
                 // It has ended already, and tells why over its channel.
                 Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => return Ok(()),
-                written => written.map_err(|error| {
-                    failed("closID", &format!("writing {pid} to"), &path, error)
-                })?,
+                written => {
+                    written.on(format_args!("writing {pid} to"), &path).within(CLOS_ID)?;
+                }
             }
         }
         Ok(())
@@ -187,10 +191,8 @@ impl Groups {
     pub fn remove(&self) -> Result<()> {
         let owned = self.owned.then_some(&self.group);
         self.monitor.iter().chain(owned).try_for_each(|group| match fs::remove_dir(group) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(failed("closID", "removing", group, error))
-            }
-            _ => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed.on("removing", group).within(CLOS_ID),
         })
     }
 }
@@ -226,10 +228,9 @@ fn not_a_line(line: &str) -> String {
 /// Writes one line to the schemata of `group`.
 fn write_schema(root: &Path, group: &Path, line: &str) -> Result<()> {
     let path = group.join("schemata");
-    write(&path, &format!("{line}\n")).map_err(|error| {
-        let step = format!("writing {line} to");
-        with_status(root, failed("schemata", &step, &path, error))
-    })
+    write(&path, &format!("{line}\n"))
+        .on(format_args!("writing {line} to"), &path)
+        .map_err(|error| with_status(root, error).within(SCHEMATA))
 }
 
 /// The line of a `schemata` file that is about `resource`.
@@ -293,10 +294,6 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 
 fn refused(key: &str, why: &str) -> Error {
     Error::new(why).about(format!("linux.intelRdt.{key}"))
-}
-
-fn failed(key: &str, step: &str, path: &Path, error: std::io::Error) -> Error {
-    Error::on(step, path, error).within(format_args!("linux.intelRdt.{key}"))
 }
 
 #[cfg(test)]
