@@ -82,10 +82,10 @@ pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()
 
 /// Sends a signal to all processes of the container's cgroup. Init may have ended.
 fn signal_every(container: &Container, signal: i32, all: bool) -> Result<()> {
-    let place = &container.record.cgroup;
+    let cgroup = &container.record.cgroup;
     // Before the signal, which may be what stops it. What is left of a stopped one gets it too.
-    let is_over = container.status() == Status::Stopped && !all && place.processes()?.is_empty();
-    place.signal_all(signal)?;
+    let is_over = container.status() == Status::Stopped && !all && cgroup.processes()?.is_empty();
+    cgroup.signal_all(signal)?;
     if is_over { Err(Error::not_running()) } else { Ok(()) }
 }
 

@@ -63,8 +63,8 @@ fn set_in(spec: &Spec, kind: CloneFlags) -> Option<String> {
         CloneFlags::CLONE_NEWIPC => sysctl(LinuxNamespaceType::Ipc),
         CloneFlags::CLONE_NEWUTS => {
             let names = [("hostname", spec.hostname()), ("domainname", spec.domainname())];
-            let given = |name: &Option<String>| name.as_ref().is_some_and(|it| !it.is_empty());
-            let name = names.into_iter().find(|(_, value)| given(value));
+            let is_set = |name: &Option<String>| name.as_ref().is_some_and(|it| !it.is_empty());
+            let name = names.into_iter().find(|(_, value)| is_set(value));
             name.map(|(name, _)| name.to_owned()).or_else(|| sysctl(LinuxNamespaceType::Uts))
         }
         CloneFlags::CLONE_NEWUSER => sysctl(LinuxNamespaceType::User),
