@@ -1,5 +1,5 @@
-//! What `checkpoint` and `restore` need of criu(8): the image, what criu is asked for, and the mounts
-//! that it is given.
+//! What `checkpoint` and `restore` need to work with criu(8): the image, the options of requests,
+//! and mounts.
 
 pub(crate) mod dump;
 pub(crate) mod image;

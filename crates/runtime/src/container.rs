@@ -1,4 +1,4 @@
-//! A container that is there, as later commands find it: its record, its init, and its tear-down.
+//! An existing container, as commands after `create` find it: its record, its init, its tear-down.
 
 pub(crate) mod annotations;
 pub(crate) mod find;
@@ -61,7 +61,7 @@ impl Container {
         let init = self.init_process()?;
         sys::process::pidfd_send_signal(&init, signal)?;
         if signal == SIGKILL && self.is_frozen() {
-            // A failure is none of this command's: init dies as soon as anything else thaws it.
+            // The signal is sent all the same: init dies as soon as anything else thaws it.
             let _ = self.record.cgroup.thaw();
         }
         Ok(())

@@ -72,7 +72,7 @@ fn exists(id: &str) -> Error {
     Error::new(text).with_object(id).with_kind(Kind::ContainerExists)
 }
 
-/// The error that somebody other than root and us may have written to a directory, for `reason`.
+/// The error that others than root and rind's user may have written to a directory, for `reason`.
 fn distrusted(reason: &str) -> Error {
     Error::new(format!("{reason}, and what is in it decides what is run and killed"))
         .with_hint(Some("chown and chmod go-w it, or use another --root"))
@@ -81,8 +81,9 @@ fn distrusted(reason: &str) -> Error {
 impl Store {
     /// Opens the store at `path`; with `make`, makes it if it is missing.
     ///
-    /// Only root and we may be able to write to it, as its content decides which hooks run and which
-    /// processes are killed. In a sticky directory, this holds for each container's directory instead.
+    /// Only root and rind's user may be able to write to it, as its content decides which hooks run and
+    /// which processes are killed. In a sticky directory, this holds for each container's directory
+    /// instead.
     pub fn open(path: &Path, make: bool) -> Result<Self, Error> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = match open(path, flags, Mode::empty()) {
@@ -116,8 +117,8 @@ impl Store {
                 Err(Errno::EEXIST) => return Err(exists(id)),
                 made => made.map_err(|errno| of_state(id, "making", errno))?,
             }
-            // Before we lock it, a forced deletion may remove it, and another command may make the
-            // next one of this name. The command that locks an empty one makes the container.
+            // Before this command locks it, a forced deletion may remove it, and another command may
+            // make the next one of this name. The command that locks an empty one makes the container.
             match self.get(id).and_then(|entry| entry.lock().map(|()| entry)) {
                 Ok(entry) if entry.has(first) => return Err(exists(id)),
                 Err(error) if error.is_not_found() => {}
@@ -468,7 +469,7 @@ mod tests {
         let path = folder.0.join("one");
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
-            // What `delete --force` of a container does that nobody has written anything of.
+            // `delete --force` does this if the directory is still empty.
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     let Ok(entry) = store.get("one") else { continue };

@@ -1,7 +1,7 @@
-//! What criu is asked for when it is to dump a container.
+//! The options of criu's request to dump a container.
 //!
-//! What is the host's is named in the image and not in it: bind mounts, cgroups, joined namespaces,
-//! the pipes and files that are stdin, stdout and stderr.
+//! The image does not contain what belongs to the host (bind mounts, cgroups, joined namespaces, the
+//! pipes and files that are stdin, stdout and stderr): it only names it.
 
 use crate::checkpoint::image::{Image, open_directory};
 use crate::checkpoint::options::CheckpointOptions;
@@ -23,7 +23,7 @@ use sys::Errno;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
-/// Checks `--parent-path`, as criu takes a parent that isn't there for none.
+/// Checks `--parent-path`. criu itself treats a missing parent as none.
 pub(crate) fn check_parent(parent: Option<&Path>, images: &Path) -> Result<()> {
     let Some(parent) = parent else { return Ok(()) };
     if parent.is_absolute() {
@@ -31,7 +31,7 @@ pub(crate) fn check_parent(parent: Option<&Path>, images: &Path) -> Result<()> {
     }
     let mut path = images.join(parent);
     if !images.exists() {
-        // It will be made, and then its `..` is what is above.
+        // rind creates it later, and its `..` is then the directory above.
         path = std::path::absolute(images).unwrap_or_else(|_| images.to_owned());
         for part in parent.components() {
             match part {
@@ -110,7 +110,7 @@ fn add_external_mounts(
     }
     let masked = spec.linux().as_ref().and_then(|linux| linux.masked_paths().as_ref());
     for path in masked.into_iter().flatten() {
-        // A directory is masked by an empty one, which is in the image.
+        // An empty directory masks a directory, and the image contains that one.
         if let Some(found) = mounts.at(Path::new(path))?.filter(|found| !found.is_directory()) {
             asked.external_mount(&found.point, Path::new("/dev/null"));
         }
@@ -127,7 +127,7 @@ struct Mounts {
 impl Mounts {
     fn of(pid: i32) -> Result<Self> {
         let path = format!("/proc/{pid}/mountinfo");
-        // The container can make this file long.
+        // The container decides how long this file is.
         let text = fs::File::open(&path)
             .and_then(|file| spec::read_within(file, 0, spec::LONGEST))
             .on("reading", &path)?;
@@ -153,7 +153,7 @@ impl Mounts {
         let line = self.line(facts.id).filter(|_| facts.is_root);
         Ok(line.map(|line| Found {
             point: line.mount_point.clone(),
-            // The kernel appends this; no path has an empty component otherwise.
+            // The kernel appends this. No other path has an empty component.
             is_deleted: line.root.ends_with("//deleted"),
             stat,
         }))
@@ -220,7 +220,7 @@ impl Found {
     }
 }
 
-/// The mount's id in what `/proc/PID/fdinfo/FD` has.
+/// The id of the file's mount, from the text of `/proc/PID/fdinfo/FD`.
 fn mount_of(info: &str) -> Option<u64> {
     info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
 }

@@ -1,5 +1,5 @@
-//! The image of a checkpoint: its directories, the options that both commands give to criu, and
-//! errors of criu's log.
+//! The image of a checkpoint: its directories, the options that both commands give to criu, and the
+//! errors in criu's log.
 
 use crate::checkpoint::options::CriuOptions;
 use crate::{Error, Explain, Result};
@@ -15,13 +15,13 @@ use sys::nix::fcntl::{OFlag, open, openat};
 use sys::nix::sys::stat::{Mode, fstat};
 use sys::nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
-/// Files on the host with more options for criu. The first that exists is used.
+/// Files on the host with more options for criu. criu reads the first one that exists.
 const CONFIG_FILES: [&str; 2] = ["/etc/criu/rind.conf", "/etc/criu/runc.conf"];
-/// The annotation that names another such file; empty for none.
+/// The annotation that names another such file. An empty value means no file.
 const CONFIG_ANNOTATION: &str = "org.criu.config";
-/// What stdin, stdout and stderr were, in the image: a list of three texts. runc has it too.
+/// The file of the image that records stdin, stdout and stderr as a list of three texts, as runc's.
 const DESCRIPTORS: &str = "descriptors.json";
-/// How many bytes of a file are read, from its end.
+/// How many bytes rind reads of a file, from its end.
 const MOST: u64 = 1 << 20;
 /// How many of the log's lines an error quotes.
 const QUOTED: usize = 3;
@@ -68,7 +68,7 @@ impl Image {
         options.switch(Switch::NotifyScripts);
         options.switch(Switch::OrphanPtsMaster);
         options.cgroup_mode(criu.cgroup_mode);
-        // The engine restores devices, addresses and rules by its hooks, as it has created them.
+        // The engine created devices, addresses and rules, and its hooks restore them.
         options.empty_network();
         if !is_in_path("iptables-restore") {
             options.lock_by_nftables();
@@ -81,10 +81,10 @@ impl Image {
         options
     }
 
-    /// Writes descriptors.json: what stdin, stdout and stderr are.
+    /// Writes descriptors.json.
     pub fn write_descriptors(&self, descriptors: &[String; 3]) -> Result<()> {
         let json = serde_json::to_vec(descriptors).on("writing", DESCRIPTORS)?;
-        // The image directory may have one of an earlier checkpoint.
+        // An earlier checkpoint may have left one in the directory.
         match unlinkat(&self.images, DESCRIPTORS, UnlinkatFlags::NoRemoveDir) {
             Err(Errno::ENOENT) => {}
             removed => removed.on("writing", DESCRIPTORS)?,
@@ -95,14 +95,14 @@ impl Image {
             .on("writing", DESCRIPTORS)
     }
 
-    /// Reads descriptors.json: what stdin, stdout and stderr were.
+    /// Reads descriptors.json.
     pub fn read_descriptors(&self) -> Result<Vec<String>> {
         const READING: &str = "--image-path: reading";
         let text = read_file(&self.images, DESCRIPTORS).on(READING, DESCRIPTORS)?;
         serde_json::from_slice(&text).on(READING, DESCRIPTORS)
     }
 
-    /// The error with the last errors of criu's log.
+    /// Adds the last errors of criu's log to `error`, if criu itself failed.
     pub fn explain(&self, error: &::criu::Error) -> Error {
         if !error.is_in_log() {
             return Error::new(error.to_string());
@@ -143,22 +143,20 @@ fn create_directory(path: &Path, flag: &str) -> Result<()> {
     .on(format_args!("{flag}: making"), path)
 }
 
-/// Opens a directory. It is an error if others than root may write to it: criu writes there as root,
-/// through links, and restores any process that it finds there.
+/// Opens a directory. It is an error if others than root may write to it: criu runs as root, follows
+/// links there, and restores any process that it finds there.
 pub(crate) fn open_directory(path: &Path, flag: &str) -> Result<OwnedFd> {
-    let failed = |errno| Error::on(format_args!("{flag}: opening"), path, errno);
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let directory = open(path, flags, Mode::empty()).map_err(failed)?;
-    let Some(reason) = state::distrust(&fstat(&directory).map_err(failed)?) else {
-        return Ok(directory);
-    };
+    let opened = open(path, flags, Mode::empty()).and_then(|file| Ok((fstat(&file)?, file)));
+    let (stat, directory) = opened.on(format_args!("{flag}: opening"), path)?;
+    let Some(reason) = state::distrust(&stat) else { return Ok(directory) };
     Err(Error::new(format!("{reason}, and what is in it is written and restored as root"))
         .with_hint(Some("chown and chmod go-w it, or use another directory"))
         .about(path)
         .within(flag))
 }
 
-/// Reads the end of a file of such a directory.
+/// Reads the end of a file of the directory.
 fn read_file(directory: &OwnedFd, name: &str) -> io::Result<Vec<u8>> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let mut file = File::from(openat(directory, name, flags, Mode::empty())?);

@@ -9,8 +9,9 @@ use sys::mount::{ATTR_RDONLY, Attributes, Depth, Propagation};
 use sys::nix::mount::{MsFlags, mount};
 use sys::nix::sched::{CloneFlags, setns, unshare};
 
-/// Runs `task` in a new mount namespace, in which the root file system `rootfs` is mounted at `root`:
-/// criu needs it to be a mount point, with nothing over it. What `task` starts stays there.
+/// Runs `task` in a new mount namespace, in which the root file system `rootfs` is mounted at
+/// `root`: criu needs a mount point with no mount over it. Processes that `task` starts stay in the
+/// namespace.
 pub(crate) fn in_own_mounts<T>(
     rootfs: &Path,
     root: &Path,
@@ -30,8 +31,9 @@ pub(crate) fn in_own_mounts<T>(
 }
 
 /// Makes the root of the restored container read-only, if `read_only_root`, and protects the host's
-/// device nodes in it (`nodes`). criu restores the attributes of neither: not of the root, and of
-/// several bind mounts of one path only of the first. The processes don't run yet. `pid` is init's.
+/// device nodes in it (`nodes`). criu does not restore the attributes of the root, and if one path
+/// has several bind mounts, it restores those of the first only. `pid` is that of init. No process
+/// of the container runs yet.
 pub(crate) fn make_read_only(pid: i32, read_only_root: bool, nodes: &[PathBuf]) -> Result<()> {
     let mounts = open(&format!("/proc/{pid}/ns/mnt"))?;
     let enter =

@@ -1,9 +1,9 @@
-//! Has criu restore a container. State, cgroups and limits are created of the bundle as by
-//! `create`; criu creates the processes, namespaces and mounts.
+//! Has criu restore a container. rind creates state, cgroups and limits from the bundle, as `create`
+//! does; criu creates the processes, namespaces and mounts.
 //!
 //! criu runs in a mount namespace of its own, in which the root file system is a mount point, as
-//! criu needs it; the host's mounts don't change. criu is moved to the container's cgroups before
-//! it creates anything, so that all processes are born there.
+//! criu needs it; the host's mounts don't change. rind moves criu to the container's cgroups before
+//! criu creates anything, so that all processes start there.
 
 use crate::checkpoint::image::Image;
 use crate::checkpoint::mounts::{in_own_mounts, make_read_only, open};
@@ -58,8 +58,8 @@ struct Prepared<'a> {
     console: Option<Console>,
 }
 
-/// Makes the container's state and cgroups, and has criu restore its processes in them. What was made
-/// is taken back if that fails.
+/// Creates the container's state and cgroups, and has criu restore its processes in them. If that
+/// fails, rind removes all of it again.
 pub(crate) fn restore_container(runtime: &Runtime, options: &RestoreOptions) -> Result<Restored> {
     let create = &options.create;
     state::check_id(&create.id)?;
@@ -89,7 +89,7 @@ pub(crate) fn restore_container(runtime: &Runtime, options: &RestoreOptions) -> 
     match run_criu(prepared, &mut container) {
         Ok(init) => Ok(Restored { container, init, console: ours }),
         Err(error) => {
-            // What criu has restored it may have ended itself.
+            // criu may have ended the restored processes itself.
             if let Ok(init) = container.init.pidfd() {
                 kill_and_reap(&init);
             }
@@ -99,8 +99,8 @@ pub(crate) fn restore_container(runtime: &Runtime, options: &RestoreOptions) -> 
     }
 }
 
-/// Checks that the container's root may read the image: in a new user namespace criu reads most of it
-/// as that user.
+/// Checks that the container's root may read the image: in a new user namespace, criu reads most of
+/// it as that user.
 fn check_image_is_readable(images: &Path, namespaces: &Namespaces) -> Result<()> {
     const READ_AND_SEARCH: u32 = 0o5;
     let root = namespaces.mappings.as_ref().and_then(|mapped| mapped.users.to_host(0));
@@ -135,7 +135,7 @@ fn run_criu(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd
     let root = runtime.root.join(entry.id());
     let rootfs = bundle.rootfs.clone();
     let (criu, mut asked) = in_own_mounts(&rootfs, &root, || {
-        // Again, as criu needs the directories to be on mounts of its own namespace.
+        // criu needs directories that are on mounts of its own namespace.
         prepared.image = Image::open(&options.criu, false, LOG)?;
         let mut asked = restore_options(&prepared, container, &root)?;
         let inherited = inherit_fds(&mut asked, &mut prepared)?;
@@ -154,11 +154,11 @@ fn run_criu(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd
     container.init_process().within(LOOKING)
 }
 
-/// What went wrong while criu was at it.
+/// What fails during the restore.
 enum Failure {
-    /// With criu itself.
+    /// criu itself.
     Criu(::criu::Error),
-    /// With what rind does for it meanwhile.
+    /// A step that rind does in between, when criu tells it to.
     Ours(Error),
 }
 
@@ -200,19 +200,20 @@ fn restore_options(prepared: &Prepared, container: &Container, root: &Path) -> R
     let view = cgroup_view(&container.record.cgroup);
     let external = rootfs::external_mounts(&bundle.spec, &bundle.path, &view, has_users)?;
     for mount in external {
-        // The image has the path without symbolic links; those in the image itself only criu knows.
+        // The image has the path without symbolic links. Links in the image itself only criu knows.
         match rootfs::without_links(&bundle.rootfs, &mount.destination) {
             Ok(point) if point != mount.destination => asked.external_mount(&point, &mount.source),
             Ok(_) | Err(_) => {}
         }
         asked.external_mount(&mount.destination, &mount.source);
     }
-    // Files are masked by it.
+    // It masks files.
     asked.external_mount(Path::new("/dev/null"), Path::new("/dev/null"));
     Ok(asked)
 }
 
-/// The descriptors that criu inherits: joined namespaces. stdin, stdout and stderr become rind's own.
+/// The descriptors that criu inherits: joined namespaces. The container's stdin, stdout and stderr
+/// become those of rind.
 fn inherit_fds(asked: &mut Options, prepared: &mut Prepared) -> Result<Vec<OwnedFd>> {
     let mut inherited = Vec::new();
     for (index, namespace) in validate::namespaces(&prepared.bundle.spec).enumerate() {
@@ -273,7 +274,8 @@ fn move_to_cgroups(asked: &mut Options, criu: &Criu, container: &Container) -> R
     Ok(())
 }
 
-/// Where device nodes of the host are mounted: on masked files, and with a user namespace in /dev.
+/// Where device nodes of the host are mounted: over masked files, and in a user namespace also in
+/// /dev.
 fn host_nodes(prepared: &Prepared, container: &Container) -> Result<Vec<PathBuf>> {
     let Bundle { spec, path, .. } = &prepared.bundle;
     let has_users = prepared.namespaces.has(CloneFlags::CLONE_NEWUSER);
@@ -339,7 +341,7 @@ fn record_init(container: &mut Container, pid: Option<i32>) -> Result<()> {
     container.entry.write_init(container.init)
 }
 
-/// Sets up the network and runs the hooks, as the namespaces are there now, and no process runs yet.
+/// Sets up the network and runs the hooks. The namespaces exist by now, and no process runs yet.
 fn set_up_namespaces(prepared: &Prepared, container: &Container) -> Result<()> {
     let pid = container.init.pid;
     if prepared.namespaces.new.contains(CloneFlags::CLONE_NEWNET) {

@@ -17,7 +17,7 @@ use std::os::fd::OwnedFd;
 pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> {
     let container = find(runtime, &options.id)?;
     let status = match container.status() {
-        // It may be paused while it waits for `start`, which criu could not have it do again.
+        // A paused container may also wait for `start`, and criu can't restore that wait.
         Status::Paused if container.open_fifo().is_ok() => Status::Created,
         status => status,
     };
@@ -25,7 +25,7 @@ pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> 
         return Err(Error::new(format!("cannot checkpoint a container in the {status} state")));
     }
     container.entry.lock()?;
-    // It may have ended while another command had it.
+    // It may have ended while another command had the lock.
     container.init_process().map_err(|_| Error::not_running())?;
     refuse_without_mounts(container.record.mounted_root)?;
     let spec = container.spec()?;
@@ -41,14 +41,14 @@ pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> 
     let dumped = criu.carry_out(request, &asked, &mut |notice: Notice| {
         runtime.debug(|| format!("criu: {}", notice.script));
         if let Some(file) = status_fd.as_ref().filter(|_| notice.script == "status-ready") {
-            // Whoever waited for it and has gone is no reason to break it off.
+            // If the reader is gone, the checkpoint goes on all the same.
             let _ = sys::fs::write_once(file, b"\0");
         }
         Ok(())
     });
     if let Err(error) = dumped as std::result::Result<_, ::criu::Error> {
         if status == Status::Running && container.record.cgroup.is_frozen()? {
-            // criu itself was killed.
+            // criu was killed before it could thaw the container.
             container.record.cgroup.thaw()?;
         }
         return Err(image.explain(&error));
@@ -56,7 +56,7 @@ pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> 
     if options.keeps() {
         return Ok(());
     }
-    // criu has ended its processes.
+    // criu has ended the container's processes.
     kill_init(&container)?;
     remove_locked(runtime, &container)
 }

@@ -18,7 +18,7 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         found => found?,
     };
     if force {
-        // Before the lock, so that a command that has it and waits for init comes to its end.
+        // A command that has the lock may wait for init. This ends its wait.
         kill_init(&container)?;
     }
     container = match container.entry.lock().and_then(|()| open(container.entry)) {
@@ -40,7 +40,7 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
 }
 
 /// Waits for a `create` that has not written its record yet. Returns the container, or none if that
-/// `create` has failed or was killed; what a killed one left is removed.
+/// `create` has failed or was killed. Removes what a killed one has left.
 fn await_create(runtime: &Runtime, id: &str) -> Result<Option<Container>> {
     let Ok(store) = runtime.store() else { return Ok(None) };
     let Ok(entry) = store.get(id) else { return Ok(None) };

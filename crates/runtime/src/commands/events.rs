@@ -96,17 +96,17 @@ fn watch(
         if Instant::now() < next {
             continue;
         }
-        // It is no error if a container that ends meanwhile has no statistics.
+        // A container that ends meanwhile has no statistics, which is no error.
         match statistics(container) {
             Err(_) if wait(init, None, Instant::now())?.end => return Ok(()),
             statistics => write(lines, &statistics?)?,
         }
-        // After a report that took longer than the interval, the missed ones are skipped.
+        // If a report takes longer than the interval, rind skips those that it missed.
         next = (next + interval).max(Instant::now());
     }
 }
 
-/// What has ended a wait, if not the time.
+/// What has ended a wait; neither if the time is up.
 struct Happened {
     oom: bool,
     end: bool,
@@ -118,7 +118,7 @@ fn wait(init: &OwnedFd, oom: Option<&OomWatch>, until: Instant) -> Result<Happen
         let mut polled = vec![PollFd::new(init.as_fd(), PollFlags::POLLIN)];
         polled.extend(oom.map(OomWatch::interest));
         let left = until.saturating_duration_since(Instant::now());
-        // Rounded up, so as not to spin through the last millisecond.
+        // Rounded up: poll(2) with 0 would spin through the last millisecond.
         let round = if left.is_zero() { left } else { left + Duration::from_millis(1) };
         match poll(&mut polled, PollTimeout::try_from(round).unwrap_or(PollTimeout::MAX)) {
             Ok(0) if !left.is_zero() => {}
@@ -147,7 +147,7 @@ struct Data {
     #[serde(flatten)]
     cgroup: cgroups::Stats,
     intel_rdt: resctrl::Stats,
-    /// runc has this for devices that it creates, which no config of the specification asks for.
+    /// runc reports the devices that it creates here. No config of the specification asks for any.
     network_interfaces: Option<()>,
 }
 

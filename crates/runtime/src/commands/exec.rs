@@ -1,5 +1,4 @@
-//! `exec`: another process in a container that is there. It takes no lock, as nothing on disk
-//! changes.
+//! `exec`: another process in an existing container. It takes no lock, as it changes no file.
 
 mod fifo;
 mod process_source;
@@ -62,11 +61,11 @@ fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
     let executed = exec_found(runtime, options, &container);
     executed.map_err(|error| {
         if !container.init.is_running() {
-            // If the container has ended meanwhile, it is chance which step failed first.
+            // If the container ended meanwhile, any step may be the first to fail.
             return Error::not_running();
         }
         match container.record.cgroup.missing() {
-            // The same if others have removed its cgroup.
+            // The same is true if others have removed its cgroup.
             Some(cgroup) => {
                 Error::new(format!("the container's cgroup {cgroup} is gone")).with_object(cgroup)
             }
@@ -81,7 +80,7 @@ fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -
     let mut warnings = Vec::new();
     let process = options.process.resolve(&spec, &mut warnings)?;
     terminal::check(Some(&process), options.console_socket.as_deref(), options.detach)?;
-    // Before the fork, so that no signal for the process is lost.
+    // Blocks signals before the fork, so that none for the process is lost.
     let mut supervisor = (!options.detach).then(|| Supervisor::new(false)).transpose()?;
     let (console, ours) = terminal::plan(Some(&process), options.console_socket.as_deref())?;
     let fifo = options.exec_fifo.as_deref().map(Fifo::make).transpose()?;
@@ -160,14 +159,15 @@ fn plan_exec(
         entries: container.record.cgroup.within(&options.cgroups)?.entry_files()?,
     };
     let exec = Exec::new(process, linux, target, process_options, warnings)?;
-    // If init is still alive, what was found by its pid was init's.
+    // If init is still alive, all that was found by its pid belongs to init.
     if container.init.is_alive() { Ok(exec) } else { Err(Error::not_running()) }
 }
 
-/// Forks the process into the container's cgroup, or the cgroup below it that `--cgroup` names. If
-/// that cgroup has child cgroups and so can't have processes (`EBUSY`), as under a systemd in the
-/// container, into init's. If the user may not fork into it (`EACCES`), as from another session's
-/// cgroup, systemd moves a hop there, which forks the process.
+/// Forks the process into the container's cgroup, or into the cgroup below it that `--cgroup` names.
+///
+/// A cgroup that has child cgroups can't have processes (`EBUSY`), as where a systemd runs in the
+/// container: the process is then forked into init's cgroup. A user may not fork into a cgroup from
+/// one of another session (`EACCES`): systemd then moves an intermediate process there, which forks.
 fn fork_into_cgroup(
     container: &Container,
     options: &ExecOptions,
@@ -231,7 +231,7 @@ fn wait_for_exec(
     }
 }
 
-/// What is known of a SIGKILL that it got: perhaps the OOM killer, if it has killed here before.
+/// A guess at who sent SIGKILL to the process: the OOM killer, if it has killed in this container.
 fn killer(container: &Container) -> Option<&'static str> {
     container.record.cgroup.oom_kills().filter(|&kills| kills > 0)?;
     Some("possibly OOM-killed, as others in the container were: see linux.resources.memory.limit")

@@ -20,7 +20,8 @@ pub struct Signal(pub i32);
 impl FromStr for Signal {
     type Err = Error;
 
-    /// A number, or a name with or without `SIG`, in any case; `RTMIN+3` and `RTMAX-1` are names too.
+    /// A number, or a name with or without `SIG`, in any case; `RTMIN+3` and `RTMAX-1` are names
+    /// too.
     fn from_str(text: &str) -> Result<Self> {
         let upper = text.to_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -61,7 +62,7 @@ fn decimal(text: &str) -> Option<i32> {
 /// created, running or paused; with `all` it is no error if it is not.
 pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()> {
     let container = find(runtime, id)?;
-    // In a pid namespace of the container's own the kernel kills all others with init.
+    // If the container has a pid namespace of its own, the kernel kills all others with init.
     let every = container.record.shares_pids && (all || signal.0 == SIGKILL);
     if every && container.record.cgroup.joined().next().is_some() {
         return signal_every(&container, signal.0, all);
@@ -83,24 +84,24 @@ pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()
 /// Sends a signal to all processes of the container's cgroup. Init may have ended.
 fn signal_every(container: &Container, signal: i32, all: bool) -> Result<()> {
     let cgroup = &container.record.cgroup;
-    // Before the signal, which may be what stops it. What is left of a stopped one gets it too.
+    // Asked before the signal, which may stop the container. Processes that outlive a stopped
+    // container's init get the signal too.
     let is_over = container.status() == Status::Stopped && !all && cgroup.processes()?.is_empty();
     cgroup.signal_all(signal)?;
     if is_over { Err(Error::not_running()) } else { Ok(()) }
 }
 
-/// What to do with a signal for an init that seems to wait for `start`. In a pid namespace of its
-/// own the kernel would drop it, as it has no handler; it is to be of the effect that it has on one
-/// of runc's, whatever the namespace.
+/// Handles a signal for an init that seems to wait for `start`. In a pid namespace of its own, init
+/// has no handler and the kernel would drop the signal. The signal has the effect here that it has
+/// on runc's init, in any namespace.
 ///
-/// Only with the lock it is certain that no `start` comes between, and the signal is not its
-/// program's.
+/// The lock keeps out a `start`, after which the signal would be for the program.
 fn signal_waiting(container: &Container, signal: i32) -> Result<()> {
     container.entry.lock()?;
     let sent = match (container.open_fifo(), Effect::of(signal)) {
         // The container has been started meanwhile, or init has ended.
         (Err(_), _) | (_, Effect::AsItIs) => container.signal_init(signal),
-        // A frozen init ends at once or when it is resumed, depending on the kernel.
+        // A frozen init ends at once or when it is thawed, depending on the kernel.
         (Ok(_), Effect::Ends) => container
             .init_process()
             .and_then(|init| sys::process::pidfd_send_signal(&init, SIGKILL)),
@@ -111,7 +112,7 @@ fn signal_waiting(container: &Container, signal: i32) -> Result<()> {
 
 /// What a signal does to an init that waits for `start`: the same as to runc's init, a Go program.
 enum Effect {
-    /// It ends, as a Go program does of this signal.
+    /// It ends, as this signal ends a Go program.
     Ends,
     /// It is ignored. The signal is meant for a program that handles it (to reopen a log, say), and
     /// must not end an init that has not executed the program yet.

@@ -1,4 +1,4 @@
-//! `mounts add`, `mounts remove`: changes the mounts of a container that is there.
+//! `mounts add`, `mounts remove`: changes the mounts of an existing container.
 
 use crate::checkpoint::mounts::open;
 use crate::container::Container;
@@ -63,14 +63,14 @@ pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Resu
     }
     let mut after = before.clone();
     after.added.extend(additions.added()?);
-    // Before there are any, so that none is there that the file does not have.
+    // The file lists each mount before it exists, so that it never misses one.
     write_amended(&container, &before, &after)?;
     let added = inside(&mounts, || {
         let attached = additions.attach(open("/")?, known);
         attached.map_err(|fault| additions.fault_error(&fault))
     });
     added.inspect_err(|_| {
-        // A failure does no harm: a mount in the list that is not there is ignored.
+        // A failure does no harm: rind ignores listed mounts that don't exist.
         let _ = write_amended(&container, &after, &before);
     })
 }
@@ -93,7 +93,7 @@ pub fn remove_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> R
         }
         Ok(())
     });
-    // After an error the mounts before it are gone all the same.
+    // After an error, those mounts that were unmounted before it stay unmounted.
     let written = write_amended(&container, &before, known.amended());
     removed.and(written)
 }
@@ -160,7 +160,7 @@ fn mounts_of(container: &Container) -> Result<OwnedFd> {
     let ended = |_| Error::not_running();
     let init = container.init_process().map_err(ended)?;
     let mounts = open(&format!("/proc/{}/ns/mnt", container.init.pid))?;
-    // Init is still alive, so it was init that had this pid.
+    // Init is still alive, so this pid was init's.
     sys::process::pidfd_send_signal(&init, 0).map_err(ended)?;
     Ok(mounts)
 }
@@ -174,7 +174,7 @@ fn owner_of(mounts: &OwnedFd, spec: &Spec) -> Result<Option<OwnedFd>> {
         _ => false,
     });
     if owner.is_some() && !is_expected {
-        // There init has CAP_SYS_ADMIN, and could undo the mount options.
+        // Init has CAP_SYS_ADMIN there, and could undo the mount options.
         return Err(Error::new("the container's init has gone to a mount namespace of its own"));
     }
     Ok(owner)

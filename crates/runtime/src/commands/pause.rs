@@ -38,8 +38,8 @@ pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
     }
 }
 
-/// Blocks those of [`INTERRUPTS`] that rind does not ignore, as below nohup(1), as long as this lives, so
-/// that a pause can be undone before they take effect.
+/// Blocks [`INTERRUPTS`] until it is dropped, so that rind can undo a pause before they take effect.
+/// Signals that rind ignores, as below nohup(1), stay ignored.
 struct Interrupt {
     signals: SignalFd,
     mask: SigSet,
@@ -67,7 +67,7 @@ impl Interrupt {
 
 impl Drop for Interrupt {
     fn drop(&mut self) {
-        // It can't fail with a mask that the kernel gave.
+        // The kernel gave this mask, so it can't fail.
         let _ = self.mask.thread_set_mask();
     }
 }

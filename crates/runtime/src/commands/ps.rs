@@ -6,8 +6,8 @@ use crate::container::status::Status;
 use crate::{Error, Explain, Result, Runtime};
 use std::process::{Command, ExitStatus, Stdio};
 
-/// `ps --format json ID`: the pids of all processes in the container's cgroup and below it, as in the
-/// caller's pid namespace, as a JSON array.
+/// `ps --format json ID`: the pids of all processes in the container's cgroup and below it, as in
+/// the caller's pid namespace, as a JSON array.
 pub fn ps_json(runtime: &Runtime, id: &str) -> Result<String> {
     let pids = processes(&find(runtime, id)?)?;
     serde_json::to_string(&pids).within("printing pids")
@@ -29,7 +29,7 @@ pub fn ps_table(runtime: &Runtime, id: &str, options: &[String]) -> Result<Strin
 fn processes(container: &Container) -> Result<Vec<i32>> {
     let cgroup = &container.record.cgroup;
     let listed = cgroup.processes();
-    // The container may have been deleted meanwhile, and its cgroups go first.
+    // If the container was deleted meanwhile, that is the error: its cgroups are removed first.
     container.check_exists()?;
     let mut pids = listed?;
     if cgroup.joined().next().is_none() && container.status() != Status::Stopped {
@@ -58,7 +58,7 @@ fn run_ps(runtime: &Runtime, options: &[String]) -> Result<String> {
 /// Runs `command`. Returns its exit status, stdout and stderr. Both are bounded, as processes choose
 /// their names and command lines themselves.
 fn output(command: &mut Command) -> std::io::Result<(ExitStatus, String, String)> {
-    /// More than a machine full of processes has.
+    /// More than the table of a full machine.
     const LONGEST_TABLE: usize = 64 << 20;
     const KEPT_ERRORS: u32 = 4096;
     let stderr = sys::fs::bounded_file(c"ps-stderr", KEPT_ERRORS)?;

@@ -12,7 +12,7 @@ use process::Event;
 /// `run ID`: gives the exit status of the program, or 0 for one that is left running.
 pub fn run(runtime: &Runtime, options: &CreateOptions, run: RunOptions) -> Result<i32> {
     let purpose = if run.detach { Purpose::RunDetached } else { Purpose::RunForeground };
-    // Before the fork, so that no signal for the program is lost.
+    // Blocks signals before the fork, so that none for the program is lost.
     let mut supervisor = (!run.detach).then(|| Supervisor::new(!run.no_subreaper)).transpose()?;
     let mut created = create_container(runtime, options, purpose)?;
     let restored = supervisor.as_mut().map_or(Ok(()), Supervisor::after_fork);
@@ -24,7 +24,7 @@ pub fn run(runtime: &Runtime, options: &CreateOptions, run: RunOptions) -> Resul
     started.finish(runtime, supervisor, run.keep)
 }
 
-/// Waits until init has executed the program. If it can't, the container is taken back.
+/// Waits until init has executed the program. If init can't, rind removes the container.
 fn wait_for_exec(runtime: &Runtime, options: &CreateOptions, created: &mut Created) -> Result<()> {
     if created.plan.has_start_hooks() {
         let admitted = unlock_for_hooks(&created.container.entry);

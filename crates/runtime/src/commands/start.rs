@@ -24,13 +24,13 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
         Err(Errno::ENXIO | Errno::ENOENT) => return Err(not_created(&container)),
         Err(errno) => return Err(Error::on("opening the", "exec fifo", errno)),
     };
-    // Before the program can send anything.
+    // rind listens before the program can send anything.
     let manager = notify::manager(runtime);
     let listener = manager.map_or(Ok(None), |it| notify::Listener::open(&container.entry, it))?;
     let init = listener.as_ref().map(|_| container.init_process()).transpose();
     release(&container, fifo)?;
     if listener.is_some() || !container.record.poststart.is_empty() {
-        // It is a running container, which other commands may change, and even delete.
+        // From here on other commands may change the running container, and even delete it.
         container.entry.unlock()?;
     }
     run_poststart(runtime, &container)?;
@@ -44,9 +44,9 @@ fn release(container: &Container, fifo: OwnedFd) -> Result<()> {
     let left = write_and_wait(container, fifo).within("talking to init over the exec fifo")?;
     match left.as_slice() {
         b"" => Ok(()),
-        // rind's byte is left, and init has read that of a `start` that was killed.
+        // rind's byte is left: init has read the byte of another `start`, which was killed.
         b"0" if has_program(container.init.pid) => Err(not_created(container)),
-        // rind's byte is left, as init was killed before it could read it.
+        // rind's byte is left: init was killed before it could read it.
         b"0" => Err(Error::new("init was killed before it could run the program")),
         message => Err(Error::new(String::from_utf8_lossy(message))),
     }
@@ -64,7 +64,8 @@ fn write_and_wait(container: &Container, fifo: OwnedFd) -> sys::Result<Vec<u8>> 
     sys::fs::read_to_end(&reader)
 }
 
-/// Whether a process runs a program: one that ends has dropped it before it closes its files.
+/// Whether a process runs a program. A process that ends drops its program before it closes its
+/// files.
 fn has_program(pid: i32) -> bool {
     std::fs::read_link(format!("/proc/{pid}/exe")).is_ok()
 }

@@ -62,7 +62,7 @@ pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
         return Err(Error::not_running());
     }
     let before = in_force(&container)?;
-    // Engines repeat the config's device rules in each update. To set them again would remove rules
+    // Engines repeat the config's device rules in each update. Setting them again would remove rules
     // that others have added since.
     if requested.devices() == &before.devices {
         requested.set_devices(None);

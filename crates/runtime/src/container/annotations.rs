@@ -1,7 +1,7 @@
 //! Annotations that have an effect: crun's `run.oci.*`, as far as engines send them.
 //!
-//! They are read before anything is created. An invalid value is an error that names its annotation.
-//! An annotation that rind does not support is an error if the container would be another one
+//! rind reads them before it creates anything. An invalid value is an error that names the
+//! annotation. An annotation that rind does not support is an error if the container would differ
 //! without it, else a warning. All other annotations have no effect.
 
 use crate::host::files::append;
@@ -95,8 +95,8 @@ impl Requests {
         Ok(Some(filter).filter(Filter::is_needed))
     }
 
-    /// The profile with the receiver of its notifications, should it have none; with unknown names
-    /// in it an error, if that is asked for.
+    /// The profile. If it has no receiver of notifications, it gets that of the annotation. Unknown
+    /// names in it are an error if the annotation asks for that.
     fn complete<'a>(&self, profile: &'a LinuxSeccomp) -> Result<Cow<'a, LinuxSeccomp>> {
         if self.fails_unknown_syscalls {
             seccomp::check_known(profile)
@@ -132,13 +132,13 @@ impl Requests {
 pub(crate) fn hook_output(annotations: &Map) -> Result<Output> {
     let open = |name| -> Result<Option<File>> {
         let Some(path) = path(annotations, name)? else { return Ok(None) };
-        // What hooks say may be nobody else's business.
+        // The output of hooks may be confidential.
         append(path, 0o600).map(Some).on(format_args!("annotation {name}: opening"), path)
     };
     Ok(Output { stdout: open(HOOKS_STDOUT)?, stderr: open(HOOKS_STDERR)? })
 }
 
-/// The socket that is to get a pidfd of init, and what says so.
+/// The socket that is to get a pidfd of init, and the annotation that names it.
 pub(crate) fn pidfd_receiver(annotations: &Map) -> Result<Option<(&Path, &'static str)>> {
     Ok(path(annotations, PIDFD_RECEIVER)?.map(|path| (path, PIDFD_RECEIVER)))
 }
@@ -171,8 +171,7 @@ fn mount_context(annotations: &Map) -> Result<&'static CStr> {
     }
 }
 
-/// What is to be written to `timens_offsets` (`time_namespaces(7)`): lines of a clock, seconds and
-/// nanoseconds.
+/// The text for `timens_offsets` (`time_namespaces(7)`): lines of a clock, seconds and nanoseconds.
 fn time_offset(annotations: &Map) -> Result<Option<String>> {
     let Some(value) = annotations.get(TIME_OFFSET) else { return Ok(None) };
     let is_offset = |line: &str| {

@@ -77,7 +77,7 @@ pub(crate) fn run_best_effort(kind: &str, hooks: &[Hook], state: &State, warn: &
     }
 }
 
-/// Runs the hooks one by one, as the caller takes their results.
+/// Runs one hook for each result that the caller takes.
 fn each<'a>(
     kind: &'a str,
     hooks: &'a [Hook],

@@ -1,7 +1,5 @@
-//! The container's cgroup: where it is to be, to whom it is delegated, and what its cgroup mounts
-//! show.
-//!
-//! Nothing here changes a cgroup.
+//! The container's cgroup: where it is to be, who owns it, and what the container's cgroup mounts
+//! show. This code changes no cgroup.
 
 use crate::container::annotations;
 use crate::create::options::{CgroupManager, CreateOptions};
@@ -42,7 +40,7 @@ pub(crate) fn locate_cgroup(
     let Some((cgroup, mut systemd)) = found else {
         return Ok((Cgroup::locate(&host, path, id, *rootless)?, None));
     };
-    // A property that systemd doesn't have is an error, even if the caller has not asked for systemd.
+    // A property that systemd doesn't know is an error, even if the caller did not ask for systemd.
     for (name, value) in spec.annotations().iter().flatten() {
         if let Some(property) = name.strip_prefix(annotations::SYSTEMD_PROPERTY) {
             systemd.ask(property, value).on("annotation", name)?;
@@ -56,8 +54,9 @@ fn cgroups_path(spec: &Spec) -> Option<&Path> {
     path.filter(|path| !path.as_os_str().is_empty())
 }
 
-/// The user that the cgroup is delegated to: the container's, if the container has a cgroup namespace
-/// of its own and a writable cgroup mount (runtime-spec, config-linux.md, cgroup ownership).
+/// The user that the cgroup is delegated to: the container's, if the container has a cgroup
+/// namespace of its own and a writable cgroup mount (runtime-spec, config-linux.md, cgroup
+/// ownership).
 pub(crate) fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<Uid> {
     let may_write = |mount: &Mount| {
         matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"))
@@ -69,7 +68,8 @@ pub(crate) fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<Uid> 
     }
     let user = spec.process().as_ref()?.user().uid();
     let owner = if namespaces.has(CloneFlags::CLONE_NEWUSER) {
-        // Without mappings the user namespace is joined, and the config can't tell the host's id.
+        // Without mappings, the container joins the user namespace, and the config does not tell
+        // which id of the host the user is.
         let mappings = spec.linux().as_ref()?.uid_mappings().as_ref();
         IdMap::new(mappings).to_host(user)?
     } else {

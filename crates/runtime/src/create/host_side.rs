@@ -1,4 +1,4 @@
-//! What is set up for a container from the host's side, and not by its init.
+//! What rind sets up for a container from the host's side, rather than its init.
 
 use crate::container::record::{CONFIG, PLANNED_CGROUPS, Record};
 use crate::create::cgroup::{cgroup_owner, resources};
@@ -44,8 +44,8 @@ impl HostSide {
     }
 
     /// Creates the cgroups and the group of resctrl, and writes config.json and state.json. A
-    /// systemd scope is started with the process `first` in it. Returns the files to enter cgroups by
-    /// as far as they are open already.
+    /// systemd scope is started with the process `first` in it. Returns the files to enter cgroups
+    /// by as far as they are open already.
     pub fn create_groups(
         &mut self,
         entry: &Entry,
@@ -53,7 +53,7 @@ impl HostSide {
         bundle: &Bundle,
         first: Option<i32>,
     ) -> Result<Option<Vec<OwnedFd>>> {
-        // First, as `delete --force` finds the cgroups by this copy if rind is killed here.
+        // This comes first: if rind is killed here, `delete --force` finds the cgroups by this copy.
         entry.write_file(CONFIG, &bundle.text)?;
         let mut is_noted = false;
         let mut note = |planned: &Cgroup| {

@@ -83,7 +83,7 @@ impl Prepared {
     }
 }
 
-/// What hooks that init runs get on stdin, given the pid and the status of the moment.
+/// What hooks that init runs get on stdin: a function of the pid and the current status.
 fn hook_state(record: &Record, id: &str) -> process::HookState {
     let state = record.hook_state(id, 0, "");
     Box::new(move |pid, status| State { pid, status: status.to_owned(), ..state.clone() }.to_json())

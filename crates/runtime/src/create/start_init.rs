@@ -1,8 +1,8 @@
 //! From a plan to an init: creates the cgroups, forks init, does from outside what init can't do,
 //! and runs the hooks of the runtime's namespaces.
 //!
-//! The record of where the cgroups are is on disk before there are any, and init's identity as soon
-//! as there is an init, so that `delete --force` can clean up after a create that was killed.
+//! rind records where the cgroups are before it creates them, and init's identity as soon as there
+//! is an init, so that `delete --force` can clean up after a create that was killed.
 
 use crate::container::Container;
 use crate::container::hooks::run_create_hooks;
@@ -19,8 +19,8 @@ use state::{Entry, Identity};
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 
-/// Creates the cgroups, forks init, and serves it until it only waits for `start`, or in a `run` for
-/// nothing any more. After an error `forked` has the init to be killed, if it came to that.
+/// Creates the cgroups, forks init, and serves it until it waits for `start`, or in a `run` until it
+/// can execute the program. If an error comes after the fork, `forked` has the init to be killed.
 pub(crate) fn start_init(
     runtime: &Runtime,
     plan: &mut Plan,
@@ -33,7 +33,7 @@ pub(crate) fn start_init(
     runtime.debug(|| format!("making {:?} of {}", entry.id(), record.bundle.display()));
     let mut entries = None;
     let init = if record.cgroup.is_in_scope() {
-        // The scope needs a process: the hop that forks init.
+        // The scope needs a process: the intermediate one, which forks init.
         let mut create = |hop| host_side.create_groups(entry, record, bundle, Some(hop)).map(drop);
         process::spawn(plan, CgroupPlacement::Via(&mut create))?
     } else {
@@ -59,15 +59,15 @@ pub(crate) fn start_init(
 /// Writes the link `init`, which tells other commands who init is.
 fn record_init(container: &mut Container, init: &Child) -> Result<()> {
     container.init = match Identity::of(init.pid) {
-        // Init has ended already, and what is on the channel tells why.
+        // Init has ended already, and its message on the channel tells why.
         Err(Errno::ESRCH) => Identity::default(),
         identity => identity.within("looking at init")?,
     };
     container.entry.write_init(container.init)
 }
 
-/// Limits the cgroups, and moves init to its group of resctrl and network devices to init, while init
-/// makes the mounts that need none of that. Then init is released.
+/// Limits the cgroups, and moves init to its group of resctrl and network devices to init, while
+/// init makes the mounts that need none of that. Then init is released.
 fn set_up_host_side(
     runtime: &Runtime,
     host_side: &mut HostSide,
@@ -109,7 +109,7 @@ fn serve_init(plan: &Plan, container: &mut Container, init: &mut Child, spec: &S
     }
 }
 
-/// The error of a hook, and if init has ended also why.
+/// The error of a hook; if init has ended, also the reason for that.
 fn or_death_of_init(error: Error, init: &Child, container: &Container) -> Error {
     if container.init.is_running() {
         return error;
@@ -128,7 +128,8 @@ pub(crate) fn unlock_for_hooks(entry: &Entry) -> Result<()> {
     entry.unlock()
 }
 
-/// What is known of a SIGKILL that init got: its cgroup is new, so that OOM kills in it are init's.
+/// Who sent SIGKILL to init, if it was the OOM killer: the cgroup is new, so init is the only
+/// process that can have been OOM-killed in it.
 fn oom_killed(cgroup: &Cgroup) -> Option<&'static str> {
     cgroup.oom_kills().filter(|&kills| kills > 0)?;
     Some("OOM-killed (memory limit too low?): see linux.resources.memory.limit")

@@ -9,7 +9,7 @@ use process::{Joined, Namespaces};
 use sys::nix::sched::CloneFlags;
 use sys::nix::sys::stat::fstat;
 
-/// Refuses a config that would change the host's own namespace, as it joins that by a path.
+/// Refuses a config that joins a namespace of the host's own and would change it.
 pub(crate) fn check_joined(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
     for joined in &namespaces.joined {
         if let Some(what) = set_in(spec, joined.kind)
@@ -21,7 +21,7 @@ pub(crate) fn check_joined(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
     check_user_namespace(spec, namespaces)
 }
 
-/// The same of user namespaces: `Namespaces::plan` leaves the host's own out of the list.
+/// [`check_joined`] for user namespaces: the list of `Namespaces` does not have the host's own.
 fn check_user_namespace(spec: &Spec, plan: &Namespaces) -> Result<()> {
     let listed = namespaces(spec).position(|namespace| namespace.typ() == LinuxNamespaceType::User);
     match (listed, set_in(spec, CloneFlags::CLONE_NEWUSER)) {
@@ -52,7 +52,7 @@ fn set_in(spec: &Spec, kind: CloneFlags) -> Option<String> {
     let linux = spec.linux().as_ref()?;
     let sysctl = |kind| sysctl_of(linux, kind);
     match kind {
-        // Every mount, and the change of the root, would be the host's.
+        // Every mount, and the change of the root, would affect the host.
         CloneFlags::CLONE_NEWNS => Some("mounts and another root".to_owned()),
         CloneFlags::CLONE_NEWNET => {
             let moves = linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty());

@@ -12,7 +12,7 @@ use sys::terminal::{self, Size};
 /// How many bytes are read at once: as much as a terminal holds.
 const CHUNK: usize = 4096;
 
-/// As much as the kernel holds of what was written to a terminal and not read (its `tty_buffer.c`).
+/// How many unread bytes of a terminal the kernel keeps (its `tty_buffer.c`).
 const HELD: usize = 64 << 10;
 
 /// The master of a container's terminal, which is relayed.
@@ -20,7 +20,7 @@ pub(crate) struct Relay {
     master: OwnedFd,
     /// The settings to restore of rind's own terminal, if stdin is one.
     saved: Option<Termios>,
-    /// What was read from stdin and the container has not taken yet.
+    /// Bytes from stdin that the container has not taken yet.
     pending: Vec<u8>,
     stdin_is_open: bool,
     /// Whether no process of the container has the terminal open any more.
@@ -82,7 +82,8 @@ impl Relay {
                 Err(errno) => return Err(errno),
             }
         }
-        // One chunk: a program that writes without end does not keep the event loop from its signals.
+        // One chunk only, so that a program that writes without end does not keep the event loop
+        // from its signals.
         self.is_hung_up = self.copy_to_stdout()? == Copied::HungUp;
         Ok(())
     }
@@ -144,7 +145,7 @@ fn write_all(mut bytes: &[u8]) -> sys::Result<()> {
         match write(&stdout, bytes) {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::EINTR) => {}
-            // Another process that shares it has made it non-blocking.
+            // Another process that shares stdout has made it non-blocking.
             Err(Errno::EAGAIN) => {
                 let mut polled = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
                 poll(&mut polled, PollTimeout::NONE)?;

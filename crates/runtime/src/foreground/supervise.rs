@@ -37,8 +37,8 @@ pub(crate) struct Supervisor<'a> {
 }
 
 impl<'a> Supervisor<'a> {
-    /// Blocks all signals, so that those that come before the child is there are passed on to it. The
-    /// child unblocks them for itself. Where stdout and stderr are sockets, puts pipes in their place
+    /// Blocks all signals, so that the child also gets those that come before its fork. The child
+    /// unblocks them for itself. If stdout and stderr are sockets, this puts pipes in their place
     /// until [`Supervisor::after_fork`]. With `subreaper`, orphans of the child become rind's.
     pub fn new(subreaper: bool) -> Result<Self> {
         let signals = receive_signals(subreaper).within("receiving signals")?;
@@ -46,8 +46,8 @@ impl<'a> Supervisor<'a> {
         Ok(Self { signals, listener: None, output })
     }
 
-    /// Gives rind its own stdout and stderr back. The caller has forked the child, which has what it
-    /// is to have.
+    /// Gives rind its own stdout and stderr back. The caller has forked the child, which has the
+    /// pipes.
     pub fn after_fork(&mut self) -> Result<()> {
         self.output.restore().within("taking stdout and stderr back")
     }
@@ -112,7 +112,8 @@ impl<'a> Supervisor<'a> {
         if !listener.is_ready()? {
             return Ok(());
         }
-        // Rind lives on, so that the manager can find out who has sent this; no need to wait for it.
+        // rind needs not wait for the manager, which has to find out who has sent this: rind lives
+        // on.
         if let Err(errno) = listener.notify_ready(sys::nix::unistd::getpid().as_raw()) {
             (runtime.warn)(&listener.failure(errno));
         }

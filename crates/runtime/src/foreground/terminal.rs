@@ -9,8 +9,8 @@ use std::path::Path;
 use sys::socket;
 use sys::terminal::Size;
 
-/// Checks that a terminal and somebody to take its master come together: `socket` for a process that
-/// rind leaves running (`detached`), else rind itself.
+/// Checks that a terminal has somebody who takes its master, and the other way round: the listener
+/// at `socket` if rind leaves the process running (`detached`), else rind itself.
 pub(crate) fn check(
     process: Option<&Process>,
     socket: Option<&Path>,

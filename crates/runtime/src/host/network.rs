@@ -14,8 +14,8 @@ use sys::netlink::{Address, Netlink, Target};
 use sys::nix::libc::{IFA_F_PERMANENT, RT_SCOPE_UNIVERSE};
 use sys::nix::unistd::geteuid;
 
-/// The name of a device while it is moved, if the kernel is to choose the final name: named in the
-/// call that moves it, it would be numbered twice.
+/// The name of a device while it is moved, if the kernel is to number it. The kernel would number it
+/// twice if the call that moves it had the final pattern.
 const PASSING: &str = "rind%d";
 
 /// A device that is to be moved.
@@ -65,7 +65,7 @@ pub(crate) fn move_to_container(devices: &[Device], pid: i32) -> Result<()> {
     }
     let path = format!("/proc/{pid}/ns/net");
     let namespace = match File::open(&path) {
-        // Init has ended already, and what is on its channel tells why.
+        // Init has ended already, and its message on the channel tells why.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         opened => OwnedFd::from(opened.on("linux.netDevices: opening", path)?),
     };

@@ -50,8 +50,8 @@ pub(crate) fn manager(runtime: &Runtime) -> Option<Manager> {
     None
 }
 
-/// Adds the mount of the socket's directory and the variable `NOTIFY_SOCKET` to `spec`, if there is a
-/// process.
+/// Adds the mount of the socket's directory and the variable `NOTIFY_SOCKET` to `spec`, if there is
+/// a process.
 pub(crate) fn add_mount(runtime: &Runtime, id: &str, spec: &mut Spec) -> Result<()> {
     let Some(process) = spec.process_mut().as_mut() else { return Ok(()) };
     let name = SOCKET.to_string_lossy();
@@ -105,8 +105,8 @@ impl Listener {
         Ok(Some(Self { socket: bound?, folder, manager }))
     }
 
-    /// Waits until the program has told that it is ready, and tells the manager, or until the process
-    /// of the pidfd `init` has ended.
+    /// Waits until the program tells that it is ready, or the process of the pidfd `init` has
+    /// ended. If the program is ready, tells the manager.
     pub fn forward_ready(self, runtime: &Runtime, pid: i32, init: &OwnedFd) -> Result<()> {
         if self.wait_until_ready(init).within("waiting for the container").about(VARIABLE)? {
             let notified = self.notify_ready(pid).and_then(|barrier| wait(&barrier));
@@ -132,8 +132,8 @@ impl Listener {
         }
     }
 
-    /// Whether one of the messages that have come says so. Descriptors that come along are closed,
-    /// which is the answer to who waits for that (`sd_notify_barrier(3)`).
+    /// Whether one of the received messages says that the program is ready. Descriptors in messages
+    /// are closed, which a sender of `sd_notify_barrier(3)` waits for.
     pub fn is_ready(&self) -> sys::Result<bool> {
         let mut buffer = [0; 4096];
         for _ in 0..MESSAGES_AT_ONCE {
@@ -166,7 +166,7 @@ impl Listener {
         Ok(ours)
     }
 
-    /// The warning if that has failed: the container runs all the same.
+    /// The warning that [`Listener::notify_ready`] has failed: the container runs all the same.
     pub fn failure(&self, errno: Errno) -> String {
         let Manager(name) = &self.manager;
         let (name, why) = (Path::new(name).display(), sys::errno_text(errno));
@@ -200,7 +200,7 @@ fn wait(barrier: &OwnedFd) -> sys::Result<()> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        // No event is asked for: that the other end is closed is always told.
+        // Without any event poll(2) waits for POLLHUP: the other end is closed.
         match poll(&mut [PollFd::new(barrier.as_fd(), PollFlags::empty())], timeout) {
             Ok(0) => return Err(Errno::ETIMEDOUT),
             Ok(_) => return Ok(()),

@@ -165,7 +165,8 @@ impl Groups {
         }
     }
 
-    /// Where resctrl is mounted: the directory above the group, or the group itself, that has `info`.
+    /// Where resctrl is mounted: the directory above the group, or the group itself, that has
+    /// `info`.
     fn root(&self) -> &Path {
         let has_info = |path: &&Path| path.join("info").is_dir();
         self.group.ancestors().find(has_info).unwrap_or(&self.group)
@@ -177,7 +178,7 @@ impl Groups {
         for group in std::iter::once(&self.group).chain(&self.monitor) {
             let path = group.join("tasks");
             match write(&path, &format!("{pid}\n")) {
-                // It has ended already, and tells why over its channel.
+                // The process has ended already, and its message on the channel tells why.
                 Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => return Ok(()),
                 written => {
                     written.on(format_args!("writing {pid} to"), &path).within(CLOS_ID)?;
@@ -246,7 +247,7 @@ fn with_status(root: &Path, error: Error) -> Error {
     error.with_hint((!status.is_empty() && status != "ok").then(|| status.to_owned()))
 }
 
-#[allow(deprecated)] // to tell of them
+#[allow(deprecated)] // The warning is about these properties.
 fn warn_of_removed(config: &LinuxIntelRdt, warnings: &mut Vec<String>) {
     let removed = [("enableCMT", config.enable_cmt()), ("enableMBM", config.enable_mbm())];
     for (name, _) in removed.iter().filter(|(_, value)| **value == Some(true)) {

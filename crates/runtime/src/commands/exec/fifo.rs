@@ -35,7 +35,7 @@ impl<'a> Fifo<'a> {
         Ok(Self { name, file, directory, is_kept: false })
     }
 
-    /// Leaves the fifo to the caller, who starts the process by it.
+    /// Leaves the fifo to the caller, who starts the process with it.
     pub fn keep(mut self) {
         self.is_kept = true;
     }
