@@ -198,7 +198,7 @@ pub(crate) fn make(
     // Annotations have the last word.
     all.retain(|one| !systemd.asked.iter().any(|other| other.name == one.name));
     all.extend_from_slice(&systemd.asked);
-    note(&make::with_parents(cgroup)).map_err(Error::new)?;
+    note(&make::with_parents(cgroup))?;
     if let Err(error) = systemd.manager.start_scope(&unit.name, &all) {
         // Not if the unit is somebody else's, or systemd knows already that it has to stop it.
         if !error.is_unit_exists() && !error.is_timeout() {

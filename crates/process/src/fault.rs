@@ -229,7 +229,7 @@ fn of_program(fault: &Fault, object: &Object, text: impl Fn(&str, &str) -> Strin
     let answer = sys::errno_text(fault.errno);
     let Some(program) = object.program else { return Error::new(answer).of(fault.errno) };
     let zero = program.to_string_lossy();
-    Error::new(text(&zero, &answer)).on(zero).of(fault.errno)
+    Error::new(text(&zero, &answer)).with_object(zero).of(fault.errno)
 }
 
 fn c_text(path: Option<&CStr>) -> String {

@@ -9,7 +9,6 @@
 //! rind kills it with its process group, and on the host also with descendants that have left the
 //! group. Processes that a successful hook leaves behind live on.
 
-use crate::Error;
 use crate::capture::{Capture, Outcome, deadline};
 use crate::descendants::Descendants;
 use crate::seal::all_seals;
@@ -23,6 +22,7 @@ use std::process::{Child, Command, ExitStatus};
 use sys::nix::fcntl::{FcntlArg, fcntl};
 use sys::nix::sys::memfd::{MFdFlags, memfd_create};
 use sys::nix::sys::signal::Signal;
+use sys::{Error, Explain};
 
 /// Where the output of hooks goes; the error of a failed hook quotes output that is `None`.
 #[derive(Debug, Default)]
@@ -56,11 +56,10 @@ pub struct HookContext<'a> {
 /// hook's `timeout`, in seconds.
 pub fn run(hook: &Hook, context: &HookContext) -> Result<(), Error> {
     let waiting = "waiting for it";
-    let (mut output, writer) = Capture::new().map_err(cannot("making a pipe for its output"))?;
+    let (mut output, writer) = Capture::new().within("making a pipe for its output")?;
     let may_be_killed = hook.timeout().is_some() || context.until.is_some();
     let keeps = context.on_host && may_be_killed;
-    let descendants = keeps.then(Descendants::keep).transpose();
-    let descendants = descendants.map_err(|errno| cannot(waiting)(errno.into()))?;
+    let descendants = keeps.then(Descendants::keep).transpose().within(waiting)?;
     let mut child = start(hook, context, writer)?;
     let outcome = output.await_end(&child, context.until, deadline(hook.timeout()));
     if outcome != Ok(Outcome::Ended) {
@@ -83,13 +82,9 @@ pub fn run(hook: &Hook, context: &HookContext) -> Result<(), Error> {
             let seconds = hook.timeout().unwrap_or_default();
             Err(Error::new(format!("hook ran past specified timeout of {seconds}s")))
         }
-        (Err(errno), _) => Err(cannot(waiting)(errno.into())),
-        (_, Err(error)) => Err(cannot(waiting)(error)),
+        (Err(errno), _) => Err(Error::call(waiting, errno)),
+        (_, Err(error)) => Err(Error::call(waiting, error)),
     }
-}
-
-fn cannot(step: &str) -> impl Fn(std::io::Error) -> Error {
-    move |error| Error::new(step).because(sys::answer(&error))
 }
 
 /// A file in memory with the state, which the hook can read but not change.
@@ -103,11 +98,11 @@ fn input(state: &[u8]) -> std::io::Result<File> {
 }
 
 fn start(hook: &Hook, context: &HookContext, output: OwnedFd) -> Result<Child, Error> {
-    let input = input(context.state).map_err(cannot("making a file of the state"))?;
-    let copying = "copying a descriptor";
+    let input = input(context.state).within("making a file of the state")?;
     let output = File::from(output);
-    let duplicate =
-        |to: &Option<File>| to.as_ref().unwrap_or(&output).try_clone().map_err(cannot(copying));
+    let duplicate = |to: &Option<File>| {
+        to.as_ref().unwrap_or(&output).try_clone().within("copying a descriptor")
+    };
     let Output { stdout, stderr } = context.output;
     let mut command = Command::new(hook.path());
     command.stdin(input).stdout(duplicate(stdout)?).stderr(duplicate(stderr)?);
@@ -122,10 +117,8 @@ fn start(hook: &Hook, context: &HookContext, output: OwnedFd) -> Result<Child, E
     }
     sys::exec::lead_session(&mut command);
     // If rind is killed, nothing is left to enforce the hook's timeout.
-    let bound = sys::exec::die_with_us(&mut command);
-    bound.map_err(cannot("having it end with the runtime"))?;
-    let started = sys::exec::spawn(&mut command);
-    started.map_err(cannot(&format!("starting {}", hook.path().display())))
+    sys::exec::die_with_us(&mut command).within("having it end with the runtime")?;
+    sys::exec::spawn(&mut command).on("starting", hook.path())
 }
 
 /// How a hook ended, in the words of Go's os/exec, which callers know from runc.

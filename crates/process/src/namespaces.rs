@@ -105,7 +105,10 @@ impl Namespaces {
             match namespace.path().as_deref().filter(|path| !path.as_os_str().is_empty()) {
                 None => new |= kind,
                 Some(path) => {
-                    if let Some(file) = open_namespace(index, kind, path)? {
+                    let opened = open_namespace(index, kind, path).map_err(|error| {
+                        error.with_object(format!("linux.namespaces[{index}].path"))
+                    })?;
+                    if let Some(file) = opened {
                         joined.push(Joined { index, kind, file });
                     }
                 }

@@ -25,7 +25,7 @@ pub enum CgroupPlacement<'a> {
     CloneInto(BorrowedFd<'a>),
     /// It inherits the cgroup of the intermediate process, which this function moves, given the
     /// pid. For a cgroup that exists only with a process in it, or that rind may not fork into.
-    Via(&'a mut dyn FnMut(i32) -> Result<(), String>),
+    Via(&'a mut dyn FnMut(i32) -> Result<(), Error>),
 }
 
 impl fmt::Debug for CgroupPlacement<'_> {
@@ -193,13 +193,13 @@ pub struct Keeper {
 
 impl Keeper {
     /// Forks the process; `move_it` gets its pid and moves it into the cgroup.
-    pub fn fork(move_it: &mut dyn FnMut(i32) -> Result<(), String>) -> Result<Self, Error> {
+    pub fn fork(move_it: &mut dyn FnMut(i32) -> Result<(), Error>) -> Result<Self, Error> {
         let (ours, theirs) = channel()?;
         let failed = |errno| Error::call("forking", errno);
         match process::fork(CloneFlags::empty(), None).map_err(failed)? {
             Fork::Parent { pid, pidfd } => {
                 let keeper = Self { pidfd, _channel: ours };
-                move_it(pid).map_err(Error::new).map(|()| keeper)
+                move_it(pid).map(|()| keeper)
             }
             Fork::Child => {
                 drop(ours);
@@ -248,7 +248,7 @@ pub(crate) fn fork_first<T: ProcessPlan>(
     };
     drop(theirs);
     if let CgroupPlacement::Via(move_it) = placement {
-        let moved = move_it(child.pid).map_err(Error::new);
+        let moved = move_it(child.pid);
         moved.and_then(|()| child.tell(Kind::Go, &[])).inspect_err(|_| child.end())?;
     }
     Ok(Ok(child))

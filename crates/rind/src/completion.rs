@@ -32,13 +32,13 @@ pub fn offers(
 ) -> String {
     let words = if shell == "bash" { joined(words) } else { words.to_vec() };
     let Some((last, before)) = words.split_last() else { return String::new() };
-    let place = Place::after(program, before);
-    let (offer, begun) = place.offer(last);
+    let cursor = Cursor::after(program, before);
+    let (offer, begun) = cursor.offer(last);
     let lines = match offer {
         Offer::Nothing => Vec::new(),
         Offer::Files => return ":files\n".to_owned(),
         Offer::Folders => return ":folders\n".to_owned(),
-        Offer::Ids => ids(place.root).into_iter().map(|id| (id, "container")).collect(),
+        Offer::Ids => ids(cursor.root).into_iter().map(|id| (id, "container")).collect(),
         Offer::Words(words) => words,
     };
     let fitting = lines.into_iter().filter(|(word, _)| word.starts_with(begun));
@@ -64,7 +64,7 @@ fn joined(words: &[String]) -> Vec<String> {
     joined
 }
 
-/// What can fill a place.
+/// What can stand at the cursor.
 enum Offer {
     Nothing,
     Files,
@@ -75,7 +75,7 @@ enum Offer {
 }
 
 /// The place of a word on the command line.
-struct Place<'a> {
+struct Cursor<'a> {
     program: &'static Program,
     /// The word that names the command, which need not be one of rind's.
     name: Option<&'a str>,
@@ -89,14 +89,14 @@ struct Place<'a> {
     root: Option<&'a str>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Cursor<'a> {
     fn after(program: &'static Program, words: &'a [String]) -> Self {
         let (name, command, flag, root) = (None, None, None, None);
-        let mut place = Self { program, name, command, flag, positional: 0, plain: false, root };
+        let mut cursor = Self { program, name, command, flag, positional: 0, plain: false, root };
         for word in words {
-            place.pass(word);
+            cursor.pass(word);
         }
-        place
+        cursor
     }
 
     fn pass(&mut self, word: &'a str) {
@@ -176,7 +176,7 @@ impl<'a> Place<'a> {
                     Some("ID") if makes_container(command) => Offer::Nothing,
                     Some("ID") => Offer::Ids,
                     Some("SIGNAL") => signals(begun),
-                    Some("SHELL") => given(SCRIPTS.map(|(shell, _)| shell)),
+                    Some("SHELL") => bare_words(SCRIPTS.map(|(shell, _)| shell)),
                     Some("PAGE") => self.commands(),
                     _ => Offer::Nothing,
                 }
@@ -192,23 +192,23 @@ fn makes_container(command: &Command) -> bool {
 
 fn of_flag(flag: &'static Flag) -> Offer {
     match flag.value {
-        _ if !flag.choices.is_empty() => given(flag.choices.iter().copied()),
+        _ if !flag.choices.is_empty() => bare_words(flag.choices.iter().copied()),
         "FILE" | "PATH" | "SOCKET" | "FIFO" => Offer::Files,
         "DIR" => Offer::Folders,
         // Of a switch.
-        "" => given(["true", "false"]),
+        "" => bare_words(["true", "false"]),
         _ => Offer::Nothing,
     }
 }
 
-fn given(words: impl IntoIterator<Item = &'static str>) -> Offer {
+fn bare_words(words: impl IntoIterator<Item = &'static str>) -> Offer {
     Offer::Words(words.into_iter().map(|word| (word.to_owned(), "")).collect())
 }
 
 /// The names of signals; with `SIG` only where the word begins so.
 fn signals(begun: &str) -> Offer {
     let full = begun.starts_with('S');
-    given(Signal::iterator().flat_map(|signal| {
+    bare_words(Signal::iterator().flat_map(|signal| {
         let name = signal.as_str();
         [Some(name).filter(|_| full), name.strip_prefix("SIG")].into_iter().flatten()
     }))

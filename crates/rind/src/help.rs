@@ -65,16 +65,16 @@ pub fn usage(command: &Command) -> String {
 }
 
 fn flags(table: &[Flag]) -> String {
-    let shown = |flag: &Flag| {
+    let synopsis = |flag: &Flag| {
         let short =
             if flag.short.is_empty() { String::new() } else { format!(", -{}", flag.short) };
         let value = if flag.value.is_empty() { String::new() } else { format!(" {}", flag.value) };
         format!("--{}{short}{value}", flag.name)
     };
-    let width = table.iter().map(|flag| shown(flag).len()).max().unwrap_or(0);
+    let width = table.iter().map(|flag| synopsis(flag).len()).max().unwrap_or(0);
     table.iter().fold(String::new(), |mut text, flag| {
         // Writing to a string can't fail.
-        let _ = writeln!(text, "  {:width$}  {}", shown(flag), flag.about);
+        let _ = writeln!(text, "  {:width$}  {}", synopsis(flag), flag.about);
         text
     })
 }

@@ -114,7 +114,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Escapes what would steer a terminal.
-pub fn shown(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     escape(text, |c| matches!(c, '\n' | '\t'), |c| c.escape_unicode().to_string())
 }
 
@@ -139,12 +139,12 @@ fn is_unprintable(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{escape, quoted, shown};
+    use super::{escape, printable, quoted};
 
     #[test]
     fn nothing_steers_the_terminal() {
         assert_eq!(
-            shown("a\tb\nc\u{1b}[2J\u{9b}1m\u{202e}ü"),
+            printable("a\tb\nc\u{1b}[2J\u{9b}1m\u{202e}ü"),
             "a\tb\nc\\u{1b}[2J\\u{9b}1m\\u{202e}ü"
         );
         let json = escape("\"\u{9b}\u{7f}\"", |_| false, |c| format!("\\u{:04x}", u32::from(c)));

@@ -70,7 +70,7 @@ fn run(command: &mut Parsed) -> i32 {
         Err(error) => {
             log.fail(&error);
             if log.is_file() {
-                eprintln!("{}", log::shown(&error.to_string()));
+                eprintln!("{}", log::printable(&error.to_string()));
             }
             failure
         }

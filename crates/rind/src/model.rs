@@ -171,6 +171,11 @@ impl Parsed {
 /// Why a command failed.
 pub use sys::Error as Failure;
 
+/// The failure that `why` a flag can't have its value: `--flag: why`.
+pub fn refuse<T>(flag: &str, why: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::new(why).about(flag))
+}
+
 /// A failure with this text.
 pub fn fail<T>(text: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::new(text))

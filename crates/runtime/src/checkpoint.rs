@@ -1,5 +1,5 @@
-//! What `checkpoint` and `restore` need of criu(8): the image, what criu is asked for, and the mounts
-//! that it is given.
+//! What `checkpoint` and `restore` need to work with criu(8): the image, the options of requests,
+//! and mounts.
 
 pub(crate) mod dump;
 pub(crate) mod image;
@@ -25,8 +25,8 @@ pub(crate) const FILE: &str = "file[";
 /// restore.
 pub(crate) fn refuse_without_mounts(mounted_root: bool) -> Result<()> {
     if mounted_root {
-        let why = "linux.namespaces: without a mount namespace a container can't be checkpointed";
-        return Err(Error::new(why));
+        let why = "without a mount namespace a container can't be checkpointed";
+        return Err(Error::new(why).about("linux.namespaces"));
     }
     Ok(())
 }
@@ -36,9 +36,8 @@ pub(crate) fn refuse_forgetful(version: Version, spec: &Spec) -> Result<()> {
     if version.keeps_no_new_privs() || !wants_no_new_privs(spec) {
         return Ok(());
     }
-    Err(Error::new(format!(
-        "process.noNewPrivileges: criu {version} would forget it, as all before 3.19 do"
-    )))
+    let why = format!("criu {version} would forget it, as all before 3.19 do");
+    Err(Error::new(why).about("process.noNewPrivileges"))
 }
 
 pub(crate) fn wants_no_new_privs(spec: &Spec) -> bool {

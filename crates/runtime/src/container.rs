@@ -1,4 +1,4 @@
-//! A container that is there, as later commands find it: its record, its init, and its tear-down.
+//! An existing container, as commands after `create` find it: its record, its init, its tear-down.
 
 pub(crate) mod annotations;
 pub(crate) mod find;
@@ -9,10 +9,12 @@ pub(crate) mod remove;
 pub(crate) mod status;
 
 use self::hooks::State;
-use self::record::{EXEC_FIFO, Record};
-use crate::{Error, Result};
+use self::record::{CONFIG, EXEC_FIFO, Record};
+use crate::{Explain, Result};
+use oci_spec::runtime::Spec;
 use state::{Entry, Identity};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use sys::Errno;
 use sys::nix::fcntl::OFlag;
 use sys::nix::libc::SIGKILL;
@@ -35,10 +37,9 @@ impl Container {
 
     /// Fails if the container has been deleted since it was found.
     pub fn check_exists(&self) -> Result<()> {
-        let directory = fstat(self.entry.directory())
-            .map_err(|errno| Error::call("looking at the state", errno))?;
+        let directory = fstat(self.entry.directory()).within("looking at the state")?;
         match directory.st_nlink {
-            0 => Err(state::Error::NotFound(self.entry.id().to_owned()).into()),
+            0 => Err(state::not_found(self.entry.id())),
             _ => Ok(()),
         }
     }
@@ -60,10 +61,16 @@ impl Container {
         let init = self.init_process()?;
         sys::process::pidfd_send_signal(&init, signal)?;
         if signal == SIGKILL && self.is_frozen() {
-            // A failure is none of this command's: init dies as soon as anything else thaws it.
+            // The signal is sent all the same: init dies as soon as anything else thaws it.
             let _ = self.record.cgroup.thaw();
         }
         Ok(())
+    }
+
+    /// The config that it was created by.
+    pub fn spec(&self) -> Result<Spec> {
+        let text = self.entry.read_file(CONFIG)?;
+        spec::parse(&text, Path::new("config.json"), &mut Vec::new())
     }
 
     /// What hooks get on stdin, with this status.

@@ -1,7 +1,8 @@
 //! Creating a container, for `create` and `run`: from a bundle to an init that only waits to
 //! execute the program.
 //!
-//! What can be refused is refused before the fork (`prepare.rs`); what fails later is undone.
+//! rind refuses what it can before the fork (`prepare.rs`). If a later step fails, it undoes the
+//! others.
 
 pub(crate) mod cgroup;
 pub(crate) mod host_side;
@@ -50,7 +51,8 @@ pub(crate) fn create_container(
     let mut bundle = Bundle::open(&options.bundle, options.config.as_deref())?;
     let joined = join_namespaces(runtime, &options.join, &mut bundle)?;
     let detached = purpose != Purpose::RunForeground;
-    terminal::check(bundle.spec.process().as_ref(), options.console_socket(), detached)?;
+    let console_socket = options.console_socket.as_deref();
+    terminal::check(bundle.spec.process().as_ref(), console_socket, detached)?;
     runtime.warn_all(&bundle.warnings);
     let manager = notify::manager(runtime).filter(|_| bundle.spec.process().is_some());
     if manager.is_some() {
@@ -65,15 +67,15 @@ pub(crate) fn create_container(
     match prepared {
         Ok((prepared, listener)) => carry_out(runtime, prepared, listener, entry, &bundle),
         Err(error) => {
-            // There is nothing but the directory yet.
+            // Nothing exists yet but the directory.
             let _ = entry.remove(&[]);
             Err(error)
         }
     }
 }
 
-/// Has a place where the container can tell that it is ready. `run` listens there from now on; for a
-/// container that waits for `start`, that will.
+/// Creates the directory of the socket over which the container can tell that it is ready. `run`
+/// listens there from now on; after `create`, `start` will.
 fn open_notify_socket(
     entry: &Entry,
     manager: notify::Manager,
@@ -86,7 +88,7 @@ fn open_notify_socket(
     }
 }
 
-/// Does what is planned, and if that fails takes it back.
+/// Carries out the plan, and undoes it if that fails.
 fn carry_out(
     runtime: &Runtime,
     prepared: Prepared,
@@ -117,7 +119,7 @@ impl Created {
         pid_file::publish_pid(socket, options.pid_file.as_deref(), &self.init)
     }
 
-    /// Kills init, and takes everything back that was made.
+    /// Kills init, and removes everything that was created.
     pub fn roll_back(&self, runtime: &Runtime) {
         self.init.end();
         roll_back(runtime, &self.container, true);

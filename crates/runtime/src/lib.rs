@@ -72,7 +72,7 @@ impl Runtime<'_> {
 
     /// Opens the store. One that does not exist is an error.
     fn store(&self) -> Result<Store> {
-        Ok(Store::open(&self.root, false)?)
+        Store::open(&self.root, false)
     }
 
     fn warn_all(&self, warnings: &[String]) {
@@ -86,3 +86,4 @@ impl Runtime<'_> {
 pub type Result<T> = std::result::Result<T, Error>;
 
 pub use sys::Error;
+use sys::Explain;

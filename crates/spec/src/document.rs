@@ -4,13 +4,14 @@
 //! parsed again, into a tree, and normalized there. This module must know none of the rules that a
 //! config has to keep.
 
-use crate::error::{Check, Error, Position, reason};
+use crate::error::{Check, Position, property, reason, syntax};
 use crate::keys;
 use crate::path::{JsonPath, Step, at};
 use crate::scanner::{Scanner, path_of};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::Path;
+use sys::Error;
 
 /// A text, and the name that messages have for it.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +36,7 @@ impl Document<'_> {
                 // A tree keeps only the last, and whoever checked the document may have read the
                 // first.
                 Err(error) if error.to_string().starts_with("duplicate field") => {
-                    return Err(Error::syntax(self.name, &error));
+                    return Err(syntax(self.name, &error));
                 }
                 Err(_) => {}
             }
@@ -49,34 +50,33 @@ impl Document<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<T, Error> {
         let tree = serde_json::from_slice(self.text);
-        let mut tree: Value = tree.map_err(|error| Error::syntax(self.name, &error))?;
+        let mut tree: Value = tree.map_err(|error| syntax(self.name, &error))?;
         if let Some((path, offset)) = (Scanner { text: self.text, at: 0 }).find_repeated() {
             let position = self.position(offset);
-            return Err(Error::property(self.name, position, path, "duplicate field".into()));
+            return Err(property(self.name, position, &path, "duplicate field"));
         }
         keys::respell(&mut tree);
         normalize(&mut tree, warnings);
         // The tree becomes text again: code that reads the types from trees would be a second copy
         // of all that reads them from text, some 350 KB of the program and of its memory.
-        let normalized =
-            serde_json::to_vec(&tree).map_err(|error| Error::syntax(self.name, &error))?;
+        let normalized = serde_json::to_vec(&tree).map_err(|error| syntax(self.name, &error))?;
         serde_json::from_slice(&normalized).map_err(|error| {
             let path = path_of(&error, &normalized);
             // Callers of other runtimes look for these words.
             let policy = path.is_within(&at("linux.memoryPolicy"));
             let about = if policy { "invalid memory policy: " } else { "" };
-            self.error(path, format!("{about}{}", type_error(&error)))
+            self.error(&path, &format!("{about}{}", type_error(&error)))
         })
     }
 
     /// Reports what a check found, as an error with its place in the text.
     pub fn report(&self, check: Check) -> Result<(), Error> {
-        check.map_err(|violation| self.error(violation.path, violation.reason))
+        check.map_err(|violation| self.error(&violation.path, &violation.reason))
     }
 
-    fn error(&self, path: JsonPath, reason: String) -> Error {
-        let (offset, _) = self.find(&path);
-        Error::property(self.name, self.position(offset), path, reason)
+    fn error(&self, path: &JsonPath, reason: &str) -> Error {
+        let (offset, _) = self.find(path);
+        property(self.name, self.position(offset), path, reason)
     }
 
     /// Whether the text has the property, with another value than null.

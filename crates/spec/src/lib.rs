@@ -3,7 +3,7 @@
 //!
 //! [`Bundle::open`] gives the config of a bundle as the types of oci-spec, which the stages after it
 //! take as they are. A config that it gives keeps the specification's rules, as far as the text alone
-//! shows that; any other is an [`Error`] with the line and the property.
+//! shows that; any other is an error that names the line and the property.
 
 mod config;
 mod document;
@@ -15,7 +15,6 @@ mod scanner;
 mod template;
 mod validate;
 
-pub use error::{Error, Position};
 pub use template::template;
 pub use validate::sysctl_namespace;
 
@@ -29,6 +28,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use sys::{Error, Explain};
 
 /// A bundle: a directory with a config.json.
 #[derive(Clone, Debug)]
@@ -48,11 +48,9 @@ pub struct Bundle {
 impl Bundle {
     /// Opens the bundle in `directory`; `config` is read in place of its config.json.
     pub fn open(directory: &Path, config: Option<&Path>) -> Result<Self, Error> {
-        let path = absolute(directory)
-            .map_err(|error| Error::io(format!("bundle {}", directory.display()), &error))?;
+        let path = absolute(directory).on("bundle", directory)?;
         let file = config.map_or_else(|| path.join("config.json"), Path::to_owned);
-        let text = read(&file, config.is_none())
-            .map_err(|error| Error::io(file.display().to_string(), &error))?;
+        let text = read(&file, config.is_none()).about(&file)?;
         let mut warnings = Vec::new();
         let name = config.unwrap_or(Path::new("config.json"));
         let spec = parse(&text, name, &mut warnings)?;
@@ -79,7 +77,7 @@ impl Bundle {
     pub fn join(&mut self, paths: &[(&str, String)]) -> Result<(), Error> {
         let name = Path::new("config.json");
         let mut tree: Value =
-            serde_json::from_slice(&self.text).map_err(|error| Error::syntax(name, &error))?;
+            serde_json::from_slice(&self.text).map_err(|error| error::syntax(name, &error))?;
         let members = tree.as_object_mut();
         let list = members.and_then(|members| {
             if paths.iter().any(|(kind, _)| *kind == "uts") {

@@ -62,8 +62,8 @@ pub(crate) fn spec(spec: &Spec, document: &Document) -> Check {
 /// `hostname` and `domainname` belong to a UTS namespace; without one they would be the host's.
 fn names(spec: &Spec) -> Check {
     for (name, value) in [("hostname", spec.hostname()), ("domainname", spec.domainname())] {
-        let given = value.as_deref().is_some_and(|value| !value.is_empty());
-        if given && !has_namespace(spec, LinuxNamespaceType::Uts) {
+        let is_set = value.as_deref().is_some_and(|value| !value.is_empty());
+        if is_set && !has_namespace(spec, LinuxNamespaceType::Uts) {
             refuse(at(name), "can't be set without a UTS namespace in linux.namespaces")?;
         }
     }
@@ -84,7 +84,10 @@ pub(crate) fn mounts(list: &[Mount], has_user_namespace: bool) -> Check {
         if is_root(mount.destination()) && !is_remount(mount) {
             refuse(path().key("destination"), "is the root itself, which root.path is for")?;
         }
-        match (given(mount.uid_mappings().as_ref()), given(mount.gid_mappings().as_ref())) {
+        match (
+            has_entries(mount.uid_mappings().as_ref()),
+            has_entries(mount.gid_mappings().as_ref()),
+        ) {
             (true, false) => refuse(path().key("uidMappings"), "must come with gidMappings")?,
             (false, true) => refuse(path().key("gidMappings"), "must come with uidMappings")?,
             (false, false) if asks_for_mapping(mount) && !has_user_namespace => {
@@ -122,7 +125,7 @@ fn is_root(path: &Path) -> bool {
 }
 
 /// Whether there is a mapping; an empty list counts as none.
-fn given(mappings: Option<&Vec<LinuxIdMapping>>) -> bool {
+fn has_entries(mappings: Option<&Vec<LinuxIdMapping>>) -> bool {
     mappings.is_some_and(|mappings| !mappings.is_empty())
 }
 

@@ -4,8 +4,9 @@
 
 use oci_spec::runtime::{Capability, LinuxNamespaceType, Spec};
 use serde_json::{Value, json};
-use spec::{Bundle, Error, Position};
+use spec::Bundle;
 use std::path::Path;
+use sys::Error;
 
 const MINIMAL: &str = include_str!("../../../integration_tests/fixtures/minimal.json");
 const DOCKER: &str = include_str!("../../../integration_tests/fixtures/docker.json");
@@ -47,11 +48,18 @@ fn valid(changes: &[(&str, Value)]) -> Spec {
 #[track_caller]
 fn refused(changes: &[(&str, Value)], path: &str, text: &str) {
     let Err(error) = parse(&minimal(changes)) else { panic!("valid, with {changes:?}") };
-    assert_eq!(error.path().as_deref(), Some(path), "{error}");
+    assert_eq!(error.object(), Some(path), "{error}");
     let message = error.to_string();
     assert!(message.starts_with("config.json:") && message.contains(path), "{message}");
     assert!(message.contains(text), "{message}");
-    assert!(error.position().is_some());
+    let (line, column) = position(&message);
+    assert!(line > 0 && column > 0, "{message}");
+}
+
+/// The line and the column that a message names.
+fn position(message: &str) -> (usize, usize) {
+    let mut numbers = message.split([':', ' ']).skip(1).map(|number| number.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
 fn mapping() -> Value {
@@ -598,7 +606,7 @@ fn places_are_told() {
     let config = minimal(&[("/process/rlimits/-", json!({ "type": "RLIMIT_NOFILE" }))]);
     let error = parse(&config).unwrap_err();
     let text = serde_json::to_string_pretty(&config).unwrap();
-    let Some(Position { line, column }) = error.position() else { panic!("{error}") };
+    let (line, column) = position(&error.to_string());
     assert!(text.lines().nth(line - 1).unwrap()[column - 1..].starts_with("\"RLIMIT_NOFILE\""));
     let expected =
         format!("config.json:{line}:{column} process.rlimits[1].type: RLIMIT_NOFILE appears twice");
@@ -630,7 +638,7 @@ fn what_does_not_fit_is_found() {
         let found = odd.iter().filter(|value| {
             let Err(error) = parse(&minimal(&[(pointer, (*value).clone())])) else { return false };
             // What is inside of the value may be what does not fit.
-            let told = error.path().unwrap_or_else(|| panic!("{value}: {error}"));
+            let told = error.object().unwrap_or_else(|| panic!("{value}: {error}"));
             assert!(told.starts_with(path), "{error}");
             told == path
         });

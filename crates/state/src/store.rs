@@ -1,20 +1,22 @@
 //! Directories and files: `ROOT/ID/` with `state.json` and the other files of a container. Nothing here
 //! follows a link in the last part of a path, or uses a directory that others may write to.
 
-use crate::{Error, Identity, trust};
+use crate::{Identity, trust};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ffi::{CStr, CString};
+use std::fmt::Display;
 use std::fs::{DirBuilder, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use sys::Errno;
+use sys::error::Kind;
 use sys::nix::dir::Dir;
 use sys::nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat, renameat};
 use sys::nix::sys::stat::{Mode, fstat, mkdirat};
 use sys::nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, mkfifoat, symlinkat, unlinkat};
+use sys::{Errno, Error, Explain};
 
 const RECORD: &CStr = c"state.json";
 const NEW_RECORD: &CStr = c".state.json.new";
@@ -54,40 +56,49 @@ pub fn check_id(id: &str) -> Result<(), Error> {
         }
         _ => return Ok(()),
     };
-    Err(Error::Other(format!("{reason}: {id:?}")))
+    Err(Error::new(format!("{reason}: {id:?}")).with_object(id))
 }
 
-/// Refuses a directory that somebody other than root and us may have written to, for `reason`.
-fn check_owner(reason: Option<String>, name: impl Fn() -> String) -> Result<(), Error> {
-    let Some(reason) = reason else { return Ok(()) };
-    Err(Error::Other(format!(
-        "--root: {}: {reason}, and what is in it decides what is run and killed (chown and chmod \
-         go-w it, or use another --root)",
-        name()
-    )))
+/// The error that there is no container `id`. Engines look for "does not exist".
+#[must_use]
+pub fn not_found(id: &str) -> Error {
+    let text = format!("container {id:?} does not exist");
+    Error::new(text).with_object(id).with_kind(Kind::NoSuchContainer)
+}
+
+/// The error that there is a container `id` already. Engines look for "already exists".
+fn exists(id: &str) -> Error {
+    let text = format!("container with given ID already exists: {id:?}");
+    Error::new(text).with_object(id).with_kind(Kind::ContainerExists)
+}
+
+/// The error that others than root and rind's user may have written to a directory, for `reason`.
+fn distrusted(reason: &str) -> Error {
+    Error::new(format!("{reason}, and what is in it decides what is run and killed"))
+        .with_hint(Some("chown and chmod go-w it, or use another --root"))
 }
 
 impl Store {
     /// Opens the store at `path`; with `make`, makes it if it is missing.
     ///
-    /// Only root and we may be able to write to it, as its content decides which hooks run and which
-    /// processes are killed. In a sticky directory, this holds for each container's directory instead.
+    /// Only root and rind's user may be able to write to it, as its content decides which hooks run and
+    /// which processes are killed. In a sticky directory, this holds for each container's directory
+    /// instead.
     pub fn open(path: &Path, make: bool) -> Result<Self, Error> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let directory = match open(path, flags, Mode::empty()) {
             Err(Errno::ENOENT) if make => {
                 let made = DirBuilder::new().recursive(true).mode(0o711).create(path);
-                made.map_err(|e| {
-                    Error::Other(format!("making --root {}: {}", path.display(), sys::answer(&e)))
-                })?;
+                made.on("making --root", path)?;
                 open(path, flags, Mode::empty())
             }
             opened => opened,
         };
-        let opening = |e| Error::call(format!("opening --root {}", path.display()), e);
-        let directory = directory.map_err(opening)?;
-        let stat = fstat(&directory).map_err(opening)?;
-        check_owner(trust::distrust_shared(&stat), || path.display().to_string())?;
+        let directory = directory.on("opening --root", path)?;
+        let stat = fstat(&directory).on("opening --root", path)?;
+        if let Some(reason) = trust::distrust_shared(&stat) {
+            return Err(distrusted(&reason).about(path).within("--root"));
+        }
         Ok(Self { path: path.to_owned(), directory: Arc::new(directory) })
     }
 
@@ -103,14 +114,14 @@ impl Store {
         check_id(id)?;
         loop {
             match mkdirat(&*self.directory, id, Mode::from_bits_truncate(0o711)) {
-                Err(Errno::EEXIST) => return Err(Error::Exists(id.to_owned())),
-                made => made.map_err(|e| Error::call(format!("making the state of {id:?}"), e))?,
+                Err(Errno::EEXIST) => return Err(exists(id)),
+                made => made.map_err(|errno| of_state(id, "making", errno))?,
             }
-            // Before we lock it, a forced deletion may remove it, and another command may make the
-            // next one of this name. The command that locks an empty one makes the container.
+            // Before this command locks it, a forced deletion may remove it, and another command may
+            // make the next one of this name. The command that locks an empty one makes the container.
             match self.get(id).and_then(|entry| entry.lock().map(|()| entry)) {
-                Ok(entry) if entry.has(first) => return Err(Error::Exists(id.to_owned())),
-                Err(Error::NotFound(_)) => {}
+                Ok(entry) if entry.has(first) => return Err(exists(id)),
+                Err(error) if error.is_not_found() => {}
                 Err(error) => {
                     // If this removes another command's new directory, which is empty too, that
                     // command makes it again.
@@ -128,22 +139,21 @@ impl Store {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let directory = match openat(&*self.directory, id, flags, Mode::empty()) {
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {
-                return Err(Error::NotFound(id.to_owned()));
+                return Err(not_found(id));
             }
-            opened => opened.map_err(|e| Error::call(format!("opening the state of {id:?}"), e))?,
+            opened => opened.map_err(|errno| of_state(id, "opening", errno))?,
         };
         Ok(Entry { id: id.to_owned(), directory, store: Arc::clone(&self.directory) })
     }
 
     /// The ids of all containers, sorted.
     pub fn ids(&self) -> Result<Vec<String>, Error> {
-        let failed = |e| Error::call(format!("reading {}", self.path.display()), e);
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let mut entries =
-            Dir::openat(&*self.directory, c".", flags, Mode::empty()).map_err(failed)?;
+        let opened = Dir::openat(&*self.directory, c".", flags, Mode::empty());
+        let mut entries = opened.on("reading", &self.path)?;
         let mut ids = Vec::new();
         for entry in entries.iter() {
-            let name = entry.map_err(failed)?;
+            let name = entry.on("reading", &self.path)?;
             let name = name.file_name().to_string_lossy().into_owned();
             if check_id(&name).is_ok() {
                 ids.push(name);
@@ -164,26 +174,26 @@ impl Entry {
     /// Waits until no other command changes this container, and keeps others from changing it until
     /// this entry is dropped.
     pub fn lock(&self) -> Result<(), Error> {
-        let failed = |errno| Error::call(format!("locking the state of {:?}", self.id), errno);
-        sys::fs::lock(&self.directory).map_err(failed)?;
+        sys::fs::lock(&self.directory).map_err(|errno| of_state(&self.id, "locking", errno))?;
         // The command that held the lock may have deleted the container.
         self.look()
     }
 
     /// Gives an error if the directory has been deleted, or others may have written to it.
     fn look(&self) -> Result<(), Error> {
-        let stat = fstat(&self.directory)
-            .map_err(|e| Error::call(format!("looking at the state of {:?}", self.id), e))?;
+        let stat = fstat(&self.directory);
+        let stat = stat.map_err(|errno| of_state(&self.id, "looking at", errno))?;
         if stat.st_nlink == 0 {
-            return Err(Error::NotFound(self.id.clone()));
+            return Err(not_found(&self.id));
         }
-        check_owner(trust::distrust(&stat), || format!("the state of {:?}", self.id))
+        let Some(reason) = trust::distrust(&stat) else { return Ok(()) };
+        let error = distrusted(&reason).within(format_args!("--root: the state of {:?}", self.id));
+        Err(error.with_object(&self.id))
     }
 
     /// Lets others change this container.
     pub fn unlock(&self) -> Result<(), Error> {
-        sys::fs::unlock(&self.directory)
-            .map_err(|errno| Error::call(format!("unlocking the state of {:?}", self.id), errno))
+        sys::fs::unlock(&self.directory).map_err(|errno| of_state(&self.id, "unlocking", errno))
     }
 
     /// Whether a command is changing this container now.
@@ -206,10 +216,8 @@ impl Entry {
         self.look()?;
         match serde_json::from_slice(&bytes) {
             // A command is writing the first record, or was killed before it had written it.
-            Err(_) if bytes.is_empty() || self.is_locked() => Err(Error::NotFound(self.id.clone())),
-            parsed => parsed.map_err(|error| {
-                Error::Other(format!("the state of {:?} is damaged: {error}", self.id))
-            }),
+            Err(_) if bytes.is_empty() || self.is_locked() => Err(not_found(&self.id)),
+            parsed => parsed.map_err(|error| self.damaged(error)),
         }
     }
 
@@ -217,7 +225,7 @@ impl Entry {
     pub fn write<T: Serialize>(&self, record: &T) -> Result<(), Error> {
         self.write_file(NEW_RECORD, &serialized(record)?)?;
         renameat(&self.directory, NEW_RECORD, &self.directory, RECORD)
-            .map_err(|errno| Error::call(format!("renaming the state of {:?}", self.id), errno))
+            .map_err(|errno| of_state(&self.id, "renaming", errno))
     }
 
     /// Writes the first record. It needs no rename, as there is no older one that others could read.
@@ -229,7 +237,7 @@ impl Entry {
     pub fn read_file(&self, name: &Name) -> Result<Vec<u8>, Error> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match openat(&self.directory, name, flags, Mode::empty()).and_then(sys::fs::read_to_end) {
-            Err(Errno::ENOENT) => Err(Error::NotFound(self.id.clone())),
+            Err(Errno::ENOENT) => Err(not_found(&self.id)),
             read => read.map_err(|e| self.failed("reading", name, e)),
         }
     }
@@ -244,9 +252,7 @@ impl Entry {
             | OFlag::O_CLOEXEC;
         let file = openat(&self.directory, name, flags, Mode::from_bits_truncate(0o600))
             .map_err(|e| self.failed("making", name, e))?;
-        File::from(file).write_all(bytes).map_err(|e| {
-            Error::Other(format!("writing {} of {:?}: {}", shown(name), self.id, sys::answer(&e)))
-        })
+        File::from(file).write_all(bytes).map_err(|error| self.failed("writing", name, error))
     }
 
     /// Makes a fifo, and opens it for reading and writing, which does not wait for another process.
@@ -272,15 +278,17 @@ impl Entry {
     ///
     /// This tries the names in `usual` first, and lists the directory only if others are left.
     pub fn remove(&self, usual: &[&Name]) -> Result<(), Error> {
-        let failed = |errno| Error::call(format!("removing the state of {:?}", self.id), errno);
-        usual.iter().try_for_each(|name| self.remove_file(name)).map_err(failed)?;
+        self.try_remove(usual).map_err(|errno| of_state(&self.id, "removing", errno))
+    }
+
+    fn try_remove(&self, usual: &[&Name]) -> sys::Result<()> {
+        usual.iter().try_for_each(|name| self.remove_file(name))?;
         match self.remove_directory() {
             Err(Errno::ENOTEMPTY) => {}
-            removed => return removed.map_err(failed),
+            removed => return removed,
         }
-        let names = self.names().map_err(failed)?;
-        names.iter().try_for_each(|name| self.remove_any(name)).map_err(failed)?;
-        self.remove_directory().map_err(failed)
+        self.names()?.iter().try_for_each(|name| self.remove_any(name))?;
+        self.remove_directory()
     }
 
     /// Removes one file. A missing file is no error.
@@ -298,7 +306,8 @@ impl Entry {
             removed => return removed,
         }
         // remove_dir_all follows no link below its path.
-        let path = format!("/proc/self/fd/{}/{}", self.directory.as_raw_fd(), shown(name));
+        let path =
+            format!("/proc/self/fd/{}/{}", self.directory.as_raw_fd(), name.to_string_lossy());
         match std::fs::remove_dir_all(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             removed => {
@@ -333,7 +342,7 @@ impl Entry {
             let (pid, start_time) = text.split_once(' ')?;
             Some(Identity { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
         });
-        parsed.ok_or_else(|| Error::Other(format!("the state of {:?} is damaged: init", self.id)))
+        parsed.ok_or_else(|| self.damaged("init"))
     }
 
     /// The directory itself.
@@ -356,17 +365,26 @@ impl Entry {
         Ok(names)
     }
 
-    fn failed(&self, what: &str, name: &Name, errno: Errno) -> Error {
-        Error::call(format!("{what} {} of {:?}", shown(name), self.id), errno)
+    /// The error that `step` failed, which was done to the file `name`.
+    fn failed(&self, step: &str, name: &Name, source: impl std::error::Error + 'static) -> Error {
+        let name = name.to_string_lossy();
+        let step = format!("{step} {name} of {:?}", self.id);
+        Error::call(step, source).with_object(name)
+    }
+
+    fn damaged(&self, reason: impl Display) -> Error {
+        let text = format!("the state of {:?} is damaged", self.id);
+        Error::new(text).because(reason).with_object(&self.id)
     }
 }
 
-fn shown(name: &Name) -> String {
-    name.to_string_lossy().into_owned()
+/// The error that `step` failed, which was done to the directory of the container `id`.
+fn of_state(id: &str, step: &str, errno: Errno) -> Error {
+    Error::call(format!("{step} the state of {id:?}"), errno).with_object(id)
 }
 
 fn serialized<T: Serialize>(record: &T) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(record).map_err(|error| Error::Other(format!("writing the state: {error}")))
+    serde_json::to_vec(record).within("writing the state")
 }
 
 #[cfg(test)]
@@ -412,11 +430,13 @@ mod tests {
         assert!(Store::open(&folder.0, false).is_err());
         let store = Store::open(&folder.0, true).unwrap();
         let entry = store.create("one", FIRST).unwrap();
-        assert!(matches!(entry.read::<u32>(), Err(Error::NotFound(_))));
+        assert!(entry.read::<u32>().unwrap_err().is_not_found());
         entry.write_first(&1).unwrap();
         entry.write(&2).unwrap();
         assert_eq!(store.get("one").unwrap().read::<u32>().unwrap(), 2);
-        assert!(matches!(store.create("one", FIRST), Err(Error::Exists(_))));
+        assert!(
+            matches!(store.create("one", FIRST), Err(error) if error.kind() == Kind::ContainerExists)
+        );
         assert_eq!(store.ids().unwrap(), ["one"]);
         entry.make_fifo(c"fifo").unwrap();
         let init = Identity { pid: 7, start_time: 8 };
@@ -426,7 +446,7 @@ mod tests {
         assert!(entry.write_init(init).is_err());
         entry.remove(&[c"not there", c"state.json"]).unwrap();
         entry.remove(&[]).unwrap();
-        assert!(matches!(store.get("one"), Err(Error::NotFound(_))));
+        assert!(store.get("one").unwrap_err().is_not_found());
         assert!(store.ids().unwrap().is_empty());
     }
 
@@ -439,7 +459,7 @@ mod tests {
         let waiting = thread::spawn(move || second.lock());
         first.remove(&USUAL).unwrap();
         drop(first);
-        assert!(matches!(waiting.join().unwrap(), Err(Error::NotFound(_))));
+        assert!(waiting.join().unwrap().unwrap_err().is_not_found());
     }
 
     #[test]
@@ -449,7 +469,7 @@ mod tests {
         let path = folder.0.join("one");
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
-            // What `delete --force` of a container does that nobody has written anything of.
+            // `delete --force` does this if the directory is still empty.
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     let Ok(entry) = store.get("one") else { continue };

@@ -8,15 +8,15 @@ const OTHERS: u32 = 0o022;
 
 const STICKY: u32 = 0o1000;
 
-/// The reason why somebody other than root and us may have made what is in this directory, if there
+/// The reason why others than root and rind's user may have made what is in this directory, if there
 /// is one.
 #[must_use]
 pub fn distrust(directory: &FileStat) -> Option<String> {
     of_mode(directory, directory.st_mode & 0o7777)
 }
 
-/// [`distrust`] for a directory like /tmp, where the sticky bit keeps others from our entries, though
-/// they may make their own. The caller must then look at the owner of each entry.
+/// [`distrust`] for a directory like /tmp, where the sticky bit keeps others from changing rind's
+/// entries, though they may make their own. The caller must then look at the owner of each entry.
 #[must_use]
 pub fn distrust_shared(directory: &FileStat) -> Option<String> {
     let mode = directory.st_mode & 0o7777;

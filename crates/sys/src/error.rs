@@ -2,11 +2,14 @@
 //!
 //! It is put in words where it arises and rendered once, by the program. Whoever passes it on adds
 //! the step around it ([`Error::within`]) or the object that it is about ([`Error::about`]), and never
-//! words of its own in between.
+//! words of its own in between. [`Explain`] does that for results, where a call fails.
 
-use crate::{Errno, errno_text};
+use crate::{Errno, answer, errno_text};
 use std::borrow::Cow;
-use std::fmt;
+use std::error::Error as StdError;
+use std::ffi::OsStr;
+use std::fmt::{self, Display};
+use std::io;
 
 /// What callers tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +35,9 @@ pub struct Error(Box<Parts>);
 #[derive(Clone, Debug)]
 struct Parts {
     kind: Kind,
-    /// The step, with the object before it, and the reason.
+    /// The step, with the object in it, and the reason.
     text: String,
-    /// How much of `text` is the step: the reason follows it.
+    /// How many bytes of `text` are the step: the reason follows.
     step: usize,
     object: Option<String>,
     errno: Option<Errno>,
@@ -59,15 +62,55 @@ impl Error {
         Self::new("container not running").with_kind(Kind::NotRunning)
     }
 
-    /// The kernel answered `step` with `errno`.
+    /// What `source` says, without a step, which the caller adds. The errno is that of the kernel's
+    /// answer, if `source` is one; an [`Error`] stays as it is.
+    #[cold]
+    fn of_source(source: &(dyn StdError + 'static)) -> Self {
+        if let Some(error) = source.downcast_ref::<Self>() {
+            return error.clone();
+        }
+        let (text, errno) = if let Some(errno) = source.downcast_ref::<Errno>() {
+            (errno_text(*errno), Some(*errno))
+        } else if let Some(error) = source.downcast_ref::<io::Error>() {
+            (answer(error), error.raw_os_error().map(Errno::from_raw))
+        } else {
+            (source.to_string(), None)
+        };
+        let mut error = Self::of_text(text);
+        error.0.step = 0;
+        match errno {
+            Some(errno) => error.of(errno),
+            None => error,
+        }
+    }
+
+    /// `step` failed: `step: source`.
     #[must_use]
-    pub fn call(step: impl fmt::Display, errno: Errno) -> Self {
-        Self::of_text(step.to_string()).because(errno_text(errno)).of(errno)
+    pub fn call(step: impl Display, source: impl StdError + 'static) -> Self {
+        Self::of_source(&source).within(step)
+    }
+
+    /// `step` failed, which was done to `object`: `step object: source`.
+    #[must_use]
+    pub fn on(
+        step: impl Display,
+        object: impl AsRef<OsStr>,
+        source: impl StdError + 'static,
+    ) -> Self {
+        Self::of_step(&step, object.as_ref(), &source)
+    }
+
+    /// [`Error::on`], compiled once for all types of arguments.
+    #[cold]
+    fn of_step(step: &dyn Display, object: &OsStr, source: &(dyn StdError + 'static)) -> Self {
+        let object = object.to_string_lossy();
+        let error = Self::of_source(source).within(format_args!("{step} {object}"));
+        error.with_object(object)
     }
 
     /// The same error with its reason: `step: reason`.
     #[must_use]
-    pub fn because(mut self, reason: impl fmt::Display) -> Self {
+    pub fn because(mut self, reason: impl Display) -> Self {
         self.0.text = format!("{}: {reason}", self.0.text);
         self
     }
@@ -98,25 +141,26 @@ impl Error {
 
     /// The same error, about `object`, which then stands before it: `linux.resources.pids.limit`.
     #[must_use]
-    pub fn about(self, object: impl Into<String>) -> Self {
-        let object = object.into();
-        let mut named = self.within(&object);
-        named.0.object.get_or_insert(object);
-        named
+    pub fn about(self, object: impl AsRef<OsStr>) -> Self {
+        let object = object.as_ref().to_string_lossy();
+        self.within(&object).with_object(object)
     }
 
-    /// The same error, about `object`, which its text has already.
+    /// The same error, about `object`, which its text has already. An error that has an object keeps
+    /// it: the one that was known first is the more precise one.
     #[must_use]
-    pub fn on(mut self, object: impl Into<String>) -> Self {
-        self.0.object = Some(object.into());
+    pub fn with_object(mut self, object: impl Into<String>) -> Self {
+        self.0.object.get_or_insert_with(|| object.into());
         self
     }
 
     /// The same error, met in the course of `step`, which then stands before it.
     #[must_use]
-    pub fn within(mut self, step: impl fmt::Display) -> Self {
-        let text = format!("{step}: {}", self.0.text);
-        self.0.step += text.len() - self.0.text.len();
+    pub fn within(mut self, step: impl Display) -> Self {
+        let (mut text, reason) = (step.to_string(), self.0.text.len() - self.0.step);
+        let step_alone = text.len();
+        text = format!("{text}: {}", self.0.text);
+        self.0.step = if self.0.step == 0 { step_alone } else { text.len() - reason };
         self.0.text = text;
         self
     }
@@ -158,7 +202,7 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
+impl Display for Error {
     /// All in one line; the hint comes last, in brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.text)?;
@@ -169,15 +213,44 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.errno.as_ref().map(|errno| errno as _)
+    }
+}
+
+/// Tells of a failure what was being done, and to what. Nothing is formatted unless there is one.
+pub trait Explain<T> {
+    /// [`Error::call`] or [`Error::within`]: `step` stands before the failure.
+    fn within(self, step: impl Display) -> Result<T, Error>;
+
+    /// [`Error::about`]: `object` stands before the failure, which is about it.
+    fn about(self, object: impl AsRef<OsStr>) -> Result<T, Error>;
+
+    /// [`Error::on`]: `step` and `object` stand before the failure, which is about `object`.
+    fn on(self, step: impl Display, object: impl AsRef<OsStr>) -> Result<T, Error>;
+}
+
+impl<T, E: StdError + 'static> Explain<T> for Result<T, E> {
+    fn within(self, step: impl Display) -> Result<T, Error> {
+        self.map_err(|source| Error::call(step, source))
+    }
+
+    fn about(self, object: impl AsRef<OsStr>) -> Result<T, Error> {
+        self.map_err(|source| Error::of_source(&source).about(object))
+    }
+
+    fn on(self, step: impl Display, object: impl AsRef<OsStr>) -> Result<T, Error> {
+        self.map_err(|source| Error::on(step, object, source))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Errno, Error, Kind};
+    #![allow(clippy::unwrap_used)]
+    use super::{Errno, Error, Explain, Kind};
+    use std::io;
+    use std::path::Path;
 
     #[test]
     fn an_error_has_its_parts_and_one_text() {
@@ -194,6 +267,21 @@ mod tests {
         assert_eq!(error.object(), Some("linux.resources.pids.limit"));
         assert_eq!(error.hint(), Some("the cgroup above has no such limit"));
         assert_eq!((error.errno(), error.kind()), (Some(Errno::EINVAL), Kind::Kernel));
+    }
+
+    #[test]
+    fn a_result_is_explained_by_step_and_object() {
+        let opened: io::Result<()> = Err(io::Error::from_raw_os_error(Errno::ENOENT as i32));
+        let error = opened.on("opening", Path::new("/x")).about("--log").unwrap_err();
+        assert_eq!(error.to_string(), "--log: opening /x: no such file or directory");
+        assert_eq!((error.step(), error.object()), ("--log: opening /x", Some("/x")));
+        assert_eq!((error.errno(), error.kind()), (Some(Errno::ENOENT), Kind::Kernel));
+        let error = Err::<(), _>(Errno::EPERM).about("--work-path").unwrap_err();
+        assert_eq!(error.to_string(), "--work-path: operation not permitted");
+        assert_eq!((error.step(), error.object()), ("--work-path", Some("--work-path")));
+        let error = Err::<(), _>(io::Error::other("too long")).within("reading").unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.step()), ("reading: too long", "reading"));
+        assert_eq!((error.errno(), error.kind()), (None, Kind::Other));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub mod terminal;
 mod threads;
 
 pub use errno::{answer, errno_text};
-pub use error::Error;
+pub use error::{Error, Explain};
 pub use nix;
 pub use nix::errno::Errno;
 

@@ -1,7 +1,7 @@
 //! Processes: clone3 used as fork, pidfds, waiting, and the process's own switches (prctl).
 
 use crate::{Errno, Result, check, owned, threads};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::{FileStat, stat};
@@ -178,10 +178,17 @@ pub fn end(pidfd: impl AsFd) -> Result<Ended> {
 /// Waits, at most so long, until the process behind `pidfd` has ended; whether it has. It need not
 /// be a child, and is not reaped.
 pub fn await_end(pidfd: impl AsFd, patience: PollTimeout) -> Result<bool> {
+    let ready = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], patience)?;
+    Ok(ready != 0)
+}
+
+/// poll(2): waits until at least one of the descriptors is ready, or for `patience`, and returns how
+/// many are. A signal does not break it off, but lets the time begin anew.
+pub fn poll(polled: &mut [PollFd], patience: PollTimeout) -> Result<i32> {
     loop {
-        match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], patience) {
+        match nix::poll::poll(polled, patience) {
             Err(Errno::EINTR) => {}
-            ended => return Ok(ended? != 0),
+            ready => return ready,
         }
     }
 }

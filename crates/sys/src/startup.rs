@@ -13,7 +13,7 @@
 //! Descriptors above 2 are closed once the command line says which of them the container gets
 //! ([`crate::fs::close_inherited`]).
 
-use crate::error::Error;
+use crate::error::{Error, Explain};
 use crate::{Errno, Result, fs};
 use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{SigHandler, Signal, signal};
@@ -38,21 +38,20 @@ pub fn establish() -> std::result::Result<(), Error> {
     // SAFETY: the default action runs no code of ours.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }
         .map(drop)
-        .map_err(|errno| Error::call("setting the action of SIGCHLD", errno))
+        .within("setting the action of SIGCHLD")
 }
 
 /// Opens /dev/null for each of stdin, stdout and stderr that the caller has closed. Otherwise a file
 /// that rind opens next would take its place: the container would get it, and rind would write
 /// messages into it.
 fn open_stdio() -> std::result::Result<(), Error> {
-    let found = fs::are_open([0, 1, 2])
-        .map_err(|errno| Error::call("looking at stdin, stdout and stderr", errno))?;
+    let found = fs::are_open([0, 1, 2]).within("looking at stdin, stdout and stderr")?;
     for (number, is_open) in (0..).zip(found) {
         // A descriptor with O_PATH is open, but can't be polled.
         if !is_open && !fs::is_open(number) {
             open_null(number).map_err(|errno| {
-                let what = format!("descriptor {number} is closed; opening /dev/null for it");
-                Error::call(what, errno)
+                let step = format!("descriptor {number} is closed; opening /dev/null for it");
+                Error::call(step, errno).with_object("/dev/null")
             })?;
         }
     }

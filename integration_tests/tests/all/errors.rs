@@ -42,6 +42,8 @@ pub const TESTS: &[Test] = tests![
     error_is_one_line_of_text,
     error_is_one_line_of_json,
     error_has_its_parts_in_json,
+    error_of_a_run_has_its_parts_in_json,
+    errors_of_other_commands_have_their_parts_in_json,
     error_is_told_once_in_a_log_and_once_on_stderr,
     log_is_appended_to,
     log_that_cannot_be_opened,
@@ -546,6 +548,113 @@ fn error_has_its_parts_in_json() {
         }
         assert!(message.starts_with(line["step"].as_str().unwrap()), "{line}");
         container.assert_no_trace();
+    }
+}
+
+/// Asserts that the command fails with one line of JSON that has all three parts: the step ends in
+/// `step`, and the message begins with it and has the object in it.
+#[track_caller]
+fn fails_in_parts(container: &Container, command: &[&str], step: &str, object: &str, errno: &str) {
+    let flags = ["--log-format", "json", "--root", container.root().to_str().unwrap()];
+    let output = words(&[&flags[..], command].concat());
+    assert_ne!(output.code, 0, "should have failed: {command:?}");
+    let line: Value = serde_json::from_str(output.stderr.trim()).unwrap();
+    let [message, found] = ["msg", "step"].map(|name| line[name].as_str().unwrap());
+    assert!(found.ends_with(step) && message.starts_with(found), "{step}: {line}");
+    assert!(message.contains(object), "{object}: {line}");
+    assert_eq!((&line["object"], &line["errno"]), (&json!(object), &json!(errno)), "{line}");
+}
+
+const PATH: &str = "/not/there";
+
+/// If the kernel refused, a program that reads the log needs to parse no text, in whatever crate the
+/// error arises.
+fn error_of_a_run_has_its_parts_in_json() {
+    let hook = json!({ "createRuntime": [{ "path": PATH }] });
+    let output = json!({ "run.oci.hooks.stderr": PATH });
+    for (bundle, flags, step, object) in [
+        // runtime
+        (Bundle::new(), &["--pid-file", PATH][..], "writing the pid file /not/there", PATH),
+        (Bundle::new(), &["--pidfd-socket", PATH], "--pidfd-socket /not/there", PATH),
+        (
+            with("/process/terminal", json!(true)),
+            &["--detach", "--console-socket", PATH],
+            "connecting to the console socket /not/there",
+            PATH,
+        ),
+        (
+            Bundle::new().config(|config| {
+                config["annotations"] = output;
+                config["hooks"] = hook.clone();
+            }),
+            &[],
+            "annotation run.oci.hooks.stderr: opening /not/there",
+            PATH,
+        ),
+        // process
+        (
+            Bundle::new().config(|config| config["hooks"] = hook),
+            &[],
+            "error running createRuntime hook #0: starting /not/there",
+            PATH,
+        ),
+        (
+            Bundle::new().namespace("network", Some(PATH)),
+            &[],
+            "opening linux.namespaces[4].path /not/there",
+            "linux.namespaces[4].path",
+        ),
+        // cgroups
+        (
+            with("/linux/resources", json!({ "pids": { "limit": 9 }, "unified": { "x.y": "1" } })),
+            &[],
+            "x.y",
+            "linux.resources.unified.x.y",
+        ),
+    ] {
+        let container = Container::new(bundle);
+        let path = container.bundle().path();
+        let start = ["run", "--bundle", path.to_str().unwrap()];
+        let command = [&start[..], flags, &[container.id()]].concat();
+        fails_in_parts(&container, &command, step, object, "ENOENT");
+        container.assert_no_trace();
+    }
+}
+
+fn errors_of_other_commands_have_their_parts_in_json() {
+    let container = Container::running(Bundle::new());
+    let id = container.id();
+    let (path, rootfs) = (container.bundle().path(), container.bundle().rootfs());
+    let (bundle, rootfs) = (path.to_str().unwrap(), rootfs.to_str().unwrap());
+    let file = format!("{bundle}/config.json");
+    // The root file system is no bundle.
+    let missing = format!("{rootfs}/config.json");
+    for (command, step, object, errno) in [
+        // runtime
+        (
+            &["exec", "--exec-fifo", PATH, id, "/bin/probe"][..],
+            "exec failed: --exec-fifo: making /not/there",
+            PATH,
+            "ENOENT",
+        ),
+        (&["checkpoint", "--status-fd", "77", "--lazy-pages", id], "--status-fd 77", "77", "EBADF"),
+        // process
+        (&["exec", id, "/bin/not-there"], "no such file or directory", "/bin/not-there", "ENOENT"),
+        // spec
+        (&["create", "--bundle", PATH, "x"], "bundle /not/there", PATH, "ENOENT"),
+        (&["create", "--bundle", rootfs, "x"], &missing, &missing, "ENOENT"),
+        // state
+        (&["--root", &file, "list"], &format!("opening --root {file}"), &file, "ENOTDIR"),
+        (
+            &["--root", "/proc/x", "create", "--bundle", bundle, "x"],
+            "making --root /proc/x",
+            "/proc/x",
+            "ENOENT",
+        ),
+        // rind
+        (&["spec", "--bundle", PATH], "/not/there/config.json", "/not/there/config.json", "ENOENT"),
+    ] {
+        fails_in_parts(&container, command, step, object, errno);
     }
 }
 

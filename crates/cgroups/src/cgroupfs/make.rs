@@ -20,8 +20,8 @@ const RACES: usize = 16;
 const OF_THREADS: [&str; 4] = ["cpu", "cpuset", "perf_event", "pids"];
 
 /// Writes down where a container's cgroups are going to be, so that [`Cgroup::remove_unused`] finds
-/// them if rind is killed. The error is a message for the user.
-pub type Note<'a> = &'a mut dyn FnMut(&Cgroup) -> std::result::Result<(), String>;
+/// them if rind is killed.
+pub type Note<'a> = &'a mut dyn FnMut(&Cgroup) -> Result<()>;
 
 /// See [`Cgroup::make`]: this enables the controllers that `needed` names.
 ///
@@ -42,7 +42,7 @@ fn enter_all(cgroup: &mut Cgroup, note: Note) -> Result<Vec<OwnedFd>> {
     let (pure, lenient) = (cgroup.is_pure_v2(), cgroup.lenient);
     let mut plan = |cgroup: &Cgroup| -> Result<Vec<usize>> {
         let planned = with_parents(cgroup);
-        note(&planned).map_err(Error::new)?;
+        note(&planned)?;
         Ok(planned.hierarchies.iter().map(|one| one.made).collect())
     };
     // How many directories each hierarchy lacks, once one is known to lack a parent.

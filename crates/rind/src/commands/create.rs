@@ -2,7 +2,7 @@
 
 use super::global;
 use crate::log::Log;
-use crate::model::{COUNT, Command, Failure, Flag, Parsed, fail, flag};
+use crate::model::{COUNT, Command, Failure, Flag, Parsed, flag, refuse};
 use runtime::CreateOptions;
 use std::path::PathBuf;
 
@@ -66,7 +66,7 @@ pub fn options(args: &Parsed) -> Result<CreateOptions, Failure> {
 pub fn preserved(args: &Parsed) -> Result<u32, Failure> {
     let count = args.value("preserve-fds").unwrap_or("0");
     let Ok(count) = count.parse::<u16>() else {
-        return fail(format!("--preserve-fds: {count:?} is not a number of descriptors"));
+        return refuse("--preserve-fds", format!("{count:?} is not a number of descriptors"));
     };
     Ok(runtime::listen_fds() + u32::from(count))
 }

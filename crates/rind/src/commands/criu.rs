@@ -4,7 +4,7 @@ use super::create::{self, BUNDLE, CONSOLE, PID};
 use super::global::runtime;
 use super::run::{self, KEEP, SUBREAPER};
 use crate::log::Log;
-use crate::model::{Command, Failure, Flag, Parsed, fail, flag};
+use crate::model::{Command, Failure, Flag, Parsed, flag, refuse};
 use runtime::{CgroupMode, CheckpointOptions, CriuOptions, RestoreOptions, Switch};
 use std::path::PathBuf;
 
@@ -118,8 +118,8 @@ fn checkpoint(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     let lazy = args.is_on("lazy-pages");
     let status_fd = args.value("status-fd").map(|text| match text.parse::<i32>() {
         Ok(number) if number >= 0 && lazy => Ok(number),
-        Ok(number) if number >= 0 => fail("--status-fd: only with --lazy-pages"),
-        _ => fail(format!("--status-fd: {text:?} is not a number of a descriptor")),
+        Ok(number) if number >= 0 => refuse("--status-fd", "only with --lazy-pages"),
+        _ => refuse("--status-fd", format!("{text:?} is not a number of a descriptor")),
     });
     let options = CheckpointOptions {
         id: args.id().to_owned(),
@@ -135,7 +135,7 @@ fn checkpoint(args: &Parsed, log: &Log) -> Result<i32, Failure> {
 
 fn restore(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     if args.is_on("no-pivot") {
-        return fail("--no-pivot: criu can't restore a container without pivot_root");
+        return refuse("--no-pivot", "criu can't restore a container without pivot_root");
     }
     let text = |name: &str| args.text(name).map(str::to_owned);
     let options = RestoreOptions {
@@ -150,7 +150,7 @@ fn restore(args: &Parsed, log: &Log) -> Result<i32, Failure> {
 
 fn criu_options(args: &Parsed) -> Result<CriuOptions, Failure> {
     if let Some(other) = args.values("empty-ns").find(|name| *name != "network") {
-        return fail(format!("--empty-ns: {other:?} is not network"));
+        return refuse("--empty-ns", format!("{other:?} is not network"));
     }
     let switches = SWITCHES.iter().filter(|(name, _)| args.is_on(name));
     Ok(CriuOptions {
@@ -166,7 +166,7 @@ fn criu_options(args: &Parsed) -> Result<CriuOptions, Failure> {
             Some("ignore") => CgroupMode::Ignore,
             Some(other) => {
                 let modes = MODES.join(", ");
-                return fail(format!("--manage-cgroups-mode: {other:?} is none of {modes}"));
+                return refuse("--manage-cgroups-mode", format!("{other:?} is none of {modes}"));
             }
         },
     })
@@ -179,5 +179,5 @@ fn address(text: &str) -> Result<(String, u16), Failure> {
         Some((inner.unwrap_or(address).to_owned(), port.parse().ok()?))
     });
     let parts = parts.filter(|(address, port)| !address.is_empty() && *port != 0);
-    parts.ok_or_else(|| Failure::new(format!("--page-server: {text:?} is not ADDRESS:PORT")))
+    parts.map_or_else(|| refuse("--page-server", format!("{text:?} is not ADDRESS:PORT")), Ok)
 }

@@ -4,7 +4,7 @@ use super::create::{CONSOLE, PRESERVE, preserved};
 use super::global::runtime;
 use crate::help;
 use crate::log::Log;
-use crate::model::{Command, Failure, Input, Parsed, fail, flag};
+use crate::model::{Command, Failure, Input, Parsed, fail, flag, refuse};
 use runtime::{ExecOptions, ProcessFlags, ProcessSource};
 use std::path::PathBuf;
 use sys::credentials::Id;
@@ -74,8 +74,8 @@ fn exec(args: &Parsed, log: &Log) -> Result<i32, Failure> {
 fn id<Kind: Copy>(name: &str, text: &str) -> Result<Id<Kind>, Failure> {
     match text.parse::<u32>().map(Id::new) {
         Ok(Some(id)) => Ok(id),
-        Ok(None) => fail(format!("--{name}: {text} is no user or group id")),
-        Err(_) => fail(format!("--{name}: {text:?} is not a number")),
+        Ok(None) => refuse(&format!("--{name}"), format!("{text} is no user or group id")),
+        Err(_) => refuse(&format!("--{name}"), format!("{text:?} is not a number")),
     }
 }
 

@@ -1,10 +1,11 @@
 //! The flags that come before the command, and what they say to every command.
 
 use crate::log::{Level, Log};
-use crate::model::{Failure, Flag, Parsed, fail, flag};
+use crate::model::{Failure, Flag, Parsed, fail, flag, refuse};
 use runtime::{CgroupManager, Runtime};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use sys::Explain;
 use sys::nix::unistd::geteuid;
 
 /// The flags.
@@ -36,21 +37,20 @@ pub fn log(args: &Parsed) -> Result<Log, Failure> {
     let json = match args.text("log-format") {
         None | Some("text") => false,
         Some("json") => true,
-        Some(other) => return fail(format!("--log-format: {other:?} is neither text nor json")),
+        Some(other) => {
+            return refuse("--log-format", format!("{other:?} is neither text nor json"));
+        }
     };
     let file = args.path("log").map(|path| open_log(&path)).transpose()?;
     Ok(Log::new(file, json, if args.is_on("debug") { Level::Debug } else { Level::Warning }))
 }
 
 fn open_log(path: &Path) -> Result<File, Failure> {
-    runtime::append(path, 0o666).or_else(|error| {
-        let remedy = match error.raw_os_error() {
-            Some(number) if number == sys::Errno::ELOOP as i32 => {
-                " (a link, in a directory that others may write to, is not followed)"
-            }
-            _ => "",
-        };
-        fail(format!("--log {}: {}{remedy}", path.display(), sys::answer(&error)))
+    runtime::append(path, 0o666).on("--log", path).map_err(|error| {
+        let is_link = error.errno() == Some(sys::Errno::ELOOP);
+        error.with_hint(
+            is_link.then_some("a link, in a directory that others may write to, is not followed"),
+        )
     })
 }
 
@@ -97,7 +97,7 @@ pub fn rootless(args: &Parsed) -> Result<bool, Failure> {
         None | Some("auto") => Ok(is_rootless()),
         Some("true") => Ok(true),
         Some("false") => Ok(false),
-        Some(other) => fail(format!("--rootless: {other:?} is none of true, false, auto")),
+        Some(other) => refuse("--rootless", format!("{other:?} is none of true, false, auto")),
     }
 }
 
@@ -111,7 +111,7 @@ pub fn cgroup_manager(args: &Parsed) -> Result<CgroupManager, Failure> {
         Some("systemd") => Ok(CgroupManager::Systemd),
         Some("disabled") => Ok(CgroupManager::Disabled),
         Some(other) => {
-            fail(format!("--cgroup-manager: {other:?} is none of cgroupfs, systemd, disabled"))
+            refuse("--cgroup-manager", format!("{other:?} is none of cgroupfs, systemd, disabled"))
         }
         None if args.is_on("systemd-cgroup") => Ok(CgroupManager::Systemd),
         None => Ok(CgroupManager::Fitting),

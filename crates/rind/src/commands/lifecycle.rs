@@ -43,8 +43,8 @@ pub const KILL: Command = Command {
 
 fn kill(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     // An empty signal counts as absent: callers of runc may write it so.
-    let given = args.positional.get(1).filter(|text| !text.is_empty());
-    let signal: Signal = given.map_or("TERM", String::as_str).parse()?;
+    let name = args.positional.get(1).filter(|name| !name.is_empty());
+    let signal: Signal = name.map_or("TERM", String::as_str).parse()?;
     let (runtime, all) = (runtime(args, log), args.is_on("all"));
     each(args, &runtime, |id| runtime::kill(&runtime, id, signal, all))
 }

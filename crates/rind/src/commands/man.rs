@@ -6,7 +6,7 @@ use crate::log::Log;
 use crate::man::{self, Page};
 use crate::model::{Command, Failure, Parsed, flag};
 use crate::output;
-use std::path::Path;
+use sys::Explain;
 
 /// `man`.
 pub const MAN: Command = Command {
@@ -28,13 +28,10 @@ fn man(args: &Parsed, _: &Log) -> Result<i32, Failure> {
     let Some(folder) = args.path("output") else {
         return Ok(output::print(&page.text(&PROGRAM)));
     };
-    let at =
-        |path: &Path, error| Failure::new(format!("{}: {}", path.display(), sys::answer(&error)));
-    std::fs::create_dir_all(&folder).map_err(|error| at(&folder, error))?;
+    std::fs::create_dir_all(&folder).about(&folder)?;
     for page in man::all(&PROGRAM) {
         let path = folder.join(page.file());
-        let text = page.text(&PROGRAM);
-        runtime::replace(&path, text.as_bytes()).map_err(|error| at(&path, error))?;
+        runtime::replace(&path, page.text(&PROGRAM).as_bytes()).about(&path)?;
     }
     Ok(0)
 }

@@ -2,10 +2,11 @@
 //! before the program is sealed, as all of that would happen twice.
 
 use super::create::preserved;
-use crate::model::{Failure, Input, Parsed, fail};
+use crate::model::{Failure, Input, Parsed};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use sys::Explain;
 
 /// What a command that makes processes uses of its stack and of its heap for a config as Docker writes
 /// it, in bytes.
@@ -46,5 +47,5 @@ fn read_input(path: &Path) -> Result<Vec<u8>, Failure> {
     } else {
         File::open(path).and_then(|file| runtime::read_within(file, 0, runtime::LONGEST))
     };
-    read.or_else(|error| fail(format!("{}: {}", path.display(), sys::answer(&error))))
+    read.about(path)
 }

@@ -2,7 +2,7 @@
 
 use super::global::runtime;
 use crate::log::Log;
-use crate::model::{Command, Failure, Parsed, fail, flag};
+use crate::model::{Command, Failure, Parsed, flag, refuse};
 use crate::output;
 
 /// `state`.
@@ -28,7 +28,7 @@ fn ps(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     let text = match args.value("format").unwrap_or("table") {
         "table" => runtime::ps_table(&runtime, id, args.positional.get(1..).unwrap_or_default())?,
         "json" => runtime::ps_json(&runtime, id)? + "\n",
-        other => return fail(format!("--format: {other:?} is neither table nor json")),
+        other => return refuse("--format", format!("{other:?} is neither table nor json")),
     };
     Ok(output::print(&text))
 }
@@ -50,7 +50,7 @@ fn list(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         _ if args.is_on("quiet") => runtime::list_quiet(&runtime)?,
         "table" => runtime::list_table(&runtime)?,
         "json" => runtime::list_json(&runtime)? + "\n",
-        other => return fail(format!("--format: {other:?} is neither table nor json")),
+        other => return refuse("--format", format!("{other:?} is neither table nor json")),
     };
     Ok(output::print(&text))
 }

@@ -1,9 +1,10 @@
 //! `spec`.
 
 use crate::log::Log;
-use crate::model::{Command, Failure, Parsed, fail, flag};
+use crate::model::{Command, Failure, Parsed, flag};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
+use sys::Explain;
 
 /// `spec`.
 pub const SPEC: Command = Command {
@@ -21,10 +22,10 @@ fn spec(args: &Parsed, _: &Log) -> Result<i32, Failure> {
     let path = args.path("bundle").unwrap_or_default().join("config.json");
     let text = runtime::template(args.is_on("rootless"));
     match File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes())) {
-        Ok(()) => Ok(0),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            fail(format!("{} exists. Remove it first", path.display()))
+            let path = path.display().to_string();
+            Err(Failure::new(format!("{path} exists. Remove it first")).with_object(path))
         }
-        Err(error) => fail(format!("{}: {}", path.display(), sys::answer(&error))),
+        written => written.map(|()| 0).about(&path),
     }
 }

@@ -1,16 +1,17 @@
-//! What criu is asked for when it is to dump a container.
+//! The options of criu's request to dump a container.
 //!
-//! What is the host's is named in the image and not in it: bind mounts, cgroups, joined namespaces,
-//! the pipes and files that are stdin, stdout and stderr.
+//! The image does not contain what belongs to the host (bind mounts, cgroups, joined namespaces, the
+//! pipes and files that are stdin, stdout and stderr): it only names it.
 
 use crate::checkpoint::image::{Image, open_directory};
 use crate::checkpoint::options::CheckpointOptions;
 use crate::checkpoint::{EXTERNAL_NAMESPACES, FILE};
 use crate::container::Container;
 use crate::create::cgroup::cgroup_view;
-use crate::{Error, Result};
+use crate::create::validate::namespaces;
+use crate::{Error, Explain, Result};
 use ::criu::{Options, Switch};
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::Spec;
 use procfs::FromBufRead;
 use procfs::process::{MountInfo, MountInfos};
 use rootfs::ExternalMount;
@@ -22,15 +23,15 @@ use sys::Errno;
 use sys::nix::fcntl::{OFlag, open};
 use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
-/// Checks `--parent-path`, as criu takes a parent that isn't there for none.
+/// Checks `--parent-path`. criu itself treats a missing parent as none.
 pub(crate) fn check_parent(parent: Option<&Path>, images: &Path) -> Result<()> {
     let Some(parent) = parent else { return Ok(()) };
     if parent.is_absolute() {
-        return Err(Error::new("--parent-path: must be relative to --image-path"));
+        return Err(Error::new("must be relative to --image-path").about("--parent-path"));
     }
     let mut path = images.join(parent);
     if !images.exists() {
-        // It will be made, and then its `..` is what is above.
+        // rind creates it later, and its `..` is then the directory above.
         path = std::path::absolute(images).unwrap_or_else(|_| images.to_owned());
         for part in parent.components() {
             match part {
@@ -55,8 +56,8 @@ pub(crate) fn dump_options(
     asked.process(pid);
     asked.root(&record.rootfs);
     for (kind, name, key) in EXTERNAL_NAMESPACES {
-        if joined(spec, kind).is_some() {
-            let number = inode(pid, name)?;
+        if namespaces(spec).any(|one| one.typ() == kind && one.path().is_some()) {
+            let number = inode(&format!("/proc/{pid}/ns/{name}"))?;
             asked.external(&format!("{name}[{number}]:{key}"));
         }
     }
@@ -83,17 +84,8 @@ pub(crate) fn dump_options(
     Ok(asked)
 }
 
-/// The path of a namespace of this type that the config joins.
-fn joined(spec: &Spec, kind: LinuxNamespaceType) -> Option<&Path> {
-    let namespaces = spec.linux().as_ref()?.namespaces().as_ref()?;
-    namespaces.iter().find(|one| one.typ() == kind)?.path().as_deref()
-}
-
-fn inode(pid: i32, namespace: &str) -> Result<u64> {
-    let path = format!("/proc/{pid}/ns/{namespace}");
-    let found = fs::metadata(&path);
-    let failed = |error| Error::new(format!("looking at {path}: {}", sys::answer(&error)));
-    Ok(found.map_err(failed)?.ino())
+fn inode(path: &str) -> Result<u64> {
+    Ok(fs::metadata(path).on("looking at", path)?.ino())
 }
 
 /// Tells criu which mounts come from the host.
@@ -104,7 +96,8 @@ fn add_external_mounts(
     spec: &Spec,
 ) -> Result<()> {
     let record = &container.record;
-    let has_users = inode(container.init.pid, "user")? != fs_inode("/proc/self/ns/user")?;
+    let user_namespace = format!("/proc/{}/ns/user", container.init.pid);
+    let has_users = inode(&user_namespace)? != inode("/proc/self/ns/user")?;
     let external =
         rootfs::external_mounts(spec, &record.bundle, &cgroup_view(&record.cgroup), has_users)?;
     for mount in external {
@@ -117,17 +110,12 @@ fn add_external_mounts(
     }
     let masked = spec.linux().as_ref().and_then(|linux| linux.masked_paths().as_ref());
     for path in masked.into_iter().flatten() {
-        // A directory is masked by an empty one, which is in the image.
+        // An empty directory masks a directory, and the image contains that one.
         if let Some(found) = mounts.at(Path::new(path))?.filter(|found| !found.is_directory()) {
             asked.external_mount(&found.point, Path::new("/dev/null"));
         }
     }
     Ok(())
-}
-
-fn fs_inode(path: &str) -> Result<u64> {
-    let failed = |error| Error::new(format!("looking at {path}: {}", sys::answer(&error)));
-    Ok(fs::metadata(path).map_err(failed)?.ino())
 }
 
 /// The mounts of a container as they are now.
@@ -139,22 +127,23 @@ struct Mounts {
 impl Mounts {
     fn of(pid: i32) -> Result<Self> {
         let path = format!("/proc/{pid}/mountinfo");
-        // The container can make this file long.
+        // The container decides how long this file is.
         let text = fs::File::open(&path)
             .and_then(|file| spec::read_within(file, 0, spec::LONGEST))
-            .map_err(|error| Error::new(format!("reading {path}: {}", sys::answer(&error))))?;
-        let table = MountInfos::from_buf_read(text.as_slice())
-            .map_err(|error| Error::new(format!("reading {path}: {error}")))?;
-        let root = format!("/proc/{pid}/root");
+            .on("reading", &path)?;
+        let table = MountInfos::from_buf_read(text.as_slice()).on("reading", &path)?;
+        let path = format!("/proc/{pid}/root");
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let root = open(root.as_str(), flags, Mode::empty())
-            .map_err(|errno| Error::call(format!("opening {root}"), errno))?;
+        let root = open(path.as_str(), flags, Mode::empty()).on("opening", &path)?;
         Ok(Self { root, table })
     }
 
     /// The mount at `path`, through symbolic links. None if nothing is mounted there.
     fn at(&self, path: &Path) -> Result<Option<Found>> {
-        let failed = |errno| Error::call(format!("looking at {} inside", path.display()), errno);
+        let failed = |errno| {
+            let step = format!("looking at {} inside", path.display());
+            Error::call(step, errno).with_object(path.to_string_lossy())
+        };
         let found = match rootfs::open_in(self.root.as_fd(), path) {
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(None),
             found => found.map_err(failed)?,
@@ -164,7 +153,7 @@ impl Mounts {
         let line = self.line(facts.id).filter(|_| facts.is_root);
         Ok(line.map(|line| Found {
             point: line.mount_point.clone(),
-            // The kernel appends this; no path has an empty component otherwise.
+            // The kernel appends this. No other path has an empty component.
             is_deleted: line.root.ends_with("//deleted"),
             stat,
         }))
@@ -184,7 +173,6 @@ impl Mounts {
         let mut found = [const { String::new() }; 3];
         for (number, text) in found.iter_mut().enumerate() {
             let path = format!("/proc/{pid}/fd/{number}");
-            let failed = |error| Error::new(format!("looking at {path}: {}", sys::answer(&error)));
             let Ok(link) = fs::read_link(&path) else { continue };
             *text = link.to_string_lossy().into_owned();
             if !text.starts_with('/') || text.starts_with("/memfd:") {
@@ -193,8 +181,7 @@ impl Mounts {
             let info = format!("/proc/{pid}/fdinfo/{number}");
             let mount = mount_of(&fs::read_to_string(info).unwrap_or_default());
             if let Some(mount) = mount.filter(|id| self.point(*id).is_none()) {
-                let inode = fs::metadata(&path).map_err(failed)?.ino();
-                *text = format!("{FILE}{mount:x}:{inode:x}]");
+                *text = format!("{FILE}{mount:x}:{:x}]", inode(&path)?);
             }
         }
         Ok(found)
@@ -224,15 +211,16 @@ impl Found {
         if is_same || self.is_deleted {
             return Ok(());
         }
-        let (destination, source) = (mount.destination.display(), mount.source.display());
-        Err(Error::new(format!(
-            "{destination}: what is mounted there is not {source}, as the config has it: the \
-             container has moved it, or there is another {source} by now"
-        )))
+        let source = mount.source.display();
+        let error = Error::new(format!(
+            "what is mounted there is not {source}, as the config has it: the container has moved \
+             it, or there is another {source} by now"
+        ));
+        Err(error.about(&mount.destination))
     }
 }
 
-/// The mount's id in what `/proc/PID/fdinfo/FD` has.
+/// The id of the file's mount, from the text of `/proc/PID/fdinfo/FD`.
 fn mount_of(info: &str) -> Option<u64> {
     info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
 }

@@ -1,12 +1,12 @@
-//! The image of a checkpoint: its directories, the options that both commands give to criu, and
-//! errors of criu's log.
+//! The image of a checkpoint: its directories, the options that both commands give to criu, and the
+//! errors in criu's log.
 
 use crate::checkpoint::options::CriuOptions;
-use crate::{Error, Result};
+use crate::{Error, Explain, Result};
 use ::criu::{Options, Switch};
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ use sys::nix::fcntl::{OFlag, open, openat};
 use sys::nix::sys::stat::{Mode, fstat};
 use sys::nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
-/// Files on the host with more options for criu. The first that exists is used.
+/// Files on the host with more options for criu. criu reads the first one that exists.
 const CONFIG_FILES: [&str; 2] = ["/etc/criu/rind.conf", "/etc/criu/runc.conf"];
-/// The annotation that names another such file; empty for none.
+/// The annotation that names another such file. An empty value means no file.
 const CONFIG_ANNOTATION: &str = "org.criu.config";
-/// What stdin, stdout and stderr were, in the image: a list of three texts. runc has it too.
+/// The file of the image that records stdin, stdout and stderr as a list of three texts, as runc's.
 const DESCRIPTORS: &str = "descriptors.json";
-/// How many bytes of a file are read, from its end.
+/// How many bytes rind reads of a file, from its end.
 const MOST: u64 = 1 << 20;
 /// How many of the log's lines an error quotes.
 const QUOTED: usize = 3;
@@ -54,8 +54,7 @@ impl Image {
             open_directory(path, "--work-path")
         });
         let log = std::path::absolute(work.unwrap_or(&options.images).join(log_name));
-        let log =
-            log.map_err(|error| Error::new(format!("--work-path: {}", sys::answer(&error))))?;
+        let log = log.about("--work-path")?;
         Ok(Self { images, work: opened.transpose()?, log, log_name })
     }
 
@@ -69,7 +68,7 @@ impl Image {
         options.switch(Switch::NotifyScripts);
         options.switch(Switch::OrphanPtsMaster);
         options.cgroup_mode(criu.cgroup_mode);
-        // The engine restores devices, addresses and rules by its hooks, as it has created them.
+        // The engine created devices, addresses and rules, and its hooks restore them.
         options.empty_network();
         if !is_in_path("iptables-restore") {
             options.lock_by_nftables();
@@ -82,31 +81,28 @@ impl Image {
         options
     }
 
-    /// Writes descriptors.json: what stdin, stdout and stderr are.
+    /// Writes descriptors.json.
     pub fn write_descriptors(&self, descriptors: &[String; 3]) -> Result<()> {
-        let failed = |why: String| Error::new(format!("writing {DESCRIPTORS}: {why}"));
-        let json = serde_json::to_vec(descriptors).map_err(|error| failed(error.to_string()))?;
-        // The image directory may have one of an earlier checkpoint.
+        let json = serde_json::to_vec(descriptors).on("writing", DESCRIPTORS)?;
+        // An earlier checkpoint may have left one in the directory.
         match unlinkat(&self.images, DESCRIPTORS, UnlinkatFlags::NoRemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(failed(sys::errno_text(errno))),
+            Err(Errno::ENOENT) => {}
+            removed => removed.on("writing", DESCRIPTORS)?,
         }
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         openat(&self.images, DESCRIPTORS, flags, Mode::from_bits_truncate(0o600))
             .and_then(|file| sys::fs::write_once(file, &json))
-            .map_err(|errno| failed(sys::errno_text(errno)))
+            .on("writing", DESCRIPTORS)
     }
 
-    /// Reads descriptors.json: what stdin, stdout and stderr were.
+    /// Reads descriptors.json.
     pub fn read_descriptors(&self) -> Result<Vec<String>> {
-        let failed =
-            |why: String| Error::new(format!("--image-path: reading {DESCRIPTORS}: {why}"));
-        let text =
-            read_file(&self.images, DESCRIPTORS).map_err(|errno| failed(sys::errno_text(errno)))?;
-        serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))
+        const READING: &str = "--image-path: reading";
+        let text = read_file(&self.images, DESCRIPTORS).on(READING, DESCRIPTORS)?;
+        serde_json::from_slice(&text).on(READING, DESCRIPTORS)
     }
 
-    /// The error with the last errors of criu's log.
+    /// Adds the last errors of criu's log to `error`, if criu itself failed.
     pub fn explain(&self, error: &::criu::Error) -> Error {
         if !error.is_in_log() {
             return Error::new(error.to_string());
@@ -117,12 +113,14 @@ impl Image {
         let lines: Vec<&str> = text.lines().filter(|line| line.contains("Error")).collect();
         let last = lines.get(lines.len().saturating_sub(QUOTED)..).unwrap_or_default();
         let log = self.log.display();
-        if last.is_empty() {
-            return Error::new(format!("{error} (see {log})"));
-        }
-        let cut = |line: &&str| line.trim().chars().take(LONGEST_LINE).collect();
-        let quoted: Vec<String> = last.iter().map(cut).collect();
-        Error::new(format!("{} (see {log}): {}", error.summary(), quoted.join("; ")))
+        let explained = if last.is_empty() {
+            Error::new(error.to_string()).with_hint(Some(format!("see {log}")))
+        } else {
+            let cut = |line: &&str| line.trim().chars().take(LONGEST_LINE).collect();
+            let quoted: Vec<String> = last.iter().map(cut).collect();
+            Error::new(format!("{} (see {log})", error.summary())).because(quoted.join("; "))
+        };
+        explained.with_object(log.to_string())
     }
 }
 
@@ -138,39 +136,33 @@ fn is_in_path(program: &str) -> bool {
 
 fn create_directory(path: &Path, flag: &str) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| {
-        let why = match error.kind() {
-            ErrorKind::AlreadyExists => "it is there, and not a directory".to_owned(),
-            _ => sys::answer(&error),
-        };
-        Error::new(format!("{flag}: making {}: {why}", path.display()))
+    made.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => io::Error::other("it is there, and not a directory"),
+        _ => error,
     })
+    .on(format_args!("{flag}: making"), path)
 }
 
-/// Opens a directory. It is an error if others than root may write to it: criu writes there as root,
-/// through links, and restores any process that it finds there.
+/// Opens a directory. It is an error if others than root may write to it: criu runs as root, follows
+/// links there, and restores any process that it finds there.
 pub(crate) fn open_directory(path: &Path, flag: &str) -> Result<OwnedFd> {
-    let failed = |errno| Error::call(format!("{flag}: opening {}", path.display()), errno);
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let directory = open(path, flags, Mode::empty()).map_err(failed)?;
-    match state::distrust(&fstat(&directory).map_err(failed)?) {
-        None => Ok(directory),
-        Some(reason) => Err(Error::new(format!(
-            "{flag}: {}: {reason}, and what is in it is written and restored as root (chown and \
-             chmod go-w it, or use another directory)",
-            path.display()
-        ))),
-    }
+    let opened = open(path, flags, Mode::empty()).and_then(|file| Ok((fstat(&file)?, file)));
+    let (stat, directory) = opened.on(format_args!("{flag}: opening"), path)?;
+    let Some(reason) = state::distrust(&stat) else { return Ok(directory) };
+    Err(Error::new(format!("{reason}, and what is in it is written and restored as root"))
+        .with_hint(Some("chown and chmod go-w it, or use another directory"))
+        .about(path)
+        .within(flag))
 }
 
-/// Reads the end of a file of such a directory.
-fn read_file(directory: &OwnedFd, name: &str) -> sys::Result<Vec<u8>> {
+/// Reads the end of a file of the directory.
+fn read_file(directory: &OwnedFd, name: &str) -> io::Result<Vec<u8>> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let mut file = File::from(openat(directory, name, flags, Mode::empty())?);
-    let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or_default());
-    let size = file.metadata().map_err(errno)?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(MOST))).map_err(errno)?;
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(MOST)))?;
     let mut text = Vec::new();
-    file.take(MOST).read_to_end(&mut text).map_err(errno)?;
+    file.take(MOST).read_to_end(&mut text)?;
     Ok(text)
 }

@@ -1,9 +1,9 @@
-//! Has criu restore a container. State, cgroups and limits are created of the bundle as by
-//! `create`; criu creates the processes, namespaces and mounts.
+//! Has criu restore a container. rind creates state, cgroups and limits from the bundle, as `create`
+//! does; criu creates the processes, namespaces and mounts.
 //!
 //! criu runs in a mount namespace of its own, in which the root file system is a mount point, as
-//! criu needs it; the host's mounts don't change. criu is moved to the container's cgroups before
-//! it creates anything, so that all processes are born there.
+//! criu needs it; the host's mounts don't change. rind moves criu to the container's cgroups before
+//! criu creates anything, so that all processes start there.
 
 use crate::checkpoint::image::Image;
 use crate::checkpoint::mounts::{in_own_mounts, make_read_only, open};
@@ -20,7 +20,7 @@ use crate::create::host_side::HostSide;
 use crate::create::validate;
 use crate::foreground::terminal;
 use crate::host::network;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use ::criu::{Criu, Input, Notice, Options, Request, Switch};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Root};
 use process::{Console, Namespaces};
@@ -36,6 +36,8 @@ use sys::socket;
 
 /// criu's log, in the work directory.
 const LOG: &str = "restore.log";
+/// The step of errors about criu's new init.
+const LOOKING: &str = "looking at the restored process";
 
 /// A container that criu has restored, and whose processes run.
 pub(crate) struct Restored {
@@ -56,8 +58,8 @@ struct Prepared<'a> {
     console: Option<Console>,
 }
 
-/// Makes the container's state and cgroups, and has criu restore its processes in them. What was made
-/// is taken back if that fails.
+/// Creates the container's state and cgroups, and has criu restore its processes in them. If that
+/// fails, rind removes all of it again.
 pub(crate) fn restore_container(runtime: &Runtime, options: &RestoreOptions) -> Result<Restored> {
     let create = &options.create;
     state::check_id(&create.id)?;
@@ -70,10 +72,10 @@ pub(crate) fn restore_container(runtime: &Runtime, options: &RestoreOptions) -> 
     let namespaces = Namespaces::from_config(linux)?;
     validate::check_joined(&bundle.spec, &namespaces)?;
     let mut warnings = Vec::new();
-    let (place, systemd) = locate_cgroup(&bundle.spec, create)?;
+    let (cgroup, systemd) = locate_cgroup(&bundle.spec, create)?;
     let host_side = HostSide::plan(&bundle.spec, &create.id, &namespaces, systemd, &mut warnings)?;
     runtime.warn_all(&warnings);
-    let record = Record::new(&bundle, &namespaces, place, create.no_new_keyring);
+    let record = Record::new(&bundle, &namespaces, cgroup, create.no_new_keyring);
     refuse_without_mounts(record.mounted_root)?;
     let version = ::criu::check(&options.criu.program, &[])?;
     runtime.debug(|| format!("criu is version {version}"));
@@ -87,7 +89,7 @@ pub(crate) fn restore_container(runtime: &Runtime, options: &RestoreOptions) -> 
     match run_criu(prepared, &mut container) {
         Ok(init) => Ok(Restored { container, init, console: ours }),
         Err(error) => {
-            // What criu has restored it may have ended itself.
+            // criu may have ended the restored processes itself.
             if let Ok(init) = container.init.pidfd() {
                 kill_and_reap(&init);
             }
@@ -97,22 +99,21 @@ pub(crate) fn restore_container(runtime: &Runtime, options: &RestoreOptions) -> 
     }
 }
 
-/// Checks that the container's root may read the image: in a new user namespace criu reads most of it
-/// as that user.
+/// Checks that the container's root may read the image: in a new user namespace, criu reads most of
+/// it as that user.
 fn check_image_is_readable(images: &Path, namespaces: &Namespaces) -> Result<()> {
     const READ_AND_SEARCH: u32 = 0o5;
     let root = namespaces.mappings.as_ref().and_then(|mapped| mapped.users.to_host(0));
     let Some(root) = root.filter(|root| *root != 0) else { return Ok(()) };
-    let found = fs::metadata(images);
-    let found = found.map_err(|e| Error::new(format!("--image-path: {}", sys::answer(&e))))?;
-    if found.mode() & READ_AND_SEARCH == READ_AND_SEARCH {
+    if fs::metadata(images).about("--image-path")?.mode() & READ_AND_SEARCH == READ_AND_SEARCH {
         return Ok(());
     }
-    Err(Error::new(format!(
-        "--image-path: {} can't be read by the container's root, user {root} of the host, as it has \
-         to be with a user namespace (chmod o+rx)",
-        images.display()
-    )))
+    let images = images.display();
+    let error = Error::new(format!(
+        "--image-path: {images} can't be read by the container's root, user {root} of the host, as \
+         it has to be with a user namespace"
+    ));
+    Err(error.with_object(images.to_string()).with_hint(Some("chmod o+rx")))
 }
 
 /// Creates the cgroups, and has criu restore the rest. Returns a pidfd of init.
@@ -123,24 +124,18 @@ fn run_criu(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd
     runtime.debug(|| format!("restoring {:?} of {}", entry.id(), record.bundle.display()));
     // A systemd scope needs a process until criu is in it.
     let keeper = if record.cgroup.is_in_scope() {
-        let mut make = |pid| {
-            host_side
-                .create_groups(entry, record, bundle, Some(pid))
-                .map(|_| ())
-                .map_err(|error| error.to_string())
-        };
+        let mut make = |pid| host_side.create_groups(entry, record, bundle, Some(pid)).map(drop);
         Some(process::Keeper::fork(&mut make)?)
     } else {
         host_side.create_groups(entry, record, bundle, None)?;
         None
     };
     host_side.apply_limits(runtime, &record.cgroup, spec)?;
-    rootfs::make_mount_points(spec, &bundle.path, &bundle.rootfs)
-        .map_err(|error| Error::new(error.to_string()))?;
+    rootfs::make_mount_points(spec, &bundle.path, &bundle.rootfs)?;
     let root = runtime.root.join(entry.id());
     let rootfs = bundle.rootfs.clone();
     let (criu, mut asked) = in_own_mounts(&rootfs, &root, || {
-        // Again, as criu needs the directories to be on mounts of its own namespace.
+        // criu needs directories that are on mounts of its own namespace.
         prepared.image = Image::open(&options.criu, false, LOG)?;
         let mut asked = restore_options(&prepared, container, &root)?;
         let inherited = inherit_fds(&mut asked, &mut prepared)?;
@@ -156,15 +151,14 @@ fn run_criu(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd
     if container.init.pid == 0 {
         record_init(container, pid)?;
     }
-    let init = container.init_process();
-    init.map_err(|errno| Error::call("looking at the restored process", errno))
+    container.init_process().within(LOOKING)
 }
 
-/// What went wrong while criu was at it.
+/// What fails during the restore.
 enum Failure {
-    /// With criu itself.
+    /// criu itself.
     Criu(::criu::Error),
-    /// With what rind does for it meanwhile.
+    /// A step that rind does in between, when criu tells it to.
     Ours(Error),
 }
 
@@ -206,24 +200,23 @@ fn restore_options(prepared: &Prepared, container: &Container, root: &Path) -> R
     let view = cgroup_view(&container.record.cgroup);
     let external = rootfs::external_mounts(&bundle.spec, &bundle.path, &view, has_users)?;
     for mount in external {
-        // The image has the path without symbolic links; those in the image itself only criu knows.
+        // The image has the path without symbolic links. Links in the image itself only criu knows.
         match rootfs::without_links(&bundle.rootfs, &mount.destination) {
             Ok(point) if point != mount.destination => asked.external_mount(&point, &mount.source),
             Ok(_) | Err(_) => {}
         }
         asked.external_mount(&mount.destination, &mount.source);
     }
-    // Files are masked by it.
+    // It masks files.
     asked.external_mount(Path::new("/dev/null"), Path::new("/dev/null"));
     Ok(asked)
 }
 
-/// The descriptors that criu inherits: joined namespaces. stdin, stdout and stderr become rind's own.
+/// The descriptors that criu inherits: joined namespaces. The container's stdin, stdout and stderr
+/// become those of rind.
 fn inherit_fds(asked: &mut Options, prepared: &mut Prepared) -> Result<Vec<OwnedFd>> {
     let mut inherited = Vec::new();
-    let linux = prepared.bundle.spec.linux().as_ref();
-    let namespaces = linux.and_then(|linux| linux.namespaces().as_ref());
-    for (index, namespace) in namespaces.into_iter().flatten().enumerate() {
+    for (index, namespace) in validate::namespaces(&prepared.bundle.spec).enumerate() {
         let Some(path) = namespace.path() else { continue };
         let external = EXTERNAL_NAMESPACES.iter().find(|(kind, ..)| *kind == namespace.typ());
         let joined = prepared.namespaces.joined.iter().position(|one| one.index == index);
@@ -254,10 +247,11 @@ fn criu_name(index: usize, kind: LinuxNamespaceType) -> Result<&'static str> {
         LinuxNamespaceType::Time => Ok("time"),
         LinuxNamespaceType::User => Ok("user"),
         LinuxNamespaceType::Uts => Ok("uts"),
-        LinuxNamespaceType::Cgroup | LinuxNamespaceType::Pid => Err(Error::new(format!(
-            "linux.namespaces[{index}]: criu can't restore a process in a {kind} namespace that is \
-             there already"
-        ))),
+        LinuxNamespaceType::Cgroup | LinuxNamespaceType::Pid => {
+            let why = "namespace that is there already";
+            let error = Error::new(format!("criu can't restore a process in a {kind} {why}"));
+            Err(error.about(format!("linux.namespaces[{index}]")))
+        }
     }
 }
 
@@ -269,8 +263,7 @@ fn move_to_cgroups(asked: &mut Options, criu: &Criu, container: &Container) -> R
     }
     container.record.cgroup.enter(pid)?;
     let path = format!("/proc/{pid}/cgroup");
-    let text = fs::read_to_string(&path)
-        .map_err(|error| Error::new(format!("reading {path}: {}", sys::answer(&error))))?;
+    let text = fs::read_to_string(&path).on("reading", &path)?;
     for line in text.lines() {
         let Some((controllers, path)) = line.split_once(':').and_then(|(_, r)| r.split_once(':'))
         else {
@@ -281,7 +274,8 @@ fn move_to_cgroups(asked: &mut Options, criu: &Criu, container: &Container) -> R
     Ok(())
 }
 
-/// Where device nodes of the host are mounted: on masked files, and with a user namespace in /dev.
+/// Where device nodes of the host are mounted: over masked files, and in a user namespace also in
+/// /dev.
 fn host_nodes(prepared: &Prepared, container: &Container) -> Result<Vec<PathBuf>> {
     let Bundle { spec, path, .. } = &prepared.bundle;
     let has_users = prepared.namespaces.has(CloneFlags::CLONE_NEWUSER);
@@ -317,12 +311,11 @@ fn handle_notify(
         }
         ("orphan-pts-master", Some(master)) => {
             let Some(console) = &prepared.console else {
-                let why =
-                    "process.terminal: the checkpoint has a terminal, and the config has none";
-                return Err(Error::new(why).into());
+                let error = Error::new("the checkpoint has a terminal, and the config has none");
+                return Err(error.about("process.terminal").into());
             };
             socket::send(&console.socket, b"/dev/ptmx", &[master.as_fd()])
-                .map_err(|errno| Error::call("sending the terminal's master", errno))?;
+                .within("sending the terminal's master")?;
         }
         _ => {}
     }
@@ -332,34 +325,30 @@ fn handle_notify(
 /// Checks that init has `no_new_privs`: the image of an old criu doesn't have it.
 fn check_no_new_privs(pid: i32) -> Result<()> {
     let path = format!("/proc/{pid}/status");
-    let text = fs::read_to_string(&path)
-        .map_err(|error| Error::new(format!("reading {path}: {}", sys::answer(&error))))?;
+    let text = fs::read_to_string(&path).on("reading", &path)?;
     if text.lines().any(|line| line.split_whitespace().eq(["NoNewPrivs:", "1"])) {
         return Ok(());
     }
-    Err(Error::new(
-        "process.noNewPrivileges: what criu restored doesn't have it (the image must be made by criu \
-         3.19 or newer, of a container that has it)",
-    ))
+    let hint = "the image must be made by criu 3.19 or newer, of a container that has it";
+    let error = Error::new("what criu restored doesn't have it").with_hint(Some(hint));
+    Err(error.about("process.noNewPrivileges"))
 }
 
 /// Writes the link `init`, which tells other commands who init is.
 fn record_init(container: &mut Container, pid: Option<i32>) -> Result<()> {
     let pid = pid.ok_or_else(|| Error::new("criu has not said which process it restored"))?;
-    container.init =
-        Identity::of(pid).map_err(|errno| Error::call("looking at the restored process", errno))?;
-    Ok(container.entry.write_init(container.init)?)
+    container.init = Identity::of(pid).within(LOOKING)?;
+    container.entry.write_init(container.init)
 }
 
-/// Sets up the network and runs the hooks, as the namespaces are there now, and no process runs yet.
+/// Sets up the network and runs the hooks. The namespaces exist by now, and no process runs yet.
 fn set_up_namespaces(prepared: &Prepared, container: &Container) -> Result<()> {
     let pid = container.init.pid;
     if prepared.namespaces.new.contains(CloneFlags::CLONE_NEWNET) {
         set_loopback_up(pid)?;
     }
     network::move_to_container(&prepared.host_side.devices, pid)?;
-    let init = container.init.pidfd();
-    let init = init.map_err(|errno| Error::call("looking at the restored process", errno))?;
+    let init = container.init.pidfd().within(LOOKING)?;
     run_create_hooks(&prepared.bundle.spec, &container.hook_state("created"), &init)
 }
 
@@ -369,5 +358,5 @@ fn set_loopback_up(pid: i32) -> Result<()> {
         let mut inside = Netlink::open_in(&there, &here)?;
         inside.index_of("lo")?.map_or(Ok(()), |index| inside.set_up(index))
     };
-    up().map_err(|errno| Error::call("setting the loopback interface up", errno))
+    up().within("setting the loopback interface up")
 }

@@ -7,19 +7,17 @@ use crate::checkpoint::image::Image;
 use crate::checkpoint::options::CheckpointOptions;
 use crate::checkpoint::{refuse_forgetful, refuse_without_mounts};
 use crate::container::find::find;
-use crate::container::record::CONFIG;
 use crate::container::remove::{kill_init, remove_locked};
 use crate::container::status::Status;
 use crate::{Error, Result, Runtime};
 use ::criu::{Criu, Feature, Input, Notice, Request, Switch};
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 /// `checkpoint ID`: writes a running or paused container down, and deletes it unless it is to go on.
 pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> {
     let container = find(runtime, &options.id)?;
     let status = match container.status() {
-        // It may be paused while it waits for `start`, which criu could not have it do again.
+        // A paused container may also wait for `start`, and criu can't restore that wait.
         Status::Paused if container.open_fifo().is_ok() => Status::Created,
         status => status,
     };
@@ -27,11 +25,10 @@ pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> 
         return Err(Error::new(format!("cannot checkpoint a container in the {status} state")));
     }
     container.entry.lock()?;
-    // It may have ended while another command had it.
+    // It may have ended while another command had the lock.
     container.init_process().map_err(|_| Error::not_running())?;
     refuse_without_mounts(container.record.mounted_root)?;
-    let name = Path::new(container.entry.id());
-    let spec = spec::parse(&container.entry.read_file(CONFIG)?, name, &mut Vec::new())?;
+    let spec = container.spec()?;
     let status_fd = options.status_fd.map(open_status_fd).transpose()?;
     check_parent(options.parent.as_deref(), &options.criu.images)?;
     let version = ::criu::check(&options.criu.program, &features(options))?;
@@ -44,14 +41,14 @@ pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> 
     let dumped = criu.carry_out(request, &asked, &mut |notice: Notice| {
         runtime.debug(|| format!("criu: {}", notice.script));
         if let Some(file) = status_fd.as_ref().filter(|_| notice.script == "status-ready") {
-            // Whoever waited for it and has gone is no reason to break it off.
+            // If the reader is gone, the checkpoint goes on all the same.
             let _ = sys::fs::write_once(file, b"\0");
         }
         Ok(())
     });
     if let Err(error) = dumped as std::result::Result<_, ::criu::Error> {
         if status == Status::Running && container.record.cgroup.is_frozen()? {
-            // criu itself was killed.
+            // criu was killed before it could thaw the container.
             container.record.cgroup.thaw()?;
         }
         return Err(image.explain(&error));
@@ -59,7 +56,7 @@ pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> 
     if options.keeps() {
         return Ok(());
     }
-    // criu has ended its processes.
+    // criu has ended the container's processes.
     kill_init(&container)?;
     remove_locked(runtime, &container)
 }
@@ -73,6 +70,6 @@ fn features(options: &CheckpointOptions) -> Vec<Feature> {
 }
 
 fn open_status_fd(number: i32) -> Result<OwnedFd> {
-    let failed = |errno| Error::call(format!("--status-fd {number}"), errno);
+    let failed = |errno| Error::on("--status-fd", number.to_string(), errno);
     sys::fs::duplicate(number).map_err(failed)
 }

@@ -18,11 +18,10 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         found => found?,
     };
     if force {
-        // Before the lock, so that a command that has it and waits for init comes to its end.
+        // A command that has the lock may wait for init. This ends its wait.
         kill_init(&container)?;
     }
-    let locked = container.entry.lock().map_err(Error::from);
-    container = match locked.and_then(|()| open(container.entry)) {
+    container = match container.entry.lock().and_then(|()| open(container.entry)) {
         // Another command has deleted it meanwhile.
         Err(error) if error.is_not_found() && force => return Ok(()),
         opened => opened?,
@@ -32,23 +31,23 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         Status::Created => kill_init(&container)?,
         _ if force => kill_init(&container)?,
         status => {
-            return Err(Error::new(format!(
-                "cannot delete container {id} that is not stopped: {status} (use kill, or --force)"
-            )));
+            let text = format!("cannot delete container {id} that is not stopped: {status}");
+            let hint = Some("use kill, or --force");
+            return Err(Error::new(text).with_object(id).with_hint(hint));
         }
     }
     remove_locked(runtime, &container)
 }
 
 /// Waits for a `create` that has not written its record yet. Returns the container, or none if that
-/// `create` has failed or was killed; what a killed one left is removed.
+/// `create` has failed or was killed. Removes what a killed one has left.
 fn await_create(runtime: &Runtime, id: &str) -> Result<Option<Container>> {
     let Ok(store) = runtime.store() else { return Ok(None) };
     let Ok(entry) = store.get(id) else { return Ok(None) };
     match entry.lock() {
         Ok(()) => {}
-        Err(state::Error::NotFound(_)) => return Ok(None),
-        Err(error) => return Err(error.into()),
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error),
     }
     match read(&entry) {
         Ok((record, init)) => Ok(Some(Container { entry, record, init })),

@@ -4,7 +4,7 @@ use crate::commands::quantity;
 use crate::container::Container;
 use crate::container::find::find;
 use crate::host::resctrl;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use cgroups::OomWatch;
 use serde::Serialize;
 use std::io;
@@ -24,7 +24,10 @@ impl FromStr for Interval {
     /// A duration such as `5s` or `1m30s`, greater than 0.
     fn from_str(text: &str) -> Result<Self> {
         match quantity::duration(text) {
-            None => Err(Error::new(format!("{text:?} is no time such as 5s or 100ms"))),
+            None => {
+                let error = Error::new(format!("{text:?} is no time such as 5s or 100ms"));
+                Err(error.with_object(text))
+            }
             Some(Duration::ZERO) => Err(Error::new("duration interval must be greater than 0")),
             Some(duration) => Ok(Self(duration)),
         }
@@ -40,35 +43,38 @@ pub fn events(runtime: &Runtime, id: &str, interval: Option<Interval>, lines: Li
     let container = find(runtime, id)?;
     let init = match container.init_process() {
         Err(Errno::ESRCH) => {
-            return Err(Error::new(format!("container with id {id} is not running")));
+            let text = format!("container with id {id} is not running");
+            return Err(Error::new(text).with_object(id));
         }
-        found => found.map_err(|errno| Error::call("finding init", errno))?,
+        found => found.within("finding init")?,
     };
     if container.record.cgroup.joined().next().is_none() && container.record.rdt.is_none() {
         return Err(Error::new(
             "the container has no cgroup, and only that would tell what it uses",
         ));
     }
-    let told = match interval {
-        None => lines(&statistics(&container)?),
-        Some(Interval(interval)) => watch(runtime, &container, &init, interval, lines)?,
+    let written = match interval {
+        None => write(lines, &statistics(&container)?),
+        Some(Interval(interval)) => watch(runtime, &container, &init, interval, lines),
     };
-    match told {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new(format!("writing an event: {}", sys::answer(&error))))
-        }
-        _ => Ok(()),
+    match written {
+        Err(error) if error.errno() == Some(Errno::EPIPE) => Ok(()),
+        written => written,
     }
 }
 
-/// Reports events until init has ended, or `lines` fails, whose error is the inner result.
+fn write(lines: Lines, line: &str) -> Result<()> {
+    lines(line).within("writing an event")
+}
+
+/// Reports events until init has ended, or `lines` fails.
 fn watch(
     runtime: &Runtime,
     container: &Container,
     init: &OwnedFd,
     interval: Duration,
     lines: Lines,
-) -> Result<io::Result<()>> {
+) -> Result<()> {
     let mut oom = container.record.cgroup.watch_oom()?;
     if oom.is_none() {
         (runtime.warn)("OOM kills can't be told of: the container has no memory cgroup");
@@ -79,36 +85,28 @@ fn watch(
         if happened.oom || happened.end {
             let struck = oom.as_mut().map(OomWatch::has_struck).transpose()?;
             match struck.flatten() {
-                Some(true) => {
-                    let told = lines(&line("oom", container, None)?);
-                    if told.is_err() {
-                        return Ok(told);
-                    }
-                }
+                Some(true) => write(lines, &line("oom", container, None)?)?,
                 Some(false) => {}
                 None => oom = None,
             }
         }
         if happened.end {
-            return Ok(Ok(()));
+            return Ok(());
         }
         if Instant::now() < next {
             continue;
         }
-        // It is no error if a container that ends meanwhile has no statistics.
-        let told = match statistics(container) {
-            Err(_) if wait(init, None, Instant::now())?.end => return Ok(Ok(())),
-            statistics => lines(&statistics?),
-        };
-        if told.is_err() {
-            return Ok(told);
+        // A container that ends meanwhile has no statistics, which is no error.
+        match statistics(container) {
+            Err(_) if wait(init, None, Instant::now())?.end => return Ok(()),
+            statistics => write(lines, &statistics?)?,
         }
-        // After a report that took longer than the interval, the missed ones are skipped.
+        // If a report takes longer than the interval, rind skips those that it missed.
         next = (next + interval).max(Instant::now());
     }
 }
 
-/// What has ended a wait, if not the time.
+/// What has ended a wait; neither if the time is up.
 struct Happened {
     oom: bool,
     end: bool,
@@ -120,7 +118,7 @@ fn wait(init: &OwnedFd, oom: Option<&OomWatch>, until: Instant) -> Result<Happen
         let mut polled = vec![PollFd::new(init.as_fd(), PollFlags::POLLIN)];
         polled.extend(oom.map(OomWatch::interest));
         let left = until.saturating_duration_since(Instant::now());
-        // Rounded up, so as not to spin through the last millisecond.
+        // Rounded up: poll(2) with 0 would spin through the last millisecond.
         let round = if left.is_zero() { left } else { left + Duration::from_millis(1) };
         match poll(&mut polled, PollTimeout::try_from(round).unwrap_or(PollTimeout::MAX)) {
             Ok(0) if !left.is_zero() => {}
@@ -149,7 +147,7 @@ struct Data {
     #[serde(flatten)]
     cgroup: cgroups::Stats,
     intel_rdt: resctrl::Stats,
-    /// runc has this for devices that it creates, which no config of the specification asks for.
+    /// runc reports the devices that it creates here. No config of the specification asks for any.
     network_interfaces: Option<()>,
 }
 
@@ -165,7 +163,7 @@ fn statistics(container: &Container) -> Result<String> {
 
 fn line(kind: &str, container: &Container, data: Option<Data>) -> Result<String> {
     serde_json::to_string(&Event { kind, id: container.entry.id(), data })
-        .map_err(|error| Error::new(format!("printing an event: {error}")))
+        .within("printing an event")
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! `exec`: another process in a container that is there. It takes no lock, as nothing on disk
-//! changes.
+//! `exec`: another process in an existing container. It takes no lock, as it changes no file.
 
 mod fifo;
 mod process_source;
@@ -11,17 +10,16 @@ use self::fifo::Fifo;
 use crate::container::Container;
 use crate::container::annotations::Requests;
 use crate::container::find::find;
-use crate::container::record::CONFIG;
 use crate::container::status::Status;
 use crate::foreground::supervise::Supervisor;
 use crate::foreground::terminal;
 use crate::host::listener;
 use crate::host::pid_file::publish_pid;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use oci_spec::runtime::{Linux, Process, Spec};
 use process::{CgroupPlacement, Child, Event, Exec, ProcessOptions, ProcessPlan, Target};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use sys::Errno;
 use sys::nix::unistd::geteuid;
 
@@ -55,7 +53,7 @@ pub struct ExecOptions {
 /// `exec ID`: returns the exit status of the process (128 + N for signal N), or 0 if it is left
 /// running.
 pub fn exec(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
-    exec_in(runtime, options).map_err(|error| error.within("exec failed"))
+    exec_in(runtime, options).within("exec failed")
 }
 
 fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
@@ -63,12 +61,14 @@ fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
     let executed = exec_found(runtime, options, &container);
     executed.map_err(|error| {
         if !container.init.is_running() {
-            // If the container has ended meanwhile, it is chance which step failed first.
+            // If the container ended meanwhile, any step may be the first to fail.
             return Error::not_running();
         }
         match container.record.cgroup.missing() {
-            // The same if others have removed its cgroup.
-            Some(cgroup) => Error::new(format!("the container's cgroup {cgroup} is gone")),
+            // The same is true if others have removed its cgroup.
+            Some(cgroup) => {
+                Error::new(format!("the container's cgroup {cgroup} is gone")).with_object(cgroup)
+            }
             None => error,
         }
     })
@@ -76,12 +76,11 @@ fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
 
 fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -> Result<i32> {
     check_status(container.status(), options.ignore_paused)?;
-    let spec =
-        spec::parse(&container.entry.read_file(CONFIG)?, Path::new("config.json"), &mut vec![])?;
+    let spec = container.spec()?;
     let mut warnings = Vec::new();
     let process = options.process.resolve(&spec, &mut warnings)?;
     terminal::check(Some(&process), options.console_socket.as_deref(), options.detach)?;
-    // Before the fork, so that no signal for the process is lost.
+    // Blocks signals before the fork, so that none for the process is lost.
     let mut supervisor = (!options.detach).then(|| Supervisor::new(false)).transpose()?;
     let (console, ours) = terminal::plan(Some(&process), options.console_socket.as_deref())?;
     let fifo = options.exec_fifo.as_deref().map(Fifo::make).transpose()?;
@@ -121,9 +120,8 @@ fn check_status(status: Status, ignore_paused: bool) -> Result<()> {
     match status {
         Status::Created | Status::Running => Ok(()),
         Status::Paused if ignore_paused => Ok(()),
-        Status::Paused => {
-            Err(Error::new("cannot exec in a paused container (use --ignore-paused to override)"))
-        }
+        Status::Paused => Err(Error::new("cannot exec in a paused container")
+            .with_hint(Some("use --ignore-paused to override"))),
         Status::Stopped => {
             Err(Error::new("cannot exec in a stopped container: container not running"))
         }
@@ -145,41 +143,38 @@ fn plan_exec(
     let linux = spec.linux().as_ref().unwrap_or(&none);
     // `create` has given the warnings.
     let requests = Requests::read(&container.record.annotations, &mut vec![])?;
-    let given = ProcessOptions {
+    let process_options = ProcessOptions {
         by_root: geteuid().is_root(),
         filter: requests.compile_filter(linux, &mut vec![])?,
         console,
-        exec_fifo: fifo
-            .map(|fifo| fifo.file.try_clone())
-            .transpose()
-            .map_err(|error| Error::new(format!("--exec-fifo: {}", sys::answer(&error))))?,
+        exec_fifo: fifo.map(|fifo| fifo.file.try_clone()).transpose().about("--exec-fifo")?,
         keyring: container.record.keyring(&options.id),
         preserve_fds: options.preserve_fds,
         listen_fds: options.listen_fds,
         keep_groups: requests.keep_groups,
     };
-    let place = container.record.cgroup.within(&options.cgroups)?;
     let target = Target {
         pid: container.init.pid,
         pidfd: container.init_process().map_err(|_| Error::not_running())?,
-        entries: place.entry_files()?,
+        entries: container.record.cgroup.within(&options.cgroups)?.entry_files()?,
     };
-    let exec = Exec::new(process, linux, target, given, warnings)?;
-    // If init is still alive, what was found by its pid was init's.
+    let exec = Exec::new(process, linux, target, process_options, warnings)?;
+    // If init is still alive, all that was found by its pid belongs to init.
     if container.init.is_alive() { Ok(exec) } else { Err(Error::not_running()) }
 }
 
-/// Forks the process into the container's cgroup, or the cgroup below it that `--cgroup` names. If
-/// that cgroup has child cgroups and so can't have processes (`EBUSY`), as under a systemd in the
-/// container, into init's. If the user may not fork into it (`EACCES`), as from another session's
-/// cgroup, systemd moves a hop there, which forks the process.
+/// Forks the process into the container's cgroup, or into the cgroup below it that `--cgroup` names.
+///
+/// A cgroup that has child cgroups can't have processes (`EBUSY`), as where a systemd runs in the
+/// container: the process is then forked into init's cgroup. A user may not fork into a cgroup from
+/// one of another session (`EACCES`): systemd then moves an intermediate process there, which forks.
 fn fork_into_cgroup(
     container: &Container,
     options: &ExecOptions,
     exec: &mut Exec,
 ) -> Result<Child> {
-    let place = container.record.cgroup.within(&options.cgroups)?;
-    let unified = place.unified_directory()?;
+    let cgroup = container.record.cgroup.within(&options.cgroups)?;
+    let unified = cgroup.unified_directory()?;
     let mut denied = match exec.spawn(CgroupPlacement::of_directory(unified.as_ref()))? {
         Ok(child) => return Ok(child),
         Err(errno) => errno,
@@ -189,25 +184,22 @@ fn fork_into_cgroup(
         if !options.cgroups.is_empty() {
             return Err(full());
         }
-        let inits = place.unified_directory_of(container.init.pid)?.ok_or_else(full)?;
-        denied = match exec.spawn(CgroupPlacement::CloneInto(inits.as_fd()))? {
+        let of_init = cgroup.unified_directory_of(container.init.pid)?.ok_or_else(full)?;
+        denied = match exec.spawn(CgroupPlacement::CloneInto(of_init.as_fd()))? {
             Ok(child) => return Ok(child),
             Err(Errno::EBUSY) => return Err(full()),
             Err(errno) => errno,
         };
     }
-    let mut attach = |hop| {
-        let attached = match place.attach(hop) {
-            // systemd does not tell EBUSY apart from other errors.
-            Err(error) if options.cgroups.is_empty() => {
-                match place.attach_beside(hop, container.init.pid) {
-                    Ok(true) => Ok(()),
-                    _ => Err(error),
-                }
+    let mut attach = |hop| match cgroup.attach(hop) {
+        // systemd does not tell EBUSY apart from other errors.
+        Err(error) if options.cgroups.is_empty() => {
+            match cgroup.attach_beside(hop, container.init.pid) {
+                Ok(true) => Ok(()),
+                _ => Err(error),
             }
-            attached => attached,
-        };
-        attached.map_err(|error| error.to_string())
+        }
+        attached => attached,
     };
     exec.spawn(CgroupPlacement::Via(&mut attach))?
         .map_err(|_| Error::call("forking into the container's cgroup", denied))
@@ -231,22 +223,16 @@ fn wait_for_exec(
                 return Err(child.explain_death("the process", || killer(container)));
             }
             Event::Listener(number) => {
-                let descriptor = child.descriptor(number)?;
-                if let Some(to) = exec.listener() {
-                    let state = container.hook_state("running");
-                    listener::send_listener(to, &descriptor, &state, child.pid)?;
-                }
-                child.proceed()?;
+                let state = container.hook_state("running");
+                listener::relay(child, number, exec.listener(), &state, child.pid)?;
             }
             Event::Hooks => return Err(Error::new("talking to the process: it has no hooks")),
         }
     }
 }
 
-/// What is known of a SIGKILL that it got: perhaps the OOM killer, if it has killed here before.
+/// A guess at who sent SIGKILL to the process: the OOM killer, if it has killed in this container.
 fn killer(container: &Container) -> Option<&'static str> {
-    let kills = container.record.cgroup.oom_kills().filter(|&kills| kills > 0);
-    kills.map(|_| {
-        "possibly OOM-killed, as others in the container were: see linux.resources.memory.limit"
-    })
+    container.record.cgroup.oom_kills().filter(|&kills| kills > 0)?;
+    Some("possibly OOM-killed, as others in the container were: see linux.resources.memory.limit")
 }

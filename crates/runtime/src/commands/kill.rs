@@ -20,57 +20,49 @@ pub struct Signal(pub i32);
 impl FromStr for Signal {
     type Err = Error;
 
-    /// A number, or a name with or without `SIG`, in any case; `RTMIN+3` and `RTMAX-1` are names too.
+    /// A number, or a name with or without `SIG`, in any case; `RTMIN+3` and `RTMAX-1` are names
+    /// too.
     fn from_str(text: &str) -> Result<Self> {
-        let unknown = || Error::new(format!("unknown signal {text:?}"));
-        if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            let number = text.parse().map_err(|_| unknown())?;
-            // 0 sends nothing, and only checks whether a signal could be sent.
-            return if (0..=SIGRTMAX()).contains(&number) {
-                Ok(Self(number))
-            } else {
-                Err(unknown())
-            };
-        }
         let upper = text.to_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-        let real_time = |from: i32, sign: i32, rest: &str| {
-            let offset: i32 = match rest.get(1..) {
-                None => 0,
-                Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-                    digits.parse().ok()?
-                }
-                Some(_) => return None,
+        let real_time = |number: &i32| (SIGRTMIN()..=SIGRTMAX()).contains(number);
+        let number = if let Some(number) = decimal(text) {
+            // 0 sends nothing, and only checks whether a signal could be sent.
+            Some(number).filter(|number| *number <= SIGRTMAX())
+        } else if let Some(rest) = name.strip_prefix("RTMIN") {
+            offset(rest, '+').map(|offset| SIGRTMIN() + offset).filter(real_time)
+        } else if let Some(rest) = name.strip_prefix("RTMAX") {
+            offset(rest, '-').map(|offset| SIGRTMAX() - offset).filter(real_time)
+        } else {
+            let name = match name {
+                "CLD" => "CHLD",
+                "POLL" => "IO",
+                "IOT" => "ABRT",
+                name => name,
             };
-            let number = from + sign * offset;
-            (SIGRTMIN()..=SIGRTMAX()).contains(&number).then_some(Self(number))
+            signal::Signal::from_str(&format!("SIG{name}")).ok().map(|signal| signal as i32)
         };
-        if let Some(rest) =
-            name.strip_prefix("RTMIN").filter(|r| r.is_empty() || r.starts_with('+'))
-        {
-            return real_time(SIGRTMIN(), 1, rest).ok_or_else(unknown);
-        }
-        if let Some(rest) =
-            name.strip_prefix("RTMAX").filter(|r| r.is_empty() || r.starts_with('-'))
-        {
-            return real_time(SIGRTMAX(), -1, rest).ok_or_else(unknown);
-        }
-        let name = match name {
-            "CLD" => "CHLD",
-            "POLL" => "IO",
-            "IOT" => "ABRT",
-            name => name,
-        };
-        let signal = signal::Signal::from_str(&format!("SIG{name}")).map_err(|_| unknown())?;
-        Ok(Self(signal as i32))
+        let unknown = || Error::new(format!("unknown signal {text:?}")).with_object(text);
+        number.map(Self).ok_or_else(unknown)
     }
+}
+
+/// The number that follows `sign`, as in `RTMIN+3`; 0 without a sign and a number.
+fn offset(text: &str, sign: char) -> Option<i32> {
+    if text.is_empty() { Some(0) } else { decimal(text.strip_prefix(sign)?) }
+}
+
+/// A number of nothing but digits, none above 255.
+fn decimal(text: &str) -> Option<i32> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse::<u8>().ok().filter(|_| is_number).map(i32::from)
 }
 
 /// `kill ID SIGNAL`: sends `signal` to init, or with `all` to every process. The container must be
 /// created, running or paused; with `all` it is no error if it is not.
 pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()> {
     let container = find(runtime, id)?;
-    // In a pid namespace of the container's own the kernel kills all others with init.
+    // If the container has a pid namespace of its own, the kernel kills all others with init.
     let every = container.record.shares_pids && (all || signal.0 == SIGKILL);
     if every && container.record.cgroup.joined().next().is_some() {
         return signal_every(&container, signal.0, all);
@@ -91,25 +83,25 @@ pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()
 
 /// Sends a signal to all processes of the container's cgroup. Init may have ended.
 fn signal_every(container: &Container, signal: i32, all: bool) -> Result<()> {
-    let place = &container.record.cgroup;
-    // Before the signal, which may be what stops it. What is left of a stopped one gets it too.
-    let is_over = container.status() == Status::Stopped && !all && place.processes()?.is_empty();
-    place.signal_all(signal)?;
+    let cgroup = &container.record.cgroup;
+    // Asked before the signal, which may stop the container. Processes that outlive a stopped
+    // container's init get the signal too.
+    let is_over = container.status() == Status::Stopped && !all && cgroup.processes()?.is_empty();
+    cgroup.signal_all(signal)?;
     if is_over { Err(Error::not_running()) } else { Ok(()) }
 }
 
-/// What to do with a signal for an init that seems to wait for `start`. In a pid namespace of its
-/// own the kernel would drop it, as it has no handler; it is to be of the effect that it has on one
-/// of runc's, whatever the namespace.
+/// Handles a signal for an init that seems to wait for `start`. In a pid namespace of its own, init
+/// has no handler and the kernel would drop the signal. The signal has the effect here that it has
+/// on runc's init, in any namespace.
 ///
-/// Only with the lock it is certain that no `start` comes between, and the signal is not its
-/// program's.
+/// The lock keeps out a `start`, after which the signal would be for the program.
 fn signal_waiting(container: &Container, signal: i32) -> Result<()> {
     container.entry.lock()?;
     let sent = match (container.open_fifo(), Effect::of(signal)) {
         // The container has been started meanwhile, or init has ended.
         (Err(_), _) | (_, Effect::AsItIs) => container.signal_init(signal),
-        // A frozen init ends at once or when it is resumed, depending on the kernel.
+        // A frozen init ends at once or when it is thawed, depending on the kernel.
         (Ok(_), Effect::Ends) => container
             .init_process()
             .and_then(|init| sys::process::pidfd_send_signal(&init, SIGKILL)),
@@ -120,7 +112,7 @@ fn signal_waiting(container: &Container, signal: i32) -> Result<()> {
 
 /// What a signal does to an init that waits for `start`: the same as to runc's init, a Go program.
 enum Effect {
-    /// It ends, as a Go program does of this signal.
+    /// It ends, as this signal ends a Go program.
     Ends,
     /// It is ignored. The signal is meant for a program that handles it (to reopen a log, say), and
     /// must not end an init that has not executed the program yet.
@@ -145,7 +137,7 @@ impl Effect {
 fn check_sent(sent: sys::Result<()>, signal: i32) -> Result<()> {
     match sent {
         Err(Errno::ESRCH) => Err(Error::not_running()),
-        sent => sent.map_err(|errno| Error::call(format!("sending signal {signal}"), errno)),
+        sent => sent.map_err(|errno| Error::on("sending signal", signal.to_string(), errno)),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::commands::state::Description;
 use crate::container::Container;
 use crate::container::find::open;
 use crate::container::status::Status;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use regex_lite::Regex;
 use std::fmt::Write;
 
@@ -24,8 +24,7 @@ pub fn list_json(runtime: &Runtime) -> Result<String> {
     let users = users();
     let descriptions: Vec<Description> =
         containers.iter().map(|one| describe(one, &users)).collect();
-    serde_json::to_string(&descriptions)
-        .map_err(|error| Error::new(format!("printing the list: {error}")))
+    serde_json::to_string(&descriptions).within("printing the list")
 }
 
 /// `list`: a table, with columns as wide as their content.
@@ -57,8 +56,9 @@ pub fn list_table(runtime: &Runtime) -> Result<String> {
 
 /// The ids that the regular expression `pattern` matches anywhere.
 pub fn matching(runtime: &Runtime, pattern: &str) -> Result<Vec<String>> {
-    let regex = Regex::new(pattern)
-        .map_err(|error| Error::new(format!("{pattern:?} is no regular expression: {error}")))?;
+    let regex = Regex::new(pattern).map_err(|error| {
+        Error::call(format!("{pattern:?} is no regular expression"), error).with_object(pattern)
+    })?;
     let ids = all_containers(runtime)?.into_iter().map(|one| one.entry.id().to_owned());
     Ok(ids.filter(|id| regex.is_match(id)).collect())
 }
@@ -83,7 +83,7 @@ fn all_containers(runtime: &Runtime) -> Result<Vec<Container>> {
     };
     let mut containers = Vec::new();
     for id in store.ids()? {
-        match store.get(&id).map_err(Error::from).and_then(open) {
+        match store.get(&id).and_then(open) {
             Ok(container) => containers.push(container),
             Err(error) if error.is_not_found() => {}
             Err(error) => (runtime.warn)(&error.to_string()),

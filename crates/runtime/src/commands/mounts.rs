@@ -1,11 +1,10 @@
-//! `mounts add`, `mounts remove`: changes the mounts of a container that is there.
+//! `mounts add`, `mounts remove`: changes the mounts of an existing container.
 
 use crate::checkpoint::mounts::open;
 use crate::container::Container;
 use crate::container::find::find_locked;
-use crate::container::record::CONFIG;
-use crate::container::status::Status;
-use crate::{Error, Result, Runtime};
+use crate::create::validate::namespaces;
+use crate::{Error, Explain, Result, Runtime};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use process::foreign_owner;
 use process::mounts::{in_locked_mounts, in_other_mounts};
@@ -37,14 +36,13 @@ struct KeptMount {
 /// `mounts add ID FILE`: adds the mounts that `text` lists, all or none. `name` is the file's, for
 /// messages.
 pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Result<()> {
-    let (container, spec) = container_to_amend(runtime, id)?;
+    let (container, mut spec) = container_to_amend(runtime, id)?;
     let bundle = &container.record.bundle;
     let list = read(runtime, text, name, has(&spec, LinuxNamespaceType::User))?;
     let mounts = mounts_of(&container)?;
     let owner = owner_of(&mounts, &spec)?;
     let before = read_amended(&container)?;
     let known = Known::new(&spec, bundle, before.clone())?;
-    let mut spec = spec;
     spec.set_mounts(Some(list));
     let context = Context {
         cgroup: CgroupView::Controllers(Vec::new()),
@@ -65,14 +63,14 @@ pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Resu
     }
     let mut after = before.clone();
     after.added.extend(additions.added()?);
-    // Before there are any, so that none is there that the file does not have.
+    // The file lists each mount before it exists, so that it never misses one.
     write_amended(&container, &before, &after)?;
     let added = inside(&mounts, || {
         let attached = additions.attach(open("/")?, known);
         attached.map_err(|fault| additions.fault_error(&fault))
     });
     added.inspect_err(|_| {
-        // A failure does no harm: a mount in the list that is not there is ignored.
+        // A failure does no harm: rind ignores listed mounts that don't exist.
         let _ = write_amended(&container, &after, &before);
     })
 }
@@ -88,24 +86,25 @@ pub fn remove_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> R
         let root = open("/")?;
         for (index, mount) in list.iter().enumerate() {
             let destination = mount.destination();
-            known.remove(root.as_fd(), destination).map_err(|why| {
-                Error::new(format!("unmounting mounts[{index}] {}: {why}", destination.display()))
+            known.remove(root.as_fd(), destination).map_err(|error| {
+                let step = format!("unmounting mounts[{index}] {}", destination.display());
+                error.within(step).with_object(format!("mounts[{index}]"))
             })?;
         }
         Ok(())
     });
-    // After an error the mounts before it are gone all the same.
+    // After an error, those mounts that were unmounted before it stay unmounted.
     let written = write_amended(&container, &before, known.amended());
     removed.and(written)
 }
 
 fn read_amended(container: &Container) -> Result<Amended> {
     let text = match container.entry.read_file(AMENDED) {
-        Err(state::Error::NotFound(_)) => return Ok(Amended::default()),
+        Err(error) if error.is_not_found() => return Ok(Amended::default()),
         text => text?,
     };
-    let Kept { added, removed } = serde_json::from_slice(&text)
-        .map_err(|error| Error::new(format!("the list of amended mounts is damaged: {error}")))?;
+    let Kept { added, removed } =
+        serde_json::from_slice(&text).within("the list of amended mounts is damaged")?;
     let added = added.into_iter().map(|KeptMount { destination, id }| Added { destination, id });
     Ok(Amended { added: added.collect(), removed })
 }
@@ -118,24 +117,20 @@ fn write_amended(container: &Container, before: &Amended, after: &Amended) -> Re
     let Amended { added, removed } = after.clone();
     let added = added.into_iter().map(|Added { destination, id }| KeptMount { destination, id });
     let kept = Kept { added: added.collect(), removed };
-    let text = serde_json::to_vec(&kept)
-        .map_err(|error| Error::new(format!("listing the amended mounts: {error}")))?;
+    let text = serde_json::to_vec(&kept).within("listing the amended mounts")?;
     container.entry.write_file(NEW_AMENDED, &text)?;
-    Ok(container.entry.rename(NEW_AMENDED, AMENDED)?)
+    container.entry.rename(NEW_AMENDED, AMENDED)
 }
 
 /// The container with its lock, and its config. A container that is stopped or has no mount
 /// namespace is an error.
 fn container_to_amend(runtime: &Runtime, id: &str) -> Result<(Container, Spec)> {
     let container = find_locked(runtime, id)?;
-    match container.status_under_lock() {
-        Status::Created | Status::Running | Status::Paused => {}
-        status => {
-            return Err(Error::new(format!("container not running: it is {status}")));
-        }
+    let status = container.status_under_lock();
+    if !status.has_processes() {
+        return Err(Error::new(format!("container not running: it is {status}")));
     }
-    let text = container.entry.read_file(CONFIG)?;
-    let spec = spec::parse(&text, Path::new("config.json"), &mut Vec::new())?;
+    let spec = container.spec()?;
     if !has(&spec, LinuxNamespaceType::Mount) {
         return Err(Error::new("the container has no mount namespace: its mounts are the host's"));
     }
@@ -143,8 +138,7 @@ fn container_to_amend(runtime: &Runtime, id: &str) -> Result<(Container, Spec)> 
 }
 
 fn has(spec: &Spec, kind: LinuxNamespaceType) -> bool {
-    let list = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    list.into_iter().flatten().any(|namespace| namespace.typ() == kind)
+    namespaces(spec).any(|namespace| namespace.typ() == kind)
 }
 
 fn read(runtime: &Runtime, text: &[u8], name: &Path, user_namespace: bool) -> Result<Vec<Mount>> {
@@ -157,11 +151,8 @@ fn read(runtime: &Runtime, text: &[u8], name: &Path, user_namespace: bool) -> Re
 /// Runs `task` in a container's mount namespace. The container can't see or trace rind there, as
 /// its pid namespace is not entered.
 fn inside(mounts: &OwnedFd, task: impl FnOnce() -> Result<()>) -> Result<()> {
-    let enter = || {
-        setns(mounts, CloneFlags::CLONE_NEWNS)
-            .map_err(|errno| Error::call("joining the container's mount namespace", errno))
-    };
-    in_other_mounts(enter, task)
+    let entered = || setns(mounts, CloneFlags::CLONE_NEWNS);
+    in_other_mounts(|| entered().within("joining the container's mount namespace"), task)
 }
 
 /// The mount namespace of the container's init.
@@ -169,7 +160,7 @@ fn mounts_of(container: &Container) -> Result<OwnedFd> {
     let ended = |_| Error::not_running();
     let init = container.init_process().map_err(ended)?;
     let mounts = open(&format!("/proc/{}/ns/mnt", container.init.pid))?;
-    // Init is still alive, so it was init that had this pid.
+    // Init is still alive, so this pid was init's.
     sys::process::pidfd_send_signal(&init, 0).map_err(ended)?;
     Ok(mounts)
 }
@@ -177,14 +168,13 @@ fn mounts_of(container: &Container) -> Result<OwnedFd> {
 /// The user namespace that owns the container's mount namespace, if it is not rind's own.
 fn owner_of(mounts: &OwnedFd, spec: &Spec) -> Result<Option<OwnedFd>> {
     let owner = foreign_owner(mounts)?;
-    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    let is_expected = namespaces.into_iter().flatten().any(|one| match one.typ() {
+    let is_expected = namespaces(spec).any(|namespace| match namespace.typ() {
         LinuxNamespaceType::User => true,
-        LinuxNamespaceType::Mount => one.path().is_some(),
+        LinuxNamespaceType::Mount => namespace.path().is_some(),
         _ => false,
     });
     if owner.is_some() && !is_expected {
-        // There init has CAP_SYS_ADMIN, and could undo the mount options.
+        // Init has CAP_SYS_ADMIN there, and could undo the mount options.
         return Err(Error::new("the container's init has gone to a mount namespace of its own"));
     }
     Ok(owner)

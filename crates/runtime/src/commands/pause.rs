@@ -2,7 +2,7 @@
 
 use crate::container::find::find_locked;
 use crate::container::status::Status;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use std::os::fd::AsFd;
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::nix::sys::signal::{SigSet, SigmaskHow, Signal};
@@ -33,13 +33,13 @@ pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
 pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
     let container = find_locked(runtime, id)?;
     match container.status_under_lock() {
-        Status::Paused => Ok(container.record.cgroup.thaw()?),
+        Status::Paused => container.record.cgroup.thaw(),
         status => Err(Error::new(format!("container not paused: {status}"))),
     }
 }
 
-/// Blocks those of [`INTERRUPTS`] that rind does not ignore, as below nohup(1), as long as this lives, so
-/// that a pause can be undone before they take effect.
+/// Blocks [`INTERRUPTS`] until it is dropped, so that rind can undo a pause before they take effect.
+/// Signals that rind ignores, as below nohup(1), stay ignored.
 struct Interrupt {
     signals: SignalFd,
     mask: SigSet,
@@ -47,12 +47,15 @@ struct Interrupt {
 
 impl Interrupt {
     fn watch() -> Result<Self> {
-        let failed = |errno| Error::call("receiving signals", errno);
+        Self::try_watch().within("receiving signals")
+    }
+
+    fn try_watch() -> sys::Result<Self> {
         let ignored = sys::exec::ignored_signals();
         let is_ignored = |signal: &Signal| ignored & (1 << (*signal as u32 - 1)) != 0;
         let all: SigSet = INTERRUPTS.into_iter().filter(|one| !is_ignored(one)).collect();
-        let mask = all.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(failed)?;
-        let signals = SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC).map_err(failed)?;
+        let mask = all.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        let signals = SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC)?;
         Ok(Self { signals, mask })
     }
 
@@ -64,7 +67,7 @@ impl Interrupt {
 
 impl Drop for Interrupt {
     fn drop(&mut self) {
-        // It can't fail with a mask that the kernel gave.
+        // The kernel gave this mask, so it can't fail.
         let _ = self.mask.thread_set_mask();
     }
 }

@@ -3,14 +3,14 @@
 use crate::container::Container;
 use crate::container::find::find;
 use crate::container::status::Status;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use std::process::{Command, ExitStatus, Stdio};
 
-/// `ps --format json ID`: the pids of all processes in the container's cgroup and below it, as in the
-/// caller's pid namespace, as a JSON array.
+/// `ps --format json ID`: the pids of all processes in the container's cgroup and below it, as in
+/// the caller's pid namespace, as a JSON array.
 pub fn ps_json(runtime: &Runtime, id: &str) -> Result<String> {
     let pids = processes(&find(runtime, id)?)?;
-    serde_json::to_string(&pids).map_err(|error| Error::new(format!("printing pids: {error}")))
+    serde_json::to_string(&pids).within("printing pids")
 }
 
 /// `ps ID [OPTION...]`: the lines of ps(1) with these options (`-ef` without any) that are about the
@@ -29,7 +29,7 @@ pub fn ps_table(runtime: &Runtime, id: &str, options: &[String]) -> Result<Strin
 fn processes(container: &Container) -> Result<Vec<i32>> {
     let cgroup = &container.record.cgroup;
     let listed = cgroup.processes();
-    // The container may have been deleted meanwhile, and its cgroups go first.
+    // If the container was deleted meanwhile, that is the error: its cgroups are removed first.
     container.check_exists()?;
     let mut pids = listed?;
     if cgroup.joined().next().is_none() && container.status() != Status::Stopped {
@@ -43,15 +43,14 @@ fn processes(container: &Container) -> Result<Vec<i32>> {
 }
 
 fn run_ps(runtime: &Runtime, options: &[String]) -> Result<String> {
-    let failed = |error: &std::io::Error| Error::new(format!("running ps: {}", sys::answer(error)));
     let mut ps = Command::new("ps");
     let ps = if options.is_empty() { ps.arg("-ef") } else { ps.args(options) };
-    let (status, table, words) = output(ps).map_err(|error| failed(&error))?;
+    let (status, table, stderr) = output(ps).on("running", "ps")?;
     if !status.success() {
-        return Err(Error::new(format!("ps failed: {status}: {words}")));
+        return Err(Error::new(format!("ps failed: {status}: {stderr}")).with_object("ps"));
     }
-    if !words.is_empty() {
-        (runtime.warn)(&format!("ps: {words}"));
+    if !stderr.is_empty() {
+        (runtime.warn)(&format!("ps: {stderr}"));
     }
     Ok(table)
 }
@@ -59,18 +58,18 @@ fn run_ps(runtime: &Runtime, options: &[String]) -> Result<String> {
 /// Runs `command`. Returns its exit status, stdout and stderr. Both are bounded, as processes choose
 /// their names and command lines themselves.
 fn output(command: &mut Command) -> std::io::Result<(ExitStatus, String, String)> {
-    /// More than a machine full of processes has.
+    /// More than the table of a full machine.
     const LONGEST_TABLE: usize = 64 << 20;
     const KEPT_ERRORS: u32 = 4096;
-    let words = sys::fs::bounded_file(c"ps-stderr", KEPT_ERRORS)?;
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(words.try_clone()?);
+    let stderr = sys::fs::bounded_file(c"ps-stderr", KEPT_ERRORS)?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr.try_clone()?);
     let mut child = sys::exec::spawn(command)?;
     let stdout = child.stdout.take();
     let read = stdout.map_or(Ok(Vec::new()), |stdout| spec::read_within(stdout, 0, LONGEST_TABLE));
     // The pipe is closed by now, so that ps can't block in a write.
     let status = child.wait()?;
     let table = String::from_utf8_lossy(&read?).into_owned();
-    Ok((status, table, sys::fs::bounded_text(&words)))
+    Ok((status, table, sys::fs::bounded_text(&stderr)))
 }
 
 /// The heading of a table of ps, and the lines that are about one of `pids`.
@@ -81,9 +80,9 @@ fn filter(table: &str, pids: &[i32]) -> Result<String> {
     let column = column.ok_or_else(|| Error::new("couldn't find PID field in ps output"))?;
     let mut kept = format!("{heading}\n");
     for line in lines.filter(|line| !line.trim().is_empty()) {
-        let word = line.split_whitespace().nth(column).unwrap_or_default();
-        let pid: i32 = word.parse().map_err(|_| {
-            Error::new(format!("unable to parse pid {word:?} in ps output: {line}"))
+        let field = line.split_whitespace().nth(column).unwrap_or_default();
+        let pid: i32 = field.parse().map_err(|_| {
+            Error::new(format!("unable to parse pid {field:?} in ps output: {line}"))
         })?;
         if pids.contains(&pid) {
             kept += line;
@@ -104,8 +103,8 @@ mod tests {
         assert!(error.to_string().contains("longer than 64 MiB"), "{error}");
         let mut talking = Command::new("sh");
         talking.args(["-c", "echo table; echo words >&2; head -c 100000 /dev/zero >&2; exit 3"]);
-        let (status, table, words) = output(&mut talking).unwrap();
-        assert_eq!((status.code(), table.as_str(), words.as_str()), (Some(3), "table\n", "words"));
+        let (status, table, stderr) = output(&mut talking).unwrap();
+        assert_eq!((status.code(), table.as_str(), stderr.as_str()), (Some(3), "table\n", "words"));
     }
 
     #[test]

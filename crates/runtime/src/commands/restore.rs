@@ -1,4 +1,4 @@
-//! `restore`: makes a container of a checkpoint, whose processes go on where they were.
+//! `restore`: creates a container from a checkpoint. Its processes go on where they were.
 
 use crate::checkpoint::options::RestoreOptions;
 use crate::checkpoint::restore::{Restored, restore_container};

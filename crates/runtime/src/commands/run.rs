@@ -6,13 +6,13 @@ use crate::create::start_init::unlock_for_hooks;
 use crate::create::{Created, create_container};
 use crate::foreground::started::Started;
 use crate::foreground::supervise::Supervisor;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use process::Event;
 
 /// `run ID`: gives the exit status of the program, or 0 for one that is left running.
 pub fn run(runtime: &Runtime, options: &CreateOptions, run: RunOptions) -> Result<i32> {
     let purpose = if run.detach { Purpose::RunDetached } else { Purpose::RunForeground };
-    // Before the fork, so that no signal for the program is lost.
+    // Blocks signals before the fork, so that none for the program is lost.
     let mut supervisor = (!run.detach).then(|| Supervisor::new(!run.no_subreaper)).transpose()?;
     let mut created = create_container(runtime, options, purpose)?;
     let restored = supervisor.as_mut().map_or(Ok(()), Supervisor::after_fork);
@@ -24,7 +24,7 @@ pub fn run(runtime: &Runtime, options: &CreateOptions, run: RunOptions) -> Resul
     started.finish(runtime, supervisor, run.keep)
 }
 
-/// Waits until init has executed the program. If it can't, the container is taken back.
+/// Waits until init has executed the program. If init can't, rind removes the container.
 fn wait_for_exec(runtime: &Runtime, options: &CreateOptions, created: &mut Created) -> Result<()> {
     if created.plan.has_start_hooks() {
         let admitted = unlock_for_hooks(&created.container.entry);
@@ -39,8 +39,8 @@ fn wait_for_exec(runtime: &Runtime, options: &CreateOptions, created: &mut Creat
         .and_then(|()| created.publish_pid(options))
         .inspect_err(|_| created.roll_back(runtime))?;
     if created.plan.has_early_hooks() || created.plan.has_start_hooks() {
-        let told = created.container.entry.remove_file(NEW_FIFO);
-        told.map_err(|errno| Error::call("removing what tells that it is being created", errno))?;
+        let removed = created.container.entry.remove_file(NEW_FIFO);
+        removed.within("removing what tells that it is being created")?;
     }
     Ok(())
 }

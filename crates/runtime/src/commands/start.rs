@@ -6,11 +6,12 @@ use crate::container::poststart::run_poststart;
 use crate::container::record::EXEC_FIFO;
 use crate::container::status::Status;
 use crate::host::notify;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 use sys::nix::fcntl::OFlag;
-use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout};
+use sys::process::poll;
 
 /// `start ID`: runs the program of a created container, and then the poststart hooks.
 pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
@@ -21,15 +22,15 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
         Ok(_) if container.is_frozen() => return Err(not_created(&container)),
         Ok(fifo) => fifo,
         Err(Errno::ENXIO | Errno::ENOENT) => return Err(not_created(&container)),
-        Err(errno) => return Err(Error::call("opening the exec fifo", errno)),
+        Err(errno) => return Err(Error::on("opening the", "exec fifo", errno)),
     };
-    // Before the program can send anything.
+    // rind listens before the program can send anything.
     let manager = notify::manager(runtime);
     let listener = manager.map_or(Ok(None), |it| notify::Listener::open(&container.entry, it))?;
     let init = listener.as_ref().map(|_| container.init_process()).transpose();
     release(&container, fifo)?;
     if listener.is_some() || !container.record.poststart.is_empty() {
-        // It is a running container, which other commands may change, and even delete.
+        // From here on other commands may change the running container, and even delete it.
         container.entry.unlock()?;
     }
     run_poststart(runtime, &container)?;
@@ -40,36 +41,31 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
 /// Writes the byte that init waits for, and waits until init has closed the fifo: by its execve, or
 /// by ending. In the second case init has written its error to the fifo.
 fn release(container: &Container, fifo: OwnedFd) -> Result<()> {
-    let failed = |errno| Error::call("talking to init over the exec fifo", errno);
-    let answer = container
-        .entry
-        .open_file(EXEC_FIFO, OFlag::O_RDONLY | OFlag::O_NONBLOCK)
-        .map_err(failed)?;
-    sys::fs::write_once(&fifo, b"0").map_err(failed)?;
-    drop(fifo);
-    loop {
-        // Without any event poll(2) waits for POLLHUP: nobody has it open for writing.
-        let mut polled = [PollFd::new(answer.as_fd(), PollFlags::empty())];
-        match poll(&mut polled, PollTimeout::NONE) {
-            Ok(_) => break,
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
-    }
-    let left = sys::fs::read_to_end(&answer).map_err(failed)?;
-    // As long as rind has it open for reading, init seems to wait.
-    drop(answer);
+    let left = write_and_wait(container, fifo).within("talking to init over the exec fifo")?;
     match left.as_slice() {
         b"" => Ok(()),
-        // rind's byte is left, and init has read that of a `start` that was killed.
+        // rind's byte is left: init has read the byte of another `start`, which was killed.
         b"0" if has_program(container.init.pid) => Err(not_created(container)),
-        // rind's byte is left, as init was killed before it could read it.
+        // rind's byte is left: init was killed before it could read it.
         b"0" => Err(Error::new("init was killed before it could run the program")),
-        words => Err(Error::new(String::from_utf8_lossy(words).into_owned())),
+        message => Err(Error::new(String::from_utf8_lossy(message))),
     }
 }
 
-/// Whether a process runs a program: one that ends has dropped it before it closes its files.
+/// Writes the byte, and returns what is in the fifo once init has closed it.
+fn write_and_wait(container: &Container, fifo: OwnedFd) -> sys::Result<Vec<u8>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
+    // As long as rind has it open for reading, init seems to wait.
+    let reader = container.entry.open_file(EXEC_FIFO, flags)?;
+    sys::fs::write_once(&fifo, b"0")?;
+    drop(fifo);
+    // Without any event poll(2) waits for POLLHUP: nobody has it open for writing.
+    poll(&mut [PollFd::new(reader.as_fd(), PollFlags::empty())], PollTimeout::NONE)?;
+    sys::fs::read_to_end(&reader)
+}
+
+/// Whether a process runs a program. A process that ends drops its program before it closes its
+/// files.
 fn has_program(pid: i32) -> bool {
     std::fs::read_link(format!("/proc/{pid}/exe")).is_ok()
 }

@@ -3,7 +3,7 @@
 use crate::container::Container;
 use crate::container::find::find;
 use crate::container::status::Status;
-use crate::{Error, Result, Runtime};
+use crate::{Explain, Result, Runtime};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,9 +11,7 @@ use std::path::Path;
 /// `state ID`: what the container is, as JSON.
 pub fn state(runtime: &Runtime, id: &str) -> Result<String> {
     let container = find(runtime, id)?;
-    let description = Description::of(&container);
-    serde_json::to_string_pretty(&description)
-        .map_err(|error| Error::new(format!("printing the state: {error}")))
+    serde_json::to_string_pretty(&Description::of(&container)).within("printing the state")
 }
 
 /// What `state` and `list` print of a container (runtime-spec, State).

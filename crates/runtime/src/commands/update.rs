@@ -3,9 +3,9 @@
 use crate::commands::quantity;
 use crate::container::Container;
 use crate::container::find::find_locked;
-use crate::container::record::{CONFIG, Updated};
-use crate::container::status::Status;
-use crate::{Error, Result, Runtime};
+use crate::container::record::Updated;
+use crate::create::cgroup::resources;
+use crate::{Error, Explain, Result, Runtime};
 use oci_spec::runtime::{LinuxMemory, LinuxResources};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -56,14 +56,13 @@ const LIMITS: [(&str, &str, &str, Kind); 14] = [
 /// `update ID`: sets the limits that are given, and leaves the others. After an error all limits
 /// are as they were before.
 pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
-    let mut requested = resources(runtime, options)?;
+    let mut requested = requested_limits(runtime, options)?;
     let mut container = find_locked(runtime, options.id)?;
-    if !matches!(container.status_under_lock(), Status::Created | Status::Running | Status::Paused)
-    {
+    if !container.status_under_lock().has_processes() {
         return Err(Error::not_running());
     }
     let before = in_force(&container)?;
-    // Engines repeat the config's device rules in each update. To set them again would remove rules
+    // Engines repeat the config's device rules in each update. Setting them again would remove rules
     // that others have added since.
     if requested.devices() == &before.devices {
         requested.set_devices(None);
@@ -73,9 +72,8 @@ pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
         _ if schemata.is_empty() => Vec::new(),
         Some(groups) => groups.update(&schemata)?,
         None => {
-            return Err(Error::new(
-                "linux.intelRdt: the container has no group of resctrl to change the schema of",
-            ));
+            let why = "the container has no group of resctrl to change the schema of";
+            return Err(Error::new(why).about("linux.intelRdt"));
         }
     };
     let last = container.record.updated.clone();
@@ -100,18 +98,17 @@ fn schemata<'a>(options: &UpdateOptions<'a>) -> Result<Vec<&'a str>> {
     let requested = [("L3", options.l3_cache_schema), ("MB:", options.memory_bandwidth_schema)];
     let lines = requested.into_iter().filter_map(|(start, line)| Some((start, line?)));
     let checked = lines.map(|(start, line)| {
-        let refused = || Error::new(format!("{line:?} does not begin with {start}"));
-        if line.starts_with(start) { Ok(line) } else { Err(refused()) }
+        let why = || format!("{line:?} does not begin with {start}");
+        let is_valid = line.starts_with(start);
+        is_valid.then_some(line).ok_or_else(|| Error::new(why()).with_object(line))
     });
     checked.collect()
 }
 
 /// The settings in force that the kernel can't tell: of the last update, else of the config.
 fn in_force(container: &Container) -> Result<Updated> {
-    let id = container.entry.id();
-    let config = container.entry.read_file(CONFIG)?;
-    let spec = spec::parse(&config, Path::new(id), &mut Vec::new())?;
-    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let spec = container.spec()?;
+    let resources = resources(&spec);
     let swap = resources.and_then(|all| all.memory().as_ref()).and_then(swap_of);
     let devices = resources.and_then(|all| all.devices().clone());
     let Updated { swap: newer, devices: other } = container.record.updated.clone();
@@ -129,7 +126,7 @@ fn record_update(container: &mut Container, requested: &LinuxResources) -> Resul
     if requested.devices().is_some() {
         updated.devices.clone_from(requested.devices());
     }
-    Ok(container.entry.write(&container.record)?)
+    container.entry.write(&container.record)
 }
 
 /// The limit on memory and swap together. Unlimited memory means that swap is unlimited too.
@@ -139,7 +136,7 @@ fn swap_of(memory: &LinuxMemory) -> Option<i64> {
 }
 
 /// The limits to set, of the JSON or the flags.
-fn resources(runtime: &Runtime, options: &UpdateOptions) -> Result<LinuxResources> {
+fn requested_limits(runtime: &Runtime, options: &UpdateOptions) -> Result<LinuxResources> {
     let mut warnings = Vec::new();
     let parsed = if let Some((text, name)) = options.resources {
         for (flag, _) in options.flags {
@@ -147,8 +144,7 @@ fn resources(runtime: &Runtime, options: &UpdateOptions) -> Result<LinuxResource
         }
         spec::parse_resources(text, name, &mut warnings)?
     } else {
-        let text = text_of(options.flags)?;
-        spec::parse_resources(&text, Path::new("flags"), &mut warnings)?
+        spec::parse_resources(&text_of(options.flags)?, Path::new("flags"), &mut warnings)?
     };
     runtime.warn_all(&warnings);
     Ok(parsed)
@@ -161,14 +157,15 @@ fn text_of(flags: &[(&str, &str)]) -> Result<Vec<u8>> {
         let Some((_, section, key, kind)) = LIMITS.iter().find(|(name, ..)| name == flag) else {
             return Err(Error::new(format!("--{flag} sets no limit")));
         };
-        let value = value_of(text, *kind)
-            .ok_or_else(|| Error::new(format!("--{flag}: invalid value {text:?}")))?;
+        let value = value_of(text, *kind).ok_or_else(|| {
+            Error::new(format!("invalid value {text:?}")).about(format!("--{flag}"))
+        })?;
         let section = all.entry(*section).or_insert_with(|| Value::Object(Map::new()));
         if let Some(section) = section.as_object_mut() {
             section.insert((*key).to_owned(), value);
         }
     }
-    serde_json::to_vec(&all).map_err(|error| Error::new(format!("reading flags: {error}")))
+    serde_json::to_vec(&all).within("reading flags")
 }
 
 fn value_of(text: &str, kind: Kind) -> Option<Value> {

@@ -1,11 +1,11 @@
 //! Annotations that have an effect: crun's `run.oci.*`, as far as engines send them.
 //!
-//! They are read before anything is created. An invalid value is an error that names its annotation.
-//! An annotation that rind does not support is an error if the container would be another one
+//! rind reads them before it creates anything. An invalid value is an error that names the
+//! annotation. An annotation that rind does not support is an error if the container would differ
 //! without it, else a warning. All other annotations have no effect.
 
 use crate::host::files::append;
-use crate::{Error, Result};
+use crate::{Error, Explain, Result};
 use oci_spec::runtime::{Linux, LinuxSeccomp};
 use process::Namespaces;
 use process::hooks::Output;
@@ -66,7 +66,7 @@ impl Requests {
     pub fn read(annotations: &Map, warnings: &mut Vec<String>) -> Result<Self> {
         for (name, why) in REFUSED {
             if annotations.contains_key(name) {
-                return Err(Error::new(format!("annotation {name} is not supported: {why}")));
+                return Err(of_annotation(name, format!("is not supported: {why}")));
             }
         }
         let left_out = LEFT_OUT.iter().filter(|name| annotations.contains_key(**name));
@@ -95,12 +95,12 @@ impl Requests {
         Ok(Some(filter).filter(Filter::is_needed))
     }
 
-    /// The profile with the receiver of its notifications, should it have none; with unknown names
-    /// in it an error, if that is asked for.
+    /// The profile. If it has no receiver of notifications, it gets that of the annotation. Unknown
+    /// names in it are an error if the annotation asks for that.
     fn complete<'a>(&self, profile: &'a LinuxSeccomp) -> Result<Cow<'a, LinuxSeccomp>> {
         if self.fails_unknown_syscalls {
             seccomp::check_known(profile)
-                .map_err(|error| Error::new(format!("{error} ({SECCOMP_FAIL_UNKNOWN})")))?;
+                .map_err(|error| error.with_hint(Some(SECCOMP_FAIL_UNKNOWN)))?;
         }
         let has_listener =
             profile.listener_path().as_ref().is_some_and(|path| !path.as_os_str().is_empty());
@@ -119,7 +119,7 @@ impl Requests {
         let Some(offset) = self.time_offset.take() else { return Ok(()) };
         let Some(offsets) = &mut namespaces.new_time else {
             let why = "needs a new time namespace in linux.namespaces";
-            return Err(Error::new(format!("annotation {TIME_OFFSET} {why}")));
+            return Err(of_annotation(TIME_OFFSET, why));
         };
         if offsets.is_empty() {
             *offsets = offset;
@@ -132,20 +132,13 @@ impl Requests {
 pub(crate) fn hook_output(annotations: &Map) -> Result<Output> {
     let open = |name| -> Result<Option<File>> {
         let Some(path) = path(annotations, name)? else { return Ok(None) };
-        // What hooks say may be nobody else's business.
-        let file = append(path, 0o600);
-        file.map(Some).map_err(|error| {
-            Error::new(format!(
-                "annotation {name}: opening {}: {}",
-                path.display(),
-                sys::answer(&error)
-            ))
-        })
+        // The output of hooks may be confidential.
+        append(path, 0o600).map(Some).on(format_args!("annotation {name}: opening"), path)
     };
     Ok(Output { stdout: open(HOOKS_STDOUT)?, stderr: open(HOOKS_STDERR)? })
 }
 
-/// The socket that is to get a pidfd of init, and what says so.
+/// The socket that is to get a pidfd of init, and the annotation that names it.
 pub(crate) fn pidfd_receiver(annotations: &Map) -> Result<Option<(&Path, &'static str)>> {
     Ok(path(annotations, PIDFD_RECEIVER)?.map(|path| (path, PIDFD_RECEIVER)))
 }
@@ -154,11 +147,11 @@ fn seccomp_receiver(annotations: &Map) -> Result<Option<PathBuf>> {
     if let Some(path) = path(annotations, SECCOMP_RECEIVER)? {
         return Ok(Some(path.to_owned()));
     }
-    let given = std::env::var_os(SECCOMP_RECEIVER_VARIABLE).map(PathBuf::from);
-    match given.filter(|path| !path.as_os_str().is_empty()) {
+    let path = std::env::var_os(SECCOMP_RECEIVER_VARIABLE).map(PathBuf::from);
+    match path.filter(|path| !path.as_os_str().is_empty()) {
         Some(path) if !path.is_absolute() => {
-            let value = path.display();
-            Err(Error::new(format!("{SECCOMP_RECEIVER_VARIABLE} {value}: no absolute path")))
+            let error = Error::new("no absolute path");
+            Err(Error::on(SECCOMP_RECEIVER_VARIABLE, path, error))
         }
         path => Ok(path),
     }
@@ -178,8 +171,7 @@ fn mount_context(annotations: &Map) -> Result<&'static CStr> {
     }
 }
 
-/// What is to be written to `timens_offsets` (`time_namespaces(7)`): lines of a clock, seconds and
-/// nanoseconds.
+/// The text for `timens_offsets` (`time_namespaces(7)`): lines of a clock, seconds and nanoseconds.
 fn time_offset(annotations: &Map) -> Result<Option<String>> {
     let Some(value) = annotations.get(TIME_OFFSET) else { return Ok(None) };
     let is_offset = |line: &str| {
@@ -211,8 +203,13 @@ fn path<'a>(annotations: &'a Map, name: &str) -> Result<Option<&'a Path>> {
     }
 }
 
-fn invalid(name: &str, value: &str, why: impl Display) -> Error {
-    Error::new(format!("annotation {name}: {value:?} is {why}"))
+fn invalid(name: &str, value: &str, why: &str) -> Error {
+    Error::on("annotation", name, Error::new(format!("{value:?} is {why}")))
+}
+
+/// The error that says `what` of the annotation `name`.
+fn of_annotation(name: &str, what: impl Display) -> Error {
+    Error::new(format!("annotation {name} {what}")).with_object(name)
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use state::{Entry, Identity};
 pub(crate) fn find(runtime: &Runtime, id: &str) -> Result<Container> {
     state::check_id(id)?;
     let store = match runtime.store() {
-        // Where there is no store there is no container either.
-        Err(_) if !runtime.root.exists() => return Err(state::Error::NotFound(id.into()).into()),
+        // Without a store there is no container.
+        Err(_) if !runtime.root.exists() => return Err(state::not_found(id)),
         store => store?,
     };
     open(store.get(id)?)
@@ -20,7 +20,7 @@ pub(crate) fn find(runtime: &Runtime, id: &str) -> Result<Container> {
 pub(crate) fn find_locked(runtime: &Runtime, id: &str) -> Result<Container> {
     let Container { entry, .. } = find(runtime, id)?;
     entry.lock()?;
-    // Whoever had the lock may have changed it.
+    // Another command may have changed it before this one got the lock.
     open(entry)
 }
 

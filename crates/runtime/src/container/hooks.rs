@@ -49,8 +49,7 @@ pub(crate) fn run_all(
         return Ok(());
     }
     let output = hook_output(&state.annotations)?;
-    let mut ran = each(kind, hooks, state, &output, until);
-    ran.find_map(std::result::Result::err).map_or(Ok(()), Err)
+    each(kind, hooks, state, &output, until).collect()
 }
 
 /// Runs the prestart and createRuntime hooks, at most until the process of the pidfd `init` ends.
@@ -78,7 +77,7 @@ pub(crate) fn run_best_effort(kind: &str, hooks: &[Hook], state: &State, warn: &
     }
 }
 
-/// Runs the hooks one by one, as the caller takes their results.
+/// Runs one hook for each result that the caller takes.
 fn each<'a>(
     kind: &'a str,
     hooks: &'a [Hook],
@@ -88,7 +87,7 @@ fn each<'a>(
 ) -> impl Iterator<Item = Result<()>> + 'a {
     let json = state.to_json();
     hooks.iter().enumerate().map(move |(index, hook)| {
-        let surroundings = HookContext {
+        let context = HookContext {
             state: &json,
             directory: Some(&state.bundle),
             environment: &[],
@@ -96,7 +95,7 @@ fn each<'a>(
             on_host: true,
             until,
         };
-        run(hook, &surroundings)
-            .map_err(|failure| Error::new(format!("error running {kind} hook #{index}: {failure}")))
+        run(hook, &context)
+            .map_err(|error| Error::on("error running", format!("{kind} hook #{index}"), error))
     })
 }

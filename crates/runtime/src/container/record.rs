@@ -1,5 +1,5 @@
-//! What `state.json` holds: what the commands after `create` have to know of a container, and the
-//! kernel can't tell them. Its status is not in it.
+//! The content of `state.json`: what commands after `create` have to know about a container and the
+//! kernel can't tell them. It does not contain the status.
 
 use super::hooks::State;
 use crate::host::resctrl;
@@ -21,8 +21,8 @@ pub(crate) const EXEC_FIFO: &CStr = c"exec.fifo";
 pub(crate) const NEW_FIFO: &CStr = c"new.fifo";
 /// The copy of the config that the container is created by.
 pub(crate) const CONFIG: &CStr = c"config.json";
-/// Where the cgroups are to be. It is there only while they are created, and only if rind creates
-/// parents too or systemd is at it.
+/// Where the cgroups are to be. The file exists only while they are created, and only if rind also
+/// creates parents or systemd creates the cgroups.
 pub(crate) const PLANNED_CGROUPS: &CStr = c"cgroups.json";
 /// The files that are in most state directories.
 pub(crate) const USUAL_FILES: [&CStr; 4] = [state::USUAL[0], state::USUAL[1], CONFIG, EXEC_FIFO];

@@ -1,40 +1,39 @@
 //! Tear-down: kills init, destroys the cgroups and the group of resctrl, unmounts what is mounted on
 //! the host, removes the state directory, and runs the poststop hooks.
 //!
-//! Every command that ends a container does it here: `delete`, a foreground `run` or `restore` when
-//! its program has ended, and `create`, `run`, `start` and `restore` when they fail. Nothing here may
-//! hold the lock while hooks run, or touch a state directory that another command has removed: its
-//! name may be another container's by now.
+//! Every command that ends a container does so here: `delete`, a foreground `run` or `restore` when
+//! the program has ended, and `create`, `run`, `start` and `restore` when they fail. This code must
+//! not hold the lock while hooks run, or touch a state directory that another command has removed:
+//! the name may belong to another container by now.
 
 use super::Container;
 use super::hooks::{State, run_best_effort};
 use super::record::{NEW_FIFO, USUAL_FILES};
 use crate::host::resctrl;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use std::os::fd::OwnedFd;
 use sys::Errno;
 use sys::nix::libc::SIGKILL;
 use sys::nix::mount::{MntFlags, umount2};
 
-/// How long a killed init may take to end, in milliseconds. One that is in the middle of a disk's
-/// or a network's work can't be ended sooner by anybody.
+/// How long a killed init may take to end, in milliseconds. Nobody can end a process while the
+/// kernel waits for a disk or a network on its behalf.
 const KILL_TIMEOUT: u16 = 10_000;
 
 /// Sends SIGKILL to init and waits until init has ended. An init that has ended already is no error.
 pub(crate) fn kill_init(container: &Container) -> Result<()> {
     let pidfd = match container.init_process() {
         Err(Errno::ESRCH) => return Ok(()),
-        pidfd => pidfd.map_err(|errno| Error::call("finding init", errno))?,
+        pidfd => pidfd.within("finding init")?,
     };
     match container.signal_init(SIGKILL) {
-        Ok(()) | Err(Errno::ESRCH) => {}
-        Err(errno) => return Err(Error::call("killing init", errno)),
+        Err(Errno::ESRCH) => {}
+        sent => sent.within("killing init")?,
     }
-    match sys::process::await_end(&pidfd, KILL_TIMEOUT.into()) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Error::new(format!("init has not ended {KILL_TIMEOUT} ms after SIGKILL"))),
-        Err(errno) => Err(Error::call("waiting for init", errno)),
+    if sys::process::await_end(&pidfd, KILL_TIMEOUT.into()).within("waiting for init")? {
+        return Ok(());
     }
+    Err(Error::new(format!("init has not ended {KILL_TIMEOUT} ms after SIGKILL")))
 }
 
 /// Kills an init that is rind's own child, and reaps it. It fails only where init has ended already.
@@ -52,9 +51,8 @@ pub(crate) fn remove_locked(runtime: &Runtime, container: &Container) -> Result<
 /// Takes the lock and removes a container whose init has ended, unless another command has done so.
 fn remove(runtime: &Runtime, container: &Container) -> Result<()> {
     match container.entry.lock() {
-        Err(state::Error::NotFound(_)) => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(()) => remove_locked(runtime, container),
+        Err(error) if error.is_not_found() => Ok(()),
+        locked => locked.and_then(|()| remove_locked(runtime, container)),
     }
 }
 
@@ -67,11 +65,11 @@ pub(crate) fn remove_or_warn(runtime: &Runtime, container: &Container) {
     }
 }
 
-/// Takes back a container that could not be made. Its init, if it had one (`had_init`), has been
-/// reaped. A failure here is a warning, as it would hide the error that is the reason for it.
+/// Removes a container whose creation failed. Its init, if it had one (`had_init`), has been reaped.
+/// A failure here is a warning, as it would hide the error that made the creation fail.
 pub(crate) fn roll_back(runtime: &Runtime, container: &Container, had_init: bool) {
-    if let Err(state::Error::NotFound(_)) = container.entry.lock() {
-        // A `delete --force` has removed the state, and the name may be another container's by now.
+    if container.entry.lock().is_err_and(|error| error.is_not_found()) {
+        // A `delete --force` has removed the state. Another container may have the name by now.
         return;
     }
     // With this file gone, `Entry::remove` needs not list the directory.
@@ -82,7 +80,7 @@ pub(crate) fn roll_back(runtime: &Runtime, container: &Container, had_init: bool
     }
 }
 
-/// Takes back a container whose program runs already.
+/// Kills and removes a container whose program already runs.
 pub(crate) fn roll_back_started(runtime: &Runtime, container: &Container) {
     warn_while_undoing(runtime, kill_init(container).and_then(|()| remove(runtime, container)));
 }
@@ -93,8 +91,8 @@ fn warn_while_undoing(runtime: &Runtime, undone: Result<()>) {
     }
 }
 
-/// Removes all that is left once init has ended: processes that outlive it, the cgroups, the group of
-/// resctrl, the root's mount, the state directory.
+/// Removes all that is left once init has ended: processes that outlive it, the cgroups, the group
+/// of resctrl, the root's mount, the state directory.
 fn destroy(container: &Container) -> Result<()> {
     container.record.cgroup.remove()?;
     container.record.rdt.as_ref().map_or(Ok(()), resctrl::Groups::remove)?;
@@ -102,7 +100,7 @@ fn destroy(container: &Container) -> Result<()> {
         // A create that failed early has not mounted it.
         let _ = umount2(&container.record.rootfs, MntFlags::MNT_DETACH);
     }
-    Ok(container.entry.remove(&USUAL_FILES)?)
+    container.entry.remove(&USUAL_FILES)
 }
 
 /// Runs the poststop hooks of a container that is gone, without the lock, so that no command waits

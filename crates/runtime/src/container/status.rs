@@ -1,4 +1,4 @@
-//! What a container is doing. No file tells: the kernel is asked each time.
+//! The status of a container. No file has it: rind asks the kernel each time.
 
 use super::Container;
 use super::record::NEW_FIFO;
@@ -8,7 +8,7 @@ use sys::Errno;
 /// The status of a container (runtime-spec, State), and `paused`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It is being made.
+    /// It is being created.
     Creating,
     /// Its init waits for `start`.
     Created,
@@ -32,6 +32,13 @@ impl fmt::Display for Status {
     }
 }
 
+impl Status {
+    /// Whether the container has processes: it is complete, and its init has not ended.
+    pub(crate) fn has_processes(self) -> bool {
+        matches!(self, Self::Created | Self::Running | Self::Paused)
+    }
+}
+
 impl Container {
     /// The status, as the kernel knows it.
     pub fn status(&self) -> Status {
@@ -50,8 +57,8 @@ impl Container {
             let making = self.init.pid == 0 && is_locked();
             return if making { Status::Creating } else { Status::Stopped };
         }
-        // The lock alone is no sign, as other commands take it too. Nor is new.fifo, as a `run` that
-        // was killed leaves it beside a program that runs.
+        // The lock alone proves nothing, as other commands take it too. Neither does new.fifo: a
+        // killed `run` leaves it beside a program that runs.
         let is_being_made =
             || (self.entry.has(NEW_FIFO) || is_locked()) && !self.init.has_executed();
         match self.open_fifo() {

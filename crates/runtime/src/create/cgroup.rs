@@ -1,11 +1,9 @@
-//! The container's cgroup: where it is to be, to whom it is delegated, and what its cgroup mounts
-//! show.
-//!
-//! Nothing here changes a cgroup.
+//! The container's cgroup: where it is to be, who owns it, and what the container's cgroup mounts
+//! show. This code changes no cgroup.
 
 use crate::container::annotations;
 use crate::create::options::{CgroupManager, CreateOptions};
-use crate::{Error, Result};
+use crate::{Explain, Result};
 use cgroups::{Cgroup, Systemd};
 use oci_spec::runtime::{LinuxResources, Mount, Spec};
 use process::{IdMap, Namespaces};
@@ -35,21 +33,20 @@ pub(crate) fn locate_cgroup(
     let found = match manager {
         CgroupManager::Systemd => Some(in_unit()?),
         CgroupManager::Fitting if *rootless && path.is_none() && host.is_pure_v2() => {
-            in_unit().ok().map(|(place, systemd)| (place.leniently(), systemd))
+            in_unit().ok().map(|(cgroup, systemd)| (cgroup.leniently(), systemd))
         }
         _ => None,
     };
-    let Some((place, mut systemd)) = found else {
+    let Some((cgroup, mut systemd)) = found else {
         return Ok((Cgroup::locate(&host, path, id, *rootless)?, None));
     };
-    // A property that systemd doesn't have is an error, even if the caller has not asked for systemd.
+    // A property that systemd doesn't know is an error, even if the caller did not ask for systemd.
     for (name, value) in spec.annotations().iter().flatten() {
         if let Some(property) = name.strip_prefix(annotations::SYSTEMD_PROPERTY) {
-            let about = |error: Error| error.within(format!("annotation {name}"));
-            systemd.ask(property, value).map_err(about)?;
+            systemd.ask(property, value).on("annotation", name)?;
         }
     }
-    Ok((place, Some(systemd)))
+    Ok((cgroup, Some(systemd)))
 }
 
 fn cgroups_path(spec: &Spec) -> Option<&Path> {
@@ -57,8 +54,9 @@ fn cgroups_path(spec: &Spec) -> Option<&Path> {
     path.filter(|path| !path.as_os_str().is_empty())
 }
 
-/// The user that the cgroup is delegated to: the container's, if the container has a cgroup namespace
-/// of its own and a writable cgroup mount (runtime-spec, config-linux.md, cgroup ownership).
+/// The user that the cgroup is delegated to: the container's, if the container has a cgroup
+/// namespace of its own and a writable cgroup mount (runtime-spec, config-linux.md, cgroup
+/// ownership).
 pub(crate) fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<Uid> {
     let may_write = |mount: &Mount| {
         matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"))
@@ -70,7 +68,8 @@ pub(crate) fn cgroup_owner(spec: &Spec, namespaces: &Namespaces) -> Option<Uid> 
     }
     let user = spec.process().as_ref()?.user().uid();
     let owner = if namespaces.has(CloneFlags::CLONE_NEWUSER) {
-        // Without mappings the user namespace is joined, and the config can't tell the host's id.
+        // Without mappings, the container joins the user namespace, and the config does not tell
+        // which id of the host the user is.
         let mappings = spec.linux().as_ref()?.uid_mappings().as_ref();
         IdMap::new(mappings).to_host(user)?
     } else {
@@ -87,10 +86,10 @@ pub(crate) fn resources(spec: &Spec) -> Option<&LinuxResources> {
 }
 
 /// What mounts of type `cgroup` show: the container's own directory of each hierarchy.
-pub(crate) fn cgroup_view(place: &Cgroup) -> CgroupView {
+pub(crate) fn cgroup_view(cgroup: &Cgroup) -> CgroupView {
     let text = |text: &str| CString::new(text).unwrap_or_default();
     let mut controllers = Vec::new();
-    for hierarchy in place.planned() {
+    for hierarchy in cgroup.planned() {
         if !hierarchy.is_unified() {
             let names = &hierarchy.controllers[..];
             let name = Path::new(&hierarchy.mount).file_name().unwrap_or_default();
@@ -100,7 +99,7 @@ pub(crate) fn cgroup_view(place: &Cgroup) -> CgroupView {
                 links: links.iter().map(|link| text(link)).collect(),
                 source: text(&hierarchy.directory()),
             });
-        } else if place.is_pure_v2() {
+        } else if cgroup.is_pure_v2() {
             return CgroupView::Unified(text(&hierarchy.directory()));
         }
     }

@@ -1,9 +1,9 @@
-//! What is set up for a container from the host's side, and not by its init.
+//! What rind sets up for a container from the host's side, rather than its init.
 
 use crate::container::record::{CONFIG, PLANNED_CGROUPS, Record};
 use crate::create::cgroup::{cgroup_owner, resources};
 use crate::host::{network, resctrl};
-use crate::{Error, Result, Runtime};
+use crate::{Explain, Result, Runtime};
 use cgroups::{Cgroup, Systemd};
 use oci_spec::runtime::{Linux, Spec};
 use process::Namespaces;
@@ -44,8 +44,8 @@ impl HostSide {
     }
 
     /// Creates the cgroups and the group of resctrl, and writes config.json and state.json. A
-    /// systemd scope is started with the process `first` in it. Returns the files to enter cgroups by
-    /// as far as they are open already.
+    /// systemd scope is started with the process `first` in it. Returns the files to enter cgroups
+    /// by as far as they are open already.
     pub fn create_groups(
         &mut self,
         entry: &Entry,
@@ -53,21 +53,21 @@ impl HostSide {
         bundle: &Bundle,
         first: Option<i32>,
     ) -> Result<Option<Vec<OwnedFd>>> {
-        // First, as `delete --force` finds the cgroups by this copy if rind is killed here.
+        // This comes first: if rind is killed here, `delete --force` finds the cgroups by this copy.
         entry.write_file(CONFIG, &bundle.text)?;
         let mut is_noted = false;
         let mut note = |planned: &Cgroup| {
             is_noted = true;
-            let text = serde_json::to_vec(planned).map_err(|error| error.to_string())?;
-            entry.write_file(PLANNED_CGROUPS, &text).map_err(|error| error.to_string())
+            let text = serde_json::to_vec(planned).within("planning cgroups")?;
+            entry.write_file(PLANNED_CGROUPS, &text)
         };
-        let (place, resources) = (&mut record.cgroup, resources(&bundle.spec));
+        let (cgroup, resources) = (&mut record.cgroup, resources(&bundle.spec));
         let entries = match (&mut self.systemd, first) {
             (Some(systemd), Some(pid)) => {
-                place.make_scope(resources, pid, systemd, &mut note)?;
+                cgroup.make_scope(resources, pid, systemd, &mut note)?;
                 None
             }
-            _ => Some(place.make(resources, &mut note)?),
+            _ => Some(cgroup.make(resources, &mut note)?),
         };
         if let Some(owner) = self.cgroup_owner.filter(|_| record.cgroup.is_pure_v2()) {
             record.cgroup.delegate(owner)?;
@@ -76,20 +76,19 @@ impl HostSide {
         entry.write_first(record)?;
         if is_noted {
             // state.json has it now.
-            let removed = entry.remove_file(PLANNED_CGROUPS);
-            removed.map_err(|errno| Error::call("removing the plan of cgroups", errno))?;
+            entry.remove_file(PLANNED_CGROUPS).within("removing the plan of cgroups")?;
         }
         Ok(entries)
     }
 
     /// Applies `linux.resources` and the device rules to the cgroups. With systemd there has to be a
     /// process in them by now.
-    pub fn apply_limits(&mut self, runtime: &Runtime, place: &Cgroup, spec: &Spec) -> Result<()> {
+    pub fn apply_limits(&mut self, runtime: &Runtime, cgroup: &Cgroup, spec: &Spec) -> Result<()> {
         let resources = resources(spec);
         if let Some(systemd) = &mut self.systemd {
-            place.settle_scope(resources, systemd)?;
+            cgroup.settle_scope(resources, systemd)?;
         }
-        runtime.warn_all(&place.apply(resources)?);
+        runtime.warn_all(&cgroup.apply(resources)?);
         Ok(())
     }
 }

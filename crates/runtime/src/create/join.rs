@@ -2,8 +2,7 @@
 
 use crate::container::Container;
 use crate::container::find::find;
-use crate::container::status::Status;
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use spec::Bundle;
 
 /// The kinds of namespaces, as the config names them, with their names below `/proc/PID/ns`.
@@ -35,22 +34,18 @@ pub(crate) fn join_namespaces(
     let mut paths = Vec::new();
     for request in requests {
         let (kinds, id) = request.split_once('=').ok_or_else(|| {
-            Error::new(format!(
-                "--join: {request:?} is not of the form KIND,...=ID, as net,ipc=web"
-            ))
+            refused(format!("{request:?} is not of the form KIND,...=ID, as net,ipc=web"))
         })?;
-        let other = find(runtime, id).map_err(|error| error.within("--join"))?;
-        match other.status() {
-            Status::Created | Status::Running | Status::Paused => {}
-            status => {
-                return Err(Error::new(format!("--join: container {id} is {status}")));
-            }
+        let other = find(runtime, id).about("--join")?;
+        let status = other.status();
+        if !status.has_processes() {
+            return Err(refused(format!("container {id} is {status}")));
         }
         for kind in kinds.split(',') {
             let known = KINDS.iter().find(|(name, file)| [*name, *file].contains(&kind));
             let (name, file) = known.ok_or_else(|| {
                 let names = KINDS.map(|(_, file)| file).join(", ");
-                Error::new(format!("--join: {kind:?} is no namespace; they are {names}"))
+                refused(format!("{kind:?} is no namespace; they are {names}"))
             })?;
             paths.push((*name, format!("/proc/{}/ns/{file}", other.init.pid)));
         }
@@ -68,10 +63,12 @@ impl Joined {
     /// caller has opened the paths by now.
     pub fn check(&self) -> Result<()> {
         match self.0.iter().find(|other| !other.init.is_alive()) {
-            Some(other) => {
-                Err(Error::new(format!("--join: container {} has ended", other.entry.id())))
-            }
+            Some(other) => Err(refused(format!("container {} has ended", other.entry.id()))),
             None => Ok(()),
         }
     }
+}
+
+fn refused(why: String) -> Error {
+    Error::new(why).about("--join")
 }

@@ -1,4 +1,4 @@
-//! What a create leaves that was killed before it wrote its record.
+//! Removes what a `create` has left that was killed before it wrote its record.
 
 use crate::Result;
 use crate::container::record::{CONFIG, PLANNED_CGROUPS};
@@ -10,9 +10,9 @@ use oci_spec::runtime::Spec;
 use state::Entry;
 use std::path::Path;
 
-/// Removes what a killed `create` left: cgroups and a group of resctrl that no process is in, and the
-/// state directory. cgroups.json or else the copy of config.json tells where they are. The caller
-/// has the lock.
+/// Removes what a killed `create` left: cgroups and a group of resctrl that no process is in, and
+/// the state directory. cgroups.json or else the copy of config.json tells where they are. The
+/// caller has the lock.
 pub(crate) fn remove_leftovers(entry: &Entry) -> Result<()> {
     let config = entry.read_file(CONFIG).ok();
     let name = Path::new(entry.id());
@@ -21,12 +21,12 @@ pub(crate) fn remove_leftovers(entry: &Entry) -> Result<()> {
         planned_place(entry, &spec)?.remove_unused()?;
         let group =
             spec.linux().as_ref().map(|linux| resctrl::plan(linux, entry.id(), &mut Vec::new()));
-        // A config that is refused here was refused by that create, which then made no group.
+        // If the config is refused here, that `create` refused it too, and created no group.
         if let Some(Ok(Some(group))) = group {
             group.remove_unused()?;
         }
     }
-    Ok(entry.remove(&[])?)
+    entry.remove(&[])
 }
 
 /// Where the cgroups were to be: as cgroups.json has it, else where the config puts them.

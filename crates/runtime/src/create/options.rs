@@ -1,6 +1,6 @@
 //! What `create`, `run` and `restore` are asked for.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What `create` and `run` are asked for.
 #[derive(Clone, Debug, Default)]
@@ -47,12 +47,6 @@ pub enum CgroupManager {
     Systemd,
     /// Nobody: the container stays in the caller's cgroups, which are left as they are.
     Disabled,
-}
-
-impl CreateOptions {
-    pub(crate) fn console_socket(&self) -> Option<&Path> {
-        self.console_socket.as_deref()
-    }
 }
 
 /// What `run` and `restore` are asked for beyond what `create` is.

@@ -9,7 +9,7 @@ use crate::create::host_side::HostSide;
 use crate::create::options::{CreateOptions, Purpose};
 use crate::create::validate;
 use crate::foreground::terminal;
-use crate::{Error, Result, Runtime};
+use crate::{Explain, Result, Runtime};
 use oci_spec::runtime::Linux;
 use process::{InitOptions, Namespaces, Plan, ProcessOptions};
 use rootfs::{Context, Layout};
@@ -42,8 +42,8 @@ impl Prepared {
         let linux = spec.linux().as_ref().unwrap_or(&none);
         let mut namespaces = Namespaces::from_config(linux)?;
         validate::check_joined(spec, &namespaces)?;
-        let (place, systemd) = locate_cgroup(spec, options)?;
-        let record = Record::new(bundle, &namespaces, place, options.no_new_keyring);
+        let (cgroup, systemd) = locate_cgroup(spec, options)?;
+        let record = Record::new(bundle, &namespaces, cgroup, options.no_new_keyring);
         let mut warnings = Vec::new();
         let mut requests = Requests::read(&record.annotations, &mut warnings)?;
         requests.set_clocks(&mut namespaces)?;
@@ -53,8 +53,9 @@ impl Prepared {
         let context = context(options, &namespaces, &record, &requests, forks_last)?;
         let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
         warnings.extend(layout.left_out());
-        let (console, ours) = terminal::plan(spec.process().as_ref(), options.console_socket())?;
-        let given = ProcessOptions {
+        let console_socket = options.console_socket.as_deref();
+        let (console, ours) = terminal::plan(spec.process().as_ref(), console_socket)?;
+        let process_options = ProcessOptions {
             by_root: record.owner == 0,
             filter,
             console,
@@ -76,13 +77,13 @@ impl Prepared {
                 None => process::hooks::Output::default(),
             },
         };
-        let plan = Plan::new(spec, init, given, &mut warnings)?;
+        let plan = Plan::new(spec, init, process_options, &mut warnings)?;
         runtime.warn_all(&warnings);
         Ok(Self { plan, record, console: ours, host_side })
     }
 }
 
-/// What hooks that init runs get on stdin, given the pid and the status of the moment.
+/// What hooks that init runs get on stdin: a function of the pid and the current status.
 fn hook_state(record: &Record, id: &str) -> process::HookState {
     let state = record.hook_state(id, 0, "");
     Box::new(move |pid, status| State { pid, status: status.to_owned(), ..state.clone() }.to_json())
@@ -96,24 +97,22 @@ fn context(
     requests: &Requests,
     forks_last: bool,
 ) -> Result<Context> {
-    let pids = namespaces.joined.iter().filter(|_| forks_last);
-    let mut pids = pids.filter(|one| one.kind == CloneFlags::CLONE_NEWPID);
-    let copied = pids.next().map(|one| one.file.try_clone()).transpose();
-    let mut joined = namespaces.joined.iter();
-    let joins_mounts = namespaces.joined.iter().any(|one| one.kind == CloneFlags::CLONE_NEWNS);
-    let joined_cgroup = joined.find(|one| one.kind == CloneFlags::CLONE_NEWCGROUP);
-    let joins_other =
-        joined_cgroup.map(validate::is_host_namespace).transpose()?.is_some_and(|it| !it);
+    let pid_namespace = namespaces.joined(CloneFlags::CLONE_NEWPID).filter(|_| forks_last);
+    let pid_namespace = pid_namespace.map(|one| one.file.try_clone()).transpose();
+    let is_host_cgroup = namespaces
+        .joined(CloneFlags::CLONE_NEWCGROUP)
+        .map(validate::is_host_namespace)
+        .transpose()?;
     Ok(Context {
-        pid_namespace: copied.map_err(|error| {
-            Error::new(format!("keeping the pid namespace open: {}", sys::answer(&error)))
-        })?,
+        pid_namespace: pid_namespace.within("keeping the pid namespace open")?,
         cgroup: cgroup_view(&record.cgroup),
         mount_namespace: namespaces.has(CloneFlags::CLONE_NEWNS),
         user_namespace: namespaces.has(CloneFlags::CLONE_NEWUSER),
-        nested: joins_mounts.then(sys::process::in_user_namespace),
+        nested: namespaces
+            .joined(CloneFlags::CLONE_NEWNS)
+            .map(|_| sys::process::in_user_namespace()),
         foreign_mounts: namespaces.owner_of_joined_mounts()?.is_some(),
-        cgroup_namespace: namespaces.new_cgroup || joins_other,
+        cgroup_namespace: namespaces.new_cgroup || is_host_cgroup == Some(false),
         no_pivot: options.no_pivot,
         privileged: record.owner == 0,
         mount_context: requests.mount_context,

@@ -1,8 +1,8 @@
 //! From a plan to an init: creates the cgroups, forks init, does from outside what init can't do,
 //! and runs the hooks of the runtime's namespaces.
 //!
-//! The record of where the cgroups are is on disk before there are any, and init's identity as soon
-//! as there is an init, so that `delete --force` can clean up after a create that was killed.
+//! rind records where the cgroups are before it creates them, and init's identity as soon as there
+//! is an init, so that `delete --force` can clean up after a create that was killed.
 
 use crate::container::Container;
 use crate::container::hooks::run_create_hooks;
@@ -10,7 +10,7 @@ use crate::container::record::{NEW_FIFO, Record};
 use crate::create::cgroup::cgroup_view;
 use crate::create::host_side::HostSide;
 use crate::host::{listener, network};
-use crate::{Error, Result, Runtime};
+use crate::{Error, Explain, Result, Runtime};
 use cgroups::Cgroup;
 use oci_spec::runtime::Spec;
 use process::{CgroupPlacement, Child, Event, Plan, ProcessPlan};
@@ -19,8 +19,8 @@ use state::{Entry, Identity};
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 
-/// Creates the cgroups, forks init, and serves it until it only waits for `start`, or in a `run` for
-/// nothing any more. After an error `forked` has the init to be killed, if it came to that.
+/// Creates the cgroups, forks init, and serves it until it waits for `start`, or in a `run` until it
+/// can execute the program. If an error comes after the fork, `forked` has the init to be killed.
 pub(crate) fn start_init(
     runtime: &Runtime,
     plan: &mut Plan,
@@ -33,11 +33,8 @@ pub(crate) fn start_init(
     runtime.debug(|| format!("making {:?} of {}", entry.id(), record.bundle.display()));
     let mut entries = None;
     let init = if record.cgroup.is_in_scope() {
-        // The scope needs a process: the hop that forks init.
-        let mut create = |hop| match host_side.create_groups(entry, record, bundle, Some(hop)) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        };
+        // The scope needs a process: the intermediate one, which forks init.
+        let mut create = |hop| host_side.create_groups(entry, record, bundle, Some(hop)).map(drop);
         process::spawn(plan, CgroupPlacement::Via(&mut create))?
     } else {
         entries = host_side.create_groups(entry, record, bundle, None)?;
@@ -50,7 +47,7 @@ pub(crate) fn start_init(
     let init = forked.insert(init);
     runtime.debug(|| format!("init is process {}", init.pid));
     set_up_host_side(runtime, host_side, record, entries, init, &bundle.spec)
-        .map_err(|error| init.last_words(plan).map_or(error, Error::from))?;
+        .map_err(|error| init.last_words(plan).unwrap_or(error))?;
     if !init.is_intermediate() {
         record_init(container, init)?;
     }
@@ -62,15 +59,15 @@ pub(crate) fn start_init(
 /// Writes the link `init`, which tells other commands who init is.
 fn record_init(container: &mut Container, init: &Child) -> Result<()> {
     container.init = match Identity::of(init.pid) {
-        // Init has ended already, and what is on the channel tells why.
+        // Init has ended already, and its message on the channel tells why.
         Err(Errno::ESRCH) => Identity::default(),
-        identity => identity.map_err(|errno| Error::call("looking at init", errno))?,
+        identity => identity.within("looking at init")?,
     };
-    Ok(container.entry.write_init(container.init)?)
+    container.entry.write_init(container.init)
 }
 
-/// Limits the cgroups, and moves init to its group of resctrl and network devices to init, while init
-/// makes the mounts that need none of that. Then init is released.
+/// Limits the cgroups, and moves init to its group of resctrl and network devices to init, while
+/// init makes the mounts that need none of that. Then init is released.
 fn set_up_host_side(
     runtime: &Runtime,
     host_side: &mut HostSide,
@@ -86,7 +83,7 @@ fn set_up_host_side(
     network::move_to_container(&host_side.devices, init.pid)?;
     let entries = entries.map_or_else(|| record.cgroup.entry_files(), Ok)?;
     init.release(&entries.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
-    sys::fs::close_all(entries).map_err(|errno| Error::call("closing cgroup files", errno))
+    sys::fs::close_all(entries).within("closing cgroup files")
 }
 
 /// The event loop: does what init asks for, until it is ready.
@@ -105,24 +102,20 @@ fn serve_init(plan: &Plan, container: &mut Container, init: &mut Child, spec: &S
                 init.proceed()?;
             }
             Event::Listener(number) => {
-                let descriptor = init.descriptor(number)?;
-                if let Some(to) = plan.listener() {
-                    let state = container.hook_state("creating");
-                    listener::send_listener(to, &descriptor, &state, state.pid)?;
-                }
-                init.proceed()?;
+                let state = container.hook_state("creating");
+                listener::relay(init, number, plan.listener(), &state, state.pid)?;
             }
         }
     }
 }
 
-/// The error of a hook, and if init has ended also why.
+/// The error of a hook; if init has ended, also the reason for that.
 fn or_death_of_init(error: Error, init: &Child, container: &Container) -> Error {
     if container.init.is_running() {
         return error;
     }
     let death = init.explain_death("init", || oom_killed(&container.record.cgroup));
-    Error::new(format!("{error}: {death}"))
+    error.because(death)
 }
 
 /// Gives up the lock while hooks run, so that `delete --force` needs not wait for them: it kills
@@ -132,11 +125,12 @@ pub(crate) fn unlock_for_hooks(entry: &Entry) -> Result<()> {
     if !entry.has(NEW_FIFO) {
         entry.write_file(NEW_FIFO, b"")?;
     }
-    Ok(entry.unlock()?)
+    entry.unlock()
 }
 
-/// What is known of a SIGKILL that init got: its cgroup is new, so that OOM kills in it are init's.
-fn oom_killed(place: &Cgroup) -> Option<&'static str> {
-    let kills = place.oom_kills().filter(|&kills| kills > 0);
-    kills.map(|_| "OOM-killed (memory limit too low?): see linux.resources.memory.limit")
+/// Who sent SIGKILL to init, if it was the OOM killer: the cgroup is new, so init is the only
+/// process that can have been OOM-killed in it.
+fn oom_killed(cgroup: &Cgroup) -> Option<&'static str> {
+    cgroup.oom_kills().filter(|&kills| kills > 0)?;
+    Some("OOM-killed (memory limit too low?): see linux.resources.memory.limit")
 }

@@ -3,13 +3,13 @@
 //! A path in `linux.namespaces` can lead to the host's own namespace. The container then has no
 //! namespace of that type, and what the specification refuses without one is refused here too.
 
-use crate::{Error, Result};
-use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
+use crate::{Error, Explain, Result};
+use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType, Spec};
 use process::{Joined, Namespaces};
 use sys::nix::sched::CloneFlags;
 use sys::nix::sys::stat::fstat;
 
-/// Refuses a config that would change the host's own namespace, as it joins that by a path.
+/// Refuses a config that joins a namespace of the host's own and would change it.
 pub(crate) fn check_joined(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
     for joined in &namespaces.joined {
         if let Some(what) = set_in(spec, joined.kind)
@@ -21,27 +21,30 @@ pub(crate) fn check_joined(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
     check_user_namespace(spec, namespaces)
 }
 
-/// The same of user namespaces: `Namespaces::plan` leaves the host's own out of the list.
-fn check_user_namespace(spec: &Spec, namespaces: &Namespaces) -> Result<()> {
-    let linux = spec.linux().as_ref();
-    let list = linux.and_then(|linux| linux.namespaces().as_ref());
-    let listed = list.and_then(|list| {
-        list.iter().position(|namespace| namespace.typ() == LinuxNamespaceType::User)
-    });
+/// [`check_joined`] for user namespaces: the list of `Namespaces` does not have the host's own.
+fn check_user_namespace(spec: &Spec, plan: &Namespaces) -> Result<()> {
+    let listed = namespaces(spec).position(|namespace| namespace.typ() == LinuxNamespaceType::User);
     match (listed, set_in(spec, CloneFlags::CLONE_NEWUSER)) {
-        (Some(index), Some(what)) if !namespaces.has(CloneFlags::CLONE_NEWUSER) => {
+        (Some(index), Some(what)) if !plan.has(CloneFlags::CLONE_NEWUSER) => {
             Err(refused(CloneFlags::CLONE_NEWUSER, &what, index))
         }
         _ => Ok(()),
     }
 }
 
+/// `linux.namespaces`.
+pub(crate) fn namespaces(spec: &Spec) -> impl Iterator<Item = &LinuxNamespace> {
+    let list = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    list.into_iter().flatten()
+}
+
 fn refused(kind: CloneFlags, what: &str, index: usize) -> Error {
     let kind = process::namespace_name(kind);
     Error::new(format!(
-        "{what}: needs a {kind} namespace of the container's own, but linux.namespaces[{index}] is \
-         the host's own"
+        "needs a {kind} namespace of the container's own, but linux.namespaces[{index}] is the \
+         host's own"
     ))
+    .about(what)
 }
 
 /// The first property of the config that changes a namespace of this type.
@@ -49,7 +52,7 @@ fn set_in(spec: &Spec, kind: CloneFlags) -> Option<String> {
     let linux = spec.linux().as_ref()?;
     let sysctl = |kind| sysctl_of(linux, kind);
     match kind {
-        // Every mount, and the change of the root, would be the host's.
+        // Every mount, and the change of the root, would affect the host.
         CloneFlags::CLONE_NEWNS => Some("mounts and another root".to_owned()),
         CloneFlags::CLONE_NEWNET => {
             let moves = linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty());
@@ -60,8 +63,8 @@ fn set_in(spec: &Spec, kind: CloneFlags) -> Option<String> {
         CloneFlags::CLONE_NEWIPC => sysctl(LinuxNamespaceType::Ipc),
         CloneFlags::CLONE_NEWUTS => {
             let names = [("hostname", spec.hostname()), ("domainname", spec.domainname())];
-            let given = |name: &Option<String>| name.as_ref().is_some_and(|it| !it.is_empty());
-            let name = names.into_iter().find(|(_, value)| given(value));
+            let is_set = |name: &Option<String>| name.as_ref().is_some_and(|it| !it.is_empty());
+            let name = names.into_iter().find(|(_, value)| is_set(value));
             name.map(|(name, _)| name.to_owned()).or_else(|| sysctl(LinuxNamespaceType::Uts))
         }
         CloneFlags::CLONE_NEWUSER => sysctl(LinuxNamespaceType::User),
@@ -88,5 +91,5 @@ pub(crate) fn is_host_namespace(joined: &Joined) -> Result<bool> {
     };
     fstat(&joined.file)
         .and_then(|it| sys::process::is_own_namespace(&it, own))
-        .map_err(|errno| Error::call(format!("comparing a namespace with {own}"), errno))
+        .on("comparing a namespace with", own)
 }

@@ -3,15 +3,16 @@
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 use sys::nix::fcntl::{FcntlArg, OFlag, fcntl};
-use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout};
 use sys::nix::sys::termios::Termios;
 use sys::nix::unistd::{read, write};
+use sys::process::poll;
 use sys::terminal::{self, Size};
 
 /// How many bytes are read at once: as much as a terminal holds.
 const CHUNK: usize = 4096;
 
-/// As much as the kernel holds of what was written to a terminal and not read (its `tty_buffer.c`).
+/// How many unread bytes of a terminal the kernel keeps (its `tty_buffer.c`).
 const HELD: usize = 64 << 10;
 
 /// The master of a container's terminal, which is relayed.
@@ -19,7 +20,7 @@ pub(crate) struct Relay {
     master: OwnedFd,
     /// The settings to restore of rind's own terminal, if stdin is one.
     saved: Option<Termios>,
-    /// What was read from stdin and the container has not taken yet.
+    /// Bytes from stdin that the container has not taken yet.
     pending: Vec<u8>,
     stdin_is_open: bool,
     /// Whether no process of the container has the terminal open any more.
@@ -81,7 +82,8 @@ impl Relay {
                 Err(errno) => return Err(errno),
             }
         }
-        // One chunk: a program that writes without end does not keep the event loop from its signals.
+        // One chunk only, so that a program that writes without end does not keep the event loop
+        // from its signals.
         self.is_hung_up = self.copy_to_stdout()? == Copied::HungUp;
         Ok(())
     }
@@ -137,21 +139,17 @@ pub(crate) fn own_size() -> Option<Size> {
     size.ok().filter(|size| size.rows > 0 && size.columns > 0)
 }
 
-fn wait_for_stdout() -> sys::Result<()> {
-    let stdout = std::io::stdout();
-    match poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(errno) => Err(errno),
-    }
-}
-
 fn write_all(mut bytes: &[u8]) -> sys::Result<()> {
+    let stdout = std::io::stdout();
     while !bytes.is_empty() {
-        match write(std::io::stdout(), bytes) {
+        match write(&stdout, bytes) {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::EINTR) => {}
-            // Another process that shares it has made it non-blocking.
-            Err(Errno::EAGAIN) => wait_for_stdout()?,
+            // Another process that shares stdout has made it non-blocking.
+            Err(Errno::EAGAIN) => {
+                let mut polled = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
+                poll(&mut polled, PollTimeout::NONE)?;
+            }
             // The reader of stdout is gone; the container goes on all the same.
             Err(Errno::EPIPE) => return Ok(()),
             Err(errno) => return Err(errno),

@@ -1,18 +1,20 @@
-//! stdout and stderr of a program in the foreground, where rind's own are sockets, as a service's
-//! are: the program gets pipes, and rind forwards what it writes.
+//! Forwards stdout and stderr of a program in the foreground. Where rind's own are sockets, as those
+//! of a service are, the program gets pipes, and rind forwards what it writes. If they are pipes,
+//! files or a terminal, the program inherits them.
 //!
 //! The journal files a line under the service of the process that wrote it, and a process in a
-//! cgroup of its own belongs to none. Nor can a socket be opened again: `echo >/dev/stderr` would
-//! fail. A pipe, a file or a terminal the program inherits as it is.
+//! cgroup of its own belongs to none. Also, a socket can't be opened again: `echo >/dev/stderr`
+//! would fail.
 
 use std::io::{stderr, stdout};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use sys::Errno;
 use sys::nix::fcntl::{FcntlArg, OFlag, fcntl};
-use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout};
 use sys::nix::sys::socket::{MsgFlags, send};
 use sys::nix::sys::stat::{SFlag, fstat};
 use sys::nix::unistd::{dup2_stderr, dup2_stdout, pipe2, read};
+use sys::process::poll;
 
 /// How many bytes are read at once.
 const CHUNK: usize = 16 << 10;
@@ -32,7 +34,7 @@ struct Stream {
     /// The pipe's end to read from; none once it is closed at the other end, or nobody takes its
     /// output.
     pipe: Option<OwnedFd>,
-    /// What was read and the socket has not taken yet.
+    /// Bytes from the pipe that the socket has not taken yet.
     pending: Vec<u8>,
 }
 
@@ -89,7 +91,7 @@ impl Stream {
     fn replace(number: Number) -> sys::Result<Self> {
         let socket = number.duplicate()?;
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-        // Only rind's end: the program waits when the pipe is full.
+        // Only rind's end is non-blocking: the program waits when the pipe is full.
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         number.replace_by(&writer)?;
         Ok(Self { number, is_replaced: true, socket, pipe: Some(reader), pending: Vec::new() })
@@ -121,8 +123,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Forwards what the pipe can hold: that is all that has been written until now. A process that
-    /// goes on writing is not waited for.
+    /// Forwards as much as the pipe can hold, which includes all that has been written until now.
+    /// rind does not wait for a process that goes on writing.
     fn drain(&mut self) -> sys::Result<()> {
         let holds = self.pipe.as_ref().map_or(Ok(0), |pipe| fcntl(pipe, FcntlArg::F_GETPIPE_SZ))?;
         let mut left = usize::try_from(holds).unwrap_or_default();
@@ -130,10 +132,8 @@ impl Stream {
             self.send_pending();
             if !self.pending.is_empty() {
                 let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
-                match poll(&mut polled, PollTimeout::NONE) {
-                    Ok(_) | Err(Errno::EINTR) => continue,
-                    Err(errno) => return Err(errno),
-                }
+                poll(&mut polled, PollTimeout::NONE)?;
+                continue;
             }
             if left == 0 {
                 return Ok(());
@@ -145,7 +145,8 @@ impl Stream {
         }
     }
 
-    /// Reads into `pending`, which is empty; gives how much, 0 if there is nothing at the moment.
+    /// Reads into `pending`, which is empty. Returns how many bytes; 0 if there are none at the
+    /// moment.
     fn read_chunk(&mut self) -> sys::Result<usize> {
         let Some(pipe) = &self.pipe else { return Ok(0) };
         let mut chunk = [0; CHUNK];
@@ -171,7 +172,8 @@ impl Stream {
                 Ok(count) => drop(self.pending.drain(..count)),
                 Err(Errno::EAGAIN) => return,
                 Err(Errno::EINTR) => {}
-                // Nobody reads the socket any more: the program gets EPIPE, as from the socket itself.
+                // Nobody reads the socket any more: the program gets EPIPE, as from the socket
+                // itself.
                 Err(_) => {
                     self.pending.clear();
                     self.pipe = None;
@@ -191,10 +193,7 @@ impl Number {
     }
 
     fn duplicate(self) -> sys::Result<OwnedFd> {
-        sys::fs::duplicate(match self {
-            Self::Stdout => 1,
-            Self::Stderr => 2,
-        })
+        sys::fs::duplicate(self as i32)
     }
 
     /// Makes the descriptor a copy of `file`, without close-on-exec (`dup2(2)`).

@@ -1,5 +1,5 @@
-//! The end that `run` and `restore` have in common: the program runs, and what is left is to run the
-//! poststart hooks, and in the foreground to supervise the program and to remove its container.
+//! The last steps of `run` and `restore`, once the program runs: rind runs the poststart hooks, and
+//! in the foreground supervises the program and then removes its container.
 
 use super::supervise::{Supervised, Supervisor};
 use crate::container::Container;
@@ -13,17 +13,17 @@ use std::os::fd::OwnedFd;
 pub(crate) struct Started<'a> {
     pub container: &'a Container,
     pub init: Supervised<'a>,
-    /// The end of the console socket that the terminal's master comes over; none without a terminal,
-    /// and where somebody else gets it.
+    /// The end of the console socket that the terminal's master comes over. None if there is no
+    /// terminal or somebody else gets the master.
     pub console: Option<&'a OwnedFd>,
     /// Where the container tells that it is ready, if a service manager wants to know.
     pub listener: Option<Listener>,
 }
 
 impl Started<'_> {
-    /// Gives the program's exit status (128 + N for signal N), or without a supervisor 0, as soon as
-    /// the program is left running. In the foreground the container is removed afterwards, unless
-    /// `keep` is set; where that fails it is a warning, and the program's exit status is not lost.
+    /// Returns the program's exit status (128 + N for signal N). Without a supervisor it leaves the
+    /// program running and returns 0 at once. With one it then removes the container, unless `keep`
+    /// is set. A failure to remove it is a warning, so that the program's exit status is not lost.
     pub fn finish(
         self,
         runtime: &Runtime,
@@ -31,7 +31,7 @@ impl Started<'_> {
         keep: bool,
     ) -> Result<i32> {
         let Self { container, init, console, listener } = self;
-        // From here on it is a running container, which other commands may change, and even delete.
+        // From here on other commands may change the running container, and even delete it.
         container.entry.unlock()?;
         run_poststart(runtime, container)?;
         let Some(supervisor) = supervisor else {

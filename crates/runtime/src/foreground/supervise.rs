@@ -4,15 +4,15 @@
 use crate::foreground::console::Relay;
 use crate::foreground::output::Output;
 use crate::host::notify::Listener;
-use crate::{Error, Result, Runtime};
+use crate::{Explain, Result, Runtime};
 use process::Child;
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
 use sys::nix::libc::{SIGCHLD, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
-use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout};
 use sys::nix::sys::signal::SigSet;
 use sys::nix::sys::signalfd::{SfdFlags, SignalFd};
-use sys::process::Ended;
+use sys::process::{Ended, poll};
 use sys::socket;
 
 /// The child that a [`Supervisor`] is for.
@@ -37,31 +37,19 @@ pub(crate) struct Supervisor<'a> {
 }
 
 impl<'a> Supervisor<'a> {
-    /// Blocks all signals, so that those that come before the child is there are passed on to it. The
-    /// child unblocks them for itself. Where stdout and stderr are sockets, puts pipes in their place
+    /// Blocks all signals, so that the child also gets those that come before its fork. The child
+    /// unblocks them for itself. If stdout and stderr are sockets, this puts pipes in their place
     /// until [`Supervisor::after_fork`]. With `subreaper`, orphans of the child become rind's.
     pub fn new(subreaper: bool) -> Result<Self> {
-        let failed = |errno| Error::call("receiving signals", errno);
-        if subreaper {
-            sys::process::set_child_subreaper(true).map_err(failed)?;
-        }
-        let all = SigSet::all();
-        all.thread_block().map_err(failed)?;
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let signals = SignalFd::with_flags(&all, flags).map_err(failed)?;
-        let failed_pipes = |errno| Error::call("making pipes for stdout and stderr", errno);
-        Ok(Self {
-            signals,
-            listener: None,
-            output: Output::replace_sockets().map_err(failed_pipes)?,
-        })
+        let signals = receive_signals(subreaper).within("receiving signals")?;
+        let output = Output::replace_sockets().within("making pipes for stdout and stderr")?;
+        Ok(Self { signals, listener: None, output })
     }
 
-    /// Gives rind its own stdout and stderr back. The caller has forked the child, which has what it
-    /// is to have.
+    /// Gives rind its own stdout and stderr back. The caller has forked the child, which has the
+    /// pipes.
     pub fn after_fork(&mut self) -> Result<()> {
-        let restored = self.output.restore();
-        restored.map_err(|errno| Error::call("taking stdout and stderr back", errno))
+        self.output.restore().within("taking stdout and stderr back")
     }
 
     /// Also forwards READY=1 from the container's notify socket.
@@ -72,50 +60,47 @@ impl<'a> Supervisor<'a> {
     /// The event loop: passes signals on, relays the terminal that comes over `console`, and reaps,
     /// until the child has ended.
     pub fn run(mut self, child: Supervised, console: Option<&OwnedFd>) -> Result<Ended> {
-        let failed = |errno| Error::call("looking after the container", errno);
-        let mut relay = match console {
-            None => None,
-            Some(socket) => Some(relay(socket)?),
-        };
+        let relay = console.map(relay).transpose().within("taking over the terminal")?;
+        self.supervise(child, relay).within("looking after the container")
+    }
+
+    fn supervise(&mut self, child: Supervised, mut relay: Option<Relay>) -> sys::Result<Ended> {
         let stdin = std::io::stdin();
         loop {
             let mut polled = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             if let Some(relay) = &relay {
                 polled.extend(relay.poll_fds(&stdin));
             }
-            let listeners_place = polled.len();
+            let listener_index = polled.len();
             if let Some((listener, _)) = &self.listener {
                 polled.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
             }
-            let outputs_place = polled.len();
+            let first_output = polled.len();
             polled.extend(self.output.poll_fds());
-            match poll(&mut polled, PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(failed(errno)),
-            }
+            poll(&mut polled, PollTimeout::NONE)?;
             let ready = |at: usize| polled.get(at).and_then(PollFd::any).unwrap_or(false);
-            let has_output = (outputs_place..polled.len()).any(ready);
-            let has_told = self.listener.is_some() && ready(listeners_place);
-            let of_relay = |at: usize| at < listeners_place && ready(at);
+            let has_output = (first_output..polled.len()).any(ready);
+            let has_message = self.listener.is_some() && ready(listener_index);
+            let of_relay = |at: usize| at < listener_index && ready(at);
             let (has_signals, master_is_ready, stdin_is_ready) =
                 (ready(0), of_relay(1), of_relay(2));
-            if has_told {
-                self.forward_ready().map_err(failed)?;
+            if has_message {
+                self.forward_ready()?;
             }
             if has_output {
-                self.output.forward().map_err(failed)?;
+                self.output.forward()?;
             }
             if let Some(relay) = relay.as_mut().filter(|_| master_is_ready || stdin_is_ready) {
-                relay.forward(stdin_is_ready).map_err(failed)?;
+                relay.forward(stdin_is_ready)?;
             }
             if !has_signals {
                 continue;
             }
-            if let Some(ended) = self.handle_signals(child, relay.as_ref()).map_err(failed)? {
+            if let Some(ended) = self.handle_signals(child, relay.as_ref())? {
                 if let Some(relay) = &relay {
-                    relay.drain().map_err(failed)?;
+                    relay.drain()?;
                 }
-                self.output.drain().map_err(failed)?;
+                self.output.drain()?;
                 return Ok(ended);
             }
         }
@@ -127,7 +112,8 @@ impl<'a> Supervisor<'a> {
         if !listener.is_ready()? {
             return Ok(());
         }
-        // Rind lives on, so that the manager can find out who has sent this; no need to wait for it.
+        // rind needs not wait for the manager, which has to find out who has sent this: rind lives
+        // on.
         if let Err(errno) = listener.notify_ready(sys::nix::unistd::getpid().as_raw()) {
             (runtime.warn)(&listener.failure(errno));
         }
@@ -146,11 +132,7 @@ impl<'a> Supervisor<'a> {
             let number = signal.ssi_signo.cast_signed();
             match number {
                 SIGCHLD => child_ended = true,
-                SIGWINCH if relay.is_some() => {
-                    if let Some(relay) = relay {
-                        relay.resize();
-                    }
-                }
+                SIGWINCH if relay.is_some() => relay.into_iter().for_each(Relay::resize),
                 // These are about rind itself: its terminal and its pipes.
                 SIGPIPE | SIGURG | SIGTSTP | SIGTTIN | SIGTTOU => {}
                 other => match sys::process::pidfd_send_signal(child.pidfd, other) {
@@ -161,6 +143,16 @@ impl<'a> Supervisor<'a> {
         }
         if child_ended { reap(child.pid) } else { Ok(None) }
     }
+}
+
+/// Blocks all signals and opens a descriptor that they come over.
+fn receive_signals(subreaper: bool) -> sys::Result<SignalFd> {
+    if subreaper {
+        sys::process::set_child_subreaper(true)?;
+    }
+    let all = SigSet::all();
+    all.thread_block()?;
+    SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }
 
 /// Reaps what has ended: orphans, and the child. Once the child is reaped, the rest is left alone.
@@ -176,11 +168,9 @@ fn reap(child: i32) -> sys::Result<Option<Ended>> {
 }
 
 /// Receives the terminal's master, which init has sent over `socket`.
-fn relay(socket: &OwnedFd) -> Result<Relay> {
-    let failed = |errno| Error::call("taking over the terminal", errno);
-    let (_, descriptors) = socket::receive(socket, &mut [0; 64]).map_err(failed)?;
-    let master = descriptors.into_iter().next().ok_or_else(|| failed(Errno::EPROTO))?;
-    let relay = Relay::new(master).map_err(failed)?;
+fn relay(socket: &OwnedFd) -> sys::Result<Relay> {
+    let (_, descriptors) = socket::receive(socket, &mut [0; 64])?;
+    let relay = Relay::new(descriptors.into_iter().next().ok_or(Errno::EPROTO)?)?;
     // The size may have changed since the container was planned.
     relay.resize();
     Ok(relay)

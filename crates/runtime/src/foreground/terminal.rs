@@ -1,7 +1,7 @@
 //! Who gets the master of a process's terminal: the listener at the console socket, or rind itself.
 
 use crate::foreground::console::own_size;
-use crate::{Error, Result};
+use crate::{Error, Explain, Result};
 use oci_spec::runtime::Process;
 use process::Console;
 use std::os::fd::OwnedFd;
@@ -9,27 +9,25 @@ use std::path::Path;
 use sys::socket;
 use sys::terminal::Size;
 
-/// Checks that a terminal and somebody to take its master come together: `socket` for a process that
-/// rind leaves running (`detached`), else rind itself.
+/// Checks that a terminal has somebody who takes its master, and the other way round: the listener
+/// at `socket` if rind leaves the process running (`detached`), else rind itself.
 pub(crate) fn check(
     process: Option<&Process>,
     socket: Option<&Path>,
     detached: bool,
 ) -> Result<()> {
     let wants = process.and_then(Process::terminal).unwrap_or(false);
-    let refuse = |why: &str| Err(Error::new(format!("process.terminal: {why}")));
-    match (wants, socket.is_some(), detached) {
+    let why = match (wants, socket.is_some(), detached) {
         (true, false, true) => {
-            refuse("cannot allocate tty without setting console socket (--console-socket)")
+            "cannot allocate tty without setting console socket (--console-socket)"
         }
         (false, true, _) => {
-            refuse("cannot use console socket (--console-socket) if no terminal is asked for")
+            "cannot use console socket (--console-socket) if no terminal is asked for"
         }
-        (true, true, false) => {
-            refuse("cannot use console socket (--console-socket) without --detach")
-        }
-        _ => Ok(()),
-    }
+        (true, true, false) => "cannot use console socket (--console-socket) without --detach",
+        _ => return Ok(()),
+    };
+    Err(Error::new(why).about("process.terminal"))
 }
 
 /// Connects to the console socket that gets the terminal's master, or without one makes a socket
@@ -46,13 +44,10 @@ pub(crate) fn plan(
         .console_size()
         .map(|size| Size { rows: dimension(size.height()), columns: dimension(size.width()) });
     if let Some(path) = socket {
-        let socket = socket::connect_stream(path).map_err(|errno| {
-            Error::call(format!("connecting to the console socket {}", path.display()), errno)
-        })?;
+        let socket = socket::connect_stream(path).on("connecting to the console socket", path)?;
         return Ok((Some(Console { socket, size: configured }), None));
     }
-    let (ours, theirs) =
-        socket::pair().map_err(|errno| Error::call("making a socket pair", errno))?;
+    let (ours, theirs) = socket::pair().within("making a socket pair")?;
     let console = Console { socket: theirs, size: configured.or_else(own_size) };
     Ok((Some(console), Some(ours)))
 }

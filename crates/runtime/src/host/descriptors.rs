@@ -1,7 +1,7 @@
 //! The descriptors that rind inherits: the container gets those that `--preserve-fds` and
 //! `LISTEN_FDS` name, and no other program gets any.
 
-use crate::{Error, Result};
+use crate::{Error, Explain, Result};
 
 /// The first descriptor after stdin, stdout and stderr.
 const FIRST: i32 = 3;
@@ -16,7 +16,7 @@ pub fn listen_fds() -> u32 {
 
 /// Sets close-on-exec on all inherited descriptors, for a command that is itself passed one.
 pub fn set_inherited_fds_cloexec() -> Result<()> {
-    sys::fs::hide_from(FIRST).map_err(|errno| Error::call("hiding the caller's descriptors", errno))
+    sys::fs::hide_from(FIRST).within("hiding the caller's descriptors")
 }
 
 /// Closes all inherited descriptors but the first `count` from 3 on, which get close-on-exec: only
@@ -25,15 +25,11 @@ pub fn set_inherited_fds_cloexec() -> Result<()> {
 pub fn close_inherited_fds(count: u32) -> Result<()> {
     for number in (FIRST..).take(usize::try_from(count).unwrap_or(usize::MAX)) {
         if !sys::fs::is_open(number) {
-            return Err(Error::new(format!(
-                "--preserve-fds: descriptor {number} is not open (of {count} from {FIRST} on)"
-            )));
+            let text = format!("descriptor {number} is not open (of {count} from {FIRST} on)");
+            return Err(Error::new(text).about("--preserve-fds"));
         }
     }
-    let failed = |errno| Error::call("closing the caller's descriptors", errno);
-    if count > 0 {
-        sys::fs::hide_from(FIRST).map_err(failed)?;
-    }
+    let hidden = if count > 0 { sys::fs::hide_from(FIRST) } else { Ok(()) };
     let first = i32::try_from(count).unwrap_or(i32::MAX).saturating_add(FIRST);
-    sys::fs::close_inherited(first).map_err(failed)
+    hidden.and_then(|()| sys::fs::close_inherited(first)).within("closing the caller's descriptors")
 }

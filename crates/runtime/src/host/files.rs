@@ -23,7 +23,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     if path.file_name().is_none() {
         return Err(ErrorKind::InvalidInput.into());
     }
-    // Another user can't guess this name, and if there were something it would be an error.
+    // Another user can't guess this name, and `create_new` fails if the file exists.
     let number = RandomState::new().build_hasher().finish();
     let new = path.with_file_name(format!(".rind-{number:016x}"));
     let mut file = File::create_new(&new)?;

@@ -1,6 +1,6 @@
 //! The oldest kernel that rind runs on.
 
-use crate::{Error, Result};
+use crate::{Error, Explain, Result};
 use sys::nix::sys::utsname::uname;
 
 /// The oldest kernel that has all system calls rind can't do without (`openat2`, `clone3` into a
@@ -9,7 +9,7 @@ const OLDEST: (u32, u32) = (5, 14);
 
 /// Fails on a kernel that is too old to create containers.
 pub fn check_kernel() -> Result<()> {
-    let names = uname().map_err(|errno| Error::call("asking for the kernel's version", errno))?;
+    let names = uname().within("asking for the kernel's version")?;
     let release = names.release().to_string_lossy();
     if is_too_old(&release) {
         let (major, minor) = OLDEST;

@@ -1,7 +1,8 @@
 //! Sends descriptors over sockets that the caller names: a seccomp listener, and a pidfd.
 
 use crate::container::hooks::State;
-use crate::{Error, Result};
+use crate::{Explain, Result};
+use process::Child;
 use seccomp::Listener;
 use serde::Serialize;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,29 +21,29 @@ struct ProcessState<'a> {
     state: &'a State,
 }
 
-/// Sends the seccomp listener of the process `pid` to the agent at `listener.path`, with the
-/// container's `state` (config-linux.md, seccomp, listenerPath).
-pub(crate) fn send_listener(
-    listener: &Listener,
-    descriptor: &OwnedFd,
+/// Sends the seccomp listener of `child`, its descriptor `number`, to the agent at `listener.path`,
+/// and lets the child go on. The agent also gets the container's `state` and the process's `pid`
+/// (config-linux.md, seccomp, listenerPath).
+pub(crate) fn relay(
+    child: &Child,
+    number: i32,
+    listener: Option<&Listener>,
     state: &State,
     pid: i32,
 ) -> Result<()> {
-    let process = ProcessState {
-        oci_version: &state.oci_version,
-        fds: ["seccompFd"],
-        pid,
-        metadata: &listener.metadata,
-        state,
-    };
-    let json = serde_json::to_vec(&process)
-        .map_err(|error| Error::new(format!("linux.seccomp: the process state: {error}")))?;
-    send_fd(&listener.path, &json, descriptor, "sending the seccomp listener to")
+    let descriptor = child.descriptor(number)?;
+    if let Some(Listener { path, metadata }) = listener {
+        let (oci_version, fds) = (state.oci_version.as_str(), ["seccompFd"]);
+        let process = ProcessState { oci_version, fds, pid, metadata, state };
+        let json = serde_json::to_vec(&process).within("linux.seccomp: the process state")?;
+        send_fd(path, &json, &descriptor, "sending the seccomp listener to")?;
+    }
+    child.proceed()
 }
 
-/// Sends `bytes` and a descriptor to the stream socket at `path`. Error messages begin with `what`.
-pub(crate) fn send_fd(path: &Path, bytes: &[u8], descriptor: &OwnedFd, what: &str) -> Result<()> {
-    let failed = |errno| Error::call(format!("{what} {}", path.display()), errno);
-    let socket = socket::connect_stream(path).map_err(failed)?;
-    socket::send(&socket, bytes, &[descriptor.as_fd()]).map_err(failed)
+/// Sends `bytes` and a descriptor to the stream socket at `path`. `step` is for messages.
+pub(crate) fn send_fd(path: &Path, bytes: &[u8], descriptor: &OwnedFd, step: &str) -> Result<()> {
+    let connected = socket::connect_stream(path);
+    let sent = connected.and_then(|socket| socket::send(&socket, bytes, &[descriptor.as_fd()]));
+    sent.on(step, path)
 }

@@ -4,7 +4,7 @@
 //! the addresses again and sets it up. rind never moves a device back: when the namespace ends, the
 //! kernel returns a physical device to the host and removes a virtual one.
 
-use crate::{Error, Result};
+use crate::{Error, Explain, Result};
 use oci_spec::runtime::Linux;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -14,8 +14,8 @@ use sys::netlink::{Address, Netlink, Target};
 use sys::nix::libc::{IFA_F_PERMANENT, RT_SCOPE_UNIVERSE};
 use sys::nix::unistd::geteuid;
 
-/// The name of a device while it is moved, if the kernel is to choose the final name: named in the
-/// call that moves it, it would be numbered twice.
+/// The name of a device while it is moved, if the kernel is to number it. The kernel would number it
+/// twice if the call that moves it had the final pattern.
 const PASSING: &str = "rind%d";
 
 /// A device that is to be moved.
@@ -35,14 +35,15 @@ pub(crate) fn plan(linux: &Linux) -> Result<Vec<Device>> {
         return Ok(Vec::new());
     };
     if !geteuid().is_root() {
-        let why = "linux.netDevices: network devices can be moved by root only (not rootless)";
-        return Err(Error::new(why));
+        let why = "network devices can be moved by root only (not rootless)";
+        return Err(Error::new(why).about("linux.netDevices"));
     }
-    let mut netlink = Netlink::open().map_err(|e| Error::call("linux.netDevices: rtnetlink", e))?;
+    let mut netlink = Netlink::open().within("rtnetlink").about("linux.netDevices")?;
     let mut devices = Vec::with_capacity(config.len());
     for (name, device) in config {
         let inside = device.name().clone().filter(|inside| !inside.is_empty());
-        devices.push(find(&mut netlink, name, inside.unwrap_or_else(|| name.clone()))?);
+        let found = find(&mut netlink, name, inside.unwrap_or_else(|| name.clone()));
+        devices.push(found.map_err(|error| error.about(property(name)))?);
     }
     // A map has no order.
     devices.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -50,12 +51,9 @@ pub(crate) fn plan(linux: &Linux) -> Result<Vec<Device>> {
 }
 
 fn find(netlink: &mut Netlink, name: &str, inside: String) -> Result<Device> {
-    let index = netlink.index_of(name).map_err(|errno| failed(name, "looking for it", errno))?;
-    let index = index.ok_or_else(|| {
-        Error::new(format!("linux.netDevices.{name}: there is no network device of this name"))
-    })?;
-    let addresses = netlink.addresses(index);
-    let mut addresses = addresses.map_err(|errno| failed(name, "reading its addresses", errno))?;
+    let index = netlink.index_of(name).within("looking for it")?;
+    let index = index.ok_or_else(|| Error::new("there is no network device of this name"))?;
+    let mut addresses = netlink.addresses(index).within("reading its addresses")?;
     addresses.retain(|one| one.flags & IFA_F_PERMANENT != 0 && one.scope == RT_SCOPE_UNIVERSE);
     Ok(Device { name: name.to_owned(), inside, index, addresses })
 }
@@ -67,22 +65,20 @@ pub(crate) fn move_to_container(devices: &[Device], pid: i32) -> Result<()> {
     }
     let path = format!("/proc/{pid}/ns/net");
     let namespace = match File::open(&path) {
-        // Init has ended already, and what is on its channel tells why.
+        // Init has ended already, and its message on the channel tells why.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        opened => opened.map_err(|error| {
-            Error::new(format!("linux.netDevices: opening {path}: {}", sys::answer(&error)))
-        })?,
+        opened => OwnedFd::from(opened.on("linux.netDevices: opening", path)?),
     };
-    let namespace = OwnedFd::from(namespace);
-    let sockets = || {
+    let sockets = || -> std::io::Result<_> {
         let own = OwnedFd::from(File::open("/proc/self/ns/net")?);
         Ok((Netlink::open()?, Netlink::open_in(&namespace, &own)?))
     };
-    let (mut host, mut inside) = sockets().map_err(|error: std::io::Error| {
-        let why = sys::answer(&error);
-        Error::new(format!("linux.netDevices: entering the container's network namespace: {why}"))
-    })?;
-    devices.iter().try_for_each(|one| move_one(one, &namespace, &mut host, &mut inside))
+    let entered = sockets().within("entering the container's network namespace");
+    let (mut host, mut inside) = entered.about("linux.netDevices")?;
+    devices.iter().try_for_each(|device| {
+        let moved = move_one(device, &namespace, &mut host, &mut inside);
+        moved.map_err(|error| error.about(property(&device.name)))
+    })
 }
 
 fn move_one(
@@ -92,27 +88,26 @@ fn move_one(
     inside: &mut Netlink,
 ) -> Result<()> {
     let name = device.inside.as_str();
-    let during = |step| move |errno| failed(&device.name, step, errno);
     let picked = name.contains('%');
-    if !picked && inside.index_of(name).map_err(during("looking for its new name"))?.is_some() {
-        let why = format!("the container has a network device {name} already");
-        return Err(Error::new(format!("linux.netDevices.{}: {why}", device.name)));
+    if !picked && inside.index_of(name).within("looking for its new name")?.is_some() {
+        return Err(Error::new(format!("the container has a network device {name} already")));
     }
     let mut index = device.index;
-    while inside.has_index(index).map_err(during("looking for a free number"))? {
-        index = index.checked_add(1).ok_or_else(|| during("numbering it")(Errno::ERANGE))?;
+    while inside.has_index(index).within("looking for a free number")? {
+        index = index.checked_add(1).ok_or(Errno::ERANGE).within("numbering it")?;
     }
     let target = Target { namespace, index, name: if picked { PASSING } else { name } };
-    host.move_link(device.index, &target).map_err(during("moving it to the container"))?;
+    host.move_link(device.index, &target).within("moving it to the container")?;
     if picked {
-        inside.rename(index, name).map_err(during("naming it"))?;
+        inside.rename(index, name).within("naming it")?;
     }
     for address in &device.addresses {
-        inside.add_address(index, address).map_err(during("giving it its address again"))?;
+        inside.add_address(index, address).within("giving it its address again")?;
     }
-    inside.set_up(index).map_err(during("setting it up"))
+    inside.set_up(index).within("setting it up")
 }
 
-fn failed(name: &str, step: &str, errno: Errno) -> Error {
-    Error::call(format!("linux.netDevices.{name}: {step}"), errno)
+/// The property of the config that is about the device `name`.
+fn property(name: &str) -> String {
+    format!("linux.netDevices.{name}")
 }

@@ -7,7 +7,7 @@
 //! what rind sends as if the service had sent it, so a container must not be able to send anything
 //! else.
 
-use crate::{Error, Result, Runtime};
+use crate::{Explain, Result, Runtime};
 use oci_spec::runtime::{MountBuilder, Spec};
 use state::Entry;
 use std::ffi::{CStr, OsString};
@@ -22,6 +22,8 @@ use sys::nix::sys::stat::{Mode, mkdirat, umask};
 use sys::nix::unistd::{UnlinkatFlags, pipe2, unlinkat};
 use sys::{Errno, socket};
 
+/// The environment variable, which the container gets too.
+const VARIABLE: &str = "NOTIFY_SOCKET";
 /// The directory of the socket, in the state directory.
 const FOLDER: &CStr = c"notify";
 /// The socket there.
@@ -39,7 +41,7 @@ pub(crate) struct Manager(OsString);
 
 /// The manager of `NOTIFY_SOCKET`; none in most cases. An invalid address is a warning.
 pub(crate) fn manager(runtime: &Runtime) -> Option<Manager> {
-    let name = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty())?;
+    let name = std::env::var_os(VARIABLE).filter(|name| !name.is_empty())?;
     if matches!(name.as_bytes(), [b'/' | b'@', _, ..]) {
         return Some(Manager(name));
     }
@@ -48,15 +50,13 @@ pub(crate) fn manager(runtime: &Runtime) -> Option<Manager> {
     None
 }
 
-/// Adds the mount of the socket's directory and the variable `NOTIFY_SOCKET` to `spec`, if there is a
-/// process.
+/// Adds the mount of the socket's directory and the variable `NOTIFY_SOCKET` to `spec`, if there is
+/// a process.
 pub(crate) fn add_mount(runtime: &Runtime, id: &str, spec: &mut Spec) -> Result<()> {
     let Some(process) = spec.process_mut().as_mut() else { return Ok(()) };
     let name = SOCKET.to_string_lossy();
-    let variable = format!("NOTIFY_SOCKET={INSIDE}/{name}");
-    process.env_mut().get_or_insert_default().push(variable);
-    let root = std::path::absolute(&runtime.root)
-        .map_err(|error| Error::new(format!("--root: {}", sys::answer(&error))))?;
+    process.env_mut().get_or_insert_default().push(format!("{VARIABLE}={INSIDE}/{name}"));
+    let root = std::path::absolute(&runtime.root).about("--root")?;
     let options = ["bind", "nosuid", "noexec", "nodev", "ro"].map(str::to_owned);
     let mount = MountBuilder::default()
         .destination(INSIDE)
@@ -64,7 +64,7 @@ pub(crate) fn add_mount(runtime: &Runtime, id: &str, spec: &mut Spec) -> Result<
         .source(root.join(id).join(OsString::from_vec(FOLDER.to_bytes().to_vec())))
         .options(options)
         .build()
-        .map_err(|error| Error::new(format!("NOTIFY_SOCKET: {error}")))?;
+        .about(VARIABLE)?;
     spec.mounts_mut().get_or_insert_default().push(mount);
     Ok(())
 }
@@ -74,7 +74,7 @@ pub(crate) fn make_directory(entry: &Entry) -> Result<()> {
     let old = umask(Mode::empty());
     let made = mkdirat(entry.directory(), FOLDER, Mode::from_bits_truncate(0o755));
     umask(old);
-    made.map_err(|errno| Error::call("NOTIFY_SOCKET: making the container's folder", errno))
+    made.within("making the container's folder").about(VARIABLE)
 }
 
 /// Listens at the container's socket, until the program is ready.
@@ -89,46 +89,51 @@ impl Listener {
     /// Binds the container's socket; none if the container was created without `NOTIFY_SOCKET`. The
     /// program must not run yet.
     pub fn open(entry: &Entry, manager: Manager) -> Result<Option<Self>> {
-        let failed = |errno| Error::call("NOTIFY_SOCKET: listening to the container", errno);
+        Self::try_open(entry, manager).within("listening to the container").about(VARIABLE)
+    }
+
+    fn try_open(entry: &Entry, manager: Manager) -> sys::Result<Option<Self>> {
         let folder = match entry.open_file(FOLDER, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
             Err(Errno::ENOENT) => return Ok(None),
-            opened => opened.map_err(failed)?,
+            opened => opened?,
         };
-        remove(&folder).map_err(failed)?;
+        remove(&folder)?;
         // The container's user, whoever that is, may write to it.
         let old = umask(Mode::empty());
         let bound = socket::bind_datagram(&folder, SOCKET);
         umask(old);
-        Ok(Some(Self { socket: bound.map_err(failed)?, folder, manager }))
+        Ok(Some(Self { socket: bound?, folder, manager }))
     }
 
-    /// Waits until the program has told that it is ready, and tells the manager, or until the process
-    /// of the pidfd `init` has ended.
+    /// Waits until the program tells that it is ready, or the process of the pidfd `init` has
+    /// ended. If the program is ready, tells the manager.
     pub fn forward_ready(self, runtime: &Runtime, pid: i32, init: &OwnedFd) -> Result<()> {
-        let failed = |errno| Error::call("NOTIFY_SOCKET: waiting for the container", errno);
+        if self.wait_until_ready(init).within("waiting for the container").about(VARIABLE)? {
+            let notified = self.notify_ready(pid).and_then(|barrier| wait(&barrier));
+            if let Err(errno) = notified {
+                (runtime.warn)(&self.failure(errno));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the program has told that it is ready before the process of the pidfd `init` ended.
+    fn wait_until_ready(&self, init: &OwnedFd) -> sys::Result<bool> {
         loop {
             let polled = [self.socket.as_fd(), init.as_fd()];
             let mut polled = polled.map(|one| PollFd::new(one, PollFlags::POLLIN));
-            match poll(&mut polled, PollTimeout::NONE) {
-                Ok(_) => {}
-                Err(Errno::EINTR) => continue,
-                Err(errno) => return Err(failed(errno)),
-            }
-            if self.is_ready().map_err(failed)? {
-                match self.notify_ready(pid).and_then(|barrier| wait(&barrier)) {
-                    Ok(()) => {}
-                    Err(errno) => (runtime.warn)(&self.failure(errno)),
-                }
-                return Ok(());
+            sys::process::poll(&mut polled, PollTimeout::NONE)?;
+            if self.is_ready()? {
+                return Ok(true);
             }
             if polled.get(1).and_then(PollFd::any).unwrap_or(false) {
-                return Ok(());
+                return Ok(false);
             }
         }
     }
 
-    /// Whether one of the messages that have come says so. Descriptors that come along are closed,
-    /// which is the answer to who waits for that (`sd_notify_barrier(3)`).
+    /// Whether one of the received messages says that the program is ready. Descriptors in messages
+    /// are closed, which a sender of `sd_notify_barrier(3)` waits for.
     pub fn is_ready(&self) -> sys::Result<bool> {
         let mut buffer = [0; 4096];
         for _ in 0..MESSAGES_AT_ONCE {
@@ -161,7 +166,7 @@ impl Listener {
         Ok(ours)
     }
 
-    /// The warning if that has failed: the container runs all the same.
+    /// The warning that [`Listener::notify_ready`] has failed: the container runs all the same.
     pub fn failure(&self, errno: Errno) -> String {
         let Manager(name) = &self.manager;
         let (name, why) = (Path::new(name).display(), sys::errno_text(errno));
@@ -195,7 +200,7 @@ fn wait(barrier: &OwnedFd) -> sys::Result<()> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        // No event is asked for: that the other end is closed is always told.
+        // Without any event poll(2) waits for POLLHUP: the other end is closed.
         match poll(&mut [PollFd::new(barrier.as_fd(), PollFlags::empty())], timeout) {
             Ok(0) => return Err(Errno::ETIMEDOUT),
             Ok(_) => return Ok(()),

@@ -8,7 +8,7 @@ mod stats;
 
 pub(crate) use stats::Stats;
 
-use crate::{Error, Result};
+use crate::{Error, Explain, Result};
 use oci_spec::runtime::{Linux, LinuxIntelRdt};
 use procfs::FromBufRead;
 use procfs::process::MountInfos;
@@ -21,6 +21,11 @@ use sys::Errno;
 
 /// Names in resctrl that are the kernel's own, and no groups.
 const RESERVED: [&str; 5] = [".", "..", "info", "mon_data", "mon_groups"];
+
+/// The property of the config that most errors are about, as it names the group.
+const CLOS_ID: &str = "linux.intelRdt.closID";
+/// The property that errors about the content of `schemata` name.
+const SCHEMATA: &str = "linux.intelRdt.schemata";
 
 /// The group that a container is to have.
 #[derive(Debug)]
@@ -61,7 +66,8 @@ impl Plan {
         let filled = if made { self.write_schemata() } else { self.compare_schemata() };
         let monitored = filled.and_then(|()| match &self.monitor {
             Some(monitor) => fs::create_dir(monitor)
-                .map_err(|error| failed("enableMonitoring", "making", monitor, &error)),
+                .on("making", monitor)
+                .within("linux.intelRdt.enableMonitoring"),
             None => Ok(()),
         });
         if let (Err(_), true) = (&monitored, made) {
@@ -94,19 +100,17 @@ impl Plan {
             return Ok(false);
         }
         if self.named && self.schemata.is_empty() {
-            return Err(Error::new(format!(
-                "linux.intelRdt.closID: {} does not exist, and without a schema it is not made",
-                self.group.display()
-            )));
+            let group = self.group.display();
+            let why = format!("{group} does not exist, and without a schema it is not made");
+            return Err(refused("closID", &why));
         }
         match fs::create_dir(&self.group) {
-            Ok(()) => Ok(true),
             // Another container has created it meanwhile.
             Err(error) if self.named && error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => {
-                let error = failed("closID", "making", &self.group, &error);
-                Err(with_status(&self.root, &error))
-            }
+            made => made
+                .on("making", &self.group)
+                .map_err(|error| with_status(&self.root, error).within(CLOS_ID))
+                .map(|()| true),
         }
     }
 
@@ -120,16 +124,16 @@ impl Plan {
             return Ok(());
         }
         let path = self.group.join("schemata");
-        let text = fs::read_to_string(&path)
-            .map_err(|error| failed("closID", "reading", &path, &error))?;
+        let text = fs::read_to_string(&path).on("reading", &path).within(CLOS_ID)?;
         let (wanted, found) = (read_schemata(&self.schemata), read_schemata(text.lines()));
         match wanted.iter().find(|(key, value)| found.get(*key) != Some(value)) {
             None => Ok(()),
-            Some(((resource, domain), value)) => Err(Error::new(format!(
-                "linux.intelRdt: {resource}:{domain}={value} is asked for, but {} exists and is \
-                 different (use another closID, or none)",
-                path.display()
-            ))),
+            Some(((resource, domain), value)) => {
+                let (asked, path) = (format!("{resource}:{domain}={value}"), path.display());
+                let why = format!("{asked} is asked for, but {path} exists and is different");
+                let hint = Some("use another closID, or none");
+                Err(Error::new(why).with_hint(hint).about("linux.intelRdt"))
+            }
         }
     }
 }
@@ -140,8 +144,7 @@ impl Groups {
     /// restored.
     pub fn update(&self, lines: &[&str]) -> Result<Vec<String>> {
         let path = self.group.join("schemata");
-        let text = fs::read_to_string(&path)
-            .map_err(|error| failed("schemata", "reading", &path, &error))?;
+        let text = fs::read_to_string(&path).on("reading", &path).within(SCHEMATA)?;
         let mut old = Vec::new();
         for line in lines {
             if line.contains('\n') || !line.contains(':') {
@@ -162,7 +165,8 @@ impl Groups {
         }
     }
 
-    /// Where resctrl is mounted: the directory above the group, or the group itself, that has `info`.
+    /// Where resctrl is mounted: the directory above the group, or the group itself, that has
+    /// `info`.
     fn root(&self) -> &Path {
         let has_info = |path: &&Path| path.join("info").is_dir();
         self.group.ancestors().find(has_info).unwrap_or(&self.group)
@@ -174,11 +178,11 @@ impl Groups {
         for group in std::iter::once(&self.group).chain(&self.monitor) {
             let path = group.join("tasks");
             match write(&path, &format!("{pid}\n")) {
-                // It has ended already, and tells why over its channel.
+                // The process has ended already, and its message on the channel tells why.
                 Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => return Ok(()),
-                written => written.map_err(|error| {
-                    failed("closID", &format!("writing {pid} to"), &path, &error)
-                })?,
+                written => {
+                    written.on(format_args!("writing {pid} to"), &path).within(CLOS_ID)?;
+                }
             }
         }
         Ok(())
@@ -188,28 +192,26 @@ impl Groups {
     pub fn remove(&self) -> Result<()> {
         let owned = self.owned.then_some(&self.group);
         self.monitor.iter().chain(owned).try_for_each(|group| match fs::remove_dir(group) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(failed("closID", "removing", group, &error))
-            }
-            _ => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed.on("removing", group).within(CLOS_ID),
         })
     }
 }
 
 fn plan_below(root: &Path, config: &LinuxIntelRdt, id: &str) -> Result<Plan> {
-    let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
-    let closid = given(config.clos_id());
+    let non_empty = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+    let closid = non_empty(config.clos_id());
     let name = closid.as_deref().unwrap_or(id);
     let is_root = closid.as_deref() == Some("/");
     if !is_root && (RESERVED.contains(&name) || name.contains(['/', '\n'])) {
         return Err(refused("closID", &format!("{name:?} can't be the name of a group")));
     }
     let group = if is_root { root.to_owned() } else { root.join(name) };
-    let bandwidth = given(config.mem_bw_schema());
+    let bandwidth = non_empty(config.mem_bw_schema());
     if let Some(schema) = bandwidth.as_ref().filter(|schema| !schema.starts_with("MB:")) {
         return Err(refused("memBwSchema", &format!("{schema:?} does not begin with MB:")));
     }
-    let mut schemata: Vec<String> = given(config.l3_cache_schema()).into_iter().collect();
+    let mut schemata: Vec<String> = non_empty(config.l3_cache_schema()).into_iter().collect();
     schemata.extend(bandwidth);
     schemata.extend(config.schemata().iter().flatten().cloned());
     if let Some(line) = schemata.iter().find(|line| line.contains('\n') || !line.contains(':')) {
@@ -227,10 +229,9 @@ fn not_a_line(line: &str) -> String {
 /// Writes one line to the schemata of `group`.
 fn write_schema(root: &Path, group: &Path, line: &str) -> Result<()> {
     let path = group.join("schemata");
-    write(&path, &format!("{line}\n")).map_err(|error| {
-        let step = format!("writing {line} to");
-        with_status(root, &failed("schemata", &step, &path, &error))
-    })
+    write(&path, &format!("{line}\n"))
+        .on(format_args!("writing {line} to"), &path)
+        .map_err(|error| with_status(root, error).within(SCHEMATA))
 }
 
 /// The line of a `schemata` file that is about `resource`.
@@ -240,17 +241,13 @@ fn schema(text: &str, resource: &str) -> Option<String> {
 }
 
 /// The same error with the kernel's `last_cmd_status`.
-fn with_status(root: &Path, error: &Error) -> Error {
-    let status = fs::read_to_string(root.join("info/last_cmd_status"));
-    match status.as_deref().map(str::trim) {
-        Ok(status) if !status.is_empty() && status != "ok" => {
-            Error::new(format!("{error} ({status})"))
-        }
-        _ => Error::new(error.to_string()),
-    }
+fn with_status(root: &Path, error: Error) -> Error {
+    let status = fs::read_to_string(root.join("info/last_cmd_status")).unwrap_or_default();
+    let status = status.trim();
+    error.with_hint((!status.is_empty() && status != "ok").then(|| status.to_owned()))
 }
 
-#[allow(deprecated)] // to tell of them
+#[allow(deprecated)] // The warning is about these properties.
 fn warn_of_removed(config: &LinuxIntelRdt, warnings: &mut Vec<String>) {
     let removed = [("enableCMT", config.enable_cmt()), ("enableMBM", config.enable_mbm())];
     for (name, _) in removed.iter().filter(|(_, value)| **value == Some(true)) {
@@ -262,18 +259,14 @@ fn warn_of_removed(config: &LinuxIntelRdt, warnings: &mut Vec<String>) {
 
 /// Where resctrl is mounted.
 fn find_root() -> Result<PathBuf> {
-    let text = fs::read("/proc/self/mountinfo").map_err(|error| {
-        Error::new(format!("reading /proc/self/mountinfo: {}", sys::answer(&error)))
-    })?;
-    let mounts = MountInfos::from_buf_read(text.as_slice())
-        .map_err(|error| Error::new(format!("reading /proc/self/mountinfo: {error}")))?;
+    const PATH: &str = "/proc/self/mountinfo";
+    const HINT: &str =
+        "mount -t resctrl resctrl /sys/fs/resctrl, where processor and kernel have it";
+    let text = fs::read(PATH).on("reading", PATH)?;
+    let mounts = MountInfos::from_buf_read(text.as_slice()).on("reading", PATH)?;
     let found = mounts.into_iter().find(|mount| mount.fs_type == "resctrl");
-    found.map(|mount| mount.mount_point).ok_or_else(|| {
-        Error::new(
-            "linux.intelRdt: resctrl is not mounted (mount -t resctrl resctrl /sys/fs/resctrl, \
-             where processor and kernel have it)",
-        )
-    })
+    let none = || Error::new("resctrl is not mounted").with_hint(Some(HINT));
+    found.map(|mount| mount.mount_point).ok_or_else(|| none().about("linux.intelRdt"))
 }
 
 /// The values of a `schemata` file by resource and domain. Of several for one the last counts.
@@ -301,11 +294,7 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 fn refused(key: &str, why: &str) -> Error {
-    Error::new(format!("linux.intelRdt.{key}: {why}"))
-}
-
-fn failed(key: &str, step: &str, path: &Path, error: &std::io::Error) -> Error {
-    refused(key, &format!("{step} {}: {}", path.display(), sys::answer(error)))
+    Error::new(why).about(format!("linux.intelRdt.{key}"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Checks the `linux` section.
 
-use super::{Check, Violation, given, id, mapping, namespace, refuse, spelt, sysctl};
+use super::{Check, Violation, has_entries, id, mapping, namespace, refuse, spelt, sysctl};
 use crate::document::Document;
 use crate::path::{JsonPath, at};
 use oci_spec::runtime::{
@@ -85,10 +85,10 @@ fn mappings(linux: &Linux) -> Check {
     ];
     for (name, list) in both {
         let path = || at("linux").key(name);
-        if given(list) && user.is_none() {
+        if has_entries(list) && user.is_none() {
             refuse(path(), "a mapping needs a user namespace in linux.namespaces")?;
         }
-        if !given(list) && is_new {
+        if !has_entries(list) && is_new {
             refuse(path(), "a new user namespace needs at least one mapping")?;
         }
         mapping(list, path)?;

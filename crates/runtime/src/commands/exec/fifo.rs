@@ -1,6 +1,6 @@
 //! `--exec-fifo`: the fifo that the process waits at before it becomes its program.
 
-use crate::{Error, Result};
+use crate::{Explain, Result};
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -20,21 +20,22 @@ pub(super) struct Fifo<'a> {
 impl<'a> Fifo<'a> {
     /// Makes the fifo at `path`, where there must be nothing yet.
     pub fn make(path: &'a Path) -> Result<Self> {
-        let failed =
-            |errno: Errno| Error::call(format!("--exec-fifo: making {}", path.display()), errno);
-        let name = path.file_name().ok_or(Errno::EINVAL).map_err(failed)?;
-        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let directory = open(above.unwrap_or(Path::new(".")), flags, Mode::empty());
-        let directory = directory.map_err(failed)?;
-        mkfifoat(&directory, name, Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed)?;
-        let file = open_fifo(&directory, name).inspect_err(|_| {
-            let _ = unlinkat(&directory, name, UnlinkatFlags::NoRemoveDir);
-        });
-        Ok(Self { name, file: file.map_err(failed)?, directory, is_kept: false })
+        Self::try_make(path).on("--exec-fifo: making", path)
     }
 
-    /// Leaves the fifo to the caller, who starts the process by it.
+    fn try_make(path: &'a Path) -> sys::Result<Self> {
+        let name = path.file_name().ok_or(Errno::EINVAL)?;
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = open(above.unwrap_or(Path::new(".")), flags, Mode::empty())?;
+        mkfifoat(&directory, name, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        let file = open_fifo(&directory, name).inspect_err(|_| {
+            let _ = unlinkat(&directory, name, UnlinkatFlags::NoRemoveDir);
+        })?;
+        Ok(Self { name, file, directory, is_kept: false })
+    }
+
+    /// Leaves the fifo to the caller, who starts the process with it.
     pub fn keep(mut self) {
         self.is_kept = true;
     }

@@ -50,8 +50,8 @@ pub struct ProcessFlags {
 }
 
 impl ProcessSource {
-    /// The process to execute. What the source does not say is taken from the process of `spec`, the
-    /// container's config.
+    /// The process to execute. Properties that the source does not set come from the process of
+    /// `spec`, the container's config.
     pub(crate) fn resolve(&self, spec: &Spec, warnings: &mut Vec<String>) -> Result<Process> {
         match self {
             Self::Text(text, name) => {
@@ -98,7 +98,8 @@ fn with_flags(spec: &Spec, flags: &ProcessFlags, warnings: &mut Vec<String>) -> 
     process.set_args(Some(flags.args.clone())).set_terminal(Some(flags.terminal));
     if let Some(cwd) = &flags.cwd {
         if !cwd.is_absolute() {
-            return Err(Error::new(format!("--cwd: {} is not an absolute path", cwd.display())));
+            let text = format!("--cwd: {} is not an absolute path", cwd.display());
+            return Err(Error::new(text).with_object("--cwd"));
         }
         process.set_cwd(cwd.clone());
     }
@@ -128,8 +129,8 @@ fn with_flags(spec: &Spec, flags: &ProcessFlags, warnings: &mut Vec<String>) -> 
     Ok(process)
 }
 
-/// Adds capabilities to all sets but the inheritable one, which would hand them on to what the
-/// program executes. They become ambient only if the config has them inheritable, so that users
+/// Adds capabilities to all sets but the inheritable one, which would pass them on to programs that
+/// the program executes. Those that the config makes inheritable also become ambient, so that users
 /// other than root have them. An unknown capability is ignored with a warning, as in a config.
 fn with_capabilities(
     mut sets: LinuxCapabilities,

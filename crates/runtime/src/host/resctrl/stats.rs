@@ -1,7 +1,7 @@
 //! Statistics of a group of resctrl, in the shape of runc's `events`.
 
-use super::{Groups, failed, schema};
-use crate::Result;
+use super::{CLOS_ID, Groups, schema};
+use crate::{Explain, Result};
 use serde::Serialize;
 use std::fs;
 use std::io::ErrorKind;
@@ -101,8 +101,7 @@ impl Groups {
         }
         let data = self.monitor.as_ref().unwrap_or(&self.group).join("mon_data");
         let listed = fs::read_dir(&data).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-        let listed =
-            listed.map_err(|error| failed("enableMonitoring", "reading", &data, &error))?;
+        let listed = listed.on("reading", &data).within("linux.intelRdt.enableMonitoring")?;
         let mut caches: Vec<_> = listed.iter().map(fs::DirEntry::path).collect();
         caches.retain(|path| path.is_dir());
         caches.sort_unstable();
@@ -129,6 +128,6 @@ fn number(path: &Path) -> Result<u64> {
 fn text(path: &Path) -> Result<String> {
     match fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-        read => read.map_err(|error| failed("closID", "reading", path, &error)),
+        read => read.on("reading", path).within(CLOS_ID),
     }
 }
