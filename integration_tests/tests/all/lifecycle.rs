@@ -7,6 +7,7 @@ use integration_tests::{Bundle, Container, Value, json, tests};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use sys::nix::libc;
 use sys::nix::sys::signal::{Signal, kill};
@@ -62,6 +63,7 @@ pub const TESTS: &[Test] = tests![
     list_as_a_table,
     list_as_json,
     list_quietly,
+    more_containers_are_listed_than_files_may_be_open,
     list_of_nothing,
     list_shows_created_running_and_stopped,
     annotations_are_in_the_state,
@@ -580,6 +582,25 @@ fn list_quietly() {
         let printed = run(first.command(&["list", flag])).succeeded().stdout;
         let ids: BTreeSet<&str> = printed.lines().collect();
         assert_eq!(ids, BTreeSet::from([first.id(), second.id()]));
+    }
+}
+
+fn more_containers_are_listed_than_files_may_be_open() {
+    const LIMIT: usize = 12;
+    let first = Container::created(Bundle::new());
+    let mut others: Vec<Container> =
+        (0..LIMIT).map(|_| Container::beside(&first, Bundle::new())).collect();
+    others.iter_mut().for_each(|container| container.create(&[]));
+    for flags in [&["list"][..], &["list", "-q"], &["list", "-f", "json"]] {
+        let list = first.command(flags);
+        let mut limited = Command::new("/bin/sh");
+        limited.args(["-c", &format!("ulimit -n {LIMIT}; exec \"$@\""), "sh"]);
+        limited.arg(list.get_program()).args(list.get_args());
+        let output = run(limited).succeeded();
+        for container in others.iter().chain([&first]) {
+            assert!(output.stdout.contains(container.id()), "{flags:?}: {}", output.stdout);
+        }
+        assert_eq!(output.stderr, "");
     }
 }
 

@@ -11,7 +11,8 @@ use std::path::Path;
 /// `state ID`: what the container is, as JSON.
 pub fn state(runtime: &Runtime, id: &str) -> Result<String> {
     let container = find(runtime, id)?;
-    serde_json::to_string_pretty(&Description::of(&container)).within("printing the state")
+    let description = Description::of(&container, container.status());
+    serde_json::to_string_pretty(&description).within("printing the state")
 }
 
 /// What `state` and `list` print of a container (runtime-spec, State).
@@ -37,9 +38,8 @@ fn as_text<S: Serializer>(status: &Status, serializer: S) -> std::result::Result
 }
 
 impl<'a> Description<'a> {
-    /// Asks the kernel for the status of `container`.
-    pub fn of(container: &'a Container) -> Self {
-        let status = container.status();
+    /// Describes `container`, whose status the kernel has just told.
+    pub fn of(container: &'a Container, status: Status) -> Self {
         Self {
             oci_version: &container.record.oci_version,
             id: container.entry.id(),
