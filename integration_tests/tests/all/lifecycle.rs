@@ -590,7 +590,9 @@ fn more_containers_are_listed_than_files_may_be_open() {
     let first = Container::created(Bundle::new());
     let mut others: Vec<Container> =
         (0..LIMIT).map(|_| Container::beside(&first, Bundle::new())).collect();
-    others.iter_mut().for_each(|container| container.create(&[]));
+    for container in &mut others {
+        container.create(&[]);
+    }
     for flags in [&["list"][..], &["list", "-q"], &["list", "-f", "json"]] {
         let list = first.command(flags);
         let mut limited = Command::new("/bin/sh");
