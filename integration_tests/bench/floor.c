@@ -1,16 +1,25 @@
-/* floor - only the kernel's share of `run`: the least that a container of this kind costs here.
+/* floor - only the kernel's share of a command: the least that a container of this kind costs here.
  *
- *   floor [-d DIR] [-1 HIERARCHY:...] [-2 V2MOUNT] [-p PARENT] ROOTFS COMMAND [ARG...]
+ *   floor [OPTION...] ROOTFS COMMAND [ARG...]                      run
+ *   floor [OPTION...] -c PIDFILE -n NAME ROOTFS COMMAND [ARG...]   create
+ *   floor [OPTION...] -x PID -n NAME COMMAND [ARG...]              exec
+ *   floor [OPTION...] -r -n NAME                                   delete
  *
- * It makes the cgroups, namespaces, mounts, devices, masks, limits and the seccomp filter that the
+ * `run` makes the cgroups, namespaces, mounts, devices, masks, limits and the seccomp filter that the
  * benchmark's bundles ask for, by the fewest and quickest system calls known to do it, waits for the
  * command and removes the cgroups. It reads no configuration, keeps no state, checks nothing, undoes
  * nothing and runs no hooks: a runtime comes near to it but not below.
+ *
+ * `create` does the same up to the execve: there the child blocks on a pipe that nobody writes to, and
+ * the parent, told that all is made, writes its pid to PIDFILE and returns. `delete` removes the
+ * cgroups once somebody has killed it. `exec` joins the namespaces of PID and the cgroups NAME, with
+ * the same user, limits, capabilities and filter, and waits for the command.
  *
  *   -d  the bundle that Docker wrote, not the minimal one; DIR has resolv.conf, hostname and hosts
  *   -1  the cgroup v1 hierarchies: folders of /sys/fs/cgroup
  *   -2  where cgroup v2 is mounted
  *   -p  the cgroup to make the container's cgroup in, which must be there in all of them
+ *   -n  the name of the container's cgroup; that of `run` is its pid
  *
  * How it enters cgroups decides the result. A pid written to cgroup.procs waits for an RCU grace
  * period; a single-threaded process that writes 0 to a v1 `tasks` file doesn't, nor does
@@ -61,7 +70,10 @@ static char *v1[HIERARCHIES];
 static int v1_count, v1_tasks[HIERARCHIES];
 static char *v2;
 static const char *parent = "";
-static char name[32];
+static char name[64];
+static const char *pid_file;
+static pid_t joined;
+static int removes;
 
 static long must(long result, const char *call)
 {
@@ -140,6 +152,13 @@ static void limit_v1(const char *hierarchy, int cgroup, int above)
 	} else if (holds(hierarchy, "pids")) {
 		write_file(cgroup, "pids.max", "256");
 	}
+}
+
+/* Without a wait for the RCU grace period: the write is by the process itself, which has one thread. */
+static void enter_v1_cgroups(void)
+{
+	for (int i = 0; i < v1_count; i++)
+		MUST(write(v1_tasks[i], "0", 1));
 }
 
 static int make_cgroup(int above)
@@ -357,67 +376,168 @@ static void raise_loopback(void)
 	close(fd);
 }
 
-static _Noreturn void become_container(void)
+/* What is the same for the container's first process and for one that joins it. */
+static void limit_process(void)
 {
-	static char *environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm", NULL};
-	for (int i = 0; i < v1_count; i++)
-		MUST(write(v1_tasks[i], "0", 1));
-	raise_loopback();
-	build_rootfs();
-	MUST(sethostname("floor", 5));
 	struct rlimit files = {1024, docker ? 20000 : 1024};
 	MUST(setrlimit(RLIMIT_NOFILE, &files));
 	drop_privileges();
+}
+
+static _Noreturn void execute(void)
+{
+	static char *environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm", NULL};
 	MUST(syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC));
 	execve(command[0], command, environment);
 	must(-1, command[0]);
 	_exit(111);
 }
 
+static void become_container(void)
+{
+	enter_v1_cgroups();
+	raise_loopback();
+	build_rootfs();
+	MUST(sethostname("floor", 5));
+	limit_process();
+}
+
+static pid_t fork_container(int cgroup)
+{
+	struct clone_args clone = {
+		.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET,
+		.exit_signal = SIGCHLD,
+	};
+	if (cgroup >= 0) {
+		clone.cgroup = cgroup;
+		clone.flags |= CLONE_INTO_CGROUP;
+	}
+	return MUST(syscall(SYS_clone3, &clone, sizeof clone));
+}
+
+static int wait_for(pid_t pid)
+{
+	int status;
+	MUST(waitpid(pid, &status, 0));
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+static void remove_cgroups(const int *above, int above_v2)
+{
+	for (int i = 0; i < v1_count; i++)
+		remove_cgroup(above[i]);
+	if (v2)
+		remove_cgroup(above_v2);
+}
+
+/* ---- the commands ---- */
+
+static int run(void)
+{
+	int above[HIERARCHIES], above_v2 = v2 ? v2_parent() : -1;
+	make_v1_cgroups(above);
+	pid_t pid = fork_container(v2 ? make_v2_cgroup(above_v2) : -1);
+	if (pid == 0) {
+		become_container();
+		execute();
+	}
+	int status = wait_for(pid);
+	remove_cgroups(above, above_v2);
+	return status;
+}
+
+static int create(void)
+{
+	int above[HIERARCHIES], made[2], begin[2];
+	char text[16] = "";
+	MUST(pipe2(made, O_CLOEXEC));
+	MUST(pipe2(begin, O_CLOEXEC));
+	make_v1_cgroups(above);
+	pid_t pid = fork_container(v2 ? make_v2_cgroup(v2_parent()) : -1);
+	if (pid == 0) {
+		become_container();
+		MUST(write(made[1], "", 1));
+		/* It holds the other end itself, so this has no end. */
+		MUST(read(begin[0], text, 1));
+		execute();
+	}
+	close(made[1]);
+	if (read(made[0], text, 1) != 1)
+		return 111;
+	snprintf(text, sizeof text, "%d", pid);
+	int fd = MUST(open(pid_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+	MUST(write(fd, text, strlen(text)));
+	return 0;
+}
+
+static int join(void)
+{
+	char path[PATH];
+	struct clone_args clone = {.exit_signal = SIGCHLD};
+	int target = MUST(syscall(SYS_pidfd_open, joined, 0));
+	for (int i = 0; i < v1_count; i++) {
+		snprintf(path, sizeof path, "/sys/fs/cgroup/%s%s/%s/tasks", v1[i], parent, name);
+		v1_tasks[i] = MUST(open(path, O_WRONLY | O_CLOEXEC));
+	}
+	if (v2) {
+		snprintf(path, sizeof path, "%s%s/%s", v2, parent, name);
+		clone.cgroup = MUST(open(path, O_DIRECTORY | O_CLOEXEC));
+		clone.flags = CLONE_INTO_CGROUP;
+	}
+	MUST(setns(target, CLONE_NEWPID));
+	pid_t pid = MUST(syscall(SYS_clone3, &clone, sizeof clone));
+	if (pid == 0) {
+		enter_v1_cgroups();
+		MUST(setns(target, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET));
+		limit_process();
+		execute();
+	}
+	return wait_for(pid);
+}
+
+static int delete(void)
+{
+	int above[HIERARCHIES];
+	for (int i = 0; i < v1_count; i++)
+		above[i] = v1_parent(i);
+	remove_cgroups(above, v2 ? v2_parent() : -1);
+	return 0;
+}
+
+static void read_hierarchies(char *list)
+{
+	for (char *item; v1_count < HIERARCHIES && (item = strsep(&list, ":"));)
+		if (*item)
+			v1[v1_count++] = item;
+}
+
 static void read_options(int argc, char **argv)
 {
-	for (int option; (option = getopt(argc, argv, "+d:1:2:p:")) != -1;) {
-		if (option == 'd')
-			docker = optarg;
-		else if (option == '2')
-			v2 = optarg;
-		else if (option == 'p')
-			parent = optarg;
-		else if (option != '1')
-			_exit(2);
-		else
-			for (char *list = optarg, *item; v1_count < HIERARCHIES && (item = strsep(&list, ":"));)
-				if (*item)
-					v1[v1_count++] = item;
+	snprintf(name, sizeof name, "floor-%d", getpid());
+	for (int option; (option = getopt(argc, argv, "+d:1:2:p:n:c:x:r")) != -1;) {
+		switch (option) {
+		case 'd': docker = optarg; break;
+		case '1': read_hierarchies(optarg); break;
+		case '2': v2 = optarg; break;
+		case 'p': parent = optarg; break;
+		case 'n': snprintf(name, sizeof name, "%s", optarg); break;
+		case 'c': pid_file = optarg; break;
+		case 'x': joined = atoi(optarg); break;
+		case 'r': removes = 1; break;
+		default: _exit(2);
+		}
 	}
-	if (argc - optind < 2)
-		must(-1, "usage: floor [-d DIR] [-1 HIERARCHY:...] [-2 V2MOUNT] [-p PARENT] ROOTFS COMMAND");
-	rootfs = argv[optind];
-	command = argv + optind + 1;
+	command = argv + optind;
+	if (!joined && !removes)
+		rootfs = command[0] ? *command++ : NULL;
+	if (!removes && (!*command || (!joined && !rootfs))) {
+		dprintf(2, "floor: not enough arguments\n");
+		_exit(2);
+	}
 }
 
 int main(int argc, char **argv)
 {
 	read_options(argc, argv);
-	snprintf(name, sizeof name, "floor-%d", getpid());
-	int above[HIERARCHIES], above_v2 = -1, status;
-	struct clone_args clone = {
-		.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET,
-		.exit_signal = SIGCHLD,
-	};
-	make_v1_cgroups(above);
-	if (v2) {
-		above_v2 = v2_parent();
-		clone.cgroup = make_v2_cgroup(above_v2);
-		clone.flags |= CLONE_INTO_CGROUP;
-	}
-	pid_t pid = MUST(syscall(SYS_clone3, &clone, sizeof clone));
-	if (pid == 0)
-		become_container();
-	MUST(waitpid(pid, &status, 0));
-	for (int i = 0; i < v1_count; i++)
-		remove_cgroup(above[i]);
-	if (v2)
-		remove_cgroup(above_v2);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+	return removes ? delete() : joined ? join() : pid_file ? create() : run();
 }
