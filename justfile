@@ -85,3 +85,7 @@ order:
 # Measure rind against runc, crun and the kernel's floor (root): docs/performance.md
 bench *options: build
     integration_tests/bench/run "$@" "rind={{ rind }}"
+
+# Count system calls, page faults and memory of rind's run, and hold them to limits (root; seconds)
+bench-counts: build
+    integration_tests/bench/run --counts "rind={{ rind }}"
