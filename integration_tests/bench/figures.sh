@@ -30,23 +30,23 @@ time_figures() {
     local many="${standing[-1]} standing" few="${standing[0]} standing"
     of "run, warm, of the floor's time" warm run floor $wall 1.20 -
     of "run, cold, of the floor's time" cold run floor $wall 1.25 -
-    of "run, warm, of the floor's CPU time" warm run floor $cpu 1.25 1.55
-    of "run, warm, of crun's time" warm run crun $wall 0.55 0.40
-    of "run, warm, of crun's CPU time" warm run crun $cpu - 0.31
-    of "run, cold, of crun's time" cold run crun $wall 0.28 0.35
-    of "create, of crun's time" life create crun $wall 0.50 0.35
-    of "create, of crun's CPU time" life create crun $cpu 0.50 0.26
+    of "run, warm, of the floor's CPU time" warm run floor $cpu 1.25 1.75
+    of "run, warm, of crun's time" warm run crun $wall 0.55 0.32
+    of "run, warm, of crun's CPU time" warm run crun $cpu - 0.29
+    of "run, cold, of crun's time" cold run crun $wall 0.28 0.32
+    of "create, of crun's time" life create crun $wall 0.50 0.25
+    of "create, of crun's CPU time" life create crun $cpu 0.50 0.20
     of "exec, of crun's time" warm exec crun $wall 0.50 -
-    of "exec, of crun's CPU time" warm exec crun $cpu 0.50 0.54
+    of "exec, of crun's CPU time" warm exec crun $cpu 0.50 0.43
     of "delete, of crun's time" life delete crun $wall 0.50 -
-    of "delete, of crun's CPU time" life delete crun $cpu - 0.37
+    of "delete, of crun's CPU time" life delete crun $cpu - 0.18
     of "start, of crun's time" life start crun $wall 0.40 -
     of "state, of crun's time" life state crun $wall 0.40 -
-    of "state, of crun's CPU time" life state crun $cpu - 0.33
+    of "state, of crun's CPU time" life state crun $cpu - 0.12
     of "kill, of crun's time" life kill crun $wall 0.40 -
     figure "$runs runs, $at_once at a time, of crun's time" - \
         "$(ratio docker "$at_once at a time" "$runs runs" crun $wall)" 0.60 0.35
-    figure "list, $many, of crun's time" - "$(ratio docker "$many" list crun $wall)" 0.50 -
+    figure "list, $many, of crun's time" - "$(ratio docker "$many" list crun $wall)" 0.50 0.45
     figure "create, $many, of that with ${standing[0]} (the floor's: $(growth floor))" - "$(growth rind)" 1.05 -
     if [ "$full" = yes ]; then figure "run, twice as much of one thing, of the time" - "$(twice_as_much)" 2.20 2.50; fi
 }
@@ -57,16 +57,16 @@ growth() {
 }
 
 count_figures() {
-    local calls=437 above=122 page_faults=149 memory=1.65
-    # With v2 alone: Debian 13, whose older kernel (6.12) takes more faults for the same and maps more.
-    [ -n "$(v1_mounts)" ] || calls=393 above=209 page_faults=195 memory=2.05
+    local calls=436 above=130 page_faults=127
+    # With v2 alone: Debian 13, whose kernel (6.12) takes more faults for the same.
+    [ -n "$(v1_mounts)" ] || calls=378 above=204 page_faults=143
     figure "run, system calls (the floor's: $(counted minimal floor calls), $(counted docker floor calls))" "$(counted minimal rind calls)" "$(counted docker rind calls)" 330 $calls
     figure "run, system calls above the floor's" "$(above_floor minimal)" "$(above_floor docker)" - $above
     figure "run, page faults" "$(counted minimal rind faults)" "$(counted docker rind faults)" 150 $page_faults
-    figure "run, peak memory, MB" "$(megabytes minimal rss 1024)" "$(megabytes docker rss 1024)" 1.45 $memory
+    figure "run, peak memory, MB" "$(megabytes minimal rss 1024)" "$(megabytes docker rss 1024)" 1.45 1.40
     figure "memory charged before the start, MB" "$(megabytes minimal charged 1048576)" \
         "$(megabytes docker charged 1048576)" 0.20 0.12
-    figure "the program's file, MB" - "$(megabytes - size 1048576)" - 2.75
+    figure "the program's file, MB" - "$(megabytes - size 1048576)" - 2.20
 }
 
 # What rind's own processes call beyond what the floor's do.

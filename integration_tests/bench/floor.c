@@ -32,6 +32,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/close_range.h>
 #include <linux/filter.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
@@ -171,14 +172,14 @@ static int v1_parent(int i)
 {
 	char path[PATH];
 	snprintf(path, sizeof path, "/sys/fs/cgroup/%s%s", v1[i], parent);
-	return MUST(open(path, O_DIRECTORY | O_CLOEXEC));
+	return MUST(openat(AT_FDCWD, path, O_DIRECTORY | O_CLOEXEC));
 }
 
 static int v2_parent(void)
 {
 	char path[PATH];
 	snprintf(path, sizeof path, "%s%s", v2, parent);
-	return MUST(open(path, O_DIRECTORY | O_CLOEXEC));
+	return MUST(openat(AT_FDCWD, path, O_DIRECTORY | O_CLOEXEC));
 }
 
 static void make_v1_cgroups(int *above)
@@ -240,7 +241,7 @@ static void make_devices(void)
 		{"/proc/self/fd", "fd"},	{"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"},
 		{"/proc/self/fd/2", "stderr"}, {"/proc/kcore", "core"},	      {"pts/ptmx", "ptmx"},
 	};
-	int dev = MUST(open("dev", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	int dev = MUST(openat(AT_FDCWD, "dev", O_PATH | O_DIRECTORY | O_CLOEXEC));
 	umask(0);
 	for (size_t i = 0; i < COUNT(nodes); i++)
 		MUST(mknodat(dev, nodes[i].name, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)));
@@ -465,7 +466,7 @@ static int create(void)
 	if (read(made[0], text, 1) != 1)
 		return 111;
 	snprintf(text, sizeof text, "%d", pid);
-	int fd = MUST(open(pid_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+	int fd = MUST(openat(AT_FDCWD, pid_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
 	MUST(write(fd, text, strlen(text)));
 	return 0;
 }
@@ -477,11 +478,11 @@ static int join(void)
 	int target = MUST(syscall(SYS_pidfd_open, joined, 0));
 	for (int i = 0; i < v1_count; i++) {
 		snprintf(path, sizeof path, "/sys/fs/cgroup/%s%s/%s/tasks", v1[i], parent, name);
-		v1_tasks[i] = MUST(open(path, O_WRONLY | O_CLOEXEC));
+		v1_tasks[i] = MUST(openat(AT_FDCWD, path, O_WRONLY | O_CLOEXEC));
 	}
 	if (v2) {
 		snprintf(path, sizeof path, "%s%s/%s", v2, parent, name);
-		clone.cgroup = MUST(open(path, O_DIRECTORY | O_CLOEXEC));
+		clone.cgroup = MUST(openat(AT_FDCWD, path, O_DIRECTORY | O_CLOEXEC));
 		clone.flags = CLONE_INTO_CGROUP;
 	}
 	MUST(setns(target, CLONE_NEWPID));
