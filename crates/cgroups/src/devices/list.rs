@@ -279,6 +279,7 @@ mod tests {
         let rules: Vec<Rule> = allowed.chain(denied).collect();
         let list = List::of(&rules).unwrap();
         assert_eq!(list.exceptions.len(), 1 + DEFAULTS.len());
-        assert!(since.elapsed().as_secs() < 5, "{:?}", since.elapsed());
+        // Comparing each with each takes minutes.
+        assert!(since.elapsed().as_secs() < 30, "{:?}", since.elapsed());
     }
 }
