@@ -4,7 +4,7 @@
 //! parsed again, into a tree, and normalized there. This module must know none of the rules that a
 //! config has to keep.
 
-use crate::error::{Check, Position, property, reason, syntax};
+use crate::error::{Check, Position, property, reason};
 use crate::keys;
 use crate::path::{JsonPath, Step, at};
 use crate::scanner::{Scanner, path_of};
@@ -18,6 +18,8 @@ use sys::Error;
 pub(crate) struct Document<'a> {
     pub text: &'a [u8],
     pub name: &'a Path,
+    /// How many bytes rind has put before the file's own, which count in no column.
+    pub before: usize,
 }
 
 /// Rewrites a tree into what oci-spec takes, and warns of what it leaves out.
@@ -36,7 +38,7 @@ impl Document<'_> {
                 // A tree keeps only the last, and whoever checked the document may have read the
                 // first.
                 Err(error) if error.to_string().starts_with("duplicate field") => {
-                    return Err(syntax(self.name, &error));
+                    return Err(self.syntax(&error));
                 }
                 Err(_) => {}
             }
@@ -50,7 +52,7 @@ impl Document<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<T, Error> {
         let tree = serde_json::from_slice(self.text);
-        let mut tree: Value = tree.map_err(|error| syntax(self.name, &error))?;
+        let mut tree: Value = tree.map_err(|error| self.syntax(&error))?;
         if let Some((path, offset)) = (Scanner { text: self.text, at: 0 }).find_repeated() {
             let position = self.position(offset);
             return Err(property(self.name, position, &path, "duplicate field"));
@@ -59,7 +61,7 @@ impl Document<'_> {
         normalize(&mut tree, warnings);
         // The tree becomes text again: code that reads the types from trees would be a second copy
         // of all that reads them from text, some 350 KB of the program and of its memory.
-        let normalized = serde_json::to_vec(&tree).map_err(|error| syntax(self.name, &error))?;
+        let normalized = serde_json::to_vec(&tree).map_err(|error| self.syntax(&error))?;
         serde_json::from_slice(&normalized).map_err(|error| {
             let path = path_of(&error, &normalized);
             // Callers of other runtimes look for these words.
@@ -112,7 +114,20 @@ impl Document<'_> {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let lines = before.split(|byte| *byte == b'\n');
         let column = lines.clone().next_back().map_or(0, <[u8]>::len) + 1;
-        Position { line: lines.count(), column }
+        self.place(lines.count(), column)
+    }
+
+    /// The place in the file that is at this line and column of the text.
+    fn place(&self, line: usize, column: usize) -> Position {
+        let column = if line == 1 { column.saturating_sub(self.before) } else { column };
+        // At the start of a line, serde has read none of its bytes yet, and counts from 0.
+        Position { line, column: column.max(1) }
+    }
+
+    /// The error that serde refuses the document as a whole: it is not JSON, or it has a property twice.
+    pub fn syntax(&self, error: &serde_json::Error) -> Error {
+        let position = self.place(error.line(), error.column());
+        property(self.name, position, &JsonPath::default(), &reason(error))
     }
 }
 
@@ -170,7 +185,7 @@ mod tests {
 }"#;
 
     fn find(path: &JsonPath) -> (usize, usize, bool) {
-        let document = Document { text: TEXT.as_bytes(), name: Path::new("x") };
+        let document = Document { text: TEXT.as_bytes(), name: Path::new("x"), before: 0 };
         let (offset, is_there) = document.find(path);
         let Position { line, column } = document.position(offset);
         (line, column, is_there)
@@ -217,7 +232,7 @@ mod tests {
     fn text_cut_short_is_no_danger() {
         for end in 0..TEXT.len() {
             let text = &TEXT.as_bytes()[..end];
-            let document = Document { text, name: Path::new("x") };
+            let document = Document { text, name: Path::new("x"), before: 0 };
             for path in [at("dA").key(""), at("a").index(2), at("x")] {
                 let (offset, _) = document.find(&path);
                 assert!(document.position(offset).line <= 4);

@@ -28,13 +28,6 @@ pub(crate) fn refuse(path: JsonPath, reason: impl Into<String>) -> Check {
     Err(Violation { path, reason: reason.into() })
 }
 
-/// The error that serde refuses the document `name` as a whole: it is not JSON, or it has a property
-/// twice.
-pub(crate) fn syntax(name: &Path, error: &serde_json::Error) -> Error {
-    let position = Position { line: error.line(), column: error.column() };
-    property(name, position, &JsonPath::default(), &reason(error))
-}
-
 /// The error that a property of the document `name` has a value which is not allowed.
 pub(crate) fn property(name: &Path, position: Position, path: &JsonPath, reason: &str) -> Error {
     let (name, Position { line, column }) = (name.display(), position);

@@ -23,6 +23,7 @@ use document::Document;
 use oci_spec::runtime::{LinuxResources, Mount, Process, Spec};
 use path::at;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, Read};
@@ -76,8 +77,9 @@ impl Bundle {
     /// config says of these types. The text becomes that of the changed config.
     pub fn join(&mut self, paths: &[(&str, String)]) -> Result<(), Error> {
         let name = Path::new("config.json");
-        let mut tree: Value =
-            serde_json::from_slice(&self.text).map_err(|error| error::syntax(name, &error))?;
+        let document = Document { text: &self.text, name, before: 0 };
+        let tree = serde_json::from_slice(&self.text);
+        let mut tree: Value = tree.map_err(|error| document.syntax(&error))?;
         let members = tree.as_object_mut();
         let list = members.and_then(|members| {
             if paths.iter().any(|(kind, _)| *kind == "uts") {
@@ -151,7 +153,7 @@ fn absolute(directory: &Path) -> io::Result<PathBuf> {
 
 /// Parses a config.json that was read before, as the state's copy is; `name` is for messages.
 pub fn parse(text: &[u8], name: &Path, warnings: &mut Vec<String>) -> Result<Spec, Error> {
-    let document = Document { text, name };
+    let document = Document { text, name, before: 0 };
     let mut spec = Spec::from(document.load::<Config>(normalize::spec, warnings)?);
     if let Some(linux) = spec.linux_mut() {
         if let Some(resources) = linux.resources_mut() {
@@ -175,7 +177,7 @@ pub fn parse_process(
     name: &Path,
     warnings: &mut Vec<String>,
 ) -> Result<Process, Error> {
-    let document = Document { text, name };
+    let document = Document { text, name, before: 0 };
     let process = document.load(normalize::process, warnings)?;
     document.report(validate::process(&process))?;
     Ok(process)
@@ -187,7 +189,7 @@ pub fn parse_resources(
     name: &Path,
     warnings: &mut Vec<String>,
 ) -> Result<LinuxResources, Error> {
-    let document = Document { text, name };
+    let document = Document { text, name, before: 0 };
     let mut resources = document.load(normalize::resources, warnings)?;
     unset_absent_limit(&mut resources, || document.has(&at("pids.limit")));
     normalize::device_access(&mut resources, "", warnings);
@@ -203,10 +205,16 @@ pub fn parse_mounts(
     has_user_namespace: bool,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Mount>, Error> {
-    // The wrapping adds no line, so that errors name the lines of the file.
-    let is_list = text.trim_ascii_start().starts_with(b"[");
-    let wrapped = if is_list { [b"{\"mounts\":", text, b"}"].concat() } else { text.to_vec() };
-    let document = Document { text: &wrapped, name };
+    const BEFORE: &[u8] = b"{\"mounts\":";
+    let mut document = Document { text, name, before: 0 };
+    let wrapped;
+    if text.trim_ascii_start().starts_with(b"[") {
+        // With the brackets around it, a list and more after it could be an object.
+        let whole: Result<IgnoredAny, _> = serde_json::from_slice(text);
+        whole.map_err(|error| document.syntax(&error))?;
+        wrapped = [BEFORE, text, b"}"].concat();
+        document = Document { text: &wrapped, before: BEFORE.len(), ..document };
+    }
     let Section { mounts } = document.load(|_, _| {}, warnings)?;
     document.report(validate::mounts(&mounts, has_user_namespace))?;
     Ok(mounts)
@@ -222,5 +230,39 @@ struct Section {
 fn unset_absent_limit(resources: &mut LinuxResources, is_given: impl Fn() -> bool) {
     if resources.pids().is_some_and(|pids| pids.limit() == 0) && !is_given() {
         resources.set_pids(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        let parsed = parse_mounts(text.as_bytes(), Path::new("x"), false, &mut Vec::new());
+        parsed.map_or_else(|error| error.to_string(), |mounts| format!("{mounts:?}"))
+    }
+
+    #[test]
+    fn mounts_are_refused_by_their_place_in_the_file() {
+        for (text, place) in [
+            ("[{\"destination\":1}]", "x:1:17 mounts[0].destination: "),
+            ("[{\"destination\":\"/\"}]", "x:1:17 mounts[0].destination: "),
+            (" [\n{\"destination\":\"/\"}]", "x:2:16 mounts[0].destination: "),
+            ("{\"mounts\":[{\"destination\":1}]}", "x:1:27 mounts[0].destination: "),
+            ("[1,", "x:1:3: "),
+            ("[\n", "x:2:1: "),
+            ("", "x:1:1: "),
+        ] {
+            let said = refusal(text);
+            assert!(said.starts_with(place), "{text:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_list_with_more_after_it_is_no_list() {
+        for text in ["[],\"x\":1", "[]}", "[]]", "[],\"annotations\":{}"] {
+            assert!(refusal(text).contains("trailing characters"), "{text}: {}", refusal(text));
+        }
+        assert_eq!(refusal("[] \n"), "[]");
     }
 }

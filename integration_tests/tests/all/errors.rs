@@ -126,7 +126,7 @@ fn config_that_is_a_folder() {
 
 fn config_that_is_not_json() {
     for (text, place) in [
-        ("", "config.json:1:0"),
+        ("", "config.json:1:1"),
         ("{\n  \"ociVersion\": \"1.0.2\"\n  \"root\": {}\n}\n", "config.json:3:3"),
         ("{\n  \"ociVersion\": \"1.0.2\",\n}\n", "config.json:3:1"),
         ("[]", "config.json:1:"),
