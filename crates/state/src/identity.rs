@@ -77,7 +77,30 @@ fn stat(pid: i32) -> sys::Result<Stat> {
     let file = file.map_err(|errno| if errno == Errno::ENOENT { Errno::ESRCH } else { errno })?;
     let length = read(file, &mut buffer)?;
     let text = buffer.get(..length).unwrap_or_default();
-    Stat::from_read(text).map_err(|_| Errno::ESRCH)
+    parse_stat(text)
+}
+
+/// Reads a /proc/PID/stat. The name in it is the process's own to choose, whatever bytes that are.
+pub(crate) fn parse_stat(text: &[u8]) -> sys::Result<Stat> {
+    if has_form_of_stat(text) {
+        Stat::from_read(text).map_err(|_| Errno::ESRCH)
+    } else {
+        Err(Errno::ESRCH)
+    }
+}
+
+/// Whether the text begins as the kernel's: `7 (name) R`. procfs takes that for granted, and panics where
+/// it is not so.
+fn has_form_of_stat(text: &[u8]) -> bool {
+    let open = text.iter().position(|byte| *byte == b'(');
+    let close = text.iter().rposition(|byte| *byte == b')');
+    let (Some(open), Some(close)) = (open, close) else { return false };
+    let (pid, after) = (text.get(..open), text.get(close..));
+    let pid = pid.and_then(|pid| pid.strip_suffix(b" ")).unwrap_or_default();
+    open < close
+        && !pid.is_empty()
+        && pid.iter().all(u8::is_ascii_digit)
+        && matches!(after, Some([_, b' ', state, ..]) if state.is_ascii_alphabetic())
 }
 
 #[cfg(test)]
@@ -95,6 +118,25 @@ mod tests {
         assert!(!other.is_alive());
         assert_eq!(other.pidfd().unwrap_err(), Errno::ESRCH);
         assert_eq!(Identity::default().pidfd().unwrap_err(), Errno::ESRCH);
+    }
+
+    #[test]
+    fn what_is_no_stat_is_refused() {
+        for text in [
+            "",
+            "7",
+            "7 (a",
+            "7 (a)",
+            "7 (a) ",
+            "7 )a( R",
+            "(a) R",
+            " (a) R",
+            "\u{e4}(a) R",
+            "7 (a) R",
+            "7 (a)\u{e4} R",
+        ] {
+            assert_eq!(super::parse_stat(text.as_bytes()).unwrap_err(), Errno::ESRCH, "{text}");
+        }
     }
 
     #[test]
