@@ -70,6 +70,10 @@ vm-engines *options: build
 coverage *filters:
     scripts/coverage "{{ target / "coverage" }}" "$@"
 
+# Search for input that breaks a property, a minute a target (nightly Rust, cargo-fuzz): [TARGET] [SECONDS]
+fuzz *options:
+    scripts/fuzz "{{ target / "fuzz" }}" "$@"
+
 # Write the manual pages to target/man
 man: build
     "{{ rind }}" man --output "{{ target / "man" }}"

@@ -56,7 +56,7 @@ impl Host {
     /// The hierarchies of /proc/self/cgroup, where v2 is mounted at `unified`. If that is the root, v1
     /// hierarchies that exist all the same are somebody else's experiment: rind leaves them alone, as
     /// every runtime does. A v2 hierarchy that is mounted nowhere has no cgroup to be born in.
-    fn parse(text: &str, unified: Option<&str>) -> Self {
+    pub(crate) fn parse(text: &str, unified: Option<&str>) -> Self {
         let membership = |(controllers, own): (&str, &str)| {
             let mount = match unified {
                 _ if controllers.is_empty() => unified?.to_owned(),

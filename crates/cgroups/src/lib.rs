@@ -25,6 +25,9 @@ mod cgroupfs;
 mod devices;
 mod error;
 mod file;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 mod limits;
 mod remove;

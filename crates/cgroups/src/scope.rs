@@ -350,6 +350,15 @@ fn failed(what: &str, unit: &Unit, error: &systemd::Error) -> Error {
     Error::new(step).with_hint(remedy)
 }
 
+/// What systemd would be told of limits and rules, for the properties in `fuzz.rs`.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn told(limits: &[Limit], rules: &[Rule], pure: bool, new: bool) -> Vec<Property> {
+    let mut all = properties::of(limits, pure, new);
+    all.extend(properties::left_over(limits));
+    all.extend(devices::properties(rules, pure).unwrap_or_default());
+    all
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -6,6 +6,9 @@
 //! are those of criu's rpc.proto. The crate must never know a container, nor trust what criu sends:
 //! it reads messages up to a limit and refuses what it can't parse.
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod options;
 mod wire;
 

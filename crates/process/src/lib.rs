@@ -14,6 +14,9 @@ mod console;
 mod descendants;
 mod exec;
 mod fault;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod hooks;
 mod identity;
 mod init;

@@ -2,10 +2,13 @@
 //! status. It must know nothing of containers and of what a command does.
 
 #![cfg_attr(not(test), no_main)]
+#![cfg_attr(fuzzing, allow(dead_code, unused_imports))]
 
 mod args;
 mod commands;
 mod completion;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod help;
 mod log;
 mod man;
@@ -17,12 +20,14 @@ use commands::{PROGRAM, global, prepare};
 use log::{Level, Log};
 use model::Parsed;
 
+// libFuzzer has a second thread.
+#[cfg(not(fuzzing))]
 #[global_allocator]
 static HEAP: sys::heap::Heap = sys::heap::Heap;
 
 /// C starts the program here. Rust's own `main` would first look for its stack in /proc/self/maps and
 /// ignore SIGPIPE, which the container would inherit; the program needs neither.
-#[cfg(not(test))]
+#[cfg(not(any(test, fuzzing)))]
 #[allow(unsafe_code)]
 // SAFETY: no other item has this name, and the signature is one that C allows for it.
 #[unsafe(no_mangle)]

@@ -16,6 +16,9 @@ mod copyup;
 mod devices;
 mod external;
 mod filesystem;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod idmap;
 mod known;
 mod layout;

@@ -9,6 +9,9 @@ mod commands;
 mod container;
 mod create;
 mod foreground;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 
 pub use ::criu::{CgroupMode, Switch};

@@ -30,7 +30,12 @@
 mod abi;
 mod arguments;
 mod code;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod profile;
+#[cfg(any(test, fuzzing))]
+mod reference;
 mod run;
 mod syscalls;
 #[cfg(test)]

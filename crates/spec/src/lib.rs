@@ -8,6 +8,9 @@
 mod config;
 mod document;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod keys;
 mod normalize;
 mod path;

@@ -5,6 +5,9 @@
 //! always find a whole one. The crate must never interpret a record (its content is the caller's),
 //! store a status (the kernel knows it), or read from a directory that others may write to.
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod identity;
 mod store;
 mod trust;

@@ -327,8 +327,7 @@ impl Entry {
     ///
     /// The record is the target of a symbolic link, as one call makes a link whole.
     pub fn write_init(&self, init: Identity) -> Result<(), Error> {
-        let text = format!("{} {}", init.pid, init.start_time);
-        symlinkat(text.as_str(), &self.directory, INIT)
+        symlinkat(init_text(init).as_str(), &self.directory, INIT)
             .map_err(|errno| self.failed("writing", INIT, errno))
     }
 
@@ -338,11 +337,7 @@ impl Entry {
             Err(Errno::ENOENT) => return Ok(Identity::default()),
             read => read.map_err(|errno| self.failed("reading", INIT, errno))?,
         };
-        let parsed = text.to_str().and_then(|text| {
-            let (pid, start_time) = text.split_once(' ')?;
-            Some(Identity { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
-        });
-        parsed.ok_or_else(|| self.damaged("init"))
+        text.to_str().and_then(parse_init).ok_or_else(|| self.damaged("init"))
     }
 
     /// The directory itself.
@@ -376,6 +371,17 @@ impl Entry {
         let text = format!("the state of {:?} is damaged", self.id);
         Error::new(text).because(reason).with_object(&self.id)
     }
+}
+
+/// How the record of an init is written.
+pub(crate) fn init_text(init: Identity) -> String {
+    format!("{} {}", init.pid, init.start_time)
+}
+
+/// Reads the record of an init.
+pub(crate) fn parse_init(text: &str) -> Option<Identity> {
+    let (pid, start_time) = text.split_once(' ')?;
+    Some(Identity { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
 }
 
 /// The error that `step` failed, which was done to the directory of the container `id`.

@@ -12,6 +12,9 @@ mod errno;
 pub mod error;
 pub mod exec;
 pub mod fs;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod heap;
 pub mod keyring;
 pub mod mount;

@@ -46,7 +46,7 @@ pub struct Address {
     /// `IFA_F_*`.
     pub flags: u32,
     /// The rest, as the kernel tells and takes it.
-    attributes: Vec<u8>,
+    pub(crate) attributes: Vec<u8>,
 }
 
 /// Where a device is moved.
@@ -200,14 +200,14 @@ impl Netlink {
     }
 }
 
-struct Header {
-    kind: u16,
+pub(crate) struct Header {
+    pub kind: u16,
     flags: libc::c_int,
     sequence: u32,
 }
 
 /// The first message of what was received: its header, its body, and what follows it.
-fn split_message(bytes: &[u8]) -> Option<(Header, &[u8], &[u8])> {
+pub(crate) fn split_message(bytes: &[u8]) -> Option<(Header, &[u8], &[u8])> {
     let length = usize::try_from(number(bytes.get(..4)?)).ok()?;
     let header = Header {
         kind: short(bytes.get(4..6)?),
@@ -243,7 +243,7 @@ fn put_name(message: &mut Vec<u8>, name: &str) -> Result<()> {
     put(message, libc::IFLA_IFNAME, &value)
 }
 
-fn parse_address(body: &[u8]) -> Option<Address> {
+pub(crate) fn parse_address(body: &[u8]) -> Option<Address> {
     let (head, mut rest) = body.split_at_checked(ADDRESS)?;
     let [family, prefix, flags, scope, ..] = *head else { return None };
     let mut address =

@@ -50,7 +50,7 @@ fn own_uid() -> u32 {
 }
 
 /// The uid outside of a user namespace whose `uid_map` (user namespaces have one each) this is.
-fn outer_uid(uid: u32, map: &str) -> Option<u32> {
+pub(crate) fn outer_uid(uid: u32, map: &str) -> Option<u32> {
     map.lines().find_map(|line| {
         let numbers: Vec<u32> =
             line.split_whitespace().filter_map(|one| one.parse().ok()).collect();
@@ -96,7 +96,7 @@ fn runtime_directory(uid: &dyn Fn() -> u32, variable: &dyn Fn(&str) -> Option<St
 }
 
 /// Addresses as the specification of D-Bus writes them, those of kinds that are known here.
-fn parse(text: &str) -> Vec<Address> {
+pub(crate) fn parse(text: &str) -> Vec<Address> {
     let one = |text: &str| {
         let (kind, pairs) = text.trim().split_once(':')?;
         if kind != "unix" {

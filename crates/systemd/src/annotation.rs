@@ -97,8 +97,7 @@ pub fn annotation(name: &str, text: &str) -> Result<Property, String> {
     if let Some(microseconds) = of_seconds(name) {
         return Ok(Property::new(microseconds, Value::U64(seconds(text)?)));
     }
-    let kind = ALLOWED.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
-    let Some(kind) = kind else {
+    let Some(kind) = kind_of(name) else {
         return Err(format!(
             "{name} can't be set: it is none of those that concern only the unit's own limits and end, \
              and may start other units, or undo what rind sets"
@@ -111,6 +110,11 @@ pub fn annotation(name: &str, text: &str) -> Result<Property, String> {
         "" => Ok(Property::new(name, value)),
         more => Err(format!("{more:?} is one too many after the value")),
     }
+}
+
+/// The type of the property `name`, if it may be set.
+pub(crate) fn kind_of(name: &str) -> Option<&'static str> {
+    ALLOWED.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
 }
 
 /// The name of the property in microseconds that one in seconds stands for.

@@ -10,6 +10,9 @@ mod anew;
 mod annotation;
 mod bus;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod name;
 mod wire;
 

@@ -22,7 +22,7 @@ const NEW_AMENDED: &CStr = c".mounts.json.new";
 
 /// [`Amended`], as the file has it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
+pub(crate) struct Kept {
     added: Vec<KeptMount>,
     removed: Vec<usize>,
 }

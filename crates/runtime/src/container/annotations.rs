@@ -58,7 +58,7 @@ pub(crate) struct Requests {
     pub mount_context: &'static CStr,
     fails_unknown_syscalls: bool,
     seccomp_receiver: Option<PathBuf>,
-    time_offset: Option<String>,
+    pub(crate) time_offset: Option<String>,
 }
 
 impl Requests {
