@@ -1,6 +1,8 @@
 //! Holds a property against the seeds of a target: what `cargo test` does without a fuzzer. Each crate
 //! that has properties includes this file in its tests.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::Path;
 

@@ -69,7 +69,10 @@ pub fn words(bytes: &[u8]) {
     }
     if let Ok(path) = slice_path(text) {
         let mut parts = path.split('/').filter(|part| !part.is_empty());
-        assert!(parts.all(|part| part.ends_with(".slice") && part != ".slice"), "{path}");
+        assert!(
+            parts.all(|part| part.strip_suffix(".slice").is_some_and(|name| !name.is_empty())),
+            "{path}"
+        );
     }
     let (name, value) = text.split_once('\n').unwrap_or((text, ""));
     if let Ok(property) = annotation(name, value) {
