@@ -44,6 +44,16 @@ fn check(returned: libc::c_long) -> Result<libc::c_long> {
     if returned < 0 { Err(Errno::last()) } else { Ok(returned) }
 }
 
+/// Makes a call again as long as a signal breaks it off (`EINTR`).
+pub fn uninterrupted<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
 /// The result of a raw system call that returns a new descriptor.
 fn owned(returned: libc::c_long) -> Result<OwnedFd> {
     let raw = RawFd::try_from(check(returned)?).map_err(|_| Errno::EBADF)?;
