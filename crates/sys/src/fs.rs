@@ -152,8 +152,11 @@ pub fn unlock(file: impl AsFd) -> Result<()> {
 }
 
 /// Whether another process has the lock on `file`, which must be a descriptor opened for this.
-pub fn is_locked(file: impl AsFd) -> bool {
-    flock(file, libc::LOCK_SH | libc::LOCK_NB) == Err(Errno::EWOULDBLOCK)
+pub fn is_locked(file: impl AsFd) -> Result<bool> {
+    match flock(file, libc::LOCK_SH | libc::LOCK_NB) {
+        Err(Errno::EWOULDBLOCK) => Ok(true),
+        locked => locked.map(|()| false),
+    }
 }
 
 fn flock(file: impl AsFd, operation: libc::c_int) -> Result<()> {
