@@ -11,6 +11,7 @@ pub mod entry;
 mod errno;
 pub mod error;
 pub mod exec;
+pub mod filtered;
 pub mod fs;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
