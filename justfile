@@ -46,6 +46,10 @@ unit:
 integration: build
     cargo test --package integration_tests --locked
 
+# Every system call of every command fails once, with each error that it can have (root): CONTRIBUTING.md
+faults command="": build
+    RIND_FAULTS=1 cargo test --package integration_tests --locked --test all -- "injected::{{ command }}"
+
 # The opencontainers runtime-tools suite (root, Go): docs/conformance.md
 validate *options: build
     integration_tests/validate/run "$@" "{{ rind }}"

@@ -37,8 +37,18 @@ pub fn find_rind() -> Result<PathBuf, String> {
 /// The program that containers run, as cargo built it with these tests.
 #[must_use]
 pub fn probe() -> PathBuf {
-    let path = built().expect("this program's folder").join("probe");
-    assert!(path.exists(), "no probe at {}: it is built by `cargo test`", path.display());
+    built_with_tests("probe")
+}
+
+/// The program that runs another, of which a system call fails.
+#[must_use]
+pub fn failing() -> PathBuf {
+    built_with_tests("failing")
+}
+
+fn built_with_tests(name: &str) -> PathBuf {
+    let path = built().expect("this program's folder").join(name);
+    assert!(path.exists(), "no {name} at {}: it is built by `cargo test`", path.display());
     path
 }
 

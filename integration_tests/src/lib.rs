@@ -9,6 +9,7 @@
 
 pub mod binary;
 pub mod bundle;
+pub mod calls;
 pub mod cgroup;
 pub mod command;
 pub mod console;

@@ -3,7 +3,8 @@
 use crate::error::{Error, Result};
 use std::os::fd::OwnedFd;
 use sys::Errno;
-use sys::nix::fcntl::{AT_FDCWD, OFlag, openat};
+use sys::fs::openat;
+use sys::nix::fcntl::{AT_FDCWD, OFlag};
 use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::{UnlinkatFlags, read as read_into, unlinkat};
 

@@ -7,7 +7,7 @@ use crate::message::{self, Kind, Message};
 use crate::process_spec::ProcessPlan;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::nix::libc::SIGKILL;
-use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout};
 use sys::process::{self, Ended};
 use sys::{Errno, schedule};
 
@@ -176,7 +176,7 @@ impl Child {
     /// not do something for the process: systemd, for one, removes the cgroup with it.
     pub fn last_words(&mut self, plan: &impl ProcessPlan) -> Option<Error> {
         let mut polled = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
-        let has_report = matches!(poll(&mut polled, PollTimeout::ZERO), Ok(1..));
+        let has_report = matches!(process::poll(&mut polled, PollTimeout::ZERO), Ok(1..));
         if has_report { self.next(plan).err() } else { None }
     }
 

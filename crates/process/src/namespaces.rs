@@ -10,7 +10,8 @@ use std::fmt::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use sys::Errno;
-use sys::nix::fcntl::{OFlag, open};
+use sys::fs::open;
+use sys::nix::fcntl::OFlag;
 use sys::nix::sched::{CloneFlags, setns};
 use sys::nix::sys::stat::{FileStat, Mode, fstat};
 

@@ -18,8 +18,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use sys::Errno;
 use sys::entry::MARK;
 use sys::exec::{Vector, execveat};
+use sys::fs::open;
 use sys::mount::{self, Attributes, Depth};
-use sys::nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, SealFlag, fcntl, open, readlink};
+use sys::nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, SealFlag, fcntl, readlink};
 use sys::nix::sys::memfd::{MFdFlags, memfd_create};
 use sys::nix::sys::stat::{Mode, fstat};
 use sys::nix::sys::statvfs::{FsFlags, fstatvfs};
@@ -34,12 +35,17 @@ pub fn ensure() -> Result<(), Error> {
     if std::env::var_os(MARK).is_some() {
         // A caller could set this too, so rind checks.
         let exe = open(EXE, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
-        return match exe.map(|exe| is_sealed(&exe)) {
+        let exe = exe.map_err(|errno| {
+            Error::call("sealing the executable: opening /proc/self/exe", errno)
+        })?;
+        return match is_sealed(&exe) {
             Ok(true) => Ok(()),
             Ok(false) => {
                 Err(Error::new("sealing the executable: it was executed again, but unsealed"))
             }
-            Err(errno) => Err(Error::call("sealing the executable: opening /proc/self/exe", errno)),
+            Err(errno) => {
+                Err(Error::call("sealing the executable: looking whether it is sealed", errno))
+            }
         };
     }
     let sealed = read_only_clone().or_else(|_| memory_copy());
@@ -64,16 +70,14 @@ fn c_string(text: OsString) -> Option<CString> {
 
 /// Whether the running executable is on a read-only mount that nobody can change any more, or a
 /// sealed file in memory (`memfd_create(2)`).
-fn is_sealed(exe: &OwnedFd) -> bool {
-    let read_only = || fstatvfs(exe).is_ok_and(|fs| fs.flags().contains(FsFlags::ST_RDONLY));
-    if is_nowhere(exe) && read_only() {
-        return true;
+fn is_sealed(exe: &OwnedFd) -> sys::Result<bool> {
+    if is_nowhere(exe)? && fstatvfs(exe)?.flags().contains(FsFlags::ST_RDONLY) {
+        return Ok(true);
     }
-    let Ok(file) = open(EXE, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) else {
-        return false;
-    };
-    fcntl(&file, FcntlArg::F_GET_SEALS)
-        .is_ok_and(|seals| SealFlag::from_bits_retain(seals).contains(all_seals()))
+    let file = open(EXE, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    // A file that is not in memory has no seals.
+    Ok(fcntl(&file, FcntlArg::F_GET_SEALS)
+        .is_ok_and(|seals| SealFlag::from_bits_retain(seals).contains(all_seals())))
 }
 
 /// Whether the mount of the running executable is in no mount namespace.
@@ -82,16 +86,24 @@ fn is_sealed(exe: &OwnedFd) -> bool {
 /// that is attached, in any namespace, gives the file a longer name. The mount is not in an
 /// anonymous namespace either, which a descriptor would keep, if the kernel refuses a change of
 /// attributes that changes nothing.
-fn is_nowhere(exe: &OwnedFd) -> bool {
-    let has_no_name = readlink(EXE).is_ok_and(|name| match name.as_bytes() {
+fn is_nowhere(exe: &OwnedFd) -> sys::Result<bool> {
+    let has_no_name = match readlink(EXE)?.as_bytes() {
         b"/" => true,
         // Somebody has deleted or replaced the file since rind cloned the mount. A file may have
         // this name.
-        b"/ (deleted)" => fstat(exe).is_ok_and(|stat| stat.st_nlink == 0),
+        b"/ (deleted)" => fstat(exe)?.st_nlink == 0,
         _ => false,
-    });
+    };
+    if !has_no_name {
+        return Ok(false);
+    }
     let same = Attributes { set: mount::ATTR_RDONLY, ..Attributes::default() };
-    has_no_name && mount::mount_setattr(exe, Depth::One, &same) == Err(Errno::EINVAL)
+    match mount::mount_setattr(exe, Depth::One, &same) {
+        Err(Errno::EINVAL) => Ok(true),
+        // Whoever may not mount has made no clone.
+        Ok(()) | Err(Errno::EPERM) => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// The seals that together keep a file in memory from any change (fcntl(2), File Sealing).

@@ -49,7 +49,10 @@ fn start() -> i32 {
         return 1;
     }
     match args::read(&PROGRAM, sys::startup::arguments().into_iter().skip(1)) {
-        Ok(Arguments::Help(text)) => output::print(&text),
+        Ok(Arguments::Help(text)) => output::print(&text).unwrap_or_else(|error| {
+            Log::to_stderr().fail(&error);
+            1
+        }),
         Ok(Arguments::Command(mut command)) => run(&mut command),
         Err(wrong) => {
             Log::to_stderr().write(Level::Error, &wrong.text);
@@ -66,13 +69,14 @@ fn run(command: &mut Parsed) -> i32 {
     let log = match prepared.and_then(|()| global::log(command).map_err(|error| (error, 1))) {
         Ok(log) => log,
         Err((error, status)) => {
-            Log::to_stderr().fail(&error);
+            Log::to_stderr().fail(&sys::filtered::explain(error));
             return status;
         }
     };
     match (command.entry.run)(command, &log) {
         Ok(status) => status,
         Err(error) => {
+            let error = sys::filtered::explain(error);
             log.fail(&error);
             if log.is_file() {
                 eprintln!("{}", log::printable(&error.to_string()));

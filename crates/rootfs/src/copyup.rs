@@ -5,10 +5,9 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 use sys::Errno;
 use sys::credentials::{self, Id};
-use sys::fs::{LeakyFd, file_type};
+use sys::fs::{LeakyFd, file_type, open_listed, openat};
 use sys::mount::{self, ATTR_NODEV, Attributes, Depth};
-use sys::nix::dir::Dir;
-use sys::nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use sys::nix::fcntl::{AtFlags, OFlag, readlinkat};
 use sys::nix::sys::sendfile::sendfile;
 use sys::nix::sys::stat::{
     FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstatat, mkdirat, mknodat,
@@ -26,9 +25,8 @@ pub(crate) fn fill(from: impl AsFd, to: impl AsFd) -> sys::Result<()> {
 }
 
 fn copy(from: impl AsFd, to: impl AsFd) -> sys::Result<()> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let (from, to) = (from.as_fd(), to.as_fd());
-    let mut entries = Dir::openat(from, c".", flags, Mode::empty())?;
+    let mut entries = open_listed(from, c".")?;
     let names: sys::Result<Vec<_>> =
         entries.iter().map(|entry| entry.map(|entry| entry.file_name().to_owned())).collect();
     for name in names? {
@@ -71,7 +69,8 @@ fn copy_file(from: BorrowedFd, to: BorrowedFd, name: &CStr, stat: &FileStat) -> 
     let copied = openat(to, name, write, Mode::from_bits_truncate(0o600))?;
     let mut left = usize::try_from(stat.st_size).unwrap_or(0);
     while left > 0 {
-        match sendfile(copied.as_fd(), source.as_fd(), None, left)? {
+        let (copied, source) = (copied.as_fd(), source.as_fd());
+        match sys::uninterrupted(|| sendfile(copied, source, None, left))? {
             0 => break,
             sent => left = left.saturating_sub(sent),
         }

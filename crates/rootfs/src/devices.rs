@@ -12,9 +12,9 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 use sys::Errno;
 use sys::credentials;
-use sys::fs::{LeakyFd, file_type};
+use sys::fs::{LeakyFd, file_type, openat};
 use sys::mount::{self, Depth};
-use sys::nix::fcntl::{AtFlags, OFlag, openat};
+use sys::nix::fcntl::{AtFlags, OFlag};
 use sys::nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat, fstatat, makedev, mknodat};
 use sys::nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 

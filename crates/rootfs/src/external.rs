@@ -151,5 +151,5 @@ fn make_mount_point(base: &Path, below: &Path, kind: Kind) -> sys::Result<()> {
 
 fn open_root(path: &Path) -> sys::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    sys::nix::fcntl::open(path, flags, Mode::empty())
+    sys::fs::open(path, flags, Mode::empty())
 }

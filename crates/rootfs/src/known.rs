@@ -140,8 +140,9 @@ impl Known {
         destination: &Path,
     ) -> std::result::Result<(), Error> {
         let identified = self.identify(root, &normal(destination));
-        let Identified { mount, by } = identified.map_err(|fault| Error::new(fault.to_string()))?;
-        self.unmount(&mount).map_err(|errno| Error::new(sys::errno_text(errno)))?;
+        let Identified { mount, by } =
+            identified.map_err(|fault| Error::new(fault.to_string()).of(fault.errno))?;
+        self.unmount(&mount).map_err(|errno| Error::new(sys::errno_text(errno)).of(errno))?;
         match by {
             MadeBy::Adding(id) => self.amended.added.retain(|added| added.id != id),
             MadeBy::Config(index) => {

@@ -15,9 +15,9 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use sys::Errno;
-use sys::fs::{LeakyFd, file_type};
+use sys::fs::{LeakyFd, file_type, openat};
 use sys::mount::{self, ATTR_NODEV, ATTR_RDONLY, Attributes, Depth};
-use sys::nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
+use sys::nix::fcntl::{AT_FDCWD, OFlag, readlinkat};
 use sys::nix::mount::{MntFlags, MsFlags, umount2};
 use sys::nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
 use sys::nix::sys::statfs::{FsType, PROC_SUPER_MAGIC, fstatfs};
@@ -225,7 +225,9 @@ fn file_system(
     };
     let mount = match mount {
         // The kernel makes no sysfs in a user namespace that doesn't own the network namespace.
-        Err(Fault { errno: Errno::EPERM, .. }) if name == c"sysfs" => {
+        Err(Fault { errno: Errno::EPERM, .. })
+            if name == c"sysfs" && context.is_in_user_namespace() =>
+        {
             // The host's sysfs has mounts in it that a new one would not have, and a container with
             // the host's root mapped could change root's files.
             let change = plan.options.on_clone(first_attributes(plan) | HARMLESS | ATTR_NODEV);

@@ -14,8 +14,9 @@ use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use sys::Errno;
+use sys::fs::open;
 use sys::mount::{self, Attributes, Depth, Propagation};
-use sys::nix::fcntl::{AT_FDCWD, OFlag, ResolveFlag, open};
+use sys::nix::fcntl::{AT_FDCWD, OFlag, ResolveFlag};
 use sys::nix::sys::stat::{FileStat, Mode, fstat, stat};
 
 impl Locked {

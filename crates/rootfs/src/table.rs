@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
-use sys::fs::LeakyFd;
-use sys::nix::fcntl::{OFlag, openat};
+use sys::fs::{LeakyFd, openat};
+use sys::nix::fcntl::OFlag;
 use sys::nix::sys::stat::Mode;
 
 /// All mounts, by id.

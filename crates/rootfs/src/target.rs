@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use sys::Errno;
-use sys::fs::{LeakyFd, openat2};
-use sys::nix::fcntl::{AtFlags, OFlag, ResolveFlag, openat, readlinkat};
+use sys::fs::{LeakyFd, openat, openat2};
+use sys::nix::fcntl::{AtFlags, OFlag, ResolveFlag, readlinkat};
 use sys::nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use sys::nix::unistd::{UnlinkatFlags, unlinkat};
 
@@ -287,7 +287,7 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
-    use sys::nix::fcntl::open;
+    use sys::fs::open;
 
     struct Folder(PathBuf, std::os::fd::OwnedFd);
 

@@ -10,14 +10,13 @@ pub(crate) mod status;
 
 use self::hooks::State;
 use self::record::{CONFIG, EXEC_FIFO, Record};
-use crate::{Explain, Result};
+use crate::{Error, Explain, Result};
 use oci_spec::runtime::Spec;
 use state::{Entry, Identity};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use sys::Errno;
 use sys::nix::fcntl::OFlag;
-use sys::nix::libc::SIGKILL;
 use sys::nix::sys::stat::fstat;
 
 /// A container, with its record as it was when the container was found.
@@ -31,8 +30,8 @@ pub(crate) struct Container {
 
 impl Container {
     /// Whether its processes are frozen.
-    pub fn is_frozen(&self) -> bool {
-        self.record.cgroup.is_frozen().unwrap_or(false)
+    pub fn is_frozen(&self) -> Result<bool> {
+        self.record.cgroup.is_frozen()
     }
 
     /// Fails if the container has been deleted since it was found.
@@ -44,27 +43,49 @@ impl Container {
         }
     }
 
-    /// Opens the fifo that init waits at; `ENXIO` or `ENOENT` if init does not wait.
-    pub fn open_fifo(&self) -> sys::Result<OwnedFd> {
+    /// Opens the fifo that init waits at; none if init does not wait.
+    pub fn open_fifo(&self) -> Result<Option<OwnedFd>> {
+        match self.try_open_fifo() {
+            Err(Errno::ENXIO | Errno::ENOENT) => Ok(None),
+            opened => opened.map(Some).on("opening the", "exec fifo"),
+        }
+    }
+
+    /// The same, for a caller to whom it matters that there is no fifo (`ENOENT`).
+    fn try_open_fifo(&self) -> sys::Result<OwnedFd> {
         self.entry.open_file(EXEC_FIFO, OFlag::O_WRONLY | OFlag::O_NONBLOCK)
     }
 
     /// A pidfd of init; `ESRCH` if init has ended.
     pub fn init_process(&self) -> sys::Result<OwnedFd> {
         let pidfd = self.init.pidfd()?;
-        if self.init.is_alive() { Ok(pidfd) } else { Err(Errno::ESRCH) }
+        if self.init.is_alive()? { Ok(pidfd) } else { Err(Errno::ESRCH) }
     }
 
-    /// Sends a signal to init; `ESRCH` if it has ended. A frozen init is thawed, so that SIGKILL
-    /// ends it.
+    /// [`Self::init_process`], where an init that has ended is an error of its own.
+    pub fn running_init(&self) -> Result<OwnedFd> {
+        match self.init_process() {
+            Err(Errno::ESRCH) => Err(Error::not_running()),
+            init => init.within("looking for init"),
+        }
+    }
+
+    /// Sends a signal to init; `ESRCH` if it has ended.
     pub fn signal_init(&self, signal: i32) -> sys::Result<()> {
         let init = self.init_process()?;
-        sys::process::pidfd_send_signal(&init, signal)?;
-        if signal == SIGKILL && self.is_frozen() {
-            // The signal is sent all the same: init dies as soon as anything else thaws it.
-            let _ = self.record.cgroup.thaw();
+        sys::process::pidfd_send_signal(&init, signal)
+    }
+
+    /// Thaws an init that has been sent SIGKILL and is frozen, so that the signal ends it.
+    pub fn thaw_killed(&self) -> Result<()> {
+        let thaw = |frozen| if frozen { self.record.cgroup.thaw() } else { Ok(()) };
+        match self.is_frozen().and_then(thaw) {
+            Err(error) if error.errno().is_some() => {
+                Err(error.within("SIGKILL is sent, but ends no init that is frozen"))
+            }
+            // A cgroup above is frozen: init ends as soon as somebody thaws that.
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The config that it was created by.

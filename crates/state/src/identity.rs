@@ -5,7 +5,8 @@ use procfs::FromRead;
 use procfs::process::Stat;
 use std::os::fd::OwnedFd;
 use sys::Errno;
-use sys::nix::fcntl::{OFlag, open};
+use sys::fs::open;
+use sys::nix::fcntl::OFlag;
 use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::read;
 use sys::process::pidfd_open;
@@ -32,25 +33,29 @@ impl Identity {
         Ok(Self { pid, start_time: stat.starttime })
     }
 
-    /// Whether the process exists and has not ended. A zombie has ended.
-    #[must_use]
-    pub fn is_alive(&self) -> bool {
-        stat(self.pid).is_ok_and(|stat| {
-            stat.starttime == self.start_time && !matches!(stat.state, 'Z' | 'X' | 'x')
-        })
+    /// Whether the process exists and has not ended. A zombie has ended. An error is no answer: what
+    /// can't be looked at may well run.
+    pub fn is_alive(&self) -> sys::Result<bool> {
+        self.is(|stat| !matches!(stat.state, 'Z' | 'X' | 'x'))
     }
 
     /// Whether the process is alive and has not begun to end. A process begins to end before it leaves
     /// its cgroups and namespaces.
-    #[must_use]
-    pub fn is_running(&self) -> bool {
-        self.is_alive() && stat(self.pid).is_ok_and(|stat| stat.flags & EXITING == 0)
+    pub fn is_running(&self) -> sys::Result<bool> {
+        self.is(|stat| !matches!(stat.state, 'Z' | 'X' | 'x') && stat.flags & EXITING == 0)
     }
 
     /// Whether the process has executed a program since it was forked.
-    #[must_use]
-    pub fn has_executed(&self) -> bool {
-        stat(self.pid).is_ok_and(|stat| stat.flags & FORKED_NO_EXEC == 0)
+    pub fn has_executed(&self) -> sys::Result<bool> {
+        self.is(|stat| stat.flags & FORKED_NO_EXEC == 0)
+    }
+
+    /// Whether the process exists, and `fact` is so of it.
+    fn is(&self, fact: impl Fn(&Stat) -> bool) -> sys::Result<bool> {
+        match stat(self.pid) {
+            Err(Errno::ESRCH) => Ok(false),
+            stat => stat.map(|stat| stat.starttime == self.start_time && fact(&stat)),
+        }
     }
 
     /// A descriptor for the process; `ESRCH` if it is gone.
@@ -75,7 +80,7 @@ fn stat(pid: i32) -> sys::Result<Stat> {
     // The kernel gives the whole text, which is shorter than this, by one read.
     let mut buffer = [0; 1024];
     let file = file.map_err(|errno| if errno == Errno::ENOENT { Errno::ESRCH } else { errno })?;
-    let length = read(file, &mut buffer)?;
+    let length = sys::uninterrupted(|| read(&file, &mut buffer))?;
     let text = buffer.get(..length).unwrap_or_default();
     parse_stat(text)
 }
@@ -113,9 +118,9 @@ mod tests {
     #[test]
     fn a_process_is_known_by_its_start() {
         let own = Identity::of(i32::try_from(std::process::id()).unwrap()).unwrap();
-        assert!(own.is_alive() && own.pidfd().is_ok());
+        assert!(own.is_alive().unwrap() && own.pidfd().is_ok());
         let other = Identity { start_time: own.start_time + 1, ..own };
-        assert!(!other.is_alive());
+        assert!(!other.is_alive().unwrap());
         assert_eq!(other.pidfd().unwrap_err(), Errno::ESRCH);
         assert_eq!(Identity::default().pidfd().unwrap_err(), Errno::ESRCH);
     }
@@ -156,20 +161,20 @@ mod tests {
         let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
         let identity = Identity::of(i32::try_from(child.id()).unwrap()).unwrap();
         // spawn returns after the execve.
-        assert!(identity.has_executed());
+        assert!(identity.has_executed().unwrap());
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(!Identity::default().has_executed());
+        assert!(!Identity::default().has_executed().unwrap());
     }
 
     #[test]
     fn a_zombie_is_not_alive() {
         let mut child = Command::new("true").spawn().unwrap();
         let identity = Identity::of(i32::try_from(child.id()).unwrap()).unwrap();
-        while identity.is_alive() {
+        while identity.is_alive().unwrap() {
             std::thread::yield_now();
         }
         child.wait().unwrap();
-        assert!(!identity.is_alive());
+        assert!(!identity.is_alive().unwrap());
     }
 }

@@ -12,8 +12,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use sys::error::Kind;
-use sys::nix::dir::Dir;
-use sys::nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat, renameat};
+use sys::fs::{open, open_listed, openat};
+use sys::nix::fcntl::{AtFlags, OFlag, readlinkat, renameat};
 use sys::nix::sys::stat::{Mode, fstat, mkdirat};
 use sys::nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, mkfifoat, symlinkat, unlinkat};
 use sys::{Errno, Error, Explain};
@@ -119,16 +119,21 @@ impl Store {
             }
             // Before this command locks it, a forced deletion may remove it, and another command may
             // make the next one of this name. The command that locks an empty one makes the container.
-            match self.get(id).and_then(|entry| entry.lock().map(|()| entry)) {
-                Ok(entry) if entry.has(first) => return Err(exists(id)),
-                Err(error) if error.is_not_found() => {}
+            let locked = || {
+                let entry = self.get(id)?;
+                entry.lock()?;
+                Ok((entry.has(first)?, entry))
+            };
+            match locked() {
+                Ok((true, _)) => return Err(exists(id)),
+                Err(error) if Error::is_not_found(&error) => {}
                 Err(error) => {
                     // If this removes another command's new directory, which is empty too, that
                     // command makes it again.
                     let _ = unlinkat(&*self.directory, id, UnlinkatFlags::RemoveDir);
                     return Err(error);
                 }
-                Ok(entry) => return Ok(entry),
+                Ok((false, entry)) => return Ok(entry),
             }
         }
     }
@@ -148,9 +153,7 @@ impl Store {
 
     /// The ids of all containers, sorted.
     pub fn ids(&self) -> Result<Vec<String>, Error> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let opened = Dir::openat(&*self.directory, c".", flags, Mode::empty());
-        let mut entries = opened.on("reading", &self.path)?;
+        let mut entries = open_listed(&*self.directory, c".").on("reading", &self.path)?;
         let mut ids = Vec::new();
         for entry in entries.iter() {
             let name = entry.on("reading", &self.path)?;
@@ -197,17 +200,24 @@ impl Entry {
     }
 
     /// Whether a command is changing this container now.
-    #[must_use]
-    pub fn is_locked(&self) -> bool {
+    pub fn is_locked(&self) -> Result<bool, Error> {
         // This opens the directory again, as a copy of the descriptor would share the lock.
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        openat(&self.directory, c".", flags, Mode::empty()).is_ok_and(sys::fs::is_locked)
+        match openat(&self.directory, c".", flags, Mode::empty()) {
+            // It has been deleted.
+            Err(Errno::ENOENT) => Ok(false),
+            again => again
+                .and_then(sys::fs::is_locked)
+                .map_err(|errno| of_state(&self.id, "looking at", errno)),
+        }
     }
 
     /// Whether the container's directory has a file called `name`.
-    #[must_use]
-    pub fn has(&self, name: &Name) -> bool {
-        faccessat(&self.directory, name, AccessFlags::F_OK, AtFlags::empty()).is_ok()
+    pub fn has(&self, name: &Name) -> Result<bool, Error> {
+        match faccessat(&self.directory, name, AccessFlags::F_OK, AtFlags::empty()) {
+            Err(Errno::ENOENT) => Ok(false),
+            found => found.map(|()| true).map_err(|errno| self.failed("looking for", name, errno)),
+        }
     }
 
     /// Reads the record. A container without a record counts as none.
@@ -216,16 +226,14 @@ impl Entry {
         self.look()?;
         match serde_json::from_slice(&bytes) {
             // A command is writing the first record, or was killed before it had written it.
-            Err(_) if bytes.is_empty() || self.is_locked() => Err(not_found(&self.id)),
+            Err(_) if bytes.is_empty() || self.is_locked()? => Err(not_found(&self.id)),
             parsed => parsed.map_err(|error| self.damaged(error)),
         }
     }
 
     /// Replaces the record.
     pub fn write<T: Serialize>(&self, record: &T) -> Result<(), Error> {
-        self.write_file(NEW_RECORD, &serialized(record)?)?;
-        renameat(&self.directory, NEW_RECORD, &self.directory, RECORD)
-            .map_err(|errno| of_state(&self.id, "renaming", errno))
+        self.replace_file(NEW_RECORD, RECORD, &serialized(record)?)
     }
 
     /// Writes the first record. It needs no rename, as there is no older one that others could read.
@@ -253,6 +261,16 @@ impl Entry {
         let file = openat(&self.directory, name, flags, Mode::from_bits_truncate(0o600))
             .map_err(|e| self.failed("making", name, e))?;
         File::from(file).write_all(bytes).map_err(|error| self.failed("writing", name, error))
+    }
+
+    /// Writes a file under the name `new`, and then gives it the name `name`, whether there is a file of
+    /// that name or not. After an error all is as it was.
+    pub fn replace_file(&self, new: &Name, name: &Name, bytes: &[u8]) -> Result<(), Error> {
+        let replaced = self.write_file(new, bytes).and_then(|()| self.rename(new, name));
+        if replaced.is_err() {
+            let _ = self.remove_file(new);
+        }
+        replaced
     }
 
     /// Makes a fifo, and opens it for reading and writing, which does not wait for another process.
@@ -347,8 +365,7 @@ impl Entry {
     }
 
     fn names(&self) -> sys::Result<Vec<CString>> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let mut entries = Dir::openat(&self.directory, c".", flags, Mode::empty())?;
+        let mut entries = open_listed(&self.directory, c".")?;
         let mut names = Vec::new();
         for entry in entries.iter() {
             let entry = entry?;
@@ -479,7 +496,7 @@ mod tests {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     let Ok(entry) = store.get("one") else { continue };
-                    if entry.lock().is_ok() && !entry.has(FIRST) {
+                    if entry.lock().is_ok() && !entry.has(FIRST).unwrap() {
                         entry.remove(&[]).unwrap();
                     }
                 }

@@ -116,7 +116,7 @@ pub fn ignored_signals() -> Signals {
     let read = || -> crate::Result<[u8; 4096]> {
         let mut buffer = [0; 4096];
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let file = nix::fcntl::open("/proc/self/status", flags, Mode::empty())?;
+        let file = crate::fs::open("/proc/self/status", flags, Mode::empty())?;
         nix::unistd::read(&file, &mut buffer)?;
         Ok(buffer)
     };

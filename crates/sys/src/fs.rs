@@ -1,6 +1,7 @@
 //! File calls that nix lacks: openat2 with a root to stay in, statx's mount facts, `close_range`.
 
-use crate::{Errno, Result, check, owned};
+use crate::{Errno, Result, check, owned, uninterrupted};
+use nix::dir::Dir;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, OpenHow, ResolveFlag, SealFlag};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{FileStat, Mode, SFlag};
@@ -33,6 +34,28 @@ pub fn openat2<P: nix::NixPath + ?Sized>(
             opened => return opened,
         }
     }
+}
+
+/// open(2), which a file system over a network, or of a process, can have broken off by a signal: that
+/// does not show.
+pub fn open<P: nix::NixPath + ?Sized>(path: &P, flags: OFlag, mode: Mode) -> Result<OwnedFd> {
+    uninterrupted(|| nix::fcntl::open(path, flags, mode))
+}
+
+/// openat(2), as [`open`].
+pub fn openat<P: nix::NixPath + ?Sized>(
+    dir: impl AsFd,
+    path: &P,
+    flags: OFlag,
+    mode: Mode,
+) -> Result<OwnedFd> {
+    uninterrupted(|| nix::fcntl::openat(&dir, path, flags, mode))
+}
+
+/// The directory at `path` below `dir`, to be listed; opened as by [`openat`].
+pub fn open_listed(dir: impl AsFd, path: &CStr) -> Result<Dir> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Dir::from_fd(openat(dir, path, flags, Mode::empty())?)
 }
 
 /// The type of the file that `stat` describes: `S_IFREG`, `S_IFDIR` and so on.
@@ -129,18 +152,17 @@ pub fn unlock(file: impl AsFd) -> Result<()> {
 }
 
 /// Whether another process has the lock on `file`, which must be a descriptor opened for this.
-pub fn is_locked(file: impl AsFd) -> bool {
-    flock(file, libc::LOCK_SH | libc::LOCK_NB) == Err(Errno::EWOULDBLOCK)
+pub fn is_locked(file: impl AsFd) -> Result<bool> {
+    match flock(file, libc::LOCK_SH | libc::LOCK_NB) {
+        Err(Errno::EWOULDBLOCK) => Ok(true),
+        locked => locked.map(|()| false),
+    }
 }
 
 fn flock(file: impl AsFd, operation: libc::c_int) -> Result<()> {
-    loop {
-        // SAFETY: the call takes numbers only.
-        match check(unsafe { libc::flock(file.as_fd().as_raw_fd(), operation) }.into()) {
-            Err(Errno::EINTR) => {}
-            locked => return locked.map(drop),
-        }
-    }
+    let number = file.as_fd().as_raw_fd();
+    // SAFETY: the call takes numbers only.
+    uninterrupted(|| check(unsafe { libc::flock(number, operation) }.into())).map(drop)
 }
 
 /// Whether the descriptor `number` is open (fcntl(2) with `F_GETFD`).
@@ -153,7 +175,7 @@ pub fn is_open(number: RawFd) -> bool {
 /// The root of the procfs at /proc (`O_PATH`); `ENODEV` if something else is there.
 pub fn open_proc() -> Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let proc = nix::fcntl::open("/proc", flags, Mode::empty())?;
+    let proc = open("/proc", flags, Mode::empty())?;
     match fstatfs(&proc)?.filesystem_type() {
         PROC_SUPER_MAGIC => Ok(proc),
         _ => Err(Errno::ENODEV),
@@ -261,7 +283,7 @@ pub fn read_to_end(file: impl AsFd) -> Result<Vec<u8>> {
 pub fn bounded_file(name: &CStr, size: u32) -> Result<std::fs::File> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let file = memfd_create(name, flags)?;
-    nix::unistd::ftruncate(&file, size.into())?;
+    uninterrupted(|| nix::unistd::ftruncate(&file, size.into()))?;
     let seals = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
     nix::fcntl::fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
     Ok(file.into())
@@ -295,7 +317,7 @@ pub fn write_once(file: impl AsFd, bytes: &[u8]) -> Result<()> {
 /// [`LeakyFd`].
 pub fn write_file(path: &CStr, bytes: &[u8]) -> Result<()> {
     let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-    write_once(LeakyFd::from(nix::fcntl::open(path, flags, Mode::empty())?), bytes)
+    write_once(LeakyFd::from(open(path, flags, Mode::empty())?), bytes)
 }
 
 /// The path under /proc that stands for an open descriptor, for calls that take only paths.

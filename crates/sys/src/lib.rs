@@ -11,6 +11,7 @@ pub mod entry;
 mod errno;
 pub mod error;
 pub mod exec;
+pub mod filtered;
 pub mod fs;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -42,6 +43,16 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 /// The result of a raw system call: `-1` becomes the thread's errno.
 fn check(returned: libc::c_long) -> Result<libc::c_long> {
     if returned < 0 { Err(Errno::last()) } else { Ok(returned) }
+}
+
+/// Makes a call again as long as a signal breaks it off (`EINTR`).
+pub fn uninterrupted<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
 }
 
 /// The result of a raw system call that returns a new descriptor.

@@ -2,7 +2,7 @@
 //!
 //! Signatures and meanings are those of the man pages of the same names.
 
-use crate::{Errno, Result, check, owned};
+use crate::{Errno, Result, check, owned, uninterrupted};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
@@ -195,10 +195,14 @@ fn fsconfig(
     value: Option<&CStr>,
     aux: libc::c_int,
 ) -> Result<()> {
+    let fd = fs.as_raw_fd();
     let key = key.map_or(ptr::null(), CStr::as_ptr);
     let value = value.map_or(ptr::null(), CStr::as_ptr);
-    // SAFETY: `key` and `value` are null or C strings that outlive the call.
-    check(unsafe { libc::syscall(libc::SYS_fsconfig, fs.as_raw_fd(), command, key, value, aux) })?;
+    // A signal breaks off the wait for the context, before anything is done.
+    uninterrupted(|| {
+        // SAFETY: `key` and `value` are null or C strings that outlive the call.
+        check(unsafe { libc::syscall(libc::SYS_fsconfig, fd, command, key, value, aux) })
+    })?;
     Ok(())
 }
 

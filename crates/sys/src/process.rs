@@ -1,6 +1,6 @@
 //! Processes: clone3 used as fork, pidfds, waiting, and the process's own switches (prctl).
 
-use crate::{Errno, Result, check, owned, threads};
+use crate::{Errno, Result, check, owned, threads, uninterrupted};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigHandler, Signal, signal};
@@ -229,14 +229,8 @@ pub fn is_child(pid: i32) -> bool {
 
 /// Waits for the child behind `pidfd` to end, and reaps it (waitid(2) with `P_PIDFD`).
 pub fn wait(pidfd: impl AsFd) -> Result<Ended> {
-    loop {
-        match waitid(libc::P_PIDFD, pidfd.as_fd().as_raw_fd().cast_unsigned(), 0) {
-            Err(Errno::EINTR) => {}
-            Ok(Some((_, ended))) => return Ok(ended),
-            Ok(None) => return Err(Errno::ECHILD),
-            Err(errno) => return Err(errno),
-        }
-    }
+    let ended = waitid(libc::P_PIDFD, pidfd.as_fd().as_raw_fd().cast_unsigned(), 0)?;
+    ended.map(|(_, ended)| ended).ok_or(Errno::ECHILD)
 }
 
 /// Reaps any one child that has ended: its pid and how it ended, `None` if none has.
@@ -250,8 +244,10 @@ fn waitid(
     flags: libc::c_int,
 ) -> Result<Option<(i32, Ended)>> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    // SAFETY: `info` is a siginfo buffer that outlives the call.
-    check(unsafe { libc::waitid(kind, id, info.as_mut_ptr(), libc::WEXITED | flags) }.into())?;
+    uninterrupted(|| {
+        // SAFETY: `info` is a siginfo buffer that outlives the call.
+        check(unsafe { libc::waitid(kind, id, info.as_mut_ptr(), libc::WEXITED | flags) }.into())
+    })?;
     // SAFETY: the buffer was zeroed, and any bits that the kernel stored are a valid siginfo.
     let info = unsafe { info.assume_init() };
     // SAFETY: after waitid the fields of a SIGCHLD siginfo are valid; zero if nothing has ended.

@@ -15,7 +15,7 @@
 
 use crate::error::{Error, Explain};
 use crate::{Errno, Result, fs};
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::OFlag;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::{Mode, SFlag, fstat, major, minor};
 use std::ffi::{CStr, OsStr, OsString, c_char};
@@ -60,7 +60,7 @@ fn open_stdio() -> std::result::Result<(), Error> {
 
 /// Opens /dev/null as the descriptor `number`, the first one that is free, without close-on-exec.
 fn open_null(number: i32) -> Result<()> {
-    let null = open(c"/dev/null", OFlag::O_RDWR, Mode::empty())?;
+    let null = fs::open(c"/dev/null", OFlag::O_RDWR, Mode::empty())?;
     let stat = fstat(&null)?;
     let is_device = fs::file_type(&stat) == SFlag::S_IFCHR;
     // A regular file in its place would become the container's stdio.

@@ -17,6 +17,7 @@ mod events;
 mod exec;
 mod faults;
 mod hooks;
+mod injected;
 mod killed;
 mod lifecycle;
 mod locked;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         events::TESTS,
         faults::TESTS,
         hooks::TESTS,
+        injected::TESTS,
         killed::TESTS,
         lifecycle::TESTS,
         locked::TESTS,

@@ -6,8 +6,9 @@
 use crate::file;
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
+use sys::fs::openat;
 use sys::nix::dir::{Dir, Type};
-use sys::nix::fcntl::{OFlag, openat};
+use sys::nix::fcntl::OFlag;
 use sys::nix::sys::stat::{Mode, fstat};
 use sys::nix::unistd::{UnlinkatFlags, unlinkat};
 use sys::{Errno, Result};

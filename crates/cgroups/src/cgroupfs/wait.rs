@@ -99,6 +99,6 @@ fn poll_until(what: PollFd, limit: Until) -> sys::Result<bool> {
 /// The value of `key` in an open file. After this read the kernel reports the next change.
 pub(super) fn count(file: impl AsFd, key: &str) -> sys::Result<Option<u64>> {
     let mut buffer = [0; 256];
-    let length = pread(file, &mut buffer, 0)?;
+    let length = sys::uninterrupted(|| pread(&file, &mut buffer, 0))?;
     Ok(value_of(&String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()), key))
 }

@@ -27,7 +27,7 @@ fn complete(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         return fail(format!("{shell:?} is none of bash, zsh, fish"));
     };
     if words.is_empty() {
-        return Ok(output::print(script));
+        return output::print(script);
     }
     // Where the list of containers fails there are no ids: a shell that completes has no use for the
     // reason.
@@ -36,5 +36,5 @@ fn complete(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         let ids = runtime::list_quiet(&global::runtime_at(root, log)).unwrap_or_default();
         ids.lines().map(str::to_owned).collect()
     };
-    Ok(output::print(&completion::offers(&PROGRAM, shell, words, ids)))
+    output::print(&completion::offers(&PROGRAM, shell, words, ids))
 }

@@ -26,7 +26,7 @@ fn man(args: &Parsed, _: &Log) -> Result<i32, Failure> {
         }
     };
     let Some(folder) = args.path("output") else {
-        return Ok(output::print(&page.text(&PROGRAM)));
+        return output::print(&page.text(&PROGRAM));
     };
     std::fs::create_dir_all(&folder).about(&folder)?;
     for page in man::all(&PROGRAM) {

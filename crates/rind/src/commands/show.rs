@@ -8,7 +8,7 @@ use crate::output;
 /// `state`.
 pub const STATE: Command =
     Command::new("state", "print what a container is and does, as JSON", |args, log| {
-        Ok(output::print_line(&runtime::state(&runtime(args, log), args.id())?))
+        output::print_line(&runtime::state(&runtime(args, log), args.id())?)
     });
 
 /// `ps`.
@@ -30,7 +30,7 @@ fn ps(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         "json" => runtime::ps_json(&runtime, id)? + "\n",
         other => return refuse("--format", format!("{other:?} is neither table nor json")),
     };
-    Ok(output::print(&text))
+    output::print(&text)
 }
 
 /// `list`.
@@ -52,7 +52,7 @@ fn list(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         "json" => runtime::list_json(&runtime)? + "\n",
         other => return refuse("--format", format!("{other:?} is neither table nor json")),
     };
-    Ok(output::print(&text))
+    output::print(&text)
 }
 
 /// `features`.
@@ -60,6 +60,6 @@ pub const FEATURES: Command = Command {
     arguments: "",
     positional: (0, 0),
     ..Command::new("features", "print what this build of rind can do, as JSON", |_, _| {
-        Ok(output::print_line(&runtime::features(env!("RIND_COMMIT"))))
+        output::print_line(&runtime::features(env!("RIND_COMMIT")))
     })
 };

@@ -2,7 +2,7 @@
 
 use crate::log::Log;
 use crate::model::{Command, Failure, Parsed, flag};
-use std::fs::File;
+use std::fs::{File, remove_file};
 use std::io::{ErrorKind, Write};
 use sys::Explain;
 
@@ -21,11 +21,15 @@ pub const SPEC: Command = Command {
 fn spec(args: &Parsed, _: &Log) -> Result<i32, Failure> {
     let path = args.path("bundle").unwrap_or_default().join("config.json");
     let text = runtime::template(args.is_on("rootless"));
-    match File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes())) {
+    let mut file = match File::create_new(&path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let path = path.display().to_string();
-            Err(Failure::new(format!("{path} exists. Remove it first")).with_object(path))
+            return Err(Failure::new(format!("{path} exists. Remove it first")).with_object(path));
         }
-        written => written.map(|()| 0).about(&path),
-    }
+        made => made.on("making", &path)?,
+    };
+    let written = file.write_all(text.as_bytes());
+    // Half a file would keep a second try from succeeding.
+    let written = written.inspect_err(|_| drop(remove_file(&path)));
+    written.map(|()| 0).on("writing", &path)
 }

@@ -20,7 +20,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use sys::Errno;
-use sys::nix::fcntl::{OFlag, open};
+use sys::fs::open;
+use sys::nix::fcntl::OFlag;
 use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 /// Checks `--parent-path`. criu itself treats a missing parent as none.

@@ -11,7 +11,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use sys::Errno;
-use sys::nix::fcntl::{OFlag, open, openat};
+use sys::fs::{open, openat};
+use sys::nix::fcntl::OFlag;
 use sys::nix::sys::stat::{Mode, fstat};
 use sys::nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 

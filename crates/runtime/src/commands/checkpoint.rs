@@ -16,9 +16,9 @@ use std::os::fd::OwnedFd;
 /// `checkpoint ID`: writes a running or paused container down, and deletes it unless it is to go on.
 pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> {
     let container = find(runtime, &options.id)?;
-    let status = match container.status() {
+    let status = match container.status()? {
         // A paused container may also wait for `start`, and criu can't restore that wait.
-        Status::Paused if container.open_fifo().is_ok() => Status::Created,
+        Status::Paused if container.open_fifo()?.is_some() => Status::Created,
         status => status,
     };
     if !matches!(status, Status::Running | Status::Paused) {
@@ -26,7 +26,7 @@ pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> 
     }
     container.entry.lock()?;
     // It may have ended while another command had the lock.
-    container.init_process().map_err(|_| Error::not_running())?;
+    container.running_init()?;
     refuse_without_mounts(container.record.mounted_root)?;
     let spec = container.spec()?;
     let status_fd = options.status_fd.map(open_status_fd).transpose()?;

@@ -26,7 +26,7 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         Err(error) if error.is_not_found() && force => return Ok(()),
         opened => opened?,
     };
-    match container.status_under_lock() {
+    match container.status_under_lock()? {
         Status::Stopped => {}
         Status::Created => kill_init(&container)?,
         _ if force => kill_init(&container)?,
@@ -42,8 +42,11 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
 /// Waits for a `create` that has not written its record yet. Returns the container, or none if that
 /// `create` has failed or was killed. Removes what a killed one has left.
 fn await_create(runtime: &Runtime, id: &str) -> Result<Option<Container>> {
-    let Ok(store) = runtime.store() else { return Ok(None) };
-    let Ok(entry) = store.get(id) else { return Ok(None) };
+    let entry = match runtime.store().and_then(|store| store.get(id)) {
+        // There is no such container, or not even a --root.
+        Err(error) if error.is_not_found() || !runtime.root.exists() => return Ok(None),
+        entry => entry?,
+    };
     match entry.lock() {
         Ok(()) => {}
         Err(error) if error.is_not_found() => return Ok(None),

@@ -60,7 +60,7 @@ fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
     let container = find(runtime, &options.id)?;
     let executed = exec_found(runtime, options, &container);
     executed.map_err(|error| {
-        if !container.init.is_running() {
+        if !container.init.is_running().unwrap_or(true) {
             // If the container ended meanwhile, any step may be the first to fail.
             return Error::not_running();
         }
@@ -75,7 +75,7 @@ fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
 }
 
 fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -> Result<i32> {
-    check_status(container.status(), options.ignore_paused)?;
+    check_status(container.status()?, options.ignore_paused)?;
     let spec = container.spec()?;
     let mut warnings = Vec::new();
     let process = options.process.resolve(&spec, &mut warnings)?;
@@ -155,12 +155,12 @@ fn plan_exec(
     };
     let target = Target {
         pid: container.init.pid,
-        pidfd: container.init_process().map_err(|_| Error::not_running())?,
+        pidfd: container.running_init()?,
         entries: container.record.cgroup.within(&options.cgroups)?.entry_files()?,
     };
     let exec = Exec::new(process, linux, target, process_options, warnings)?;
     // If init is still alive, all that was found by its pid belongs to init.
-    if container.init.is_alive() { Ok(exec) } else { Err(Error::not_running()) }
+    container.running_init().map(|_| exec)
 }
 
 /// Forks the process into the container's cgroup, or into the cgroup below it that `--cgroup` names.

@@ -72,13 +72,14 @@ pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()
     }
     let sent = match signal.0 {
         0 | SIGKILL => container.signal_init(signal.0),
-        _ if container.open_fifo().is_ok() => return signal_waiting(&container, signal.0),
+        _ if container.open_fifo()?.is_some() => return signal_waiting(&container, signal.0),
         other => container.signal_init(other),
     };
     match sent {
-        Err(Errno::ESRCH) if all => Ok(()),
+        Err(Errno::ESRCH) if all => return Ok(()),
         sent => check_sent(sent, signal.0),
-    }
+    }?;
+    if signal.0 == SIGKILL { container.thaw_killed() } else { Ok(()) }
 }
 
 /// Sends a signal to all processes of the container's cgroup. Init may have ended.
@@ -86,7 +87,7 @@ fn signal_every(container: &Container, signal: i32, all: bool) -> Result<()> {
     let cgroup = &container.record.cgroup;
     // Asked before the signal, which may stop the container. Processes that outlive a stopped
     // container's init get the signal too.
-    let is_over = container.status() == Status::Stopped && !all && cgroup.processes()?.is_empty();
+    let is_over = container.status()? == Status::Stopped && !all && cgroup.processes()?.is_empty();
     cgroup.signal_all(signal)?;
     if is_over { Err(Error::not_running()) } else { Ok(()) }
 }
@@ -98,14 +99,14 @@ fn signal_every(container: &Container, signal: i32, all: bool) -> Result<()> {
 /// The lock keeps out a `start`, after which the signal would be for the program.
 fn signal_waiting(container: &Container, signal: i32) -> Result<()> {
     container.entry.lock()?;
-    let sent = match (container.open_fifo(), Effect::of(signal)) {
+    let sent = match (container.open_fifo()?, Effect::of(signal)) {
         // The container has been started meanwhile, or init has ended.
-        (Err(_), _) | (_, Effect::AsItIs) => container.signal_init(signal),
+        (None, _) | (_, Effect::AsItIs) => container.signal_init(signal),
         // A frozen init ends at once or when it is thawed, depending on the kernel.
-        (Ok(_), Effect::Ends) => container
+        (Some(_), Effect::Ends) => container
             .init_process()
             .and_then(|init| sys::process::pidfd_send_signal(&init, SIGKILL)),
-        (Ok(_), Effect::Nothing) => container.signal_init(0),
+        (Some(_), Effect::Nothing) => container.signal_init(0),
     };
     check_sent(sent, signal)
 }

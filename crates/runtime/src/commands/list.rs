@@ -15,7 +15,7 @@ pub fn list_quiet(runtime: &Runtime) -> Result<String> {
 
 /// `list --format json`: an array of what `state` prints and the owner; `null` if there are none.
 pub fn list_json(runtime: &Runtime) -> Result<String> {
-    let users = users();
+    let users = users(runtime);
     let descriptions = each_container(runtime, |container, status| {
         serde_json::to_string(&describe(container, status, &users)).within("printing the list")
     })?;
@@ -28,7 +28,7 @@ pub fn list_json(runtime: &Runtime) -> Result<String> {
 /// `list`: a table, with columns as wide as their content.
 pub fn list_table(runtime: &Runtime) -> Result<String> {
     let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned)];
-    let users = users();
+    let users = users(runtime);
     rows.extend(each_container(runtime, |container, status| {
         let one = describe(container, status, &users);
         let bundle = one.bundle.display().to_string();
@@ -70,8 +70,13 @@ fn describe<'a>(container: &'a Container, status: Status, passwd: &[u8]) -> Desc
 }
 
 /// The users of this machine. The owner is a number if he is not among them.
-fn users() -> Vec<u8> {
-    std::fs::read("/etc/passwd").unwrap_or_default()
+fn users(runtime: &Runtime) -> Vec<u8> {
+    std::fs::read("/etc/passwd").unwrap_or_else(|error| {
+        if error.kind() != std::io::ErrorKind::NotFound {
+            (runtime.warn)(&Error::on("reading", "/etc/passwd", error).to_string());
+        }
+        Vec::new()
+    })
 }
 
 /// What `look` finds of each container and its status, but for those that are being created. One that
@@ -89,8 +94,9 @@ fn each_container<T>(
     for id in store.ids()? {
         match store.get(&id).and_then(open) {
             Ok(container) => match container.status() {
-                Status::Creating => {}
-                status => found.push(look(&container, status)?),
+                Ok(Status::Creating) => {}
+                Ok(status) => found.push(look(&container, status)?),
+                Err(error) => (runtime.warn)(&error.about(&id).to_string()),
             },
             Err(error) if error.is_not_found() => {}
             Err(error) => (runtime.warn)(&error.to_string()),

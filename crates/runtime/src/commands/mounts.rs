@@ -7,12 +7,13 @@ use crate::create::validate::namespaces;
 use crate::{Error, Explain, Result, Runtime};
 use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use process::foreign_owner;
-use process::mounts::{in_locked_mounts, in_other_mounts};
+use process::mounts::in_locked_mounts;
 use rootfs::{Added, Additions, Amended, CgroupView, Context, Known};
 use serde::{Deserialize, Serialize};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use sys::Errno;
 use sys::nix::sched::{CloneFlags, setns};
 use sys::nix::unistd::geteuid;
 
@@ -94,7 +95,8 @@ pub fn remove_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> R
         Ok(())
     });
     // After an error, those mounts that were unmounted before it stay unmounted.
-    let written = write_amended(&container, &before, known.amended());
+    let written = write_amended(&container, &before, known.amended())
+        .within("what could be unmounted is, but is still listed as mounted");
     removed.and(written)
 }
 
@@ -114,19 +116,21 @@ fn write_amended(container: &Container, before: &Amended, after: &Amended) -> Re
     if before == after {
         return Ok(());
     }
+    if *after == Amended::default() {
+        return container.entry.remove_file(AMENDED).on("removing", "mounts.json");
+    }
     let Amended { added, removed } = after.clone();
     let added = added.into_iter().map(|Added { destination, id }| KeptMount { destination, id });
     let kept = Kept { added: added.collect(), removed };
     let text = serde_json::to_vec(&kept).within("listing the amended mounts")?;
-    container.entry.write_file(NEW_AMENDED, &text)?;
-    container.entry.rename(NEW_AMENDED, AMENDED)
+    container.entry.replace_file(NEW_AMENDED, AMENDED, &text)
 }
 
 /// The container with its lock, and its config. A container that is stopped or has no mount
 /// namespace is an error.
 fn container_to_amend(runtime: &Runtime, id: &str) -> Result<(Container, Spec)> {
     let container = find_locked(runtime, id)?;
-    let status = container.status_under_lock();
+    let status = container.status_under_lock()?;
     if !status.has_processes() {
         return Err(Error::new(format!("container not running: it is {status}")));
     }
@@ -150,19 +154,23 @@ fn read(runtime: &Runtime, text: &[u8], name: &Path, user_namespace: bool) -> Re
 
 /// Runs `task` in a container's mount namespace. The container can't see or trace rind there, as
 /// its pid namespace is not entered.
+///
+/// rind stays there, as going back could fail when all is done: what is left to do goes by descriptors
+/// and by no path.
 fn inside(mounts: &OwnedFd, task: impl FnOnce() -> Result<()>) -> Result<()> {
-    let entered = || setns(mounts, CloneFlags::CLONE_NEWNS);
-    in_other_mounts(|| entered().within("joining the container's mount namespace"), task)
+    setns(mounts, CloneFlags::CLONE_NEWNS).within("joining the container's mount namespace")?;
+    task()
 }
 
 /// The mount namespace of the container's init.
 fn mounts_of(container: &Container) -> Result<OwnedFd> {
-    let ended = |_| Error::not_running();
-    let init = container.init_process().map_err(ended)?;
+    let init = container.running_init()?;
     let mounts = open(&format!("/proc/{}/ns/mnt", container.init.pid))?;
     // Init is still alive, so this pid was init's.
-    sys::process::pidfd_send_signal(&init, 0).map_err(ended)?;
-    Ok(mounts)
+    match sys::process::pidfd_send_signal(&init, 0) {
+        Err(Errno::ESRCH) => Err(Error::not_running()),
+        sent => sent.within("looking for init").map(|()| mounts),
+    }
 }
 
 /// The user namespace that owns the container's mount namespace, if it is not rind's own.

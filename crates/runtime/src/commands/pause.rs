@@ -4,9 +4,10 @@ use crate::container::find::find_locked;
 use crate::container::status::Status;
 use crate::{Error, Explain, Result, Runtime};
 use std::os::fd::AsFd;
-use sys::nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sys::nix::poll::{PollFd, PollFlags, PollTimeout};
 use sys::nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use sys::nix::sys::signalfd::{SfdFlags, SignalFd};
+use sys::process::poll;
 
 /// The signals that interrupt a `pause`.
 const INTERRUPTS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
@@ -15,7 +16,7 @@ const INTERRUPTS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP
 /// that fails or a signal interrupts it, they are thawed again.
 pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
     let container = find_locked(runtime, id)?;
-    match container.status_under_lock() {
+    match container.status_under_lock()? {
         Status::Running | Status::Created => {}
         status => return Err(Error::new(format!("container not running or created: {status}"))),
     }
@@ -32,7 +33,7 @@ pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
 /// `resume ID`: thaws a paused container.
 pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
     let container = find_locked(runtime, id)?;
-    match container.status_under_lock() {
+    match container.status_under_lock()? {
         Status::Paused => container.record.cgroup.thaw(),
         status => Err(Error::new(format!("container not paused: {status}"))),
     }

@@ -32,7 +32,7 @@ fn processes(container: &Container) -> Result<Vec<i32>> {
     // If the container was deleted meanwhile, that is the error: its cgroups are removed first.
     container.check_exists()?;
     let mut pids = listed?;
-    if cgroup.joined().next().is_none() && container.status() != Status::Stopped {
+    if cgroup.joined().next().is_none() && container.status()? != Status::Stopped {
         return Err(Error::new(
             "the container has no cgroup, and only that would tell which processes are its own",
         ));

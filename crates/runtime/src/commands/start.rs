@@ -8,7 +8,6 @@ use crate::container::status::Status;
 use crate::host::notify;
 use crate::{Error, Explain, Result, Runtime};
 use std::os::fd::{AsFd, OwnedFd};
-use sys::Errno;
 use sys::nix::fcntl::OFlag;
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout};
 use sys::process::poll;
@@ -17,12 +16,10 @@ use sys::process::poll;
 pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
     let container = find(runtime, id)?;
     container.entry.lock()?;
-    let fifo = match container.open_fifo() {
+    let fifo = match container.open_fifo()? {
         // A frozen init would not read the byte.
-        Ok(_) if container.is_frozen() => return Err(not_created(&container)),
-        Ok(fifo) => fifo,
-        Err(Errno::ENXIO | Errno::ENOENT) => return Err(not_created(&container)),
-        Err(errno) => return Err(Error::on("opening the", "exec fifo", errno)),
+        Some(fifo) if !container.is_frozen()? => fifo,
+        _ => return Err(not_created(&container)),
     };
     // rind listens before the program can send anything.
     let manager = notify::manager(runtime);
@@ -41,7 +38,7 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
 /// Writes the byte that init waits for, and waits until init has closed the fifo: by its execve, or
 /// by ending. In the second case init has written its error to the fifo.
 fn release(container: &Container, fifo: OwnedFd) -> Result<()> {
-    let left = write_and_wait(container, fifo).within("talking to init over the exec fifo")?;
+    let left = write_and_wait(container, fifo)?;
     match left.as_slice() {
         b"" => Ok(()),
         // rind's byte is left: init has read the byte of another `start`, which was killed.
@@ -53,15 +50,16 @@ fn release(container: &Container, fifo: OwnedFd) -> Result<()> {
 }
 
 /// Writes the byte, and returns what is in the fifo once init has closed it.
-fn write_and_wait(container: &Container, fifo: OwnedFd) -> sys::Result<Vec<u8>> {
+fn write_and_wait(container: &Container, fifo: OwnedFd) -> Result<Vec<u8>> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
     // As long as rind has it open for reading, init seems to wait.
-    let reader = container.entry.open_file(EXEC_FIFO, flags)?;
-    sys::fs::write_once(&fifo, b"0")?;
+    let reader = container.entry.open_file(EXEC_FIFO, flags).on("opening the", "exec fifo")?;
+    sys::fs::write_once(&fifo, b"0").within("telling init to run the program")?;
     drop(fifo);
     // Without any event poll(2) waits for POLLHUP: nobody has it open for writing.
-    poll(&mut [PollFd::new(reader.as_fd(), PollFlags::empty())], PollTimeout::NONE)?;
-    sys::fs::read_to_end(&reader)
+    poll(&mut [PollFd::new(reader.as_fd(), PollFlags::empty())], PollTimeout::NONE)
+        .and_then(|_| sys::fs::read_to_end(&reader))
+        .within("init has been told to run the program; waiting until it does")
 }
 
 /// Whether a process runs a program. A process that ends drops its program before it closes its
@@ -71,7 +69,11 @@ fn has_program(pid: i32) -> bool {
 }
 
 fn not_created(container: &Container) -> Error {
-    Error::new(match container.status_under_lock() {
+    let status = match container.status_under_lock() {
+        Ok(status) => status,
+        Err(error) => return error,
+    };
+    Error::new(match status {
         Status::Stopped => "cannot start a container that has stopped".to_owned(),
         Status::Running => "cannot start an already running container".to_owned(),
         Status::Paused => "cannot start a paused container (use resume)".to_owned(),

@@ -11,7 +11,7 @@ use std::path::Path;
 /// `state ID`: what the container is, as JSON.
 pub fn state(runtime: &Runtime, id: &str) -> Result<String> {
     let container = find(runtime, id)?;
-    let description = Description::of(&container, container.status());
+    let description = Description::of(&container, container.status()?);
     serde_json::to_string_pretty(&description).within("printing the state")
 }
 

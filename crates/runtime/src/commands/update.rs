@@ -58,7 +58,7 @@ const LIMITS: [(&str, &str, &str, Kind); 14] = [
 pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
     let mut requested = requested_limits(runtime, options)?;
     let mut container = find_locked(runtime, options.id)?;
-    if !container.status_under_lock().has_processes() {
+    if !container.status_under_lock()?.has_processes() {
         return Err(Error::not_running());
     }
     let before = in_force(&container)?;

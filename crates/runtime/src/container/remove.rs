@@ -28,7 +28,10 @@ pub(crate) fn kill_init(container: &Container) -> Result<()> {
     };
     match container.signal_init(SIGKILL) {
         Err(Errno::ESRCH) => {}
-        sent => sent.within("killing init")?,
+        sent => {
+            sent.within("killing init")?;
+            container.thaw_killed()?;
+        }
     }
     if sys::process::await_end(&pidfd, KILL_TIMEOUT.into()).within("waiting for init")? {
         return Ok(());

@@ -2,8 +2,12 @@
 
 use super::Container;
 use super::record::NEW_FIFO;
+use crate::{Error, Explain, Result};
 use std::fmt;
 use sys::Errno;
+
+/// What fails where the kernel does not tell.
+const LOOKING: &str = "looking whether init runs";
 
 /// The status of a container (runtime-spec, State), and `paused`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,34 +44,43 @@ impl Status {
 }
 
 impl Container {
-    /// The status, as the kernel knows it.
-    pub fn status(&self) -> Status {
+    /// The status, as the kernel knows it. What can't be looked at is an error: a container that counts
+    /// as stopped is deleted.
+    pub fn status(&self) -> Result<Status> {
         self.status_if_made(|| self.entry.is_locked())
     }
 
     /// The same for a caller that has the lock, so that no other command can be creating it.
-    pub fn status_under_lock(&self) -> Status {
-        self.status_if_made(|| false)
+    pub fn status_under_lock(&self) -> Result<Status> {
+        self.status_if_made(|| Ok(false))
     }
 
     /// `is_locked` tells whether another command has the lock.
-    fn status_if_made(&self, is_locked: impl Fn() -> bool) -> Status {
-        if !self.init.is_alive() {
+    fn status_if_made(&self, is_locked: impl Fn() -> Result<bool>) -> Result<Status> {
+        if !self.init.is_alive().within(LOOKING)? {
             // A command that creates it has the lock, and may have no init yet.
-            let making = self.init.pid == 0 && is_locked();
-            return if making { Status::Creating } else { Status::Stopped };
+            let making = self.init.pid == 0 && is_locked()?;
+            return Ok(if making { Status::Creating } else { Status::Stopped });
         }
+        let waits = match self.try_open_fifo() {
+            Ok(_) => true,
+            // The fifo still has its other name, or `run` has not executed the program yet.
+            Err(Errno::ENOENT) if self.is_being_made(is_locked)? => return Ok(Status::Creating),
+            Err(Errno::ENXIO | Errno::ENOENT) => false,
+            Err(errno) => return Err(Error::on("opening the", "exec fifo", errno)),
+        };
+        Ok(match (self.is_frozen()?, waits) {
+            (true, _) => Status::Paused,
+            (false, true) => Status::Created,
+            (false, false) => Status::Running,
+        })
+    }
+
+    /// Whether a command is creating the container, whose init lives and whose fifo isn't there.
+    fn is_being_made(&self, is_locked: impl Fn() -> Result<bool>) -> Result<bool> {
         // The lock alone proves nothing, as other commands take it too. Neither does new.fifo: a
         // killed `run` leaves it beside a program that runs.
-        let is_being_made =
-            || (self.entry.has(NEW_FIFO) || is_locked()) && !self.init.has_executed();
-        match self.open_fifo() {
-            Ok(_) if self.is_frozen() => Status::Paused,
-            Ok(_) => Status::Created,
-            // The fifo still has its other name, or `run` has not executed the program yet.
-            Err(Errno::ENOENT) if is_being_made() => Status::Creating,
-            Err(_) if self.is_frozen() => Status::Paused,
-            Err(_) => Status::Running,
-        }
+        let is_likely = self.entry.has(NEW_FIFO)? || is_locked()?;
+        Ok(is_likely && !self.init.has_executed().within(LOOKING)?)
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn join_namespaces(
             refused(format!("{request:?} is not of the form KIND,...=ID, as net,ipc=web"))
         })?;
         let other = find(runtime, id).about("--join")?;
-        let status = other.status();
+        let status = other.status()?;
         if !status.has_processes() {
             return Err(refused(format!("container {id} is {status}")));
         }
@@ -62,10 +62,12 @@ impl Joined {
     /// Checks that the paths were of these containers, and of no later process with the same pid. The
     /// caller has opened the paths by now.
     pub fn check(&self) -> Result<()> {
-        match self.0.iter().find(|other| !other.init.is_alive()) {
-            Some(other) => Err(refused(format!("container {} has ended", other.entry.id()))),
-            None => Ok(()),
+        for other in &self.0 {
+            if !other.init.is_alive().about("--join")? {
+                return Err(refused(format!("container {} has ended", other.entry.id())));
+            }
         }
+        Ok(())
     }
 }
 

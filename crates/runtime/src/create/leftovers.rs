@@ -14,7 +14,11 @@ use std::path::Path;
 /// the state directory. cgroups.json or else the copy of config.json tells where they are. The
 /// caller has the lock.
 pub(crate) fn remove_leftovers(entry: &Entry) -> Result<()> {
-    let config = entry.read_file(CONFIG).ok();
+    let config = match entry.read_file(CONFIG) {
+        Err(error) if error.is_not_found() => None,
+        // Without it nobody would find the cgroups any more.
+        text => Some(text?),
+    };
     let name = Path::new(entry.id());
     let spec = config.and_then(|text| spec::parse(&text, name, &mut Vec::new()).ok());
     if let Some(spec) = spec {
@@ -31,7 +35,10 @@ pub(crate) fn remove_leftovers(entry: &Entry) -> Result<()> {
 
 /// Where the cgroups were to be: as cgroups.json has it, else where the config puts them.
 fn planned_place(entry: &Entry, spec: &Spec) -> Result<Cgroup> {
-    let text = entry.read_file(PLANNED_CGROUPS).unwrap_or_default();
+    let text = match entry.read_file(PLANNED_CGROUPS) {
+        Err(error) if error.is_not_found() => Vec::new(),
+        text => text?,
+    };
     if let Ok(planned) = serde_json::from_slice(&text) {
         return Ok(planned);
     }

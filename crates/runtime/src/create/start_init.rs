@@ -111,7 +111,8 @@ fn serve_init(plan: &Plan, container: &mut Container, init: &mut Child, spec: &S
 
 /// The error of a hook; if init has ended, also the reason for that.
 fn or_death_of_init(error: Error, init: &Child, container: &Container) -> Error {
-    if container.init.is_running() {
+    // What can't be looked at counts as running: waiting for its end might take for ever.
+    if container.init.is_running().unwrap_or(true) {
         return error;
     }
     let death = init.explain_death("init", || oom_killed(&container.record.cgroup));
@@ -122,7 +123,7 @@ fn or_death_of_init(error: Error, init: &Child, container: &Container) -> Error 
 /// init, which ends them. The file `new.fifo` tells other commands that the container is being
 /// created.
 pub(crate) fn unlock_for_hooks(entry: &Entry) -> Result<()> {
-    if !entry.has(NEW_FIFO) {
+    if !entry.has(NEW_FIFO)? {
         entry.write_file(NEW_FIFO, b"")?;
     }
     entry.unlock()

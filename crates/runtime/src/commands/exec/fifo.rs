@@ -5,7 +5,8 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use sys::Errno;
-use sys::nix::fcntl::{OFlag, open, openat};
+use sys::fs::{open, openat};
+use sys::nix::fcntl::OFlag;
 use sys::nix::sys::stat::{Mode, SFlag, fstat};
 use sys::nix::unistd::{UnlinkatFlags, geteuid, mkfifoat, unlinkat};
 
