@@ -586,7 +586,7 @@ fn places_are_told() {
         ("{\n \"ociVersion\": \"1.0.0\",\n]", "c.json:3:1: key must be a string"),
         ("{\n \"ociVersion\"", "c.json:2:13: EOF while parsing an object"),
         ("{\"ociVersion\": \"1.0.0\"}\n{}", "c.json:2:1: trailing characters"),
-        ("", "c.json:1:0: EOF while parsing a value"),
+        ("", "c.json:1:1: EOF while parsing a value"),
         ("3", "c.json:1:1: invalid type"),
         (
             "{\n\"ociVersion\": \"1.0.0\",\n\t\"ociVersion\": \"2.0.0\"}",
