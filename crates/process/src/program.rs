@@ -11,8 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use sys::Errno;
 use sys::exec::Vector;
 use sys::fs::file_type;
-use sys::nix::fcntl::{AT_FDCWD, AtFlags, OFlag, ResolveFlag};
-use sys::nix::sys::stat::{Mode, SFlag, fstatat};
+use sys::nix::fcntl::{AT_FDCWD, OFlag, ResolveFlag};
+use sys::nix::sys::stat::{Mode, SFlag};
 use sys::nix::unistd::getpid;
 
 /// A program to execute.
@@ -152,7 +152,7 @@ fn in_path(name: &str, path: Option<&str>) -> Vec<String> {
 }
 
 fn executable(path: &CStr) -> sys::Result<()> {
-    let stat = fstatat(AT_FDCWD, path, AtFlags::empty())?;
+    let stat = sys::fs::stat(path)?;
     if file_type(&stat) == SFlag::S_IFDIR {
         return Err(Errno::EISDIR);
     }

@@ -62,6 +62,7 @@ pub fn fork(flags: CloneFlags, into_cgroup: Option<BorrowedFd>) -> Result<Fork> 
     })?;
     if pid == 0 {
         crate::heap::after_fork();
+        threads::after_fork();
         return Ok(Fork::Child);
     }
     // SAFETY: the kernel stored a new descriptor there, which nothing else owns.
@@ -79,9 +80,9 @@ pub const SIBLING: u64 =
 /// may be in a pid namespace where it has another. Unlike [`fork`]'s, the call is one that seccomp
 /// profiles allow, as they can look at its flags.
 ///
-/// `EDEADLK` if the process has another thread.
+/// `EDEADLK` if the process may have another thread; one that [`fork`] has made has not.
 pub fn go_on_in_sibling() -> Result<i32> {
-    threads::refuse()?;
+    threads::refuse_unasked()?;
     let mut pid: libc::c_int = 0;
     // SAFETY: `pid` outlives the call. Both processes have this memory and this stack, but the old
     // one does not use them any more.

@@ -4,6 +4,16 @@ use crate::{Errno, Result, check};
 use nix::libc;
 #[cfg(target_env = "gnu")]
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether this is a child of [`crate::process::fork`]. Such a process begins with one thread, and
+/// rind makes no other.
+static IS_FORKED: AtomicBool = AtomicBool::new(false);
+
+/// Notes that the process was just forked.
+pub(crate) fn after_fork() {
+    IS_FORKED.store(true, Ordering::Relaxed);
+}
 
 #[cfg(target_env = "gnu")]
 unsafe extern "C" {
@@ -22,12 +32,18 @@ pub(crate) fn is_one() -> bool {
     alone
 }
 
+/// `EDEADLK` unless the process is known to have one thread. It asks the kernel nothing: the
+/// container's seccomp filter may be installed, and may kill whoever makes a call that it forbids.
+pub(crate) fn refuse_unasked() -> Result<()> {
+    if is_one() || IS_FORKED.load(Ordering::Relaxed) { Ok(()) } else { Err(Errno::EDEADLK) }
+}
+
 /// `EDEADLK` if the process has another thread.
 pub(crate) fn refuse() -> Result<()> {
     if is_one() {
         return Ok(());
     }
-    // SAFETY: it changes nothing: a thread group can't be left, and only one of one thread may ask.
+    // SAFETY: the kernel refuses with EINVAL if there is another thread, and otherwise does nothing.
     match check(unsafe { libc::unshare(libc::CLONE_THREAD) }.into()) {
         Err(Errno::EINVAL) => Err(Errno::EDEADLK),
         _ => Ok(()),

@@ -39,6 +39,7 @@ pub const TESTS: &[Test] = tests![
     listener_gets_the_descriptor_and_the_state,
     listener_gets_a_descriptor_of_each_exec,
     profile_may_forbid_what_exec_needs_before,
+    exec_makes_no_other_call_under_its_filter,
     listener_that_is_not_there_is_an_error,
     listener_metadata_needs_a_listener,
 ];
@@ -431,6 +432,18 @@ fn profile_may_forbid_what_exec_needs_before() {
         let container = Container::running(bundle);
         let output = container.exec(&[], &["/bin/probe", "exit", "5"]);
         assert_eq!(output.code, 5, "no_new_privs {no_new_privileges}: {output:#?}");
+    }
+}
+
+/// What the C library makes of a call of rind's, or rind asks on the way, is not what the profile may
+/// kill for, once the filter is there.
+fn exec_makes_no_other_call_under_its_filter() {
+    let names = ["unshare", "stat", "lstat", "fstat", "open", "fork", "vfork", "madvise"];
+    let rule = json!({ "names": names, "action": "SCMP_ACT_KILL_PROCESS" });
+    let container = Container::running(allowing_but(rule));
+    for program in ["/bin/probe", "/proc/self/root/bin/probe"] {
+        let output = container.exec(&[], &[program, "exit", "5"]);
+        assert_eq!(output.code, 5, "{program}: {output:#?}");
     }
 }
 
