@@ -5,8 +5,9 @@
 //! fail in each run. By default that is the first of each name, with two errors; with `RIND_FAULTS` in
 //! the environment (`just faults`) each call with all the errors that the kernel has for it.
 
+use crate::killed::{From, NONE};
 use integration_tests::command::{self, Output, run};
-use integration_tests::host::{is_alive, wait_for};
+use integration_tests::host::is_alive;
 use integration_tests::test::{Test, skip};
 use integration_tests::traces::{self, Trace};
 use integration_tests::{Bundle, Container, binary, calls, json, tests};
@@ -55,23 +56,8 @@ struct Case {
     only_looks: bool,
 }
 
-/// What a container is when a command comes to it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum From {
-    Nothing,
-    Created,
-    Running,
-    Paused,
-    /// Running, with a mount that has been added.
-    Mounted,
-    Stopped,
-}
-
 /// How long the kernel may take to end what was killed.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What `state` says of a container that there isn't.
-const NONE: &str = "none";
 
 const CREATE: Case = Case {
     from: From::Nothing,
@@ -429,26 +415,9 @@ impl Subject {
 
     /// Makes the container, and makes it what it is to be; one that serves again is there.
     fn bring(&self) {
-        let to = self.case.from;
-        let call = |name, flags: &[&str], args: &[&str]| {
-            let _ = self.call(name, flags, args).succeeded();
-        };
-        if self.case.only_looks && self.status() != NONE {
-            return;
-        }
-        match to {
-            From::Nothing => return,
-            From::Created => return call("create", &[], &[]),
-            _ => call("run", &["--detach"], &[]),
-        }
-        match to {
-            From::Paused => call("pause", &[], &[]),
-            From::Mounted => call("mounts", &["add"], &["@MOUNTS@"]),
-            From::Stopped => {
-                call("kill", &[], &["KILL"]);
-                wait_for("the container to end", || self.status() == "stopped");
-            }
-            _ => {}
+        if !self.case.only_looks || self.status() == NONE {
+            let call = |name: &str, flags: &[&str], args: &[&str]| self.call(name, flags, args);
+            self.case.from.reach(call, || self.status());
         }
     }
 

@@ -105,18 +105,49 @@ struct Case {
 
 /// What a container is when a command comes to it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum From {
+pub(crate) enum From {
     Nothing,
     Created,
     Running,
     /// With another process that is not init's child.
     Several,
     Paused,
+    /// Running, with a mount that has been added, of a list that the caller puts in for `@MOUNTS@`.
+    Mounted,
     Stopped,
 }
 
+impl From {
+    /// Makes a container, and makes it this, by commands (their names, flags, and what comes after the
+    /// id) that must succeed.
+    pub(crate) fn reach(
+        self,
+        call: impl Fn(&str, &[&str], &[&str]) -> Output,
+        status: impl Fn() -> String,
+    ) {
+        let call = |name, flags: &[&str], args: &[&str]| {
+            let _ = call(name, flags, args).succeeded();
+        };
+        match self {
+            Self::Nothing => return,
+            Self::Created => return call("create", &[], &[]),
+            _ => call("run", &["--detach"], &[]),
+        }
+        match self {
+            Self::Several => call("exec", &["--detach"], &["/bin/probe", "sleep"]),
+            Self::Paused => call("pause", &[], &[]),
+            Self::Mounted => call("mounts", &["add"], &["@MOUNTS@"]),
+            Self::Stopped => {
+                call("kill", &[], &["KILL"]);
+                wait_for("the container to end", || status() == "stopped");
+            }
+            _ => {}
+        }
+    }
+}
+
 /// What `state` says of a container that there isn't.
-const NONE: &str = "none";
+pub(crate) const NONE: &str = "none";
 
 const CREATE: Case = Case {
     from: From::Nothing,
@@ -458,23 +489,7 @@ impl Subject {
 
     /// Makes the container, and makes it what it is to be.
     fn bring(&self, to: From) {
-        let call = |name, flags: &[&str], args: &[&str]| {
-            let _ = self.call(name, flags, args).succeeded();
-        };
-        match to {
-            From::Nothing => return,
-            From::Created => return call("create", &[], &[]),
-            _ => call("run", &["--detach"], &[]),
-        }
-        match to {
-            From::Several => call("exec", &["--detach"], &["/bin/probe", "sleep"]),
-            From::Paused => call("pause", &[], &[]),
-            From::Stopped => {
-                call("kill", &[], &["KILL"]);
-                wait_for("the container to end", || self.status() == "stopped");
-            }
-            _ => {}
-        }
+        to.reach(|name, flags, args| self.call(name, flags, args), || self.status());
     }
 
     fn status(&self) -> String {
