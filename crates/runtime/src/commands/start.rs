@@ -44,7 +44,7 @@ fn release(container: &Container, fifo: OwnedFd) -> Result<()> {
         // rind's byte is left: init has read the byte of another `start`, which was killed.
         b"0" if has_program(container.init.pid) => Err(not_created(container)),
         // rind's byte is left: init was killed before it could read it.
-        b"0" => Err(Error::new("init was killed before it could run the program")),
+        b"0" => Err(killed_before()),
         message => Err(Error::new(String::from_utf8_lossy(message))),
     }
 }
@@ -68,8 +68,20 @@ fn has_program(pid: i32) -> bool {
     std::fs::read_link(format!("/proc/{pid}/exe")).is_ok()
 }
 
+/// Whether init was killed as it waited and has not quite ended: it has closed the fifo, which an
+/// execve does else, and has executed nothing.
+fn is_dying(container: &Container) -> bool {
+    let has_fifo = container.entry.has(EXEC_FIFO).unwrap_or(false);
+    has_fifo && container.init.has_executed().is_ok_and(|executed| !executed)
+}
+
+fn killed_before() -> Error {
+    Error::new("init was killed before it could run the program")
+}
+
 fn not_created(container: &Container) -> Error {
     let status = match container.status_under_lock() {
+        Ok(Status::Running) if is_dying(container) => return killed_before(),
         Ok(status) => status,
         Err(error) => return error,
     };
