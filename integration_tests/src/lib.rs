@@ -16,6 +16,7 @@ pub mod console;
 pub mod container;
 pub mod criu;
 pub mod host;
+pub mod race;
 pub mod test;
 pub mod traces;
 

@@ -4,12 +4,12 @@ use integration_tests::bundle::push;
 use integration_tests::command::Output;
 use integration_tests::criu::{forgets_no_new_privs, needs_criu};
 use integration_tests::host::needs_kernel;
+use integration_tests::race;
 use integration_tests::test::{Test, skip};
 use integration_tests::{Bundle, Container, Value, command, json, tests};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::{Duration, Instant};
 use sys::nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 pub const TESTS: &[Test] = tests![
@@ -635,17 +635,13 @@ fn bind_that_is_somewhere_else_is_not_checkpointed() {
     let _ = checkpoint().succeeded();
 }
 
-/// Has a process in the container exchange two paths while `task` is done over and over, for more than
-/// a second, and on a busy machine often enough even so.
+/// Has a process in the container exchange two paths while `task` is done over and over.
 #[track_caller]
 fn while_exchanging(container: &Container, a: &str, b: &str, mut task: impl FnMut()) {
     let exchanging = command::spawn(container.exec_command(&[], &["/bin/probe", "exchange", a, b]));
     exchanging.wait_line("ready");
-    let start = Instant::now();
-    let mut times = 0;
-    while times < 30 || start.elapsed() < Duration::from_millis(1500) {
+    for _ in race::rounds(30, race::TIME) {
         task();
-        times += 1;
     }
     drop(exchanging);
 }

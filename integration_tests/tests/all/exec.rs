@@ -648,6 +648,14 @@ fn user_and_groups_are_the_flags() {
         ("--user", "-1"),
         ("--user", "4294967296"),
         ("--user", ":1"),
+        // CVE-2026-30892: a part that is a number makes no number of the whole.
+        ("--user", ":"),
+        ("--user", "1:"),
+        ("--user", "1:2:3"),
+        ("--user", "1 "),
+        ("--user", "0x1"),
+        ("--user", "1.0"),
+        ("--user", "\u{661}"),
         ("-g", "wheel"),
     ] {
         failed(container.exec(&[flag, value], &["/bin/probe"]), "is not a number");

@@ -37,6 +37,7 @@ mod seccomp;
 mod security;
 mod several;
 mod shells;
+mod siege;
 mod systemd;
 mod terminal;
 mod tour;
@@ -44,7 +45,7 @@ mod traced;
 mod update;
 mod v2;
 
-use integration_tests::{binary, host, test};
+use integration_tests::{binary, host, race, test};
 use std::fs;
 use std::process::{Command, ExitCode};
 
@@ -65,7 +66,18 @@ fn main() -> ExitCode {
         eprintln!("these tests make containers as root: run them by `sudo -E`");
         return ExitCode::FAILURE;
     }
-    let modules = [
+    let ended = test::run(all());
+    if race::attempts() > 0 {
+        println!("{} rounds of races", race::attempts());
+    }
+    // Only this run's copies of the programs are still in it.
+    let _ = fs::remove_dir_all(host::run_folder());
+    ended
+}
+
+/// Every test.
+fn all() -> Vec<test::Test> {
+    [
         amend::TESTS,
         annotations::TESTS,
         caller::TESTS,
@@ -98,15 +110,13 @@ fn main() -> ExitCode {
         security::TESTS,
         several::TESTS,
         shells::TESTS,
+        siege::TESTS,
         systemd::TESTS,
         terminal::TESTS,
         tour::TESTS,
         traced::TESTS,
         update::TESTS,
         v2::TESTS,
-    ];
-    let ended = test::run(modules.concat());
-    // Only this run's copies of the programs are still in it.
-    let _ = fs::remove_dir_all(host::run_folder());
-    ended
+    ]
+    .concat()
 }

@@ -5,6 +5,7 @@ use crate::security::while_exchanging;
 use integration_tests::bundle::push;
 use integration_tests::command::run;
 use integration_tests::host::needs_program;
+use integration_tests::race;
 use integration_tests::test::{Test, in_parallel};
 use integration_tests::{Bundle, Container, Value, json, tests};
 use std::fs;
@@ -258,7 +259,7 @@ fn racing_exchange_of_proc_leaves_it_masked() {
     let rootfs = container.bundle().rootfs();
     while_exchanging(&rootfs.join("proc"), &rootfs.join("proc2"), || {
         let mut restricted = 0;
-        for _ in 0..60 {
+        for _ in race::rounds(60, Duration::ZERO) {
             let output = container.call("run", &[]);
             if output.code != 0 {
                 assert_eq!(output.stderr.lines().count(), 1, "{output:#?}");
@@ -285,7 +286,7 @@ fn racing_exchange_of_dev_makes_no_device_in_the_image() {
     let rootfs = container.bundle().rootfs();
     let [dev, other] = ["dev", "dev2"].map(|name| rootfs.join(name));
     while_exchanging(&dev, &other, || {
-        for _ in 0..60 {
+        for _ in race::rounds(60, Duration::ZERO) {
             let output = container.call("run", &[]);
             assert!(output.code == 0 || output.stderr.lines().count() == 1, "{output:#?}");
         }

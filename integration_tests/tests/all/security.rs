@@ -3,7 +3,8 @@
 
 use integration_tests::bundle::push;
 use integration_tests::command::{run, spawn};
-use integration_tests::host::{needs_program, open_fifo, wait_for};
+use integration_tests::host::{namespace, needs_program, open_fifo, own_namespace, wait_for};
+use integration_tests::race;
 use integration_tests::test::{Test, in_parallel};
 use integration_tests::{Bundle, Container, Value, binary, cgroup, json, tests};
 use std::fs::{self, File, OpenOptions};
@@ -12,6 +13,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 use sys::nix::libc;
 use sys::nix::sys::stat::Mode;
 use sys::nix::unistd::mkfifo;
@@ -46,6 +48,8 @@ pub const TESTS: &[Test] = tests![
     inheritable_capabilities_of_the_caller_stay_with_it,
     cgroup_files_have_plain_names,
     cgroup_path_stays_in_the_hierarchy,
+    cgroup_view_has_no_release_agent,
+    long_values_are_no_other_settings,
     null_device_is_never_given_away,
     devices_and_directories_are_never_given_away,
     hooks_do_not_get_the_environment_of_the_image,
@@ -777,6 +781,38 @@ fn cgroup_path_stays_in_the_hierarchy() {
     }
 }
 
+/// CVE-2022-0492: whoever writes to v1's `release_agent` has the kernel run a program on the host.
+fn cgroup_view_has_no_release_agent() {
+    let find = "/bin/busybox find /sys/fs/cgroup -name release_agent -o -name notify_on_release";
+    let output = Bundle::new().script(find).run().succeeded();
+    assert!(!output.stdout.contains("release_agent"), "{output:#?}");
+    let is_seen = output.stdout.contains("notify_on_release");
+    assert!(is_seen || cgroup::is_unified(), "nothing was looked at: {output:#?}");
+}
+
+/// CVE-2021-43784: of what is longer than a message can say, the rest became settings.
+fn long_values_are_no_other_settings() {
+    const MAPPINGS: usize = 340;
+    let one = |index: usize| json!({ "containerID": index, "hostID": index, "size": 1 });
+    let mappings: Value = (0..MAPPINGS).map(one).collect();
+    let (long, longer) = ("x".repeat(120_000), "y".repeat(2_000_000));
+    let bundle = Bundle::new().namespace("user", None).config(|config| {
+        config["linux"]["uidMappings"] = mappings.clone();
+        config["linux"]["gidMappings"] = mappings.clone();
+        config["annotations"] = json!({ "long": longer });
+        push(&mut config["process"]["env"], json!(format!("LONG={long}")));
+    });
+    let container = Container::running(bundle);
+    assert!(container.exec_report(&[])["env"].to_string().contains(&long), "it was cut");
+    let of = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", container.pid())).unwrap();
+    for file in ["uid_map", "gid_map"] {
+        assert_eq!(of(file).lines().count(), MAPPINGS, "{file}: {}", of(file));
+    }
+    for kind in ["pid", "net", "ipc", "uts", "mnt", "user"] {
+        assert_ne!(namespace(container.pid(), kind), own_namespace(kind), "{kind}");
+    }
+}
+
 /// CVE-2026-88265: what the container's user gets is its own stdio, never a device of all.
 fn null_device_is_never_given_away() {
     let bundle = Bundle::new().probing(&["exit", "0"]);
@@ -850,7 +886,7 @@ pub fn while_exchanging(a: &Path, b: &Path, task: impl FnOnce()) {
 #[track_caller]
 fn create_many_times(container: &Container, times: usize, look: impl Fn()) -> usize {
     let mut created = 0;
-    for _ in 0..times {
+    for _ in race::rounds(times, Duration::ZERO) {
         let output = container.call("create", &[]);
         look();
         if output.code == 0 {

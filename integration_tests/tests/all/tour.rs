@@ -1,4 +1,5 @@
-//! docs/containers-from-scratch.md: every command in it is run, and prints what is printed there.
+//! Documents that are held to what there is: every command of docs/containers-from-scratch.md is run,
+//! and prints what is printed there; every test that docs/security.md names exists.
 
 use integration_tests::command;
 use integration_tests::host::{needs_program, run_folder};
@@ -9,7 +10,35 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-pub const TESTS: &[Test] = tests![containers_from_scratch];
+pub const TESTS: &[Test] =
+    tests![containers_from_scratch, tests_that_the_security_page_names_exist];
+
+fn page(name: &str) -> String {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    fs::read_to_string(docs.join(name)).unwrap()
+}
+
+/// `module::name`; or `module::begin*`, for those that begin so.
+fn tests_that_the_security_page_names_exist() {
+    let tests: Vec<&str> = crate::all().iter().map(|test| test.name).collect();
+    let tests: Vec<&str> =
+        tests.iter().map(|name| name.split_once("::").map_or(*name, |(_, name)| name)).collect();
+    let page = page("security.md");
+    let quoted = page.split('`').skip(1).step_by(2);
+    let is_name = |text: &&str| {
+        let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:*".contains(c);
+        text.contains("::") && text.chars().all(letters)
+    };
+    let named: Vec<&str> = quoted.filter(is_name).collect();
+    assert!(named.len() > 100, "{named:?}");
+    for name in named {
+        let exists = match name.strip_suffix('*') {
+            Some(begin) => tests.iter().any(|test| test.starts_with(begin)),
+            None => tests.contains(&name),
+        };
+        assert!(exists, "there is no test {name}");
+    }
+}
 
 /// A block of commands, with what they print.
 #[derive(Debug)]
@@ -23,8 +52,7 @@ fn containers_from_scratch() {
     for program in ["busybox", "unshare", "nsenter", "pgrep", "chroot", "bash"] {
         let _ = needs_program(program);
     }
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/containers-from-scratch.md");
-    let steps = steps(&fs::read_to_string(page).unwrap());
+    let steps = steps(&page("containers-from-scratch.md"));
     assert!(steps.len() > 10, "{steps:#?}");
     let folder = run_folder().join("tour");
     fs::create_dir(&folder).unwrap();

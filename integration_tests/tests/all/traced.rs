@@ -5,11 +5,11 @@
 use integration_tests::bundle::push;
 use integration_tests::command::run;
 use integration_tests::host::needs_kernel;
+use integration_tests::race;
 use integration_tests::test::Test;
 use integration_tests::{Bundle, Container, Value, json, tests};
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 pub const TESTS: &[Test] = tests![
     process_of_exec_is_the_program_from_birth,
@@ -27,9 +27,6 @@ pub const TESTS: &[Test] = tests![
     limits_do_not_hinder_the_way_in,
 ];
 
-/// How long one looks.
-const TIME: Duration = Duration::from_millis(1500);
-
 const DEFAULT: [&str; 4] =
     ["CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_AUDIT_WRITE", "CAP_SYS_PTRACE"];
 
@@ -38,11 +35,19 @@ const MASK: u64 = 1 << 5 | 1 << 10 | 1 << 29 | 1 << 19;
 
 /// A container whose program looks at others: what is below its folder is the host's.
 fn snooping(bundle: Bundle) -> Container {
+    snooping_by(bundle.capabilities(&DEFAULT), &[])
+}
+
+/// The same, by a shell that does more, and has the program in `$@`.
+pub fn snooping_as(bundle: Bundle, script: &str) -> Container {
+    snooping_by(bundle, &["/bin/sh", "-c", script, "sh"])
+}
+
+fn snooping_by(bundle: Bundle, before: &[&str]) -> Container {
     let marker = bundle.folder().join("marker");
     fs::write(&marker, "the host's").unwrap();
-    let marker = marker.to_str().unwrap().to_owned();
-    let bundle = bundle.capabilities(&DEFAULT).probing(&["snoop", &marker, "/bin/probe"]);
-    let container = Container::created(bundle);
+    let program = ["/bin/probe", "snoop", marker.to_str().unwrap(), "/bin/probe"];
+    let container = Container::created(bundle.args(&[before, &program].concat()));
     container.start();
     container.wait_line("ready");
     container
@@ -50,9 +55,8 @@ fn snooping(bundle: Bundle) -> Container {
 
 /// What it got while `disturb` was done again and again.
 #[track_caller]
-fn gets(container: &Container, mut disturb: impl FnMut()) -> Value {
-    let begun = Instant::now();
-    while begun.elapsed() < TIME {
+pub fn gets(container: &Container, mut disturb: impl FnMut()) -> Value {
+    for _ in race::rounds(1, race::TIME) {
         disturb();
     }
     container.kill("TERM");
@@ -63,10 +67,14 @@ fn gets(container: &Container, mut disturb: impl FnMut()) -> Value {
 
 /// Asserts that the host's root was not to be had, nor a file or the environment of the caller's.
 #[track_caller]
-fn nothing_of_the_host(got: &Value) {
+pub fn nothing_of_the_host(got: &Value) {
     assert_eq!(got["roots"], json!([]), "the host's root was reached: {got}");
     // The program's own may be seen as it is executed.
     assert!(!got["environments"].to_string().contains("SECRET"), "{got}");
+    assert_eq!(got["memories"], json!([]), "what the caller's environment has was read: {got}");
+    for directory in got["directories"].as_array().unwrap() {
+        assert!(directory.as_str().unwrap().starts_with('/'), "not below the root: {got}");
+    }
     for file in got["files"].as_array().unwrap() {
         // The channel to the parent, and what it waits at for its start.
         let file = file.as_str().unwrap();
@@ -87,7 +95,7 @@ fn only_the_configured(got: &Value) {
     }
 }
 
-fn exec_true(container: &Container, flags: &[&str]) {
+pub fn exec_true(container: &Container, flags: &[&str]) {
     let mut command = container.exec_command(flags, &["/bin/probe", "exit", "0"]);
     command.env("SECRET", "the caller's");
     let _ = run(command).succeeded();
@@ -99,7 +107,7 @@ fn process_of_exec_is_the_program_from_birth() {
     only_the_configured(&gets(&container, || exec_true(&container, &[])));
 }
 
-fn with_user_namespace(bundle: Bundle) -> Bundle {
+pub fn with_user_namespace(bundle: Bundle) -> Bundle {
     let mapping = json!([{ "containerID": 0, "hostID": 0, "size": 65536 }]);
     bundle.namespace("user", None).config(|config| {
         config["linux"]["uidMappings"] = mapping.clone();

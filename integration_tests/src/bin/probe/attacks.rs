@@ -7,7 +7,7 @@ use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use sys::Errno;
@@ -59,8 +59,8 @@ pub fn exchange(a: &str, b: &str) -> ! {
 }
 
 /// Looks at each process that appears in this pid namespace before it runs `program`: whether `marker`
-/// is below its root, what it has open, its rights. Prints "ready", and all that it got when SIGTERM
-/// comes.
+/// is below its root, where its working directory is, what it has open, its namespaces and rights, and
+/// whether [`SECRET`] is in its memory. Prints "ready", and all that it got when SIGTERM comes.
 pub fn snoop(marker: &str, program: &str) -> Value {
     let ended = Arc::new(AtomicBool::new(false));
     let mut signals = SigSet::empty();
@@ -84,8 +84,12 @@ pub fn snoop(marker: &str, program: &str) -> Value {
     json!({
         "seen": got.seen, "roots": got.roots, "files": got.files,
         "rights": got.rights, "environments": got.environments,
+        "directories": got.directories, "namespaces": got.namespaces, "memories": got.memories,
     })
 }
+
+/// What the environment of the runtime's caller has.
+const SECRET: &str = "SECRET=";
 
 /// What could be had of others.
 #[derive(Default)]
@@ -99,6 +103,11 @@ struct Snooped {
     /// Users, permitted capabilities, filters.
     rights: BTreeSet<String>,
     environments: BTreeSet<String>,
+    /// Working directories, as the kernel names them here.
+    directories: BTreeSet<String>,
+    namespaces: BTreeSet<String>,
+    /// Regions of memory that have the secret.
+    memories: BTreeSet<String>,
 }
 
 impl Snooped {
@@ -126,6 +135,11 @@ impl Snooped {
             .filter_map(|entry| std::fs::read_link(entry.path()).ok())
             .map(|path| path.to_string_lossy().into_owned())
             .collect();
+        let link = |name: &str| Some(std::fs::read_link(of(name)).ok()?.display().to_string());
+        let directory = link("cwd");
+        let kinds = ["mnt", "pid", "net", "ipc", "uts", "cgroup", "user"];
+        let namespaces: Vec<_> = kinds.iter().filter_map(|it| link(&format!("ns/{it}"))).collect();
+        let memories = memories_with_secret(pid);
         // What was looked at was not yet the program, if it is there and isn't now.
         if is_program() || std::fs::metadata(of("stat")).is_err() {
             return;
@@ -135,6 +149,9 @@ impl Snooped {
             self.roots.insert(text("cmdline"));
         }
         self.files.extend(files);
+        self.directories.extend(directory);
+        self.namespaces.extend(namespaces);
+        self.memories.extend(memories);
         if !environment.is_empty() {
             self.environments.insert(environment);
         }
@@ -145,6 +162,24 @@ impl Snooped {
             self.rights.insert(lines.join(" "));
         }
     }
+}
+
+/// The regions of a process's memory that can be read and have [`SECRET`] in them.
+fn memories_with_secret(pid: u32) -> Vec<String> {
+    const MOST: u64 = 1 << 20;
+    let Ok(memory) = File::open(format!("/proc/{pid}/mem")) else { return Vec::new() };
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let has_secret = |line: &&str| {
+        let (range, rest) = line.split_once(' ')?;
+        let (from, to) = range.split_once('-')?;
+        let [from, to] = [from, to].map(|end| u64::from_str_radix(end, 16).unwrap_or(0));
+        let mut bytes = vec![0; usize::try_from((to - from).min(MOST)).ok()?];
+        let is_data = rest.starts_with("rw");
+        let count = if is_data { memory.read_at(&mut bytes, from).ok()? } else { 0 };
+        let found = bytes[..count].windows(SECRET.len()).any(|part| part == SECRET.as_bytes());
+        found.then_some(())
+    };
+    maps.lines().filter(|line| has_secret(line).is_some()).map(str::to_owned).collect()
 }
 
 /// Tries to clear each flag of the mount that `path` is on, and to give it other access times; by
