@@ -22,12 +22,13 @@ try: build
     scripts/try "{{ rind }}"
 
 # Everything that must pass before a change goes in, quickest first
-test: lint unit integration validate (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5") vm
+test: lint unit integration (mutations "working-directory-may-be-outside" "capabilities-are-inheritable" "environment-stays-in-memory") validate (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5") vm
 
 # Formatting and clippy, warnings denied
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- --deny warnings
+    integration_tests/mutations/run --check
 
 # The oldest Rust that Cargo.toml names builds everything (rustup)
 oldest:
@@ -49,6 +50,15 @@ integration: build
 # Every system call of every command fails once, with each error that it can have (root): CONTRIBUTING.md
 faults command="": build
     RIND_FAULTS=1 cargo test --package integration_tests --locked --test all -- "injected::{{ command }}"
+
+# What others have tried or might try, with races of so many seconds each (root): docs/security.md
+attack seconds="20": build
+    RIND_ATTACK={{ seconds }} RIND_TESTS="amend:: caller:: locked:: masks:: security:: siege:: traced::" \
+        cargo test --package integration_tests --locked --test all
+
+# Take one defence of rind away after the other; a test must notice each (root): [--check] [NAME...]
+mutations *options:
+    integration_tests/mutations/run "$@"
 
 # The opencontainers runtime-tools suite (root, Go): docs/conformance.md
 validate *options: build

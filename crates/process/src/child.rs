@@ -274,3 +274,25 @@ pub(crate) fn start_failed(plan: &impl ProcessPlan, fault: &Fault) -> Error {
     };
     error.within("unable to start container process")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn nobody_but_a_child_is_believed_to_be_the_process() {
+        let mut sleeping = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = sleeping.id().cast_signed();
+        let (channel, _other) = message::channel().unwrap();
+        let mut child = Child::new(pid, process::pidfd_open(pid).unwrap(), channel, true);
+        // Init of this pid namespace, and the process itself.
+        for other in [1, pid] {
+            let error = child.replace(other).unwrap_err();
+            assert_eq!(error.errno(), Some(Errno::ECHILD), "{other}");
+            assert_eq!(child.pid, pid);
+        }
+        sleeping.kill().unwrap();
+        sleeping.wait().unwrap();
+    }
+}

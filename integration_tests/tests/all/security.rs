@@ -13,6 +13,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 use sys::nix::libc;
 use sys::nix::sys::stat::Mode;
@@ -35,6 +36,8 @@ pub const TESTS: &[Test] = tests![
     dev_as_a_link_leads_to_nothing_outside,
     entries_of_dev_as_links_lead_to_nothing_outside,
     console_as_a_link_leads_to_nothing_outside,
+    console_as_a_link_in_the_root_is_refused,
+    multiplexer_of_the_image_is_not_opened,
     masks_with_another_null_device_hide_all_the_same,
     masked_path_below_a_link_hides_what_is_in_the_root,
     nothing_is_mounted_on_the_attributes_of_processes,
@@ -522,6 +525,46 @@ fn console_as_a_link_leads_to_nothing_outside() {
                 outside.assert_untouched();
             }
         }
+    }
+}
+
+/// The terminal comes over nothing that the image chooses, in its own root neither.
+fn console_as_a_link_in_the_root_is_refused() {
+    let bundle = without_dev(Bundle::new()).file("/target", "").probing(&["exit", "0"]);
+    symlink("/target", bundle.rootfs().join("dev/console")).unwrap();
+    let devpts = json!({ "destination": "/dev/pts", "type": "devpts", "source": "devpts" });
+    let bundle = bundle.mount(devpts).config(|c| c["process"]["terminal"] = json!(true));
+    let output = Container::new(bundle).call("run", &[]);
+    let _ = output.failed_with("binding the terminal to /dev/console");
+}
+
+/// CVE-2025-52565: opening what the image has at /dev/pts/ptmx can have an effect: who waits at a fifo
+/// is let through.
+fn multiplexer_of_the_image_is_not_opened() {
+    for is_link in [false, true] {
+        let bundle = without_dev(Bundle::new()).probing(&["exit", "0"]);
+        let bundle = bundle.config(|config| config["process"]["terminal"] = json!(true));
+        let (fifo, place) = (bundle.rootfs().join("fifo"), bundle.rootfs().join("dev/pts"));
+        fs::create_dir(&place).unwrap();
+        mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        if is_link {
+            symlink("/fifo", place.join("ptmx")).unwrap();
+        } else {
+            fs::rename(&fifo, place.join("ptmx")).unwrap();
+        }
+        let fifo = if is_link { fifo } else { place.join("ptmx") };
+        let waiting = thread::spawn({
+            let fifo = fifo.clone();
+            move || OpenOptions::new().write(true).open(fifo).unwrap()
+        });
+        let container = Container::new(bundle);
+        let output = container.call("run", &[]);
+        let is_let_through = waiting.is_finished();
+        // Nobody waits at it any more.
+        let reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&fifo);
+        drop((reader, waiting.join().unwrap()));
+        let _ = output.failed_with("making the terminal (process.terminal)");
+        assert!(!is_let_through, "it was opened");
     }
 }
 

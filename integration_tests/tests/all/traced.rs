@@ -56,7 +56,8 @@ fn snooping_by(bundle: Bundle, before: &[&str]) -> Container {
 /// What it got while `disturb` was done again and again.
 #[track_caller]
 pub fn gets(container: &Container, mut disturb: impl FnMut()) -> Value {
-    for _ in race::rounds(1, race::TIME) {
+    // On a busy machine a round takes long, and so does a look.
+    for _ in race::rounds(8, race::TIME) {
         disturb();
     }
     container.kill("TERM");
