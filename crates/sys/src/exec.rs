@@ -149,6 +149,29 @@ pub fn lead_session(command: &mut Command) {
     unsafe { command.pre_exec(|| Ok(nix::unistd::setsid().map(drop)?)) };
 }
 
+/// Has the program that `command` starts hand down nothing of this process's that a container has of
+/// its own: no supplementary groups, no bounds on its CPUs but the cpuset's, and a session keyring of
+/// the name `keyring`, if there is one.
+pub fn part_from_us(command: &mut Command, keyring: Option<CString>) {
+    let part = move || {
+        match crate::credentials::set_groups(&[]) {
+            // Who may not set its groups has no privilege by them that could be handed down.
+            Err(Errno::EPERM) | Ok(()) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        match keyring.as_deref().map_or(Ok(()), crate::keyring::join_session) {
+            Err(Errno::ENOSYS) | Ok(()) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        // A policy such as SCHED_DEADLINE, which the caller has chosen, fixes them.
+        let _ = crate::schedule::reset_affinity();
+        Ok(())
+    };
+    // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: system calls,
+    // and errors that are made of their numbers.
+    unsafe { command.pre_exec(part) };
+}
+
 /// Has the kernel kill the program that `command` starts when this process ends
 /// (`PR_SET_PDEATHSIG(2const)`), but not what that starts in turn.
 ///
