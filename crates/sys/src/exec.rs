@@ -92,8 +92,10 @@ pub fn wipe_environment() {
 }
 
 /// Starts `command` as if nobody had changed anything about signals: none is blocked or ignored in
-/// the program, whatever rind's caller ignores and rind has blocked.
+/// the program, whatever rind's caller ignores and rind has blocked. Nor has it the mark of a sealed
+/// rind, which another rind that it starts would take for its own.
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    command.env_remove(crate::entry::MARK);
     // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: system calls,
     // and an error that is made of its number.
     unsafe { command.pre_exec(reset_signals) };
