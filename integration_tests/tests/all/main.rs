@@ -8,6 +8,7 @@
 mod amend;
 mod annotations;
 mod caller;
+mod census;
 mod cgroups;
 mod checkpoint;
 mod commands;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         amend::TESTS,
         annotations::TESTS,
         caller::TESTS,
+        census::TESTS,
         cgroups::TESTS,
         checkpoint::TESTS,
         commands::TESTS,
