@@ -24,6 +24,7 @@ mod lifecycle;
 mod locked;
 mod masks;
 mod memory_policy;
+mod monitor;
 mod mounts;
 mod namespaces;
 mod net_devices;
@@ -45,6 +46,7 @@ mod traced;
 mod update;
 mod v2;
 
+use integration_tests::monitor::Monitor;
 use integration_tests::{binary, host, test};
 use std::fs;
 use std::process::{Command, ExitCode};
@@ -86,6 +88,7 @@ fn main() -> ExitCode {
         locked::TESTS,
         masks::TESTS,
         memory_policy::TESTS,
+        monitor::TESTS,
         mounts::TESTS,
         namespaces::TESTS,
         net_devices::TESTS,
@@ -107,8 +110,11 @@ fn main() -> ExitCode {
         update::TESTS,
         v2::TESTS,
     ];
+    // A list needs nothing of that.
+    let lists = std::env::args().any(|argument| argument == "--list");
+    let monitor = (!lists).then(Monitor::start);
     let ended = test::run(modules.concat());
     // Only this run's copies of the programs are still in it.
     let _ = fs::remove_dir_all(host::run_folder());
-    ended
+    monitor.map_or(ended, |monitor| monitor.conclude(ended))
 }
