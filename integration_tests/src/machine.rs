@@ -28,6 +28,10 @@ const FILES: [&str; 9] = [
 const NODES: [&str; 9] =
     ["null", "zero", "full", "random", "urandom", "tty", "ptmx", "console", "kmsg"];
 
+/// Devices that the kernel makes in each network namespace as it loads a module for tunnels.
+const OF_MODULES: [&str; 9] =
+    ["erspan0", "gre0", "gretap0", "ip6_vti0", "ip6gre0", "ip6tnl0", "ip_vti0", "sit0", "tunl0"];
+
 /// Below /proc/sys: what is a setting and no count, but for these.
 const SYSCTLS: [&str; 5] = ["kernel", "fs", "vm", "net/ipv4", "user"];
 const COUNTS: [&str; 13] = [
@@ -187,10 +191,11 @@ fn differences(before: &Machine, after: &Machine) -> BTreeSet<String> {
 
 fn network(add: &mut dyn FnMut(&str, &str, String)) {
     let devices = read("/proc/net/dev");
-    for name in devices.lines().skip(2).filter_map(|line| line.split(':').next()) {
-        add("network device", name.trim(), String::new());
+    let names = devices.lines().skip(2).filter_map(|line| line.split(':').next()).map(str::trim);
+    for name in names.filter(|name| !OF_MODULES.contains(name)) {
+        add("network device", name, String::new());
     }
-    for name in names("/run/netns") {
+    for name in self::names("/run/netns") {
         add("network namespace", &name, String::new());
     }
 }
