@@ -46,6 +46,12 @@ pub fn failing() -> PathBuf {
     built_with_tests("failing")
 }
 
+/// The program that looks at the machine and at the runtime from outside.
+#[must_use]
+pub fn monitor() -> PathBuf {
+    built_with_tests("monitor")
+}
+
 fn built_with_tests(name: &str) -> PathBuf {
     let path = built().expect("this program's folder").join(name);
     assert!(path.exists(), "no {name} at {}: it is built by `cargo test`", path.display());

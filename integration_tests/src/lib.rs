@@ -16,6 +16,8 @@ pub mod console;
 pub mod container;
 pub mod criu;
 pub mod host;
+pub mod machine;
+pub mod monitor;
 pub mod race;
 pub mod test;
 pub mod traces;

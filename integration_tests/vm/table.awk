@@ -36,6 +36,10 @@ file > 2 && /^---- .* ----$/ { said_of = $0; sub(/^---- /, "", said_of); sub(/ -
 file > 2 && said_of != "" && !((place, said_of) in said) { said[place, said_of] = "    " substr($0, 1, 160) "\n" }
 file > 2 && said_of != "" && /^stderr: ./ { said[place, said_of] = said[place, said_of] "    " substr($0, 1, 400) "\n" }
 
+# What was seen from outside.
+file > 2 && /^monitor: / { outside[place] = outside[place] "    " $0 "\n" }
+file > 2 && /^monitor: FAILED/ { broken++; is_broken[place] = 1 }
+
 function is_expected(place, test,    i) {
     for (i = 1; i <= expectations; i++)
         if (test == expected_test[i] && place ~ ("^(" expected_place[i] ")$")) return i
@@ -91,7 +95,9 @@ END {
             if (result == "none" && ++unrun[i] <= 10) printf "NOT RUN  %s: %s\n", places[i], tests[j]
             if (result == "known") printf "known    %s: %s (%s)\n", places[i], tests[j], why[is_expected(places[i], tests[j])]
         }
-    if (total["failed"] || total["none"]) print "what they said: " folder "\n"
+    for (i = 1; i <= columns; i++)
+        if (is_broken[places[i]]) printf "FAILED   %s: as seen from outside\n%s", places[i], outside[places[i]]
+    if (total["failed"] || total["none"] || broken) print "what they said: " folder "\n"
     printf "%d passed, %d failed, %d skipped\n", total["ok"], total["failed"] + total["none"], total["skipped"] + total["known"]
-    exit total["failed"] + total["none"] > 0
+    exit total["failed"] + total["none"] + broken > 0
 }

@@ -14,6 +14,7 @@ mod wire;
 
 pub use options::{CgroupMode, Options, Switch};
 
+use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -163,13 +164,15 @@ pub fn check(program: &Path, features: &[Feature]) -> Result<Version, Error> {
 }
 
 /// What criu gets as stdin, stdout and stderr.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Input {
     /// /dev/null for stdin and stdout; rind keeps what criu writes to stderr, for the error if criu
     /// dies.
     Nothing,
-    /// rind's own, which the restored processes then have too.
-    Ours,
+    /// rind's own, which the restored processes then have too. They have criu's session keyring as
+    /// well, so it gets one of this name; and criu's groups, where the image has none, and CPUs: it
+    /// gets neither from rind.
+    Ours(Option<CString>),
 }
 
 /// A notification of criu's, which waits for an answer.
@@ -205,6 +208,9 @@ impl Criu {
             let kept = stderr.insert(file).try_clone();
             command.stdin(Stdio::null()).stdout(Stdio::null());
             command.stderr(kept.map_err(|_| Error::talking(Errno::EMFILE))?);
+        }
+        if let Input::Ours(keyring) = input {
+            sys::exec::part_from_us(&mut command, keyring);
         }
         for descriptor in inherited.iter().chain([&theirs]) {
             sys::fs::keep_over_exec(descriptor).map_err(Error::talking)?;

@@ -92,8 +92,10 @@ pub fn wipe_environment() {
 }
 
 /// Starts `command` as if nobody had changed anything about signals: none is blocked or ignored in
-/// the program, whatever rind's caller ignores and rind has blocked.
+/// the program, whatever rind's caller ignores and rind has blocked. Nor has it the mark of a sealed
+/// rind, which another rind that it starts would take for its own.
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    command.env_remove(crate::entry::MARK);
     // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: system calls,
     // and an error that is made of its number.
     unsafe { command.pre_exec(reset_signals) };
@@ -147,6 +149,29 @@ pub fn default_signals(signals: Signals) {
 pub fn lead_session(command: &mut Command) {
     // SAFETY: it is async-signal-safe: one system call, and an error that is made of its number.
     unsafe { command.pre_exec(|| Ok(nix::unistd::setsid().map(drop)?)) };
+}
+
+/// Has the program that `command` starts hand down nothing of this process's that a container has of
+/// its own: no supplementary groups, no bounds on its CPUs but the cpuset's, and a session keyring of
+/// the name `keyring`, if there is one.
+pub fn part_from_us(command: &mut Command, keyring: Option<CString>) {
+    let part = move || {
+        match crate::credentials::set_groups(&[]) {
+            // Who may not set its groups has no privilege by them that could be handed down.
+            Err(Errno::EPERM) | Ok(()) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        match keyring.as_deref().map_or(Ok(()), crate::keyring::join_session) {
+            Err(Errno::ENOSYS) | Ok(()) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        // A policy such as SCHED_DEADLINE, which the caller has chosen, fixes them.
+        let _ = crate::schedule::reset_affinity();
+        Ok(())
+    };
+    // SAFETY: it is async-signal-safe, as what runs between fork and execve must be: system calls,
+    // and errors that are made of their numbers.
+    unsafe { command.pre_exec(part) };
 }
 
 /// Has the kernel kill the program that `command` starts when this process ends

@@ -8,6 +8,7 @@
 mod amend;
 mod annotations;
 mod caller;
+mod census;
 mod cgroups;
 mod checkpoint;
 mod commands;
@@ -23,6 +24,7 @@ mod lifecycle;
 mod locked;
 mod masks;
 mod memory_policy;
+mod monitor;
 mod mounts;
 mod namespaces;
 mod net_devices;
@@ -45,6 +47,7 @@ mod traced;
 mod update;
 mod v2;
 
+use integration_tests::monitor::Monitor;
 use integration_tests::{binary, host, race, test};
 use std::fs;
 use std::process::{Command, ExitCode};
@@ -66,13 +69,16 @@ fn main() -> ExitCode {
         eprintln!("these tests make containers as root: run them by `sudo -E`");
         return ExitCode::FAILURE;
     }
+    // A list needs nothing of that.
+    let lists = std::env::args().any(|argument| argument == "--list");
+    let monitor = (!lists).then(Monitor::start);
     let ended = test::run(all());
     if race::attempts() > 0 {
         println!("{} rounds of races", race::attempts());
     }
     // Only this run's copies of the programs are still in it.
     let _ = fs::remove_dir_all(host::run_folder());
-    ended
+    monitor.map_or(ended, |monitor| monitor.conclude(ended))
 }
 
 /// Every test.
@@ -81,6 +87,7 @@ fn all() -> Vec<test::Test> {
         amend::TESTS,
         annotations::TESTS,
         caller::TESTS,
+        census::TESTS,
         cgroups::TESTS,
         checkpoint::TESTS,
         commands::TESTS,
@@ -96,6 +103,7 @@ fn all() -> Vec<test::Test> {
         locked::TESTS,
         masks::TESTS,
         memory_policy::TESTS,
+        monitor::TESTS,
         mounts::TESTS,
         namespaces::TESTS,
         net_devices::TESTS,

@@ -139,7 +139,8 @@ fn run_criu(mut prepared: Prepared, container: &mut Container) -> Result<OwnedFd
         prepared.image = Image::open(&options.criu, false, LOG)?;
         let mut asked = restore_options(&prepared, container, &root)?;
         let inherited = inherit_fds(&mut asked, &mut prepared)?;
-        Ok((Criu::start(&options.criu.program, Input::Ours, &inherited)?, asked))
+        let keyring = container.record.keyring(container.entry.id());
+        Ok((Criu::start(&options.criu.program, Input::Ours(keyring), &inherited)?, asked))
     })?;
     move_to_cgroups(&mut asked, &criu, container)?;
     drop(keeper);
