@@ -12,6 +12,7 @@ pub const TESTS: &[Test] = tests![
     default_devices_are_there_and_work,
     default_links_are_there,
     ptmx_leads_to_the_own_instance,
+    configured_ptmx_is_the_own_instance_too,
     configured_device_is_made,
     configured_device_outside_of_dev_is_made,
     configured_device_under_a_link_stays_in_the_root,
@@ -130,6 +131,14 @@ fn ptmx_leads_to_the_own_instance() {
     let seen = Bundle::new().probe(&["stat", "/dev/ptmx", "/dev/pts"]);
     assert_eq!(seen[0]["readable"], "yes");
     assert_eq!(seen[1]["content"], json!(["ptmx"]), "none of the host's terminals");
+}
+
+/// The node would be the multiplexer of the host's terminals.
+fn configured_ptmx_is_the_own_instance_too() {
+    let device = json!({ "path": "/dev/./ptmx", "type": "c", "major": 5, "minor": 2 });
+    let bundle = Bundle::new().config(|config| push(&mut config["linux"]["devices"], device));
+    let seen = bundle.stat("/dev/ptmx");
+    assert_eq!((&seen["type"], &seen["link"]), (&json!("link"), &json!("pts/ptmx")), "{seen}");
 }
 
 fn configured_device_is_made() {

@@ -39,6 +39,7 @@ pub const TESTS: &[Test] = tests![
     console_as_a_link_in_the_root_is_refused,
     multiplexer_of_the_image_is_not_opened,
     masks_with_another_null_device_hide_all_the_same,
+    null_device_of_the_host_is_looked_at,
     masked_path_below_a_link_hides_what_is_in_the_root,
     nothing_is_mounted_on_the_attributes_of_processes,
     nothing_is_mounted_on_proc_by_a_link,
@@ -598,6 +599,22 @@ fn masks_with_another_null_device_hide_all_the_same() {
         assert_ne!(seen[0]["error"], "ENOENT", "/dev/null as a {kind}");
     }
     assert!(ran > 0, "each of them was refused");
+}
+
+/// A host whose /dev/null is something else: the container would see that in place of a secret.
+fn null_device_of_the_host_is_looked_at() {
+    let bundle = Bundle::new().file("/secret", "secret").file("/target", "shown");
+    let (null, folder) = (bundle.rootfs().join("target"), bundle.folder());
+    let bundle = bundle.config(|config| config["linux"]["maskedPaths"] = json!(["/secret"]));
+    let container = Container::new(bundle.probing(&["stat", "/secret"]));
+    let usual = container.command_for("run", &[]);
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-euc"]);
+    command.arg("mount --bind \"$1\" /dev/null; shift; exec \"$@\"").arg("sh").arg(&null);
+    command.arg(usual.get_program()).args(usual.get_args()).current_dir(folder);
+    // None of them is closed, so that rind does not look at it for that.
+    let output = run(command);
+    let _ = output.failed_with("no such device");
 }
 
 fn masked_path_below_a_link_hides_what_is_in_the_root() {
