@@ -22,7 +22,7 @@ try: build
     scripts/try "{{ rind }}"
 
 # Everything that must pass before a change goes in, quickest first
-test: lint unit integration validate (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5") vm
+test: lint unit integration validate (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5") vm vm-selinux
 
 # Formatting and clippy, warnings denied
 lint:
@@ -62,8 +62,12 @@ engines *options: build
 vm *options: build
     integration_tests/vm/test --quick "$@" "{{ rind }}"
 
+# The tests of security labels in a VM with SELinux: docs/testing-in-a-vm.md
+vm-selinux *options: build
+    integration_tests/vm/test --no-host --security selinux "$@" labels "{{ rind }}"
+
 # All integration tests, in VMs of five kinds, and engines (some hours where there is no KVM)
-vm-all: build vm-engines
+vm-all: build vm-engines vm-selinux
     integration_tests/vm/test --all "{{ rind }}"
 
 # Docker, containerd, CRI and Podman on rind in a VM, by systemd and cgroupfs: docs/engines

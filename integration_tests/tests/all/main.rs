@@ -19,6 +19,7 @@ mod faults;
 mod hooks;
 mod injected;
 mod killed;
+mod labels;
 mod lifecycle;
 mod locked;
 mod masks;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         hooks::TESTS,
         injected::TESTS,
         killed::TESTS,
+        labels::TESTS,
         lifecycle::TESTS,
         locked::TESTS,
         masks::TESTS,
