@@ -14,8 +14,7 @@ default:
 
 # Build the static release binary: target/rind
 build:
-    cargo build --release --locked --package rind --target "$(scripts/target)"
-    ln -sfn "$(scripts/target)/release/rind" "{{ rind }}"
+    scripts/build
 
 # Run a container and show what makes it one; in a terminal, then a shell in it
 try: build
@@ -86,9 +85,13 @@ fuzz *options:
 man: build
     "{{ rind }}" man --output "{{ target / "man" }}"
 
-# Pack the program, manual pages, completions and licence, with a checksum: target/dist
+# Pack the program, manual pages, completions and licence, with the list of crates and checksums: target/dist
 dist: build
     scripts/dist "{{ rind }}" "{{ target / "dist" }}"
+
+# Build the last commit twice, in different surroundings, and compare what is published bit by bit
+reproducible:
+    scripts/reproducible
 
 # Have the linker put together again what a container's start goes through (root): crates/rind/order.txt
 order:
