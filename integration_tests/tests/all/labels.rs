@@ -4,6 +4,7 @@
 
 use crate::checkpoint::Box as Image;
 use integration_tests::bundle::push;
+use integration_tests::cgroup::is_unified;
 use integration_tests::command::run;
 use integration_tests::criu::needs_criu;
 use integration_tests::host::{needs_file, needs_program, run_folder};
@@ -331,7 +332,9 @@ fn mount_label_is_that_of_new_file_systems() {
             .config(|config| config["linux"]["maskedPaths"] = json!(["/sys/firmware"]));
         let container = Container::running(way(bundle));
         let root = format!("/proc/{}/root", container.pid());
-        for place in ["dev", "dev/pts", "dev/shm", "dev/mqueue", "tmp", "root", "sys/firmware"] {
+        let cgroups = (!is_unified()).then_some("sys/fs/cgroup");
+        let places = ["dev", "dev/pts", "dev/shm", "dev/mqueue", "tmp", "root", "sys/firmware"];
+        for place in places.into_iter().chain(cgroups) {
             assert_eq!(label_at(&format!("{root}/{place}")), WRITABLE, "{place}");
         }
         for place in ["", "proc", "sys"] {
