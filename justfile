@@ -14,15 +14,14 @@ default:
 
 # Build the static release binary: target/rind
 build:
-    cargo build --release --locked --package rind --target "$(scripts/target)"
-    ln -sfn "$(scripts/target)/release/rind" "{{ rind }}"
+    scripts/build
 
 # Run a container and show what makes it one; in a terminal, then a shell in it
 try: build
     scripts/try "{{ rind }}"
 
 # Everything that must pass before a change goes in, quickest first
-test: lint unit integration (mutations "working-directory-may-be-outside" "capabilities-are-inheritable" "environment-stays-in-memory") validate (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5") vm
+test: lint unit integration (mutations "working-directory-may-be-outside" "capabilities-are-inheritable" "environment-stays-in-memory") validate (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5") vm vm-selinux
 
 # Formatting and clippy, warnings denied
 lint:
@@ -72,8 +71,12 @@ engines *options: build
 vm *options: build
     integration_tests/vm/test --quick "$@" "{{ rind }}"
 
+# The tests of security labels in a VM with SELinux: docs/testing-in-a-vm.md
+vm-selinux *options: build
+    integration_tests/vm/test --no-host --security selinux "$@" labels "{{ rind }}"
+
 # All integration tests, in VMs of five kinds, and engines (some hours where there is no KVM)
-vm-all: build vm-engines
+vm-all: build vm-engines vm-selinux
     integration_tests/vm/test --all "{{ rind }}"
 
 # Docker, containerd, CRI and Podman on rind in a VM, by systemd and cgroupfs: docs/engines
@@ -92,9 +95,13 @@ fuzz *options:
 man: build
     "{{ rind }}" man --output "{{ target / "man" }}"
 
-# Pack the program, manual pages, completions and licence, with a checksum: target/dist
+# Pack the program, manual pages, completions and licence, with the list of crates and checksums: target/dist
 dist: build
     scripts/dist "{{ rind }}" "{{ target / "dist" }}"
+
+# Build the last commit twice, in different surroundings, and compare what is published bit by bit
+reproducible:
+    scripts/reproducible
 
 # Have the linker put together again what a container's start goes through (root): crates/rind/order.txt
 order:

@@ -8,7 +8,7 @@
 
 use crate::fault::{During, Fault, Stage};
 use crate::message::{self, Kind, NOT_RUN};
-use crate::process_spec::{ProcessPlan, ProcessSpec};
+use crate::process_spec::{Module, ProcessPlan, ProcessSpec};
 use crate::{console, identity, program, stdio};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -101,15 +101,18 @@ pub(crate) fn start_session() -> Result<(), Fault> {
     setsid().map(drop).during(Stage::Session)
 }
 
-/// Joins a new session keyring (session-keyring(7)), which has nothing to do with setsid(2).
+/// Joins a new session keyring (session-keyring(7)), which has nothing to do with setsid(2). With
+/// `SELinux`, the keyring has the label of the process, which could not use one with rind's.
 pub(crate) fn join_keyring(spec: &ProcessSpec) -> Result<(), Fault> {
-    if let Some(name) = &spec.options.keyring {
-        match sys::keyring::join_session(name) {
-            Err(Errno::ENOSYS) => {}
-            joined => joined.during(Stage::Keyring)?,
-        }
+    let Some(name) = &spec.options.keyring else { return Ok(()) };
+    let label = spec.label.as_ref().filter(|label| label.module == Module::Selinux);
+    let of_new_keys = |text| write_own(spec, "self/attr/keycreate", text).during(Stage::Label);
+    label.map_or(Ok(()), |label| of_new_keys(&label.text))?;
+    match sys::keyring::join_session(name) {
+        Err(Errno::ENOSYS) => {}
+        joined => joined.during(Stage::Keyring)?,
     }
-    Ok(())
+    label.map_or(Ok(()), |_| of_new_keys("\n"))
 }
 
 /// What [`apply_process`] depends on beside the process.
@@ -134,7 +137,7 @@ pub(crate) fn apply_process(spec: &mut ProcessSpec, context: &ApplyContext) -> R
     set_attributes(spec)?;
     raise_limits(spec)?;
     if let Some(label) = &spec.label {
-        write_own(spec, label.path, &label.value).during(Stage::Label)?;
+        write_own(spec, label.module.file(), &label.text).during(Stage::Label)?;
     }
     if spec.options.console.is_none() {
         stdio::take_own_null(&mut spec.stdio, context.root)?;

@@ -5,6 +5,7 @@
 //! parent does, by its own copy of the plan; the child itself only once the parent is gone.
 
 use crate::capabilities::number_name;
+use crate::process_spec::{Label, Module};
 use rootfs::Step;
 use std::ffi::CStr;
 use sys::{Errno, Error};
@@ -18,6 +19,8 @@ pub(crate) struct Object<'a> {
     pub cwd: Option<&'a CStr>,
     /// Whether this is a process of `exec`.
     pub is_exec: bool,
+    /// The security label, if there is one to take.
+    pub label: Option<&'a Label>,
 }
 
 /// How the failure of a stage is described.
@@ -172,7 +175,7 @@ stages! {
         (Errno::EPERM, "raising a hard limit needs CAP_SYS_RESOURCE"),
     ]);
     /// `process.apparmorProfile` or `process.selinuxLabel`.
-    Label: Fixed("setting process.apparmorProfile or process.selinuxLabel", &[]);
+    Label: Whole(refused_label);
     /// Dropping a capability from the bounding set; the index is the capability.
     Bounding: Formatted(
         |fault, _| format!("dropping {} from the bounding set", capability(fault)),
@@ -213,6 +216,24 @@ stages! {
     Exec: Whole(|fault, object| of_program(fault, object, |zero, answer| {
         format!("exec {zero}: {answer}")
     }));
+}
+
+fn refused_label(fault: &Fault, object: &Object) -> Error {
+    let Some(Label { module, name, .. }) = object.label else {
+        return fault.answered("setting the security label", &[]);
+    };
+    let remedies: Remedies = match module {
+        Module::AppArmor => &[
+            (Errno::ENOENT, "no such profile is loaded: apparmor_parser -r FILE loads one"),
+            (Errno::EACCES, "the profile that rind itself is in has no such change_profile rule"),
+        ],
+        Module::Selinux => &[
+            (Errno::EINVAL, "the loaded policy has no such label"),
+            (Errno::EACCES, "the policy has to allow rind's own label setexec and setkeycreate"),
+        ],
+    };
+    let property = module.property();
+    fault.answered(&format!("setting {property} {name}"), remedies).with_object(property)
 }
 
 fn failed_hook(kind: &str, fault: &Fault) -> Error {
@@ -339,8 +360,31 @@ mod tests {
     }
 
     #[test]
+    fn refused_label_names_its_property_and_a_remedy() {
+        let named = |module| Label { module, name: "x".to_owned(), text: String::new() };
+        let [apparmor, selinux] = [Module::AppArmor, Module::Selinux].map(named);
+        for (label, errno, words) in [
+            (
+                &apparmor,
+                Errno::ENOENT,
+                "setting process.apparmorProfile x: no such file or directory (no such profile is \
+                 loaded: apparmor_parser -r FILE loads one)",
+            ),
+            (
+                &selinux,
+                Errno::EINVAL,
+                "setting process.selinuxLabel x: invalid argument (the loaded policy has no such \
+                 label)",
+            ),
+        ] {
+            let object = Object { program: None, cwd: None, is_exec: false, label: Some(label) };
+            assert_eq!(Fault::new(Stage::Label, errno).to_error(&object).to_string(), words);
+        }
+    }
+
+    #[test]
     fn words_name_the_object_the_answer_and_a_remedy() {
-        let init = Object { program: Some(c"/x"), cwd: Some(c"/y"), is_exec: false };
+        let init = Object { program: Some(c"/x"), cwd: Some(c"/y"), is_exec: false, label: None };
         let exec = Object { is_exec: true, ..init };
         for (stage, errno, object, words) in [
             (

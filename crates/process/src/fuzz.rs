@@ -28,7 +28,7 @@ pub fn message(bytes: &[u8]) {
         Some(fault) => {
             assert!(fault.detail.len() <= MAX_DETAIL);
             for is_exec in [false, true] {
-                let object = Object { program: Some(c"/x"), cwd: None, is_exec };
+                let object = Object { program: Some(c"/x"), cwd: None, is_exec, label: None };
                 assert!(!fault.to_error(&object).to_string().is_empty());
             }
             report(child.as_fd(), fault).unwrap();

@@ -24,7 +24,7 @@ pub(crate) fn attach_controllers(
 ) -> Result<LeakyFd> {
     let read_only = options.attributes.set & ATTR_RDONLY;
     let attributes = options.attributes.set & !ATTR_RDONLY;
-    let parameters = [(c"mode", c"755")];
+    let parameters: Vec<_> = options.labels().chain([(c"mode", c"755")]).collect();
     let tmpfs = filesystem::mount_simple(c"tmpfs", &parameters, attributes).during(Step::Cgroup)?;
     mount::move_mount(&tmpfs, target, c"").during(Step::Cgroup)?;
     let own = options.on_clone(options.attributes.set | ATTR_NOSUID | ATTR_NOEXEC | ATTR_NODEV);
@@ -65,7 +65,7 @@ pub(crate) fn make_unified(
     match mount::open_tree_with(AT_FDCWD, own, Depth::One, &attributes) {
         // A user may not be allowed to make a cgroup.
         Err(Errno::ENOENT) => {
-            let parameters = [(c"mode", c"555")];
+            let parameters: Vec<_> = options.labels().chain([(c"mode", c"555")]).collect();
             filesystem::mount_simple(c"tmpfs", &parameters, options.attributes.set | ATTR_RDONLY)
         }
         clone => clone.map(LeakyFd::from),

@@ -78,7 +78,7 @@ fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<
             // A container in a user namespace has left an empty file, and the host has no such
             // device.
             Err(Errno::ENOENT) if is_empty(&parent, name) => {
-                make_detached(plan, (Some(plan.uid), Some(plan.gid)))?
+                make_detached(plan, (Some(plan.uid), Some(plan.gid)), layout.label.as_ref())?
                     .map(LeakyFd::from)
                     .ok_or(Errno::ENOENT)
             }

@@ -124,6 +124,21 @@ pub struct Layout {
     pub(crate) masked_paths: Vec<RestrictedPath>,
     pub(crate) read_only_root: bool,
     pub(crate) propagation: Option<(Propagation, Depth)>,
+    pub(crate) label: Option<MountLabel>,
+}
+
+/// `linux.mountLabel` on a host with `SELinux`: the mount option that sets it, and its value.
+#[derive(Clone, Debug)]
+pub(crate) struct MountLabel {
+    pub option: &'static CStr,
+    pub value: CString,
+}
+
+impl MountLabel {
+    /// The label as a parameter of a new file system.
+    pub fn parameter(&self) -> (&CStr, &CStr) {
+        (self.option, &self.value)
+    }
 }
 
 /// The source of a bind mount.

@@ -4,7 +4,7 @@
 
 use crate::built::Built;
 use crate::filesystem;
-use crate::layout::{Layout, RestrictedPath};
+use crate::layout::{Layout, MountLabel, RestrictedPath};
 use crate::nodes::HARMLESS;
 use crate::step::{During, Fault, Result, Step};
 use std::os::fd::AsFd;
@@ -60,7 +60,9 @@ pub(crate) fn mask_paths(layout: &Layout, built: &Built) -> Result<()> {
         // The first target of a kind gets the mount itself, the others get clones: the kernel
         // clones only attached mounts.
         let cover = match (kind == SFlag::S_IFDIR, &empty, &built.null) {
-            (true, None, _) => empty.insert(empty_directory().during(Step::MaskSource)?),
+            (true, None, _) => {
+                empty.insert(empty_directory(layout.label.as_ref()).during(Step::MaskSource)?)
+            }
             (true, Some(empty), _) => &clone_mount(empty).during(Step::MaskSource)?,
             (false, _, Some(null)) if !null_is_used => {
                 null_is_used = true;
@@ -86,8 +88,10 @@ fn clone_mount(mount: impl AsFd) -> sys::Result<LeakyFd> {
     mount::open_tree(mount, c"", Depth::One, false).map(LeakyFd::from)
 }
 
-fn empty_directory() -> sys::Result<LeakyFd> {
+fn empty_directory(label: Option<&MountLabel>) -> sys::Result<LeakyFd> {
     // The only inode is that of the directory.
     let limits = [(c"nr_blocks", c"1"), (c"nr_inodes", c"1")];
-    filesystem::mount_simple(c"tmpfs", &limits, HARMLESS | ATTR_NODEV)
+    let labels = label.map(MountLabel::parameter);
+    let parameters: Vec<_> = limits.into_iter().chain(labels).collect();
+    filesystem::mount_simple(c"tmpfs", &parameters, HARMLESS | ATTR_NODEV)
 }

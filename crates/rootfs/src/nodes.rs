@@ -2,7 +2,7 @@
 //! change, and new nodes that only the host's side may make.
 
 use crate::filesystem::{clone_tree, mount_simple};
-use crate::layout::DevicePlan;
+use crate::layout::{DevicePlan, MountLabel};
 use crate::target::find;
 use std::ffi::{CStr, CString};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -86,9 +86,12 @@ impl Device {
 pub(crate) fn make_detached(
     plan: &DevicePlan,
     (user, group): (Option<Uid>, Option<Gid>),
+    label: Option<&MountLabel>,
 ) -> sys::Result<Option<OwnedFd>> {
     let make = || {
-        let (tmpfs, name) = (mount_simple(c"tmpfs", &[], ATTR_NOSUID | ATTR_NOEXEC)?, c"node");
+        let label = label.map(MountLabel::parameter);
+        let tmpfs = mount_simple(c"tmpfs", label.as_slice(), ATTR_NOSUID | ATTR_NOEXEC)?;
+        let name = c"node";
         mknodat(&tmpfs, name, plan.kind, plan.mode, plan.number)?;
         // The caller's umask has applied to the mode.
         fchmodat(&tmpfs, name, plan.mode, FchmodatFlags::FollowSymlink)?;

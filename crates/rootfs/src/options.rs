@@ -1,7 +1,7 @@
 //! Mount options: the table of all options (runtime-spec, config.md, Linux mount options;
 //! mount(8)), and the sum of a list of them. An unknown option must never be dropped silently.
 
-use crate::Error;
+use crate::layout::MountLabel;
 use oci_spec::runtime::Mount;
 use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
@@ -200,6 +200,10 @@ pub(crate) const CGROUP2_OPTIONS: [&str; 4] =
 /// without.
 const LABELS: [&str; 4] = ["context", "defcontext", "fscontext", "rootcontext"];
 
+fn is_label(option: &[u8]) -> bool {
+    LABELS.iter().any(|label| label.as_bytes() == option)
+}
+
 impl Options {
     /// Sums `list` up. A later option overrides an earlier one that contradicts it. An option that
     /// isn't in the table is the file system's own.
@@ -287,20 +291,23 @@ impl Options {
         }
     }
 
-    /// Labels a new file system of type `kind` with `linux.mountLabel` by the mount option
-    /// `option`, unless its options have a label.
-    pub fn add_label(&mut self, kind: &str, option: &CStr, label: &str) -> Result<(), Error> {
-        let text =
-            CString::new(label).map_err(|_| Error::new("linux.mountLabel has a NUL byte"))?;
+    /// Labels a new file system of type `kind`, unless its options have a label.
+    pub fn add_label(&mut self, kind: &str, label: &MountLabel) {
+        let (option, text) = (label.option, label.value.clone());
         match kind {
             // The kernel labels the files of these itself.
-            "proc" | "sysfs" => {}
+            "cgroup2" | "proc" | "sysfs" => {}
             // The IPC namespace has one mqueue, which the kernel has made without a label.
             "mqueue" => self.label = Some(text),
             _ if self.parameters.iter().any(|(own, _)| [c"context", option].contains(&&**own)) => {}
             _ => self.parameters.push((option.to_owned(), Some(text))),
         }
-        Ok(())
+    }
+
+    /// The options that label the file system.
+    pub fn labels(&self) -> impl Iterator<Item = (&CStr, &CStr)> {
+        let labels = self.parameters.iter().filter(|(name, _)| is_label(name.to_bytes()));
+        labels.filter_map(|(name, value)| Some((&**name, value.as_deref()?)))
     }
 
     /// The change that gives a clone the attributes `set`; an access time attribute replaces the
@@ -331,8 +338,7 @@ impl Options {
             }
             data.extend_from_slice(name);
             let Some(value) = value else { continue };
-            let quote: &[u8] =
-                if LABELS.iter().any(|l| l.as_bytes() == name) { b"\"" } else { b"" };
+            let quote: &[u8] = if is_label(name) { b"\"" } else { b"" };
             data.extend_from_slice(&[b"=", quote, value, quote].concat());
         }
         data
@@ -470,7 +476,8 @@ mod tests {
         const LABEL: &str = "system_u:object_r:container_file_t:s0:c1,c2";
         let labelled = |kind: &str, list: &[&str]| {
             let mut options = parse(list);
-            options.add_label(kind, c"context", LABEL).unwrap();
+            let value = CString::new(LABEL).unwrap();
+            options.add_label(kind, &MountLabel { option: c"context", value });
             let data = String::from_utf8(options.data(None)).unwrap();
             (data, options.label.map(|label| label.into_string().unwrap()))
         };
@@ -478,7 +485,7 @@ mod tests {
         assert_eq!(labelled("tmpfs", &["size=1m"]), (format!("size=1m,{context}"), None));
         assert_eq!(labelled("devpts", &[]), (context.clone(), None));
         assert_eq!(labelled("mqueue", &[]), (String::new(), Some(LABEL.to_owned())));
-        for kind in ["proc", "sysfs"] {
+        for kind in ["cgroup2", "proc", "sysfs"] {
             assert_eq!(labelled(kind, &[]), (String::new(), None), "{kind}");
         }
         // One that the mount has of its own stays the only one; quotes are mount(2)'s only.
@@ -492,7 +499,8 @@ mod tests {
     fn a_label_is_given_by_the_option_that_is_asked_for() {
         let labelled = |list: &[&str]| {
             let mut options = parse(list);
-            options.add_label("tmpfs", c"rootcontext", "a:b:c").unwrap();
+            let value = c"a:b:c".to_owned();
+            options.add_label("tmpfs", &MountLabel { option: c"rootcontext", value });
             String::from_utf8(options.data(None)).unwrap()
         };
         assert_eq!(labelled(&[]), r#"rootcontext="a:b:c""#);

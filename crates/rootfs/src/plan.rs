@@ -5,7 +5,7 @@ use crate::container_path::{
     Base, ContainerPath, Destinations, Paths, as_path, destination, normal, tidy,
 };
 use crate::layout::{
-    Context, CopiedLink, DevicePlan, Layout, Locked, MountKind, MountPlan, NAMESPACED,
+    Context, CopiedLink, DevicePlan, Layout, Locked, MountKind, MountLabel, MountPlan, NAMESPACED,
     RestrictedPath, Source,
 };
 use crate::options::{self, CGROUP2_OPTIONS, Links, MS_I_VERSION, Options};
@@ -53,6 +53,7 @@ impl Layout {
     ) -> Result<Self, Error> {
         let linux = spec.linux().as_ref();
         let propagation = propagation(linux)?;
+        let label = mount_label(linux, &context)?;
         let (mut mounts, mut destinations) = plan_mounts(spec, bundle, Some(rootfs), &context)?;
         let root_path = c_string(rootfs, "root.path")?;
         let root = if context.clones() {
@@ -62,7 +63,7 @@ impl Layout {
         };
         let read_only_root =
             spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false);
-        let devices = plan_devices(linux, &mounts, &destinations, &context)?;
+        let devices = plan_devices(linux, &mounts, &destinations, &context, label.as_ref())?;
         let [dev, proc] = [c"/dev", c"/proc"].map(|path| destinations.locate(path.to_owned()));
         let make_cwd = read_only_root.then(|| working_directory(spec)).flatten();
         let make_cwd = make_cwd.map(|path| destinations.locate(path));
@@ -86,9 +87,23 @@ impl Layout {
             masked_paths,
             read_only_root,
             propagation,
+            label,
             context,
         })
     }
+}
+
+/// `linux.mountLabel`. Without `SELinux`, the kernel refuses the option.
+fn mount_label(linux: Option<&Linux>, context: &Context) -> Result<Option<MountLabel>, Error> {
+    let text = linux
+        .and_then(|linux| linux.mount_label().as_deref())
+        .filter(|label| !label.is_empty() && Path::new("/sys/fs/selinux/enforce").exists());
+    let label = |text| {
+        let value =
+            CString::new(text).map_err(|_| Error::new("linux.mountLabel has a NUL byte"))?;
+        Ok(MountLabel { option: context.mount_context, value })
+    };
+    text.map(label).transpose()
 }
 
 fn propagation(linux: Option<&Linux>) -> Result<Option<(Propagation, Depth)>, Error> {
@@ -107,10 +122,8 @@ pub(crate) fn plan_mounts(
     context: &Context,
 ) -> Result<(Vec<MountPlan>, Destinations), Error> {
     let linux = spec.linux().as_ref();
-    let label = linux.and_then(|linux| linux.mount_label().as_deref()).filter(|label| {
-        // Without SELinux, the kernel refuses the option.
-        !label.is_empty() && Path::new("/sys/fs/selinux/enforce").exists()
-    });
+    let label = mount_label(linux, context)?;
+    let label = label.as_ref();
     let mut destinations = Destinations::default();
     let mut mounts: Vec<MountPlan> = Vec::new();
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
@@ -229,7 +242,7 @@ struct MountEntry<'a> {
     rootfs: Option<&'a Path>,
     linux: Option<&'a Linux>,
     context: &'a Context,
-    label: Option<&'a str>,
+    label: Option<&'a MountLabel>,
 }
 
 impl MountEntry<'_> {
@@ -297,9 +310,6 @@ fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPl
     } else if fs_type == "cgroup" {
         MountKind::Cgroup
     } else {
-        if let Some(label) = label {
-            options.add_label(fs_type, context.mount_context, label)?;
-        }
         if is_on_disk && options.attributes.set.contains(ATTR_RDONLY) {
             // Without the option, mounting could write to the disk, such as to replay a journal.
             options.parameters.push((c"ro".to_owned(), None));
@@ -307,6 +317,11 @@ fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPl
         MountKind::FileSystem { name: c_string(fs_type, "type")?, detached: None }
     };
     check_options(&options, &kind)?;
+    if let Some(label) =
+        label.filter(|_| !matches!(kind, MountKind::Bind { .. } | MountKind::Remount))
+    {
+        options.add_label(fs_type, label);
+    }
     let name = normal(&destination);
     let covers_proc = name == Path::new("/proc");
     let mut plan = MountPlan {
@@ -452,6 +467,7 @@ fn plan_devices(
     mounts: &[MountPlan],
     destinations: &Destinations,
     context: &Context,
+    label: Option<&MountLabel>,
 ) -> Result<Vec<DevicePlan>, Error> {
     let list = linux.and_then(|linux| linux.devices().as_ref());
     list.into_iter()
@@ -462,7 +478,7 @@ fn plan_devices(
             if context.clones() && plan.kind != SFlag::S_IFIFO && !nodes::host_has(&plan) {
                 let owner =
                     (host_id(device.uid(), linux, false), host_id(device.gid(), linux, true));
-                plan.detached = nodes::make_detached(&plan, owner).map_err(|errno| {
+                plan.detached = nodes::make_detached(&plan, owner, label).map_err(|errno| {
                     let path = device.path().display();
                     Error::call(format!("linux.devices[{index}]: making {path}"), errno)
                 })?;

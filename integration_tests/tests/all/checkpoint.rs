@@ -53,8 +53,8 @@ pub const TESTS: &[Test] = tests![
 ];
 
 /// A container whose stdout is a file of its folder, as an image of a file in memory has a copy.
-struct Box {
-    container: Container,
+pub struct Box {
+    pub container: Container,
     /// Where images of it go.
     images: PathBuf,
 }
@@ -70,7 +70,7 @@ impl Box {
     }
 
     /// A container that has begun to print.
-    fn running(bundle: Bundle) -> Self {
+    pub fn running(bundle: Bundle) -> Self {
         let container = Self::new(bundle);
         let _ = container.to_file("run", &["--detach"]).succeeded();
         wait_for("the first line", || !container.lines().is_empty());
@@ -148,12 +148,12 @@ impl Box {
     }
 
     /// Checkpoints it; it is gone then.
-    fn checkpoint(&self, flags: &[&str]) {
+    pub fn checkpoint(&self, flags: &[&str]) {
         let _ = command::run(self.command("checkpoint", flags)).succeeded();
         self.container.assert_no_trace();
     }
 
-    fn restore(&self, flags: &[&str]) {
+    pub fn restore(&self, flags: &[&str]) {
         let _ = self.to_file("restore", &[&["--detach"], flags].concat()).succeeded();
         assert_eq!(self.container.status(), "running");
     }

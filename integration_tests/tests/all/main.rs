@@ -20,6 +20,7 @@ mod faults;
 mod hooks;
 mod injected;
 mod killed;
+mod labels;
 mod lifecycle;
 mod locked;
 mod masks;
@@ -99,6 +100,7 @@ fn all() -> Vec<test::Test> {
         hooks::TESTS,
         injected::TESTS,
         killed::TESTS,
+        labels::TESTS,
         lifecycle::TESTS,
         locked::TESTS,
         masks::TESTS,

@@ -1,13 +1,14 @@
 //! What is made from the tables of the command line beside the help: completion in real shells,
-//! manual pages, and the archive that has it all.
+//! manual pages, the archive that has it all, and the list of crates beside that.
 
 use integration_tests::command::run;
 use integration_tests::host::needs_program;
-use integration_tests::test::Test;
-use integration_tests::{Bundle, Container, Output, binary, tests};
-use std::fs;
+use integration_tests::test::{Test, skip};
+use integration_tests::{Bundle, Container, Output, Value, binary, tests};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs};
 
 pub const TESTS: &[Test] = tests![
     bash_completes,
@@ -22,6 +23,7 @@ pub const TESTS: &[Test] = tests![
     groff_takes_every_page,
     mandoc_takes_every_page,
     archive_has_all_that_is_installed,
+    list_of_crates_is_that_of_the_program,
 ];
 
 /// Prints what bash offers for the last of the words.
@@ -259,7 +261,7 @@ fn archive_has_all_that_is_installed() {
     let bundle = Bundle::new();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/dist");
     let mut command = Command::new(script);
-    command.arg(binary::rind()).arg(bundle.path());
+    command.arg("--no-sbom").arg(binary::rind()).arg(bundle.path());
     let archive = run(command).succeeded().stdout.trim_end().to_owned();
     let mut command = Command::new(needs_program("sha256sum"));
     command.current_dir(bundle.path()).args(["--check", &format!("{archive}.sha256")]);
@@ -281,4 +283,78 @@ fn archive_has_all_that_is_installed() {
     assert!(licence.contains("Apache License"));
     let program = fs::read(bundle.path().join("bin/rind")).unwrap();
     assert!(program == fs::read(binary::rind()).unwrap());
+}
+
+fn list_of_crates_is_that_of_the_program() {
+    let Some(cargo) = env::var_os("CARGO") else { skip("cargo test does not run this") };
+    let _ = needs_program("python3");
+    let bundle = Bundle::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let file = bundle.folder().join("list");
+    let list = || {
+        let mut command = Command::new(root.join("scripts/sbom"));
+        command.arg(binary::rind()).arg(&file);
+        let _ = run(command).succeeded();
+        serde_json::from_slice::<Value>(&fs::read(&file).unwrap()).unwrap()
+    };
+    let made = list();
+    assert_eq!(made, list(), "the same once more");
+
+    let target = made["metadata"]["properties"][0]["value"].as_str().unwrap();
+    let tree = |edges: &str| -> BTreeSet<String> {
+        let mut command = Command::new(&cargo);
+        command.current_dir(&root).args([
+            "tree",
+            "--locked",
+            "--package",
+            "rind",
+            "--target",
+            target,
+        ]);
+        command.args(["--edges", edges, "--prefix", "none", "--format", "{p}"]);
+        let said = run(command).stdout;
+        let names = said.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "));
+        names.filter(|name| !name.starts_with("rind v")).collect()
+    };
+    let components = made["components"].as_array().unwrap();
+    let of_crates = || components.iter().filter(|one| one["name"] != "rust-std");
+    let name = |one: &Value| format!("{} v{}", text(&one["name"]), text(&one["version"]));
+    assert_eq!(of_crates().map(name).collect::<BTreeSet<_>>(), tree("normal,build"));
+    let shipped = of_crates().filter(|one| one["scope"] == "required");
+    assert_eq!(shipped.map(name).collect::<BTreeSet<_>>(), tree("normal,no-proc-macro"));
+
+    let lock = fs::read_to_string(root.join("Cargo.lock")).unwrap();
+    for one in of_crates() {
+        let (package, version) = (text(&one["name"]), text(&one["version"]));
+        assert!(text(&one["purl"]).starts_with(&format!("pkg:cargo/{package}@{version}")), "{one}");
+        assert!(!text(&one["licenses"][0]["expression"]).is_empty(), "{one}");
+        let locked = format!("name = \"{package}\"\nversion = \"{version}\"\n");
+        let (_, locked) = lock.split_once(&locked).expect(package);
+        let locked = locked.split("[[package]]").next().unwrap();
+        match one["hashes"][0]["content"].as_str() {
+            Some(sum) => assert!(locked.contains(&format!("checksum = \"{sum}\"")), "{one}"),
+            None => assert!(!locked.contains("checksum"), "{one}"),
+        }
+    }
+
+    // Each is needed by the program, directly or not.
+    let graph: BTreeMap<&str, &Value> = made["dependencies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| (text(&entry["ref"]), &entry["dependsOn"]))
+        .collect();
+    let mut reached = BTreeSet::new();
+    let mut left = vec![text(&made["metadata"]["component"]["bom-ref"])];
+    while let Some(one) = left.pop() {
+        if reached.insert(one) {
+            left.extend(graph[one].as_array().unwrap().iter().map(text));
+        }
+    }
+    let all = components.iter().chain([&made["metadata"]["component"]]);
+    assert_eq!(all.map(|one| text(&one["bom-ref"])).collect::<BTreeSet<_>>(), reached);
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
 }
