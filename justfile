@@ -50,6 +50,11 @@ integration: build
 faults command="": build
     RIND_FAULTS=1 cargo test --package integration_tests --locked --test all -- "injected::{{ command }}"
 
+# Every command is killed, stopped for a moment and cut off from power at each of its steps (root): CONTRIBUTING.md
+crash command="": build
+    RIND_CRASH=1 RIND_TESTS="killed:: power:: sides::" cargo test --package integration_tests --locked \
+        --test all -- "{{ command }}"
+
 # The opencontainers runtime-tools suite (root, Go): docs/conformance.md
 validate *options: build
     integration_tests/validate/run "$@" "{{ rind }}"

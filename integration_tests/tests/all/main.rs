@@ -5,6 +5,7 @@
 // Pieces of configuration are made where they are passed.
 #![allow(clippy::needless_pass_by_value)]
 
+mod adverse;
 mod amend;
 mod annotations;
 mod caller;
@@ -28,6 +29,7 @@ mod namespaces;
 mod net_devices;
 mod notify;
 mod pause;
+mod power;
 mod process;
 mod ps;
 mod rdt;
@@ -37,6 +39,7 @@ mod seccomp;
 mod security;
 mod several;
 mod shells;
+mod sides;
 mod systemd;
 mod terminal;
 mod tour;
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let modules = [
+        adverse::TESTS,
         amend::TESTS,
         annotations::TESTS,
         caller::TESTS,
@@ -89,6 +93,7 @@ fn main() -> ExitCode {
         net_devices::TESTS,
         notify::TESTS,
         pause::TESTS,
+        power::TESTS,
         process::TESTS,
         ps::TESTS,
         rdt::TESTS,
@@ -98,6 +103,7 @@ fn main() -> ExitCode {
         security::TESTS,
         several::TESTS,
         shells::TESTS,
+        sides::TESTS,
         systemd::TESTS,
         terminal::TESTS,
         tour::TESTS,
