@@ -59,6 +59,11 @@ attack seconds="20": build
 mutations *options:
     integration_tests/mutations/run "$@"
 
+# Every command is killed, stopped for a moment and cut off from power at each of its steps (root): CONTRIBUTING.md
+crash command="": build
+    RIND_CRASH=1 RIND_TESTS="killed:: power:: sides::" cargo test --package integration_tests --locked \
+        --test all -- "{{ command }}"
+
 # The opencontainers runtime-tools suite (root, Go): docs/conformance.md
 validate *options: build
     integration_tests/validate/run "$@" "{{ rind }}"

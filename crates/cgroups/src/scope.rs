@@ -345,7 +345,11 @@ fn failed(what: &str, unit: &Unit, error: &systemd::Error) -> Error {
         Some(format!("stop it, by `systemctl{user} stop {}`, or use another name", unit.name))
     } else {
         let stopped = "somebody else has stopped it: delete the container";
-        error.is_no_such_unit().then(|| stopped.to_owned())
+        let silent = "what listens there may be no bus, or its systemd hang; without systemd, leave out \
+            --systemd-cgroup, or have --cgroup-manager cgroupfs";
+        let remedy = if error.is_no_such_unit() { Some(stopped) } else { None };
+        let is_mute = error.is_timeout() || error.is_closed();
+        remedy.or(is_mute.then_some(silent)).map(str::to_owned)
     };
     Error::new(step).with_hint(remedy)
 }

@@ -118,6 +118,18 @@ impl Child {
         received.map_err(|errno| Error::call("talking to init", errno))
     }
 
+    /// [`Self::receive`] of an intermediate process, whose end is the end of the talk: what it has forked
+    /// holds the channel open, and waits for us.
+    pub(crate) fn receive_while_alive(&self) -> Result<Option<Message>, Error> {
+        let failed = |errno| Error::call("talking to init", errno);
+        let of = |descriptor| PollFd::new(descriptor, PollFlags::POLLIN);
+        let mut polled = [of(self.channel.as_fd()), of(self.pidfd.as_fd())];
+        process::poll(&mut polled, PollTimeout::NONE).map_err(failed)?;
+        // It may have sent its last message and ended between the looks at the two.
+        let last = process::poll(&mut [of(self.channel.as_fd())], PollTimeout::ZERO);
+        if last.map_err(failed)? > 0 { self.receive() } else { Ok(None) }
+    }
+
     /// Stands for `pid` from now on, which the intermediate process has forked as a child of rind.
     ///
     /// A process that can trace the new one may send anything over the channel, so this accepts

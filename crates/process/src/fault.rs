@@ -90,6 +90,8 @@ stages! {
         (false, _) => fault.answered("forking init", &[
             (Errno::ENOSPC, "see user.max_*_namespaces in /proc/sys"),
             (Errno::EPERM, "making namespaces needs CAP_SYS_ADMIN"),
+            (Errno::EAGAIN, "a limit on processes is reached: pids.max of a cgroup that rind or the \
+                container is in, or the user's (ulimit -u)"),
         ]),
         (true, Errno::ENODEV) => Error::new("the container's cgroup is gone"),
         // The kernel answers the same for a pid namespace whose init has ended, and for lack of

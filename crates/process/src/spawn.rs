@@ -116,7 +116,7 @@ fn map_init(plan: &Plan, init: Child) -> Result<Child, Error> {
 /// then on: init, or the intermediate process itself if that forks last.
 fn await_namespaces(plan: &mut Plan, mut child: Child) -> Result<Child, Error> {
     loop {
-        let served = match child.receive() {
+        let served = match child.receive_while_alive() {
             Err(error) => Err(error),
             Ok(None) => Err(Error::new("a child died joining namespaces")),
             Ok(Some(message)) => serve_intermediate(plan, &mut child, &message),

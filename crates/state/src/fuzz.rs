@@ -11,8 +11,10 @@ use crate::store::{check_id, init_text, parse_init};
 /// else there is to read.
 pub fn init(bytes: &[u8]) {
     if let Ok(text) = str::from_utf8(bytes) {
-        if let Some(init) = parse_init(text) {
-            assert_eq!(parse_init(&init_text(init)), Some(init));
+        if let Some((init, boot)) = parse_init(text) {
+            assert_eq!(parse_init(&init_text(init)), Some((init, None)));
+            let whole = boot.map(|boot| format!("{} {boot}", init_text(init)));
+            assert!(whole.is_none_or(|whole| parse_init(&whole) == Some((init, boot))));
         }
         if check_id(text).is_ok() {
             assert!(!text.contains('/') && !["", ".", ".."].contains(&text) && text.len() <= 255);

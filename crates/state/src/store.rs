@@ -15,6 +15,7 @@ use sys::error::Kind;
 use sys::fs::{open, open_listed, openat};
 use sys::nix::fcntl::{AtFlags, OFlag, readlinkat, renameat};
 use sys::nix::sys::stat::{Mode, fstat, mkdirat};
+use sys::nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use sys::nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, mkfifoat, symlinkat, unlinkat};
 use sys::{Errno, Error, Explain};
 
@@ -114,7 +115,14 @@ impl Store {
         check_id(id)?;
         loop {
             match mkdirat(&*self.directory, id, Mode::from_bits_truncate(0o711)) {
-                Err(Errno::EEXIST) => return Err(exists(id)),
+                Err(Errno::EEXIST) => {
+                    let is_left = || {
+                        format!(
+                            "what a killed command or a cut of the power has left: rind delete --force {id} removes it"
+                        )
+                    };
+                    return Err(exists(id).with_hint(self.is_half(id).then(is_left)));
+                }
                 made => made.map_err(|errno| of_state(id, "making", errno))?,
             }
             // Before this command locks it, a forced deletion may remove it, and another command may
@@ -136,6 +144,16 @@ impl Store {
                 Ok((false, entry)) => return Ok(entry),
             }
         }
+    }
+
+    /// Whether the directory of `id` is none that a container needs, or that a command is making.
+    fn is_half(&self, id: &str) -> bool {
+        let look = || -> Result<bool, Error> {
+            let entry = self.get(id)?;
+            Ok(entry.read_file(RECORD).is_ok_and(|record| !record.is_empty())
+                || entry.is_locked()?)
+        };
+        look().is_ok_and(|is_whole| !is_whole)
     }
 
     /// Opens the directory of an existing container.
@@ -227,7 +245,7 @@ impl Entry {
         match serde_json::from_slice(&bytes) {
             // A command is writing the first record, or was killed before it had written it.
             Err(_) if bytes.is_empty() || self.is_locked()? => Err(not_found(&self.id)),
-            parsed => parsed.map_err(|error| self.damaged(error)),
+            parsed => parsed.map_err(|error| self.damaged(RECORD, error)),
         }
     }
 
@@ -343,19 +361,31 @@ impl Entry {
 
     /// Records which process is the container's init. A second call fails.
     ///
-    /// The record is the target of a symbolic link, as one call makes a link whole.
+    /// The record is the target of a symbolic link, as one call makes a link whole. Where it can outlive a
+    /// boot, it names this one: in the next, another process may have the same pid and start time.
     pub fn write_init(&self, init: Identity) -> Result<(), Error> {
-        symlinkat(init_text(init).as_str(), &self.directory, INIT)
-            .map_err(|errno| self.failed("writing", INIT, errno))
+        let failed = |errno| self.failed("writing", INIT, errno);
+        let mut text = init_text(init);
+        if fstatfs(&self.directory).map_err(failed)?.filesystem_type() != TMPFS_MAGIC {
+            let boot = boot_id().map_err(failed)?;
+            text.extend(boot.iter().flat_map(|boot| [" ", boot]));
+        }
+        symlinkat(text.as_str(), &self.directory, INIT).map_err(failed)
     }
 
-    /// The container's init; its pid is 0 if the container has had none yet.
+    /// The container's init; its pid is 0 if the container has had none yet. One of an earlier boot is none
+    /// that lives.
     pub fn init(&self) -> Result<Identity, Error> {
+        let failed = |errno| self.failed("reading", INIT, errno);
         let text = match readlinkat(&self.directory, INIT) {
             Err(Errno::ENOENT) => return Ok(Identity::default()),
-            read => read.map_err(|errno| self.failed("reading", INIT, errno))?,
+            read => read.map_err(failed)?,
         };
-        text.to_str().and_then(parse_init).ok_or_else(|| self.damaged("init"))
+        let text = text.to_str().unwrap_or_default();
+        let (init, boot) = parse_init(text).ok_or_else(|| self.damaged(INIT, "no pid and time"))?;
+        let Some(boot) = boot else { return Ok(init) };
+        let is_earlier = boot_id().map_err(failed)?.is_some_and(|now| now != boot);
+        Ok(if is_earlier { Identity { start_time: u64::MAX, ..init } } else { init })
     }
 
     /// The directory itself.
@@ -384,9 +414,11 @@ impl Entry {
         Error::call(step, source).with_object(name)
     }
 
-    fn damaged(&self, reason: impl Display) -> Error {
-        let text = format!("the state of {:?} is damaged", self.id);
-        Error::new(text).because(reason).with_object(&self.id)
+    fn damaged(&self, name: &Name, reason: impl Display) -> Error {
+        let text = format!("{} of {:?} is damaged", name.to_string_lossy(), self.id);
+        let hint = format!("rind delete --force {} removes what is left of it", self.id);
+        let error = Error::new(text).because(reason).with_object(&self.id);
+        error.with_hint(Some(hint)).with_kind(Kind::DamagedState)
     }
 }
 
@@ -395,10 +427,27 @@ pub(crate) fn init_text(init: Identity) -> String {
     format!("{} {}", init.pid, init.start_time)
 }
 
-/// Reads the record of an init.
-pub(crate) fn parse_init(text: &str) -> Option<Identity> {
-    let (pid, start_time) = text.split_once(' ')?;
-    Some(Identity { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
+/// Reads the record of an init, and in which boot that was, if it says so.
+pub(crate) fn parse_init(text: &str) -> Option<(Identity, Option<&str>)> {
+    let (pid, rest) = text.split_once(' ')?;
+    let (start_time, boot) = match rest.split_once(' ') {
+        Some((start_time, boot)) => (start_time, Some(boot)),
+        None => (rest, None),
+    };
+    let init = Identity { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? };
+    Some((init, boot))
+}
+
+/// The kernel's name for this boot (random(4)); none where /proc has none.
+fn boot_id() -> sys::Result<Option<String>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    match open("/proc/sys/kernel/random/boot_id", flags, Mode::empty()) {
+        Err(Errno::ENOENT) => Ok(None),
+        file => {
+            let text = file.and_then(sys::fs::read_to_end)?;
+            Ok(Some(String::from_utf8_lossy(&text).trim_end().to_owned()))
+        }
+    }
 }
 
 /// The error that `step` failed, which was done to the directory of the container `id`.

@@ -18,6 +18,8 @@ pub enum Kind {
     NoSuchContainer,
     /// There is a container of that name.
     ContainerExists,
+    /// What is on disk of the container can't be read.
+    DamagedState,
     /// The container has ended, or has not been started.
     NotRunning,
     /// A config, or a file like it, says what can't be.

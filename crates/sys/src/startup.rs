@@ -18,13 +18,14 @@ use crate::{Errno, Result, fs};
 use nix::fcntl::OFlag;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::{Mode, SFlag, fstat, major, minor};
-use std::ffi::{CStr, OsStr, OsString, c_char};
+use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// Has stdin, stdout and stderr be open, and children that end be kept until rind waits for them.
+/// Has stdin, stdout and stderr be open, children that end be kept until rind waits for them, and a write
+/// beyond the caller's limit on files (`RLIMIT_FSIZE`) be an error of that write (`EFBIG`).
 ///
 /// The program calls it first. Doing it twice, as a program that executes itself again does, changes
 /// nothing.
@@ -37,9 +38,16 @@ pub fn establish() -> std::result::Result<(), Error> {
     // learns how it ended.
     // SAFETY: the default action runs no code of ours.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }
+        .within("setting the action of SIGCHLD")?;
+    // By default the kernel kills whoever writes beyond the limit, in the middle of what it does. It
+    // restores that default at an execve, as it does not where the signal is ignored or blocked.
+    // SAFETY: the handler does nothing, which is async-signal-safe.
+    unsafe { signal(Signal::SIGXFSZ, SigHandler::Handler(do_nothing)) }
         .map(drop)
-        .within("setting the action of SIGCHLD")
+        .within("setting the action of SIGXFSZ")
 }
+
+extern "C" fn do_nothing(_: c_int) {}
 
 /// Opens /dev/null for each of stdin, stdout and stderr that the caller has closed. Otherwise a file
 /// that rind opens next would take its place: the container would get it, and rind would write

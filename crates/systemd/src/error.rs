@@ -93,7 +93,8 @@ impl Error {
     }
 
     /// Whether who was asked went away with the question.
-    pub(crate) fn is_closed(&self) -> bool {
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
         self.kind == Kind::Closed
             || self.name() == Some("org.freedesktop.DBus.Error.NoReply")
             || self.errno.is_some_and(|errno| matches!(errno, Errno::EPIPE | Errno::ECONNRESET))

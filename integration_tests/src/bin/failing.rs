@@ -1,9 +1,11 @@
 //! Runs a program of which one system call fails, or all calls of one name: the kernel is not asked,
-//! and the program gets the error.
+//! and the program gets the error. Or one of its processes is killed there, or stopped for a moment.
 //!
 //! `failing LOG WHAT PROGRAM ARGS`, where WHAT is
 //! - `none`: LOG has all calls that can fail then, one a line: the process and the name;
 //! - `PROCESS:NAME:NUMBER:ERRNO`: of the process, the call of this name and number, from 1;
+//! - `PROCESS:NAME:NUMBER:KILL`: the process is killed as it enters that call;
+//! - `PROCESS:NAME:NUMBER:STOP`: it is stopped there by SIGSTOP, and goes on by SIGCONT after a moment;
 //! - `all:NAME:ERRNO`: each call of this name, in all processes.
 //!
 //! A process is meant by the order of forks: 0 is the program, 1 its first child. strace(1) counts the
@@ -33,17 +35,31 @@ mod tracer {
     use std::io::Write;
     use std::os::unix::process::CommandExt;
     use std::process::{Command, exit};
+    use std::thread::{self, JoinHandle, sleep};
+    use std::time::Duration;
     use sys::Errno;
     use sys::nix::sys::ptrace::{self, Event, Options};
-    use sys::nix::sys::signal::Signal;
+    use sys::nix::sys::signal::{Signal, kill};
     use sys::nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
     use sys::nix::unistd::Pid;
+
+    /// How long a stopped process stays so: for another to come to where it waits for that one.
+    const MOMENT: Duration = Duration::from_millis(10);
 
     /// What is to fail.
     enum What {
         None,
-        One { process: usize, call: String, number: usize, errno: i32 },
-        All { call: String, errno: i32 },
+        One { process: usize, call: String, number: usize, action: Action },
+        All { call: String, action: Action },
+    }
+
+    /// What is done at a call.
+    #[derive(Clone, Copy)]
+    enum Action {
+        /// It answers this.
+        Fail(i32),
+        Kill,
+        Stop,
     }
 
     /// A traced process.
@@ -66,6 +82,8 @@ mod tracer {
         program: Pid,
         processes: HashMap<Pid, Process>,
         is_done: bool,
+        /// Who has a stopped process go on.
+        waking: Option<JoinHandle<()>>,
     }
 
     pub fn main() {
@@ -86,31 +104,41 @@ mod tracer {
         let program = Pid::from_raw(child.id().try_into().expect("a pid"));
         let log = File::create(log).expect("the log");
         let processes = HashMap::new();
-        Tracer { what: parse(what), log, program, processes, is_done: false }.follow();
+        let what = parse(what);
+        let mut tracer = Tracer { what, log, program, processes, is_done: false, waking: None };
+        let status = tracer.follow();
+        // It may not be the program that has been stopped.
+        tracer.waking.take().map(JoinHandle::join);
+        tracer.let_new_go();
+        exit(status);
     }
 
     fn parse(what: &str) -> What {
-        let number = |errno: &str| {
-            let all = (1..200).map(Errno::from_raw);
-            let found = all.into_iter().find(|one| format!("{one:?}") == errno);
-            found.unwrap_or_else(|| panic!("no {errno}")) as i32
+        let action = |word: &str| match word {
+            "KILL" => Action::Kill,
+            "STOP" => Action::Stop,
+            errno => {
+                let all = (1..200).map(Errno::from_raw);
+                let found = all.into_iter().find(|one| format!("{one:?}") == errno);
+                Action::Fail(found.unwrap_or_else(|| panic!("no {errno}")) as i32)
+            }
         };
         match *what.split(':').collect::<Vec<_>>() {
             ["none"] => What::None,
-            ["all", call, errno] => What::All { call: call.to_owned(), errno: number(errno) },
-            [process, call, count, errno] => What::One {
+            ["all", call, word] => What::All { call: call.to_owned(), action: action(word) },
+            [process, call, count, word] => What::One {
                 process: process.parse().expect("a process"),
                 call: call.to_owned(),
                 number: count.parse().expect("a number"),
-                errno: number(errno),
+                action: action(word),
             },
             _ => panic!("{what}?"),
         }
     }
 
     impl Tracer {
-        /// Follows all until the program ends, and ends as it does. The kernel lets the others go.
-        fn follow(&mut self) {
+        /// Follows all until the program ends; gives its exit status. The kernel lets the others go.
+        fn follow(&mut self) -> i32 {
             // The program has been executed: it stops for the first time.
             let options = Options::PTRACE_O_TRACESYSGOOD
                 | Options::PTRACE_O_TRACEFORK
@@ -123,9 +151,9 @@ mod tracer {
             self.go_on(self.program, None);
             loop {
                 match waitpid(None, Some(WaitPidFlag::__WALL)) {
-                    Ok(WaitStatus::Exited(pid, code)) if pid == self.program => exit(code),
+                    Ok(WaitStatus::Exited(pid, code)) if pid == self.program => return code,
                     Ok(WaitStatus::Signaled(pid, signal, _)) if pid == self.program => {
-                        exit(128 + signal as i32)
+                        return 128 + signal as i32;
                     }
                     Ok(status) => self.stopped(status),
                     Err(Errno::EINTR) => {}
@@ -142,6 +170,12 @@ mod tracer {
                 }
                 WaitStatus::PtraceEvent(pid, _, event) => {
                     let is_other = pid != self.program;
+                    let is_fork = event != Event::PTRACE_EVENT_EXEC as i32;
+                    if let Ok(forked) = ptrace::getevent(pid).map(i32::try_from)
+                        && is_fork
+                    {
+                        self.process(Pid::from_raw(forked.expect("a pid")));
+                    }
                     if event == Event::PTRACE_EVENT_EXEC as i32 && is_other {
                         // What follows is not of the program under test.
                         let _ = ptrace::detach(pid, None);
@@ -156,6 +190,15 @@ mod tracer {
                     self.go_on(pid, (!is_first).then_some(signal));
                 }
                 _ => {}
+            }
+        }
+
+        /// The kernel begins to trace a new process by SIGSTOP, which stays with one that nobody traces any
+        /// more.
+        fn let_new_go(&self) {
+            let new = self.processes.iter().filter(|(_, process)| !process.has_begun);
+            for (pid, _) in new {
+                let _ = kill(*pid, Signal::SIGCONT);
             }
         }
 
@@ -192,25 +235,43 @@ mod tracer {
             let (order, count) = (process.order, process.counts.entry(call.name).or_default());
             *count += 1;
             let count = *count;
-            let errno = match &self.what {
+            let action = match &self.what {
                 What::None => {
                     writeln!(self.log, "{order} {}", call.name).expect("the log");
                     return;
                 }
-                What::One { process, call: name, number, errno } => {
+                What::One { process, call: name, number, action } => {
                     let is_it = (*process, name.as_str(), *number) == (order, call.name, count);
-                    (is_it && !self.is_done).then_some(*errno)
+                    (is_it && !self.is_done).then_some(*action)
                 }
-                What::All { call: name, errno } => (name == call.name).then_some(*errno),
+                What::All { call: name, action } => (name == call.name).then_some(*action),
             };
-            if let Some(errno) = errno {
-                self.is_done = matches!(self.what, What::One { .. });
-                writeln!(self.log, "hit").expect("the log");
-                // The kernel has no such call, and so makes none.
-                regs.orig_rax = u64::MAX;
-                let _ = ptrace::setregs(pid, regs);
-                self.process(pid).answer = Some(errno);
+            let Some(action) = action else { return };
+            self.is_done = matches!(self.what, What::One { .. });
+            writeln!(self.log, "hit").expect("the log");
+            match action {
+                Action::Fail(errno) => {
+                    // The kernel has no such call, and so makes none.
+                    regs.orig_rax = u64::MAX;
+                    let _ = ptrace::setregs(pid, regs);
+                    self.process(pid).answer = Some(errno);
+                }
+                Action::Kill => {
+                    let _ = kill(pid, Signal::SIGKILL);
+                }
+                Action::Stop => self.stop(pid),
             }
+        }
+
+        /// Stops a process for a moment; it is not traced any more then, as a tracer would have to keep
+        /// it stopped.
+        fn stop(&mut self, pid: Pid) {
+            let _ = kill(pid, Signal::SIGSTOP);
+            let _ = ptrace::detach(pid, None);
+            self.waking = Some(thread::spawn(move || {
+                sleep(MOMENT);
+                let _ = kill(pid, Signal::SIGCONT);
+            }));
         }
     }
 }

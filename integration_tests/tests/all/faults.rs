@@ -31,7 +31,6 @@ pub const TESTS: &[Test] = tests![
     killed_init_during_a_hook_of_create_is_an_error,
     descriptors_that_run_out_leave_nothing,
     state_without_room_leaves_nothing,
-    files_that_may_not_grow_leave_nothing,
     emptied_state_is_no_obstacle_to_delete,
     terminated_create_leaves_nothing,
     one_of_two_deletes_wins,
@@ -388,12 +387,10 @@ fn terminated_create_leaves_nothing() {
     }
 }
 
-/// The runtime's `name` for the container, by a shell that has done `first`, with `args` as its own.
-fn after(container: &Container, first: &str, args: &[&str], name: &str) -> Command {
-    let usual = container.command_for(name, &[]);
-    let shift = args.len();
+/// `usual` by a shell that has done `first`.
+pub(crate) fn by_shell(first: &str, usual: &Command) -> Command {
     let mut command = Command::new(needs_program("sh"));
-    command.args(["-c", &format!(r#"{first}; shift {shift}; "$@""#), "sh"]).args(args);
+    command.args(["-c", &format!(r#"{first}; exec "$@""#), "sh"]);
     command.arg(usual.get_program()).args(usual.get_args());
     command
 }
@@ -405,7 +402,7 @@ fn descriptors_that_run_out_leave_nothing() {
         config["process"].as_object_mut().unwrap().remove("rlimits");
     }));
     let is_enough = |most: &i32, name: &str| {
-        let output = run(after(&container, &format!("ulimit -n {most}"), &[], name));
+        let output = run(by_shell(&format!("ulimit -n {most}"), &container.command_for(name, &[])));
         if output.code != 0 {
             assert_eq!(output.stderr.lines().count(), 1, "of {most}: {output:#?}");
             container.assert_no_trace();
@@ -451,16 +448,6 @@ fn state_without_room_leaves_nothing() {
         container.assert_no_trace();
     }
     assert!(failed > 1, "there was always room");
-}
-
-/// The kernel kills the one that tries.
-fn files_that_may_not_grow_leave_nothing() {
-    let container = Container::new(Bundle::new());
-    for name in ["create", "run"] {
-        let _ = run(after(&container, "ulimit -f 0", &[], name));
-        let _ = run(container.command(&["list"])).succeeded();
-        clear(&container, Duration::ZERO);
-    }
 }
 
 /// As a file is when its writer was killed, or there was no room, before it had a word in it.

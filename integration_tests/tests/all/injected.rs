@@ -43,23 +43,23 @@ pub const TESTS: &[Test] = tests![
 
 /// A command, and what it is for.
 #[derive(Clone, Copy)]
-struct Case {
+pub(crate) struct Case {
     /// The container at the start.
-    from: From,
-    name: &'static str,
-    flags: &'static [&'static str],
+    pub(crate) from: From,
+    pub(crate) name: &'static str,
+    pub(crate) flags: &'static [&'static str],
     /// What comes after the id.
-    args: &'static [&'static str],
+    pub(crate) args: &'static [&'static str],
     /// What else than at the start the container's status may be when the command has failed.
-    on_the_way: &'static [&'static str],
+    pub(crate) on_the_way: &'static [&'static str],
     /// Whether it changes nothing, so that the container serves the next run.
-    only_looks: bool,
+    pub(crate) only_looks: bool,
 }
 
 /// How long the kernel may take to end what was killed.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
-const CREATE: Case = Case {
+pub(crate) const CREATE: Case = Case {
     from: From::Nothing,
     name: "create",
     flags: &[],
@@ -67,8 +67,8 @@ const CREATE: Case = Case {
     on_the_way: &[],
     only_looks: false,
 };
-const AT_RUNNING: Case = Case { from: From::Running, ..CREATE };
-const UPDATE: &[&str] =
+pub(crate) const AT_RUNNING: Case = Case { from: From::Running, ..CREATE };
+pub(crate) const UPDATE: &[&str] =
     &["--memory", "100M", "--memory-swap", "-1", "--pids-limit", "44", "--cpu-share", "300"];
 
 fn create() {
@@ -207,17 +207,18 @@ fn calls_that_a_filter_forbids() {
 
 /// Where a call fails.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Point {
-    process: usize,
-    call: String,
+pub(crate) struct Point {
+    /// The how many-eth process of the command.
+    pub(crate) process: usize,
+    pub(crate) call: String,
     number: usize,
 }
 
 /// How the command goes where no call fails.
-struct Usual {
-    points: Vec<Point>,
+pub(crate) struct Usual {
+    pub(crate) points: Vec<Point>,
     /// How it leaves all.
-    then: Snapshot,
+    pub(crate) then: Snapshot,
 }
 
 /// What came of all runs.
@@ -274,7 +275,7 @@ fn fail_each_call(case: Case) {
 }
 
 /// Has the command go through where no call fails.
-fn usual(subject: &Subject, failing: &Path) -> Usual {
+pub(crate) fn usual(subject: &Subject, failing: &Path) -> Usual {
     subject.bring();
     let output = subject.traced(failing, "none").succeeded();
     let then = subject.settled();
@@ -300,7 +301,7 @@ fn one_of_each(points: Vec<Point>) -> Vec<Point> {
 }
 
 /// Skips the test where calls can't be made to fail.
-fn needs_failing() -> PathBuf {
+pub(crate) fn needs_failing() -> PathBuf {
     if !cfg!(target_arch = "x86_64") {
         skip("calls are made to fail on x86_64 only");
     }
@@ -308,7 +309,7 @@ fn needs_failing() -> PathBuf {
 }
 
 /// Whether a failed command has said so as it should.
-fn said(output: &Output) -> Result<(), String> {
+pub(crate) fn said(output: &Output) -> Result<(), String> {
     let words = ["panicked", "unwrap", "memory allocation", "assertion"];
     if output.code >= 128 && output.code != 255 {
         return Err("it was killed".into());
@@ -325,13 +326,13 @@ fn said(output: &Output) -> Result<(), String> {
 }
 
 /// A container and a command for it.
-struct Subject {
-    case: Case,
-    container: Container,
+pub(crate) struct Subject {
+    pub(crate) case: Case,
+    pub(crate) container: Container,
 }
 
 /// What there is of a container, a line each, but for numbers that each has of its own.
-type Snapshot = BTreeSet<String>;
+pub(crate) type Snapshot = BTreeSet<String>;
 
 /// What differs, for a message.
 fn difference(is: &Snapshot, should: &Snapshot) -> Option<String> {
@@ -342,6 +343,11 @@ fn difference(is: &Snapshot, should: &Snapshot) -> Option<String> {
 
 impl Subject {
     fn new(case: Case) -> Self {
+        Self::of(case, |bundle| bundle)
+    }
+
+    /// The same with a bundle that `edit` changes.
+    pub(crate) fn of(case: Case, edit: impl FnOnce(Bundle) -> Bundle) -> Self {
         let to_the_end = case.name == "run" && case.flags.is_empty();
         let program: &[&str] = if to_the_end { &["exit", "0"] } else { &["sleep"] };
         let bundle = Bundle::new().probing(program).writable();
@@ -362,6 +368,7 @@ impl Subject {
             { "destination": "/tmp", "source": folder.join("source"), "options": ["bind", "ro"] },
         ]);
         fs::write(folder.join("mounts.json"), mounts.to_string()).unwrap();
+        let bundle = edit(bundle);
         let container = Container::new(bundle).with_flags(&["--cgroup-manager", "cgroupfs"]);
         Self { case, container }
     }
@@ -396,17 +403,35 @@ impl Subject {
     }
 
     /// The command under test as it usually is.
-    fn again(&self) -> Output {
+    pub(crate) fn again(&self) -> Output {
         self.call(self.case.name, self.case.flags, self.case.args)
     }
 
     /// The command under test, of which `what` fails.
     #[track_caller]
     fn traced(&self, failing: &Path, what: &str) -> Output {
+        run(self.traced_command(failing, what))
+    }
+
+    fn traced_command(&self, failing: &Path, what: &str) -> Command {
         let inner = self.command(self.case.name, self.case.flags, self.case.args);
         let mut command = Command::new(failing);
         command.arg(self.log()).arg(what).arg(inner.get_program()).args(inner.get_args());
-        run(command)
+        command
+    }
+
+    /// Has `action` be done at `point`; an error is that the command took too long. Gives also whether
+    /// that point was reached.
+    pub(crate) fn at(
+        &self,
+        failing: &Path,
+        point: &Point,
+        action: &str,
+    ) -> (Result<Output, String>, bool) {
+        let what = format!("{}:{}:{}:{action}", point.process, point.call, point.number);
+        let ended = command::spawn(self.traced_command(failing, &what)).try_wait();
+        let is_hit = fs::read_to_string(self.log()).is_ok_and(|log| log.contains("hit"));
+        (ended, is_hit)
     }
 
     fn log(&self) -> PathBuf {
@@ -414,14 +439,14 @@ impl Subject {
     }
 
     /// Makes the container, and makes it what it is to be; one that serves again is there.
-    fn bring(&self) {
+    pub(crate) fn bring(&self) {
         if !self.case.only_looks || self.status() == NONE {
             let call = |name: &str, flags: &[&str], args: &[&str]| self.call(name, flags, args);
             self.case.from.reach(call, || self.status());
         }
     }
 
-    fn status(&self) -> String {
+    pub(crate) fn status(&self) -> String {
         self.state().map_or_else(|| NONE.to_owned(), |(status, _)| status)
     }
 
@@ -436,7 +461,7 @@ impl Subject {
         Some((state["status"].as_str().unwrap().to_owned(), pid.try_into().unwrap()))
     }
 
-    fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let mut seen = Snapshot::new();
         for (name, folder) in [
             ("root", self.container.root().clone()),
@@ -477,7 +502,7 @@ impl Subject {
     }
 
     /// What differs from `wanted` when all has settled.
-    fn differs(&self, wanted: &Snapshot, patience: Duration) -> Option<String> {
+    pub(crate) fn differs(&self, wanted: &Snapshot, patience: Duration) -> Option<String> {
         let since = Instant::now();
         loop {
             let difference = difference(&self.snapshot(), wanted);
@@ -499,27 +524,25 @@ impl Subject {
     ) -> Result<(), String> {
         self.bring();
         let before = self.snapshot();
-        let what = format!("{}:{}:{}:{errno:?}", point.process, point.call, point.number);
-        let inner = self.command(self.case.name, self.case.flags, self.case.args);
-        let mut command = Command::new(failing);
-        command.arg(self.log()).arg(&what).arg(inner.get_program()).args(inner.get_args());
-        let mut running = command::spawn(command);
-        let ended = running.try_wait();
+        let (ended, is_hit) = self.at(failing, point, &format!("{errno:?}"));
         counts.runs += 1;
-        let result = ended.and_then(|output| self.judge(&output, errno, &before, usual, counts));
-        let result = result.map_err(|text| {
-            let text = text.chars().take(3000).collect::<String>();
-            format!("{text}\n    {}{}", running.stdout(), running.stderr())
+        let is_silent = ended.as_ref().is_ok_and(|output| output.stderr.is_empty());
+        let result = ended.and_then(|output| {
+            let judged = self.judge(&output, errno, &before, usual, counts);
+            judged.map_err(|text| {
+                let text = text.chars().take(3000).collect::<String>();
+                format!("{text}\n    {}{}", output.stdout, output.stderr)
+            })
         });
-        if !fs::read_to_string(self.log()).is_ok_and(|log| log.contains("hit")) {
+        if !is_hit {
             counts.missed += 1;
-        } else if result.is_ok() && running.stderr().is_empty() {
+        } else if result.is_ok() && is_silent {
             *counts.fallbacks.entry(format!("{} {errno:?}", point.call)).or_default() += 1;
         }
         if result.is_ok() && self.case.only_looks {
             return Ok(());
         }
-        result.and(self.clear(&what))
+        result.and(self.clear(&format!("{point:?} {errno:?}")))
     }
 
     fn judge(
@@ -578,7 +601,7 @@ impl Subject {
     }
 
     /// Removes all that there is; says what can't be removed by `delete --force`, after `what`.
-    fn clear(&self, what: &str) -> Result<(), String> {
+    pub(crate) fn clear(&self, what: &str) -> Result<(), String> {
         let _ = fs::remove_file(self.folder().join("spec/config.json"));
         let output = self.call("delete", &["--force"], &[]);
         let since = Instant::now();

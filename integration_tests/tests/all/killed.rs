@@ -3,12 +3,14 @@
 //! `faults` does.
 //!
 //! strace has the calls of a whole run first, and then kills one run at each of them: as the call is
-//! entered, so that it isn't made any more.
+//! entered, so that it isn't made any more. `sides` has what happens when another process of the command
+//! is killed.
 
 use crate::faults::clear_by;
 use crate::rootless_systemd::{Setting, User, setting};
-use integration_tests::command::{Output, run};
-use integration_tests::host::{needs_program, wait_for};
+use integration_tests::command::{Output, run, spawn};
+use integration_tests::criu::{self, needs_criu};
+use integration_tests::host::{is_alive, needs_program, wait_for};
 use integration_tests::test::{Test, skip};
 use integration_tests::{Bundle, Container, Value, cgroup, json, tests};
 use std::collections::BTreeMap;
@@ -22,11 +24,21 @@ pub const TESTS: &[Test] = tests![
     create_by_a_users_systemd,
     detached_run_by_cgroupfs,
     detached_run_by_systemd,
+    run_by_cgroupfs,
+    run_by_systemd,
     start_by_cgroupfs,
     start_by_systemd,
     exec_by_cgroupfs,
     exec_by_systemd,
     exec_by_a_users_systemd,
+    exec_in_the_foreground,
+    adding_mounts,
+    removing_mounts,
+    events,
+    checkpoint_by_cgroupfs,
+    checkpoint_by_systemd,
+    restore_by_cgroupfs,
+    restore_by_systemd,
     update_by_cgroupfs,
     update_by_systemd,
     update_by_a_users_systemd,
@@ -88,7 +100,7 @@ const STEPS: &[&str] = &[
 const WAITS: &[&str] = &["recvmsg", "poll", "ppoll"];
 
 /// What a process ends with that SIGKILL has killed.
-const KILLED: i32 = 128 + 9;
+pub(crate) const KILLED: i32 = 128 + 9;
 
 /// A command, and what it is for.
 #[derive(Clone, Copy)]
@@ -114,6 +126,8 @@ pub(crate) enum From {
     Paused,
     /// Running, with a mount that has been added, of a list that the caller puts in for `@MOUNTS@`.
     Mounted,
+    /// Gone, with an image of it.
+    Checkpointed,
     Stopped,
 }
 
@@ -137,6 +151,7 @@ impl From {
             Self::Several => call("exec", &["--detach"], &["/bin/probe", "sleep"]),
             Self::Paused => call("pause", &[], &[]),
             Self::Mounted => call("mounts", &["add"], &["@MOUNTS@"]),
+            Self::Checkpointed => call("checkpoint", &[], &[]),
             Self::Stopped => {
                 call("kill", &[], &["KILL"]);
                 wait_for("the container to end", || status() == "stopped");
@@ -163,6 +178,8 @@ const RUN: Case = Case {
     args: &[],
     then: &[NONE, "creating", "created", "running", "stopped"],
 };
+/// To the end of the program.
+const FOREGROUND_RUN: Case = Case { flags: &[], ..RUN };
 const START: Case = Case {
     from: From::Created,
     name: "start",
@@ -176,6 +193,37 @@ const EXEC: Case = Case {
     flags: &["--detach"],
     args: &["/bin/probe", "sleep"],
     then: &["running"],
+};
+const FOREGROUND_EXEC: Case = Case { flags: &[], args: &["/bin/probe", "exit", "0"], ..EXEC };
+const ADDITION: Case = Case {
+    from: From::Running,
+    name: "mounts",
+    flags: &["add"],
+    args: &["@MOUNTS@"],
+    then: &["running"],
+};
+const REMOVAL: Case = Case { from: From::Mounted, flags: &["remove"], ..ADDITION };
+/// Until the container is killed.
+const EVENTS: Case = Case {
+    from: From::Running,
+    name: "events",
+    flags: &["--interval", "10ms"],
+    args: &[],
+    then: &["running", "stopped"],
+};
+const CHECKPOINT: Case = Case {
+    from: From::Running,
+    name: "checkpoint",
+    flags: &[],
+    args: &[],
+    then: &[NONE, "running", "paused", "stopped"],
+};
+const RESTORE: Case = Case {
+    from: From::Checkpointed,
+    name: "restore",
+    flags: &["--detach"],
+    args: &[],
+    then: &[NONE, "creating", "created", "running", "stopped"],
 };
 const UPDATE: Case = Case {
     from: From::Running,
@@ -233,6 +281,14 @@ fn detached_run_by_systemd() {
     kill_at_each_step(&systemd(RUN), RUN);
 }
 
+fn run_by_cgroupfs() {
+    kill_at_each_step(&cgroupfs(FOREGROUND_RUN), FOREGROUND_RUN);
+}
+
+fn run_by_systemd() {
+    kill_at_each_step(&systemd(FOREGROUND_RUN), FOREGROUND_RUN);
+}
+
 fn start_by_cgroupfs() {
     kill_at_each_step(&cgroupfs(START), START);
 }
@@ -252,6 +308,42 @@ fn exec_by_systemd() {
 /// Who has systemd move the process to the container's unit.
 fn exec_by_a_users_systemd() {
     kill_at_each_step(&users_systemd(), EXEC);
+}
+
+fn exec_in_the_foreground() {
+    kill_at_each_step(&cgroupfs(FOREGROUND_EXEC), FOREGROUND_EXEC);
+}
+
+fn adding_mounts() {
+    kill_at_each_step(&cgroupfs(ADDITION), ADDITION);
+}
+
+fn removing_mounts() {
+    kill_at_each_step(&cgroupfs(REMOVAL), REMOVAL);
+}
+
+fn events() {
+    kill_at_each_step(&cgroupfs(EVENTS), EVENTS);
+}
+
+fn checkpoint_by_cgroupfs() {
+    let _ = needs_criu();
+    kill_at_each_step(&cgroupfs(CHECKPOINT), CHECKPOINT);
+}
+
+fn checkpoint_by_systemd() {
+    let _ = needs_criu();
+    kill_at_each_step(&systemd(CHECKPOINT), CHECKPOINT);
+}
+
+fn restore_by_cgroupfs() {
+    let _ = needs_criu();
+    kill_at_each_step(&cgroupfs(RESTORE), RESTORE);
+}
+
+fn restore_by_systemd() {
+    let _ = needs_criu();
+    kill_at_each_step(&systemd(RESTORE), RESTORE);
 }
 
 fn update_by_cgroupfs() {
@@ -361,7 +453,15 @@ fn users_systemd() -> Subject {
 }
 
 fn bundle(case: Case) -> Bundle {
-    let bundle = Bundle::new().probing(&["sleep"]).config(limit);
+    let ends = case.name == "run" && case.flags.is_empty();
+    let program: &[&str] = if ends { &["exit", "0"] } else { &["sleep"] };
+    let bundle = Bundle::new().probing(program).config(limit);
+    let mount = json!([{ "destination": "/tmp", "type": "tmpfs" }]);
+    fs::write(bundle.folder().join("mounts.json"), mount.to_string()).unwrap();
+    let forgets = matches!(case.name, "checkpoint" | "restore") && criu::forgets_no_new_privs();
+    let bundle = bundle.config(|config| {
+        config["process"]["noNewPrivileges"] = json!(!forgets);
+    });
     // With a pid namespace all would go with init.
     if case.from == From::Several { bundle.without_namespace("pid") } else { bundle }
 }
@@ -377,7 +477,12 @@ fn limit(config: &mut Value) {
 /// Kills the command at each of its steps, and has `delete --force` clear up after each.
 fn kill_at_each_step(subject: &Subject, case: Case) {
     let strace = needs_strace();
-    let steps = steps(subject, case, &strace);
+    let is_whole = std::env::var_os("RIND_CRASH").is_some();
+    let mut steps = steps(subject, case, &strace);
+    if matches!(case.name, "checkpoint" | "restore") && !is_whole {
+        // criu takes its time.
+        steps.retain(|step| step.count == 1);
+    }
     let mut survived = Vec::new();
     for step in &steps {
         subject.bring(case.from);
@@ -391,6 +496,10 @@ fn kill_at_each_step(subject: &Subject, case: Case) {
             survived.push(step);
         }
         subject.clear(step);
+    }
+    if is_whole {
+        let name = [&[case.name], case.flags].concat().join(" ");
+        println!("KILL of {name}: {} points, {} after its end", steps.len(), survived.len());
     }
     // How often it has to wait, or to try again, is up to others.
     survived.retain(|step| !WAITS.contains(&step.call.as_str()));
@@ -429,12 +538,12 @@ fn steps(subject: &Subject, case: Case, strace: &Path) -> Vec<Step> {
     steps
 }
 
-fn trace(calls: &str) -> String {
+pub(crate) fn trace(calls: &str) -> String {
     format!("--trace={calls}")
 }
 
 /// Skips the test where there is no strace that can kill.
-fn needs_strace() -> PathBuf {
+pub(crate) fn needs_strace() -> PathBuf {
     let strace = needs_program("strace");
     let mut trial = Command::new(&strace);
     trial.args(["-o", "/dev/null", &trace("exit_group")]);
@@ -449,13 +558,30 @@ fn needs_strace() -> PathBuf {
 impl Subject {
     /// `name FLAGS ID ARGS`.
     fn command(&self, name: &str, flags: &[&str], args: &[&str]) -> Command {
-        let usual = self.container.command_for(name, flags);
+        let bundle = self.container.bundle();
+        let (folder, path) = (bundle.folder(), bundle.path());
+        let image = folder.join("image");
+        let of_image = ["--image-path", image.to_str().unwrap()];
+        let of_bundle = ["--bundle", path.to_str().unwrap()];
+        let flags = match name {
+            "checkpoint" => [flags, &of_image].concat(),
+            "restore" => [flags, &of_image, &of_bundle].concat(),
+            _ => flags.to_vec(),
+        };
+        let usual = self.container.command_for(name, &flags);
         let program = match self.user {
-            Some(_) => self.container.bundle().folder().join("runtime"),
+            Some(_) => folder.join("runtime"),
             None => PathBuf::from(usual.get_program()),
         };
         let mut command = Command::new(program);
-        command.args(usual.get_args()).args(args);
+        if matches!(name, "checkpoint" | "restore") {
+            command.arg("--criu").arg(needs_criu());
+        }
+        command.args(usual.get_args());
+        command.args(args.iter().map(|&arg| match arg {
+            "@MOUNTS@" => folder.join("mounts.json"),
+            other => PathBuf::from(other),
+        }));
         command
     }
 
@@ -479,7 +605,13 @@ impl Subject {
         let mut command = Command::new(strace);
         command.arg("-o").arg(self.log()).args(options).arg("--");
         command.arg(inner.get_program()).args(inner.get_args());
-        run(self.by_caller(command))
+        let mut running = spawn(self.by_caller(command));
+        if case.name == "events" {
+            let has_ended = || !is_alive(running.pid());
+            wait_for("events", || has_ended() || !running.stdout().is_empty());
+            let _ = self.call("kill", &[], &["KILL"]).succeeded();
+        }
+        running.wait_here()
     }
 
     /// What strace writes.
@@ -489,6 +621,10 @@ impl Subject {
 
     /// Makes the container, and makes it what it is to be.
     fn bring(&self, to: From) {
+        // An image serves again.
+        if to == From::Checkpointed && self.container.bundle().folder().join("image").exists() {
+            return;
+        }
         to.reach(|name, flags, args| self.call(name, flags, args), || self.status());
     }
 

@@ -46,11 +46,11 @@ const TRIES: [&str; 9] =
     ["ro", "nosuid", "nodev", "noexec", "nodiratime", "noatime", "strictatime", "relatime", "all"];
 
 /// A mount namespace, for as long as this is there.
-struct Host(Running);
+pub(crate) struct Host(Running);
 
 impl Host {
     /// One in which `script` has been run, whose `$1` and so on are `arguments`.
-    fn new(script: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn new(script: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(needs_program("unshare"));
         let script = format!("set -e; {script}\nexec sleep 1000");
         command.args(["--mount", "--propagation", "private", "/bin/sh", "-c", &script, "sh"]);
@@ -66,7 +66,7 @@ impl Host {
     }
 
     /// `command` in it.
-    fn command(&self, command: &Command) -> Command {
+    pub(crate) fn command(&self, command: &Command) -> Command {
         let mut entered = Command::new(needs_program("nsenter"));
         entered.arg(format!("--mount=/proc/{}/ns/mnt", self.0.pid()));
         entered.arg(command.get_program()).args(command.get_args());

@@ -5,6 +5,7 @@
 // Pieces of configuration are made where they are passed.
 #![allow(clippy::needless_pass_by_value)]
 
+mod adverse;
 mod amend;
 mod annotations;
 mod caller;
@@ -31,6 +32,7 @@ mod namespaces;
 mod net_devices;
 mod notify;
 mod pause;
+mod power;
 mod process;
 mod ps;
 mod rdt;
@@ -41,6 +43,7 @@ mod security;
 mod several;
 mod shells;
 mod siege;
+mod sides;
 mod systemd;
 mod terminal;
 mod tour;
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
 /// Every test.
 fn all() -> Vec<test::Test> {
     [
+        adverse::TESTS,
         amend::TESTS,
         annotations::TESTS,
         caller::TESTS,
@@ -111,6 +115,7 @@ fn all() -> Vec<test::Test> {
         net_devices::TESTS,
         notify::TESTS,
         pause::TESTS,
+        power::TESTS,
         process::TESTS,
         ps::TESTS,
         rdt::TESTS,
@@ -121,6 +126,7 @@ fn all() -> Vec<test::Test> {
         several::TESTS,
         shells::TESTS,
         siege::TESTS,
+        sides::TESTS,
         systemd::TESTS,
         terminal::TESTS,
         tour::TESTS,

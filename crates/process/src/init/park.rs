@@ -44,6 +44,8 @@ pub(crate) fn park(
             apply::run_stages(&mut init, &parking, stages)
         }
         Fork::Parent { pid, .. } => {
+            // With this end open, the parent could not notice that the process was killed.
+            drop(parking);
             message::announce(channel, Kind::Parked, pid.cast_unsigned())?;
             // Hooks run in all of the container's namespaces.
             plan.init.namespaces.join_pids()?;

@@ -2,19 +2,22 @@
 
 use crate::container::Container;
 use crate::container::find::{find, open, read};
-use crate::container::remove::{kill_init, remove_locked};
+use crate::container::remove::{end_init, kill_init, remove_locked};
 use crate::container::status::Status;
 use crate::create::leftovers::remove_leftovers;
 use crate::{Error, Result, Runtime};
+use sys::error::Kind;
 
 /// `delete ID`: deletes a stopped or created container; with `force` also one that runs, and an
 /// unknown one is no error.
 pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
     let mut container = match find(runtime, id) {
-        Err(error) if error.is_not_found() && force => match await_create(runtime, id)? {
-            Some(created) => created,
-            None => return Ok(()),
-        },
+        Err(error) if force && (error.is_not_found() || error.kind() == Kind::DamagedState) => {
+            match await_create(runtime, id)? {
+                Some(created) => created,
+                None => return Ok(()),
+            }
+        }
         found => found?,
     };
     if force {
@@ -40,7 +43,8 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
 }
 
 /// Waits for a `create` that has not written its record yet. Returns the container, or none if that
-/// `create` has failed or was killed. Removes what a killed one has left.
+/// `create` has failed or was killed. Removes what a killed one has left, and what is left of a container
+/// whose record is lost or damaged.
 fn await_create(runtime: &Runtime, id: &str) -> Result<Option<Container>> {
     let entry = match runtime.store().and_then(|store| store.get(id)) {
         // There is no such container, or not even a --root.
@@ -54,7 +58,10 @@ fn await_create(runtime: &Runtime, id: &str) -> Result<Option<Container>> {
     }
     match read(&entry) {
         Ok((record, init)) => Ok(Some(Container { entry, record, init })),
-        Err(error) if error.is_not_found() => remove_leftovers(&entry).map(|()| None),
+        Err(error) if error.is_not_found() || error.kind() == Kind::DamagedState => {
+            end_init(&entry)?;
+            remove_leftovers(&entry).map(|()| None)
+        }
         Err(error) => Err(error),
     }
 }

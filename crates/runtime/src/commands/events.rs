@@ -151,7 +151,13 @@ struct Data {
     network_interfaces: Option<()>,
 }
 
+/// An error, rather than zeros, if others have removed a cgroup: of a file that isn't there nothing is
+/// told else, as kernels differ in what they have.
 fn statistics(container: &Container) -> Result<String> {
+    if let Some(cgroup) = container.record.cgroup.missing() {
+        let text = format!("the container's cgroup {cgroup} is gone");
+        return Err(Error::new(text).with_object(cgroup));
+    }
     let groups = container.record.rdt.as_ref();
     let data = Data {
         cgroup: container.record.cgroup.stats()?,

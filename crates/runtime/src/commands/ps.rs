@@ -37,6 +37,12 @@ fn processes(container: &Container) -> Result<Vec<i32>> {
             "the container has no cgroup, and only that would tell which processes are its own",
         ));
     }
+    if pids.is_empty()
+        && let Some(gone) = cgroup.missing()
+        && container.status()? != Status::Stopped
+    {
+        return Err(Error::new(format!("the container's cgroup {gone} is gone")).with_object(gone));
+    }
     pids.sort_unstable();
     pids.dedup();
     Ok(pids)

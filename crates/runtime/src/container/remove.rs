@@ -11,6 +11,7 @@ use super::hooks::{State, run_best_effort};
 use super::record::{NEW_FIFO, USUAL_FILES};
 use crate::host::resctrl;
 use crate::{Error, Explain, Result, Runtime};
+use state::Entry;
 use std::os::fd::OwnedFd;
 use sys::Errno;
 use sys::nix::libc::SIGKILL;
@@ -33,7 +34,25 @@ pub(crate) fn kill_init(container: &Container) -> Result<()> {
             container.thaw_killed()?;
         }
     }
-    if sys::process::await_end(&pidfd, KILL_TIMEOUT.into()).within("waiting for init")? {
+    await_killed(&pidfd)
+}
+
+/// The same of an init whose container has no record.
+pub(crate) fn end_init(entry: &Entry) -> Result<()> {
+    // A record that can't be read names nobody.
+    let init = entry.init().unwrap_or_default();
+    let pidfd = match init.pidfd() {
+        Err(Errno::ESRCH) => return Ok(()),
+        pidfd => pidfd.within("finding init")?,
+    };
+    match sys::process::pidfd_send_signal(&pidfd, SIGKILL) {
+        Err(Errno::ESRCH) => Ok(()),
+        sent => sent.within("killing init").and_then(|()| await_killed(&pidfd)),
+    }
+}
+
+fn await_killed(init: &OwnedFd) -> Result<()> {
+    if sys::process::await_end(init, KILL_TIMEOUT.into()).within("waiting for init")? {
         return Ok(());
     }
     Err(Error::new(format!("init has not ended {KILL_TIMEOUT} ms after SIGKILL")))
