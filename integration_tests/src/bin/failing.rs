@@ -4,12 +4,13 @@
 //! `failing LOG WHAT PROGRAM ARGS`, where WHAT is
 //! - `none`: LOG has all calls that can fail then, one a line: the process and the name;
 //! - `PROCESS:NAME:NUMBER:ERRNO`: of the process, the call of this name and number, from 1;
-//! - `all:NAME:ERRNO`: each call of this name, in all processes.
+//! - `all:NAME:ERRNO`: each call of this name, in all processes;
+//! - `PROCESS:NAME:NUMBER:hold`: this call is made, but not before there is a file `LOG.go`.
 //!
 //! A process is meant by the order of forks: 0 is the program, 1 its first child. strace(1) counts the
 //! calls of each process, but for all at once, so that what is to fail in the second fails in the first,
 //! and it stays with what lives on, such as a container's init. Here all are let go once the program has
-//! ended, or with the first call of a program that a child executes. With a failed call LOG has `hit`.
+//! ended, or with the first call of a program that a child executes. With a failed call, or one that is held, LOG has `hit`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -27,11 +28,13 @@ fn main() {
 #[cfg(target_arch = "x86_64")]
 mod tracer {
     use integration_tests::calls;
+    use integration_tests::host::wait_for;
     use std::collections::HashMap;
     use std::env;
     use std::fs::File;
     use std::io::Write;
     use std::os::unix::process::CommandExt;
+    use std::path::PathBuf;
     use std::process::{Command, exit};
     use sys::Errno;
     use sys::nix::sys::ptrace::{self, Event, Options};
@@ -42,8 +45,17 @@ mod tracer {
     /// What is to fail.
     enum What {
         None,
-        One { process: usize, call: String, number: usize, errno: i32 },
-        All { call: String, errno: i32 },
+        /// Without an error it is held.
+        One {
+            process: usize,
+            call: String,
+            number: usize,
+            errno: Option<i32>,
+        },
+        All {
+            call: String,
+            errno: i32,
+        },
     }
 
     /// A traced process.
@@ -63,6 +75,8 @@ mod tracer {
     struct Tracer {
         what: What,
         log: File,
+        /// What a held call waits for.
+        go: PathBuf,
         program: Pid,
         processes: HashMap<Pid, Process>,
         is_done: bool,
@@ -84,9 +98,10 @@ mod tracer {
         #[allow(clippy::zombie_processes, reason = "`follow` waits for it")]
         let child = traced.spawn().expect("fork");
         let program = Pid::from_raw(child.id().try_into().expect("a pid"));
+        let go = PathBuf::from(&log).with_extension("go");
         let log = File::create(log).expect("the log");
         let processes = HashMap::new();
-        Tracer { what: parse(what), log, program, processes, is_done: false }.follow();
+        Tracer { what: parse(what), log, go, program, processes, is_done: false }.follow();
     }
 
     fn parse(what: &str) -> What {
@@ -102,7 +117,7 @@ mod tracer {
                 process: process.parse().expect("a process"),
                 call: call.to_owned(),
                 number: count.parse().expect("a number"),
-                errno: number(errno),
+                errno: (errno != "hold").then(|| number(errno)),
             },
             _ => panic!("{what}?"),
         }
@@ -122,16 +137,28 @@ mod tracer {
             self.processes.insert(self.program, Process { has_begun: true, ..Process::default() });
             self.go_on(self.program, None);
             loop {
-                match waitpid(None, Some(WaitPidFlag::__WALL)) {
-                    Ok(WaitStatus::Exited(pid, code)) if pid == self.program => exit(code),
-                    Ok(WaitStatus::Signaled(pid, signal, _)) if pid == self.program => {
-                        exit(128 + signal as i32)
-                    }
-                    Ok(status) => self.stopped(status),
-                    Err(Errno::EINTR) => {}
-                    Err(errno) => panic!("waitpid: {errno}"),
-                }
+                self.follow_one(WaitPidFlag::__WALL);
             }
+        }
+
+        fn follow_one(&mut self, flags: WaitPidFlag) {
+            match waitpid(None, Some(flags)) {
+                Ok(WaitStatus::Exited(pid, code)) if pid == self.program => exit(code),
+                Ok(WaitStatus::Signaled(pid, signal, _)) if pid == self.program => {
+                    exit(128 + signal as i32)
+                }
+                Ok(status) => self.stopped(status),
+                Err(Errno::EINTR) => {}
+                Err(errno) => panic!("waitpid: {errno}"),
+            }
+        }
+
+        /// Follows the others until the held call may be made.
+        fn hold(&mut self) {
+            wait_for("the word to go on", || {
+                self.follow_one(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG);
+                self.go.exists()
+            });
         }
 
         fn stopped(&mut self, status: WaitStatus) {
@@ -192,6 +219,7 @@ mod tracer {
             let (order, count) = (process.order, process.counts.entry(call.name).or_default());
             *count += 1;
             let count = *count;
+            let mut is_held = false;
             let errno = match &self.what {
                 What::None => {
                     writeln!(self.log, "{order} {}", call.name).expect("the log");
@@ -199,13 +227,19 @@ mod tracer {
                 }
                 What::One { process, call: name, number, errno } => {
                     let is_it = (*process, name.as_str(), *number) == (order, call.name, count);
-                    (is_it && !self.is_done).then_some(*errno)
+                    is_held = is_it && !self.is_done && errno.is_none();
+                    errno.filter(|_| is_it && !self.is_done)
                 }
                 What::All { call: name, errno } => (name == call.name).then_some(*errno),
             };
-            if let Some(errno) = errno {
+            if is_held || errno.is_some() {
                 self.is_done = matches!(self.what, What::One { .. });
                 writeln!(self.log, "hit").expect("the log");
+            }
+            if is_held {
+                self.hold();
+            }
+            if let Some(errno) = errno {
                 // The kernel has no such call, and so makes none.
                 regs.orig_rax = u64::MAX;
                 let _ = ptrace::setregs(pid, regs);

@@ -43,17 +43,17 @@ pub const TESTS: &[Test] = tests![
 
 /// A command, and what it is for.
 #[derive(Clone, Copy)]
-struct Case {
+pub(crate) struct Case {
     /// The container at the start.
-    from: From,
-    name: &'static str,
-    flags: &'static [&'static str],
+    pub(crate) from: From,
+    pub(crate) name: &'static str,
+    pub(crate) flags: &'static [&'static str],
     /// What comes after the id.
-    args: &'static [&'static str],
+    pub(crate) args: &'static [&'static str],
     /// What else than at the start the container's status may be when the command has failed.
-    on_the_way: &'static [&'static str],
+    pub(crate) on_the_way: &'static [&'static str],
     /// Whether it changes nothing, so that the container serves the next run.
-    only_looks: bool,
+    pub(crate) only_looks: bool,
 }
 
 /// How long the kernel may take to end what was killed.
@@ -207,10 +207,10 @@ fn calls_that_a_filter_forbids() {
 
 /// Where a call fails.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Point {
-    process: usize,
-    call: String,
-    number: usize,
+pub(crate) struct Point {
+    pub(crate) process: usize,
+    pub(crate) call: String,
+    pub(crate) number: usize,
 }
 
 /// How the command goes where no call fails.
@@ -279,7 +279,13 @@ fn usual(subject: &Subject, failing: &Path) -> Usual {
     let output = subject.traced(failing, "none").succeeded();
     let then = subject.settled();
     subject.clear("nothing").unwrap();
-    let log = fs::read_to_string(subject.log()).unwrap();
+    let points = points_of(&fs::read_to_string(subject.log()).unwrap());
+    assert!(points.len() >= 2, "that is not all it does: {points:?} {output:#?}");
+    Usual { points, then }
+}
+
+/// The calls that a log has.
+pub(crate) fn points_of(log: &str) -> Vec<Point> {
     let mut counts: BTreeMap<(usize, &str), usize> = BTreeMap::new();
     let points = log.lines().map(|line| {
         let (process, call) = line.split_once(' ').unwrap();
@@ -288,19 +294,17 @@ fn usual(subject: &Subject, failing: &Path) -> Usual {
         *number += 1;
         Point { process, call: call.to_owned(), number: *number }
     });
-    let points: Vec<Point> = points.collect();
-    assert!(points.len() >= 2, "that is not all it does: {log} {output:#?}");
-    Usual { points, then }
+    points.collect()
 }
 
 /// The first call of each name.
-fn one_of_each(points: Vec<Point>) -> Vec<Point> {
+pub(crate) fn one_of_each(points: Vec<Point>) -> Vec<Point> {
     let mut seen = BTreeSet::new();
     points.into_iter().filter(|point| seen.insert(point.call.clone())).collect()
 }
 
 /// Skips the test where calls can't be made to fail.
-fn needs_failing() -> PathBuf {
+pub(crate) fn needs_failing() -> PathBuf {
     if !cfg!(target_arch = "x86_64") {
         skip("calls are made to fail on x86_64 only");
     }
@@ -308,7 +312,7 @@ fn needs_failing() -> PathBuf {
 }
 
 /// Whether a failed command has said so as it should.
-fn said(output: &Output) -> Result<(), String> {
+pub(crate) fn said(output: &Output) -> Result<(), String> {
     let words = ["panicked", "unwrap", "memory allocation", "assertion"];
     if output.code >= 128 && output.code != 255 {
         return Err("it was killed".into());
@@ -325,26 +329,29 @@ fn said(output: &Output) -> Result<(), String> {
 }
 
 /// A container and a command for it.
-struct Subject {
+pub(crate) struct Subject {
     case: Case,
-    container: Container,
+    pub(crate) container: Container,
 }
 
 /// What there is of a container, a line each, but for numbers that each has of its own.
-type Snapshot = BTreeSet<String>;
+pub(crate) type Snapshot = BTreeSet<String>;
 
 /// What differs, for a message.
-fn difference(is: &Snapshot, should: &Snapshot) -> Option<String> {
+pub(crate) fn difference(is: &Snapshot, should: &Snapshot) -> Option<String> {
     let (more, less): (Vec<_>, Vec<_>) =
         (is.difference(should).collect(), should.difference(is).collect());
     (is != should).then(|| format!("{more:?} instead of {less:?}"))
 }
 
 impl Subject {
-    fn new(case: Case) -> Self {
+    pub(crate) fn new(case: Case) -> Self {
         let to_the_end = case.name == "run" && case.flags.is_empty();
         let program: &[&str] = if to_the_end { &["exit", "0"] } else { &["sleep"] };
         let bundle = Bundle::new().probing(program).writable();
+        // With a pid namespace all would go with init.
+        let is_shared = case.from == From::Several;
+        let bundle = if is_shared { bundle.without_namespace("pid") } else { bundle };
         let path = format!("/{}/a/b", bundle.id());
         let bundle = bundle.config(|config| {
             config["linux"]["cgroupsPath"] = json!(path);
@@ -371,7 +378,7 @@ impl Subject {
     }
 
     /// `name FLAGS ID ARGS`; or what there is of it.
-    fn command(&self, name: &str, flags: &[&str], args: &[&str]) -> Command {
+    pub(crate) fn command(&self, name: &str, flags: &[&str], args: &[&str]) -> Command {
         let mounts = self.folder().join("mounts.json");
         let args = args.iter().map(|&arg| match arg {
             "@MOUNTS@" => mounts.clone(),
@@ -391,7 +398,7 @@ impl Subject {
     }
 
     #[track_caller]
-    fn call(&self, name: &str, flags: &[&str], args: &[&str]) -> Output {
+    pub(crate) fn call(&self, name: &str, flags: &[&str], args: &[&str]) -> Output {
         run(self.command(name, flags, args))
     }
 
@@ -402,30 +409,35 @@ impl Subject {
 
     /// The command under test, of which `what` fails.
     #[track_caller]
-    fn traced(&self, failing: &Path, what: &str) -> Output {
+    pub(crate) fn traced(&self, failing: &Path, what: &str) -> Output {
+        run(self.traced_command(failing, what))
+    }
+
+    /// See [`Subject::traced`].
+    pub(crate) fn traced_command(&self, failing: &Path, what: &str) -> Command {
         let inner = self.command(self.case.name, self.case.flags, self.case.args);
         let mut command = Command::new(failing);
         command.arg(self.log()).arg(what).arg(inner.get_program()).args(inner.get_args());
-        run(command)
+        command
     }
 
-    fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.folder().join("calls")
     }
 
     /// Makes the container, and makes it what it is to be; one that serves again is there.
-    fn bring(&self) {
+    pub(crate) fn bring(&self) {
         if !self.case.only_looks || self.status() == NONE {
             let call = |name: &str, flags: &[&str], args: &[&str]| self.call(name, flags, args);
             self.case.from.reach(call, || self.status());
         }
     }
 
-    fn status(&self) -> String {
+    pub(crate) fn status(&self) -> String {
         self.state().map_or_else(|| NONE.to_owned(), |(status, _)| status)
     }
 
-    fn state(&self) -> Option<(String, i32)> {
+    pub(crate) fn state(&self) -> Option<(String, i32)> {
         let output = self.call("state", &[], &[]);
         if output.code != 0 {
             let _ = output.failed_with("does not exist");
@@ -436,7 +448,7 @@ impl Subject {
         Some((state["status"].as_str().unwrap().to_owned(), pid.try_into().unwrap()))
     }
 
-    fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let mut seen = Snapshot::new();
         for (name, folder) in [
             ("root", self.container.root().clone()),
@@ -477,7 +489,7 @@ impl Subject {
     }
 
     /// What differs from `wanted` when all has settled.
-    fn differs(&self, wanted: &Snapshot, patience: Duration) -> Option<String> {
+    pub(crate) fn differs(&self, wanted: &Snapshot, patience: Duration) -> Option<String> {
         let since = Instant::now();
         loop {
             let difference = difference(&self.snapshot(), wanted);
@@ -500,10 +512,7 @@ impl Subject {
         self.bring();
         let before = self.snapshot();
         let what = format!("{}:{}:{}:{errno:?}", point.process, point.call, point.number);
-        let inner = self.command(self.case.name, self.case.flags, self.case.args);
-        let mut command = Command::new(failing);
-        command.arg(self.log()).arg(&what).arg(inner.get_program()).args(inner.get_args());
-        let mut running = command::spawn(command);
+        let mut running = command::spawn(self.traced_command(failing, &what));
         let ended = running.try_wait();
         counts.runs += 1;
         let result = ended.and_then(|output| self.judge(&output, errno, &before, usual, counts));
@@ -578,7 +587,7 @@ impl Subject {
     }
 
     /// Removes all that there is; says what can't be removed by `delete --force`, after `what`.
-    fn clear(&self, what: &str) -> Result<(), String> {
+    pub(crate) fn clear(&self, what: &str) -> Result<(), String> {
         let _ = fs::remove_file(self.folder().join("spec/config.json"));
         let output = self.call("delete", &["--force"], &[]);
         let since = Instant::now();

@@ -27,6 +27,7 @@ mod mounts;
 mod namespaces;
 mod net_devices;
 mod notify;
+mod overtaken;
 mod pause;
 mod process;
 mod ps;
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
         namespaces::TESTS,
         net_devices::TESTS,
         notify::TESTS,
+        overtaken::TESTS,
         pause::TESTS,
         process::TESTS,
         ps::TESTS,

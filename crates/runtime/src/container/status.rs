@@ -47,7 +47,10 @@ impl Container {
     /// The status, as the kernel knows it. What can't be looked at is an error: a container that counts
     /// as stopped is deleted.
     pub fn status(&self) -> Result<Status> {
-        self.status_if_made(|| self.entry.is_locked())
+        let status = self.status_if_made(|| self.entry.is_locked())?;
+        // If init has ended meanwhile, what was looked at may be another container's, of the same name.
+        let is_sure = !status.has_processes() || self.init.is_alive().within(LOOKING)?;
+        Ok(if is_sure { status } else { Status::Stopped })
     }
 
     /// The same for a caller that has the lock, so that no other command can be creating it.
