@@ -31,6 +31,7 @@ pub const TESTS: &[Test] = tests![
     delete,
     forced_delete,
     mounts,
+    program_of_a_run_waits_for_the_record_of_its_init,
 ];
 
 /// How long what a command did may take to be seen.
@@ -142,6 +143,23 @@ fn mounts() {
             ..AT_RUNNING
         },
     ]);
+}
+
+/// Others would take a container for one without an init, and its program for one that isn't there.
+fn program_of_a_run_waits_for_the_record_of_its_init() {
+    let case = Case { from: From::Nothing, name: "run", flags: &["--detach"], ..AT_RUNNING };
+    let (failing, subject) = (needs_failing(), Subject::new(case));
+    let mut running = spawn(subject.traced_command(&failing, "0:symlinkat:1:hold"));
+    let is_held = || fs::read_to_string(subject.log()).is_ok_and(|log| log.contains("hit"));
+    wait_for("the link `init` to be made", is_held);
+    let since = std::time::Instant::now();
+    while since.elapsed() < PATIENCE {
+        assert_eq!(running.stdout(), "", "the program runs already");
+    }
+    File::create(subject.log().with_extension("go")).unwrap();
+    let _ = running.wait_here().succeeded();
+    running.wait_line("ready");
+    subject.clear("the run").unwrap();
 }
 
 /// What came of all runs.
