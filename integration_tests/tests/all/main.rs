@@ -38,6 +38,8 @@ mod seccomp;
 mod security;
 mod several;
 mod shells;
+mod soak;
+mod stress;
 mod systemd;
 mod terminal;
 mod tour;
@@ -100,6 +102,8 @@ fn main() -> ExitCode {
         security::TESTS,
         several::TESTS,
         shells::TESTS,
+        soak::TESTS,
+        stress::TESTS,
         systemd::TESTS,
         terminal::TESTS,
         tour::TESTS,
