@@ -7,13 +7,14 @@
 
 use crate::injected::{Case, Point, Snapshot, Subject, needs_failing, points_of, said};
 use crate::killed::From;
-use integration_tests::command::{Output, Running, spawn};
-use integration_tests::host::{is_alive, wait_for};
+use integration_tests::command::{Output, Running, run, spawn};
+use integration_tests::host::{is_alive, needs_file, needs_program, wait_for};
 use integration_tests::test::Test;
-use integration_tests::{Value, cgroup, tests};
+use integration_tests::{Bundle, Container, Value, binary, cgroup, tests};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 pub const TESTS: &[Test] = tests![
@@ -32,6 +33,7 @@ pub const TESTS: &[Test] = tests![
     forced_delete,
     mounts,
     program_of_a_run_waits_for_the_record_of_its_init,
+    process_that_has_the_pid_of_init_is_nobodys,
 ];
 
 /// How long what a command did may take to be seen.
@@ -160,6 +162,80 @@ fn program_of_a_run_waits_for_the_record_of_its_init() {
     let _ = running.wait_here().succeeded();
     running.wait_line("ready");
     subject.clear("the run").unwrap();
+}
+
+/// `rind ROOT ID BUNDLE`, in a pid namespace of its own: has another process get init's pid, tries each
+/// command, and tells its exit status and what it said, and what is with that process in the end.
+const REUSE: &str = r#"
+rind="$1 --root $2" id=$3
+$rind run --detach --bundle "$4" "$id" > /dev/null
+pid=$($rind state "$id" | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')
+kill -9 "$pid"
+while [ -e "/proc/$pid" ]; do sleep 0.01; done
+while :; do
+    echo $((pid - 1)) > /proc/sys/kernel/ns_last_pid
+    sleep 1000 > /dev/null 2>&1 & innocent=$!
+    [ "$innocent" != "$pid" ] || break
+    kill "$innocent"
+done
+try() {
+    said=$("$@" 2>&1) && code=0 || code=$?
+    echo "$code" $said
+}
+try $rind state "$id"
+try $rind list
+try $rind ps --format json "$id"
+try $rind events --stats "$id"
+try $rind kill "$id" 0
+try $rind kill "$id" TERM
+try $rind kill "$id" KILL
+try $rind kill --all "$id" KILL
+try $rind exec "$id" /bin/probe exit 0
+try $rind pause "$id"
+try $rind resume "$id"
+try $rind update --pids-limit 44 "$id"
+try $rind start "$id"
+try $rind delete --force "$id"
+echo "innocent $(sed 's/.*) \(.\) .*/\1/' "/proc/$pid/stat")"
+kill -9 "$innocent"
+"#;
+
+fn process_that_has_the_pid_of_init_is_nobodys() {
+    needs_file("/proc/sys/kernel/ns_last_pid");
+    let answers = [
+        (0, "\"status\": \"stopped\""),
+        (0, "stopped"),
+        (0, "[]"),
+        (1, "is not running"),
+        (1, "container not running"),
+        (1, "container not running"),
+        (1, "container not running"),
+        (0, ""),
+        (255, "container not running"),
+        (1, "container not running or created: stopped"),
+        (1, "container not paused: stopped"),
+        (1, "container not running"),
+        (1, "cannot start a container that has stopped"),
+        (0, ""),
+    ];
+    for shared in [false, true] {
+        let bundle = Bundle::new().probing(&["sleep"]);
+        let bundle = if shared { bundle.without_namespace("pid") } else { bundle };
+        let container = Container::new(bundle);
+        let mut command = Command::new(needs_program("unshare"));
+        command.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]);
+        command.args(["sh", "-euc", REUSE, "sh"]).arg(binary::rind()).arg(container.root());
+        command.arg(container.id()).arg(container.bundle().path());
+        let said = run(command).succeeded().stdout;
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines.len(), answers.len() + 1, "{said}");
+        for ((code, text), line) in answers.iter().zip(&lines) {
+            let (is, rest) = line.split_once(' ').unwrap_or((*line, ""));
+            assert!(is == code.to_string() && rest.contains(text), "{line} is not {code} {text}");
+        }
+        assert_eq!(lines[answers.len()], "innocent S", "{said}");
+        container.assert_no_trace();
+    }
 }
 
 /// What came of all runs.
