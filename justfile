@@ -64,6 +64,15 @@ crash command="": build
     RIND_CRASH=1 RIND_TESTS="killed:: power:: sides::" cargo test --package integration_tests --locked \
         --test all -- "{{ command }}"
 
+# Many callers at once with random commands for SECONDS, and commands overtaken at every call (root): CONTRIBUTING.md
+stress seconds="60": build
+    RIND_STRESS="{{ seconds }}" RIND_TESTS="stress:: overtaken::" \
+        cargo test --package integration_tests --locked --test all -- --nocapture
+
+# Containers of all kinds, one after the other, on a machine where nothing else goes on (root): CONTRIBUTING.md
+soak cycles="50000": build
+    RIND_SOAK="{{ cycles }}" cargo test --package integration_tests --locked --test all -- "soak::" --nocapture
+
 # The opencontainers runtime-tools suite (root, Go): docs/conformance.md
 validate *options: build
     integration_tests/validate/run "$@" "{{ rind }}"

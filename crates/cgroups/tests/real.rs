@@ -320,7 +320,7 @@ fn device_rules_are_replaced_while_devices_are_used() {
         assert_eq!(lines(&container), [format!("c 10:237 {access}"), "c 10:8 rwm".to_owned()]);
     }
     assert!(child.try_wait().unwrap().is_none(), "it was denied /dev/null");
-    container.cgroup.signal_all(SIGKILL).unwrap();
+    container.cgroup.signal_all(SIGKILL, || Ok(())).unwrap();
     assert_eq!(ended_by(child), Some(SIGKILL));
     let all = json!({ "devices": [{ "allow": true }] });
     container.cgroup.update(&of(&all), None, None).unwrap();
@@ -486,7 +486,7 @@ fn processes_enter_by_writing_zero() {
     assert_eq!(container.cgroup.unified_directory().unwrap().is_some(), unified);
     let child = container.run("", "exec sleep 1000");
     assert_eq!(container.cgroup.processes().unwrap(), [child.id().cast_signed()]);
-    container.cgroup.signal_all(SIGTERM).unwrap();
+    container.cgroup.signal_all(SIGTERM, || Ok(())).unwrap();
     assert_eq!(ended_by(child), Some(SIGTERM));
     assert_eq!(container.cgroup.processes().unwrap(), [] as [i32; 0]);
 }
@@ -550,7 +550,7 @@ fn processes_that_fork_on_are_killed() {
     container.make(&json!({ "pids": { "limit": 64 } })).unwrap();
     let bomb = "f() { while :; do f & done; }; f & f & exec sleep 1000";
     let child = container.run("", &format!("exec 2> /dev/null; {bomb}"));
-    container.cgroup.signal_all(SIGKILL).unwrap();
+    container.cgroup.signal_all(SIGKILL, || Ok(())).unwrap();
     assert_eq!(container.cgroup.processes().unwrap(), [] as [i32; 0]);
     assert_eq!(ended_by(child), Some(SIGKILL));
     assert!(!container.cgroup.is_frozen().unwrap());
@@ -573,7 +573,7 @@ fn frozen_processes_go_on_or_die() {
         container.cgroup.thaw().unwrap();
         assert!(!container.cgroup.is_frozen().unwrap());
         container.cgroup.freeze(None).unwrap();
-        container.cgroup.signal_all(SIGKILL).unwrap();
+        container.cgroup.signal_all(SIGKILL, || Ok(())).unwrap();
         assert_eq!(ended_by(child), Some(SIGKILL));
         container.cgroup.remove().unwrap();
         assert!(!container.cgroup.is_frozen().unwrap(), "of none");
@@ -766,6 +766,6 @@ fn none_at_all_is_no_error() {
     assert!(!cgroup.is_frozen().unwrap());
     assert!(cgroup.freeze(None).is_err());
     assert_eq!(cgroup.stats().unwrap(), cgroups::Stats::default());
-    cgroup.signal_all(SIGKILL).unwrap();
+    cgroup.signal_all(SIGKILL, || Ok(())).unwrap();
     cgroup.remove().unwrap();
 }

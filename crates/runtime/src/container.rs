@@ -78,12 +78,14 @@ impl Container {
 
     /// Thaws an init that has been sent SIGKILL and is frozen, so that the signal ends it.
     pub fn thaw_killed(&self) -> Result<()> {
-        let thaw = |frozen| if frozen { self.record.cgroup.thaw() } else { Ok(()) };
+        let lives = || self.init.is_alive().within("looking whether init runs");
+        let cgroup = &self.record.cgroup;
+        let thaw = |frozen| if frozen { cgroup.thaw_living(lives) } else { Ok(()) };
         match self.is_frozen().and_then(thaw) {
             Err(error) if error.errno().is_some() => {
                 Err(error.within("SIGKILL is sent, but ends no init that is frozen"))
             }
-            // A cgroup above is frozen: init ends as soon as somebody thaws that.
+            // If a cgroup above is frozen, init ends as soon as somebody thaws that.
             _ => Ok(()),
         }
     }

@@ -6,6 +6,7 @@
 //! - `PROCESS:NAME:NUMBER:ERRNO`: of the process, the call of this name and number, from 1;
 //! - `PROCESS:NAME:NUMBER:KILL`: the process is killed as it enters that call;
 //! - `PROCESS:NAME:NUMBER:STOP`: it is stopped there by SIGSTOP, and goes on by SIGCONT after a moment;
+//! - `PROCESS:NAME:NUMBER:HOLD`: the call is made, but not before there is a file `LOG.go`;
 //! - `all:NAME:ERRNO`: each call of this name, in all processes.
 //!
 //! A process is meant by the order of forks: 0 is the program, 1 its first child. strace(1) counts the
@@ -29,11 +30,13 @@ fn main() {
 #[cfg(target_arch = "x86_64")]
 mod tracer {
     use integration_tests::calls;
+    use integration_tests::host::wait_for;
     use std::collections::HashMap;
     use std::env;
     use std::fs::File;
     use std::io::Write;
     use std::os::unix::process::CommandExt;
+    use std::path::PathBuf;
     use std::process::{Command, exit};
     use std::thread::{self, JoinHandle, sleep};
     use std::time::Duration;
@@ -60,6 +63,7 @@ mod tracer {
         Fail(i32),
         Kill,
         Stop,
+        Hold,
     }
 
     /// A traced process.
@@ -79,6 +83,8 @@ mod tracer {
     struct Tracer {
         what: What,
         log: File,
+        /// The file that lets a held call go on.
+        go: PathBuf,
         program: Pid,
         processes: HashMap<Pid, Process>,
         is_done: bool,
@@ -102,10 +108,11 @@ mod tracer {
         #[allow(clippy::zombie_processes, reason = "`follow` waits for it")]
         let child = traced.spawn().expect("fork");
         let program = Pid::from_raw(child.id().try_into().expect("a pid"));
+        let go = PathBuf::from(&log).with_extension("go");
         let log = File::create(log).expect("the log");
         let processes = HashMap::new();
         let what = parse(what);
-        let mut tracer = Tracer { what, log, program, processes, is_done: false, waking: None };
+        let mut tracer = Tracer { what, log, go, program, processes, is_done: false, waking: None };
         let status = tracer.follow();
         // It may not be the program that has been stopped.
         tracer.waking.take().map(JoinHandle::join);
@@ -117,6 +124,7 @@ mod tracer {
         let action = |word: &str| match word {
             "KILL" => Action::Kill,
             "STOP" => Action::Stop,
+            "HOLD" => Action::Hold,
             errno => {
                 let all = (1..200).map(Errno::from_raw);
                 let found = all.into_iter().find(|one| format!("{one:?}") == errno);
@@ -150,16 +158,33 @@ mod tracer {
             self.processes.insert(self.program, Process { has_begun: true, ..Process::default() });
             self.go_on(self.program, None);
             loop {
-                match waitpid(None, Some(WaitPidFlag::__WALL)) {
-                    Ok(WaitStatus::Exited(pid, code)) if pid == self.program => return code,
-                    Ok(WaitStatus::Signaled(pid, signal, _)) if pid == self.program => {
-                        return 128 + signal as i32;
-                    }
-                    Ok(status) => self.stopped(status),
-                    Err(Errno::EINTR) => {}
-                    Err(errno) => panic!("waitpid: {errno}"),
+                if let Some(status) = self.follow_one(WaitPidFlag::__WALL) {
+                    return status;
                 }
             }
+        }
+
+        /// Waits for one of them to stop or end; gives the exit status of the program if it has ended.
+        fn follow_one(&mut self, flags: WaitPidFlag) -> Option<i32> {
+            match waitpid(None, Some(flags)) {
+                Ok(WaitStatus::Exited(pid, code)) if pid == self.program => return Some(code),
+                Ok(WaitStatus::Signaled(pid, signal, _)) if pid == self.program => {
+                    return Some(128 + signal as i32);
+                }
+                Ok(status) => self.stopped(status),
+                Err(Errno::EINTR) => {}
+                Err(errno) => panic!("waitpid: {errno}"),
+            }
+            None
+        }
+
+        /// Follows the others until the held call may be made.
+        fn hold(&mut self) {
+            wait_for("the word to go on", || {
+                let ended = self.follow_one(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG);
+                ended.map(|status| exit(status));
+                self.go.exists()
+            });
         }
 
         fn stopped(&mut self, status: WaitStatus) {
@@ -260,6 +285,7 @@ mod tracer {
                     let _ = kill(pid, Signal::SIGKILL);
                 }
                 Action::Stop => self.stop(pid),
+                Action::Hold => self.hold(),
             }
         }
 

@@ -211,7 +211,7 @@ pub(crate) struct Point {
     /// The how many-eth process of the command.
     pub(crate) process: usize,
     pub(crate) call: String,
-    number: usize,
+    pub(crate) number: usize,
 }
 
 /// How the command goes where no call fails.
@@ -280,7 +280,13 @@ pub(crate) fn usual(subject: &Subject, failing: &Path) -> Usual {
     let output = subject.traced(failing, "none").succeeded();
     let then = subject.settled();
     subject.clear("nothing").unwrap();
-    let log = fs::read_to_string(subject.log()).unwrap();
+    let points = points_of(&fs::read_to_string(subject.log()).unwrap());
+    assert!(points.len() >= 2, "that is not all it does: {points:?} {output:#?}");
+    Usual { points, then }
+}
+
+/// The calls that a log has.
+pub(crate) fn points_of(log: &str) -> Vec<Point> {
     let mut counts: BTreeMap<(usize, &str), usize> = BTreeMap::new();
     let points = log.lines().map(|line| {
         let (process, call) = line.split_once(' ').unwrap();
@@ -289,13 +295,11 @@ pub(crate) fn usual(subject: &Subject, failing: &Path) -> Usual {
         *number += 1;
         Point { process, call: call.to_owned(), number: *number }
     });
-    let points: Vec<Point> = points.collect();
-    assert!(points.len() >= 2, "that is not all it does: {log} {output:#?}");
-    Usual { points, then }
+    points.collect()
 }
 
 /// The first call of each name.
-fn one_of_each(points: Vec<Point>) -> Vec<Point> {
+pub(crate) fn one_of_each(points: Vec<Point>) -> Vec<Point> {
     let mut seen = BTreeSet::new();
     points.into_iter().filter(|point| seen.insert(point.call.clone())).collect()
 }
@@ -335,14 +339,14 @@ pub(crate) struct Subject {
 pub(crate) type Snapshot = BTreeSet<String>;
 
 /// What differs, for a message.
-fn difference(is: &Snapshot, should: &Snapshot) -> Option<String> {
+pub(crate) fn difference(is: &Snapshot, should: &Snapshot) -> Option<String> {
     let (more, less): (Vec<_>, Vec<_>) =
         (is.difference(should).collect(), should.difference(is).collect());
     (is != should).then(|| format!("{more:?} instead of {less:?}"))
 }
 
 impl Subject {
-    fn new(case: Case) -> Self {
+    pub(crate) fn new(case: Case) -> Self {
         Self::of(case, |bundle| bundle)
     }
 
@@ -351,6 +355,9 @@ impl Subject {
         let to_the_end = case.name == "run" && case.flags.is_empty();
         let program: &[&str] = if to_the_end { &["exit", "0"] } else { &["sleep"] };
         let bundle = Bundle::new().probing(program).writable();
+        // With a pid namespace all would go with init.
+        let is_shared = case.from == From::Several;
+        let bundle = if is_shared { bundle.without_namespace("pid") } else { bundle };
         let path = format!("/{}/a/b", bundle.id());
         let bundle = bundle.config(|config| {
             config["linux"]["cgroupsPath"] = json!(path);
@@ -378,7 +385,7 @@ impl Subject {
     }
 
     /// `name FLAGS ID ARGS`; or what there is of it.
-    fn command(&self, name: &str, flags: &[&str], args: &[&str]) -> Command {
+    pub(crate) fn command(&self, name: &str, flags: &[&str], args: &[&str]) -> Command {
         let mounts = self.folder().join("mounts.json");
         let args = args.iter().map(|&arg| match arg {
             "@MOUNTS@" => mounts.clone(),
@@ -398,7 +405,7 @@ impl Subject {
     }
 
     #[track_caller]
-    fn call(&self, name: &str, flags: &[&str], args: &[&str]) -> Output {
+    pub(crate) fn call(&self, name: &str, flags: &[&str], args: &[&str]) -> Output {
         run(self.command(name, flags, args))
     }
 
@@ -409,11 +416,12 @@ impl Subject {
 
     /// The command under test, of which `what` fails.
     #[track_caller]
-    fn traced(&self, failing: &Path, what: &str) -> Output {
+    pub(crate) fn traced(&self, failing: &Path, what: &str) -> Output {
         run(self.traced_command(failing, what))
     }
 
-    fn traced_command(&self, failing: &Path, what: &str) -> Command {
+    /// See [`Subject::traced`].
+    pub(crate) fn traced_command(&self, failing: &Path, what: &str) -> Command {
         let inner = self.command(self.case.name, self.case.flags, self.case.args);
         let mut command = Command::new(failing);
         command.arg(self.log()).arg(what).arg(inner.get_program()).args(inner.get_args());
@@ -434,7 +442,7 @@ impl Subject {
         (ended, is_hit)
     }
 
-    fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.folder().join("calls")
     }
 
@@ -450,7 +458,7 @@ impl Subject {
         self.state().map_or_else(|| NONE.to_owned(), |(status, _)| status)
     }
 
-    fn state(&self) -> Option<(String, i32)> {
+    pub(crate) fn state(&self) -> Option<(String, i32)> {
         let output = self.call("state", &[], &[]);
         if output.code != 0 {
             let _ = output.failed_with("does not exist");

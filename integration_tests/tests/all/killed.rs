@@ -116,7 +116,7 @@ struct Case {
 }
 
 /// What a container is when a command comes to it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum From {
     Nothing,
     Created,

@@ -31,6 +31,7 @@ mod mounts;
 mod namespaces;
 mod net_devices;
 mod notify;
+mod overtaken;
 mod pause;
 mod power;
 mod process;
@@ -42,8 +43,10 @@ mod seccomp;
 mod security;
 mod several;
 mod shells;
-mod siege;
 mod sides;
+mod siege;
+mod soak;
+mod stress;
 mod systemd;
 mod terminal;
 mod tour;
@@ -114,6 +117,7 @@ fn all() -> Vec<test::Test> {
         namespaces::TESTS,
         net_devices::TESTS,
         notify::TESTS,
+        overtaken::TESTS,
         pause::TESTS,
         power::TESTS,
         process::TESTS,
@@ -127,6 +131,8 @@ fn all() -> Vec<test::Test> {
         shells::TESTS,
         siege::TESTS,
         sides::TESTS,
+        soak::TESTS,
+        stress::TESTS,
         systemd::TESTS,
         terminal::TESTS,
         tour::TESTS,

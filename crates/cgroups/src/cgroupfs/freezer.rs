@@ -7,6 +7,8 @@ use crate::error::{Error, Result};
 use crate::file;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
+use sys::Errno;
+use sys::nix::fcntl::OFlag;
 
 impl Cgroup {
     /// Whether the container is paused, by its own cgroup or by one above it.
@@ -52,6 +54,25 @@ impl Cgroup {
         }
         Err(Error::new(format!("thawing {}: it stays frozen", freezer.directory()))
             .with_hint(Some("a cgroup above it is frozen")))
+    }
+
+    /// Lets a process go on that is in the cgroup as long as it `lives`. That is asked once the freezer
+    /// is open: what has the name after its end may be another container's.
+    pub fn thaw_living(&self, lives: impl FnOnce() -> Result<bool>) -> Result<()> {
+        let freezer = self.needed_freezer()?;
+        let (name, value) =
+            if freezer.is_unified() { ("cgroup.freeze", "0") } else { ("freezer.state", "THAWED") };
+        let path = freezer.file(name);
+        let thawed = match file::try_open(&path, OFlag::O_WRONLY) {
+            Ok(_) if !lives()? => return Ok(()),
+            opened => opened.and_then(|file| sys::fs::write_once(file, value.as_bytes())),
+        };
+        match thawed {
+            Err(Errno::ENOENT | Errno::ENODEV) => Ok(()),
+            thawed => {
+                thawed.map_err(|errno| Error::call(format!("writing {value} to {path}"), errno))
+            }
+        }
     }
 
     /// The directory of the cgroup that freezes the container, for criu(8), which freezes it itself.

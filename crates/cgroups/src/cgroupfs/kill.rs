@@ -28,13 +28,16 @@ impl Cgroup {
 
     /// Sends `signal`, by number (signal(7)), to every process in the cgroup and below it. After
     /// SIGKILL it waits until none is left.
-    pub fn signal_all(&self, signal: i32) -> Result<()> {
+    ///
+    /// `check` fails if the cgroup may be another container's by now. For SIGKILL the caller has to
+    /// keep that from happening.
+    pub fn signal_all(&self, signal: i32, check: impl Fn() -> Result<()>) -> Result<()> {
         let is_there =
             |one: &&Hierarchy| access(one.directory().as_str(), AccessFlags::F_OK).is_ok();
         match self.authorities().find(is_there) {
             None => Ok(()),
             Some(hierarchy) if signal == SIGKILL => self.kill(hierarchy),
-            Some(hierarchy) => signal_in(&hierarchy.directory(), signal).map(drop),
+            Some(hierarchy) => signal_in(&hierarchy.directory(), signal, check).map(drop),
         }
     }
 
@@ -85,7 +88,7 @@ impl Cgroup {
                 // Without a freezer, rind goes on for as many rounds as it takes.
                 let _ = self.freeze_within((Instant::now() + FREEZING).into());
             }
-            let killed = signal_in(directory, SIGKILL);
+            let killed = signal_in(directory, SIGKILL, || Ok(()));
             self.thaw_all();
             let ended = match &killed?[..] {
                 // The processes that were listed were ending by themselves.

@@ -43,8 +43,13 @@ pub(crate) fn list(directory: &str) -> Result<Vec<i32>> {
 }
 
 /// Signals each process of the cgroup at `directory` and all below it. Returns some of them, if there
-/// were any, to wait for.
-pub(super) fn signal_in(directory: &str, signal: i32) -> Result<Vec<OwnedFd>> {
+/// were any, to wait for. `check` fails if they may not be meant any more, before any of them gets the
+/// signal.
+pub(super) fn signal_in(
+    directory: &str,
+    signal: i32,
+    check: impl Fn() -> Result<()>,
+) -> Result<Vec<OwnedFd>> {
     let mut last = Vec::new();
     for some in list(directory)?.chunks(HELD) {
         last.clear();
@@ -59,6 +64,7 @@ pub(super) fn signal_in(directory: &str, signal: i32) -> Result<Vec<OwnedFd>> {
         // A pid may have been given to another process before rind opened its descriptor. A process
         // that is still listed afterwards was in the cgroup when rind opened it.
         let still = list(directory)?;
+        check()?;
         for (pid, process) in held.into_iter().filter(|(pid, _)| still.contains(pid)) {
             match pidfd_send_signal(&process, signal) {
                 Ok(()) => last.push(process),

@@ -1,24 +1,32 @@
 //! `delete`: removes a container, and then runs its poststop hooks.
 
 use crate::container::Container;
-use crate::container::find::{find, open, read};
+use crate::container::find::{find_entry, open, read};
 use crate::container::remove::{end_init, kill_init, remove_locked};
 use crate::container::status::Status;
 use crate::create::leftovers::remove_leftovers;
 use crate::{Error, Result, Runtime};
+use state::Entry;
 use sys::error::Kind;
 
 /// `delete ID`: deletes a stopped or created container; with `force` also one that runs, and an
 /// unknown one is no error.
 pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
-    let mut container = match find(runtime, id) {
+    let entry = match find_entry(runtime, id) {
+        Err(error) if error.is_not_found() && force => return Ok(()),
+        found => found?,
+    };
+    let mut container = match read(&entry) {
         Err(error) if force && (error.is_not_found() || error.kind() == Kind::DamagedState) => {
-            match await_create(runtime, id)? {
+            match await_create(entry)? {
                 Some(created) => created,
                 None => return Ok(()),
             }
         }
-        found => found?,
+        found => {
+            let (record, init) = found?;
+            Container { entry, record, init }
+        }
     };
     if force {
         // A command that has the lock may wait for init. This ends its wait.
@@ -43,14 +51,9 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
 }
 
 /// Waits for a `create` that has not written its record yet. Returns the container, or none if that
-/// `create` has failed or was killed. Removes what a killed one has left, and what is left of a container
-/// whose record is lost or damaged.
-fn await_create(runtime: &Runtime, id: &str) -> Result<Option<Container>> {
-    let entry = match runtime.store().and_then(|store| store.get(id)) {
-        // There is no such container, or not even a --root.
-        Err(error) if error.is_not_found() || !runtime.root.exists() => return Ok(None),
-        entry => entry?,
-    };
+/// `create` has failed or was killed, or the container has been deleted. Removes what a killed one has
+/// left, and what is left of a container whose record is lost or damaged.
+fn await_create(entry: Entry) -> Result<Option<Container>> {
     match entry.lock() {
         Ok(()) => {}
         Err(error) if error.is_not_found() => return Ok(None),

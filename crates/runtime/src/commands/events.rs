@@ -159,8 +159,11 @@ fn statistics(container: &Container) -> Result<String> {
         return Err(Error::new(text).with_object(cgroup));
     }
     let groups = container.record.rdt.as_ref();
+    let stats = container.record.cgroup.stats();
+    // If the container was deleted meanwhile, that is the error, and its cgroup may be another's.
+    container.check_exists()?;
     let data = Data {
-        cgroup: container.record.cgroup.stats()?,
+        cgroup: stats?,
         intel_rdt: groups.map(resctrl::Groups::stats).transpose()?.unwrap_or_default(),
         network_interfaces: None,
     };

@@ -84,11 +84,32 @@ pub fn kill(runtime: &Runtime, id: &str, signal: Signal, all: bool) -> Result<()
 
 /// Sends a signal to all processes of the container's cgroup. Init may have ended.
 fn signal_every(container: &Container, signal: i32, all: bool) -> Result<()> {
+    if signal == SIGKILL {
+        return kill_every(container, all);
+    }
     let cgroup = &container.record.cgroup;
     // Asked before the signal, which may stop the container. Processes that outlive a stopped
     // container's init get the signal too.
     let is_over = container.status()? == Status::Stopped && !all && cgroup.processes()?.is_empty();
-    cgroup.signal_all(signal)?;
+    cgroup.signal_all(signal, || container.check_exists())?;
+    if is_over { Err(Error::not_running()) } else { Ok(()) }
+}
+
+/// Kills init, and then all others. The lock keeps the cgroup from becoming that of another container of
+/// the same name meanwhile.
+fn kill_every(container: &Container, all: bool) -> Result<()> {
+    // A command that has the lock may wait for init. This ends its wait.
+    let killed = match container.signal_init(SIGKILL) {
+        Err(Errno::ESRCH) => false,
+        sent => check_sent(sent, SIGKILL).and_then(|()| container.thaw_killed()).map(|()| true)?,
+    };
+    match container.entry.lock() {
+        Err(error) if error.is_not_found() && killed => return Ok(()),
+        locked => locked?,
+    }
+    let cgroup = &container.record.cgroup;
+    let is_over = !killed && !all && cgroup.processes()?.is_empty();
+    cgroup.signal_all(SIGKILL, || Ok(()))?;
     if is_over { Err(Error::not_running()) } else { Ok(()) }
 }
 

@@ -7,13 +7,18 @@ use state::{Entry, Identity};
 
 /// The container `id`, without its lock: it may change, or go, at any time.
 pub(crate) fn find(runtime: &Runtime, id: &str) -> Result<Container> {
+    open(find_entry(runtime, id)?)
+}
+
+/// The directory of the container `id`, which may have no record yet.
+pub(crate) fn find_entry(runtime: &Runtime, id: &str) -> Result<Entry> {
     state::check_id(id)?;
     let store = match runtime.store() {
         // Without a store there is no container.
         Err(_) if !runtime.root.exists() => return Err(state::not_found(id)),
         store => store?,
     };
-    open(store.get(id)?)
+    store.get(id)
 }
 
 /// The container `id` with its lock: no other command changes it as long as this lives.

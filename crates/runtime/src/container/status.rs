@@ -47,7 +47,10 @@ impl Container {
     /// The status, as the kernel knows it. What can't be looked at is an error: a container that counts
     /// as stopped is deleted.
     pub fn status(&self) -> Result<Status> {
-        self.status_if_made(|| self.entry.is_locked())
+        let status = self.status_if_made(|| self.entry.is_locked())?;
+        // If init has ended meanwhile, what was looked at may be another container's, of the same name.
+        let is_sure = !status.has_processes() || self.init.is_alive().within(LOOKING)?;
+        Ok(if is_sure { status } else { Status::Stopped })
     }
 
     /// The same for a caller that has the lock, so that no other command can be creating it.
@@ -66,7 +69,9 @@ impl Container {
             Ok(_) => true,
             // The fifo still has its other name, or `run` has not executed the program yet.
             Err(Errno::ENOENT) if self.is_being_made(is_locked)? => return Ok(Status::Creating),
-            Err(Errno::ENXIO | Errno::ENOENT) => false,
+            // Its execve has closed it; or its end, where it has executed nothing.
+            Err(Errno::ENXIO) => !self.init.has_executed().within(LOOKING)?,
+            Err(Errno::ENOENT) => false,
             Err(errno) => return Err(Error::on("opening the", "exec fifo", errno)),
         };
         Ok(match (self.is_frozen()?, waits) {

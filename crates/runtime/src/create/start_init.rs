@@ -46,11 +46,13 @@ pub(crate) fn start_init(
     };
     let init = forked.insert(init);
     runtime.debug(|| format!("init is process {}", init.pid));
-    set_up_host_side(runtime, host_side, record, entries, init, &bundle.spec)
+    let entries = set_up_host_side(runtime, host_side, record, entries, init, &bundle.spec)
         .map_err(|error| init.last_words(plan).unwrap_or(error))?;
     if !init.is_intermediate() {
+        // Once released, init executes the program of a `run`, which others must find then.
         record_init(container, init)?;
     }
+    release(init, entries).map_err(|error| init.last_words(plan).unwrap_or(error))?;
     serve_init(plan, container, init, &bundle.spec)?;
     runtime.debug(|| "init is ready".to_owned());
     forked.take().ok_or_else(|| Error::new("init is gone"))
@@ -67,7 +69,7 @@ fn record_init(container: &mut Container, init: &Child) -> Result<()> {
 }
 
 /// Limits the cgroups, and moves init to its group of resctrl and network devices to init, while
-/// init makes the mounts that need none of that. Then init is released.
+/// init makes the mounts that need none of that. Returns the files to enter the cgroups by.
 fn set_up_host_side(
     runtime: &Runtime,
     host_side: &mut HostSide,
@@ -75,13 +77,17 @@ fn set_up_host_side(
     entries: Option<Vec<OwnedFd>>,
     init: &Child,
     spec: &Spec,
-) -> Result<()> {
+) -> Result<Vec<OwnedFd>> {
     host_side.apply_limits(runtime, &record.cgroup, spec)?;
     if let Some(groups) = &record.rdt {
         groups.enter(init.pid)?;
     }
     network::move_to_container(&host_side.devices, init.pid)?;
-    let entries = entries.map_or_else(|| record.cgroup.entry_files(), Ok)?;
+    entries.map_or_else(|| record.cgroup.entry_files(), Ok)
+}
+
+/// Lets init enter its cgroups, and go on.
+fn release(init: &Child, entries: Vec<OwnedFd>) -> Result<()> {
     init.release(&entries.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
     sys::fs::close_all(entries).within("closing cgroup files")
 }
