@@ -182,7 +182,9 @@ mod tracer {
         fn hold(&mut self) {
             wait_for("the word to go on", || {
                 let ended = self.follow_one(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG);
-                ended.map(|status| exit(status));
+                if let Some(status) = ended {
+                    exit(status);
+                }
                 self.go.exists()
             });
         }

@@ -380,11 +380,7 @@ impl Model<'_> {
         let is_possible = match state["status"].as_str().unwrap_or_default() {
             "creating" => !maker.is_before(done) || maker.was_killed,
             "created" => maker.what == What::Create && !self.has_started(maker, done),
-            // An init that was killed as it waited, and has not quite ended, is taken for one that runs.
-            "running" => {
-                let is_run = maker.what == What::Run || maker.was_killed;
-                is_run || can(&[What::Start]) || can(&ends)
-            }
+            "running" => maker.what == What::Run || can(&[What::Start]),
             "paused" => can(&[What::Pause]),
             "stopped" => can(&ends) || maker.code != 0,
             other => return Err(format!("{other} is no status")),
