@@ -11,9 +11,11 @@ use integration_tests::test::{Test, in_parallel, skip};
 use integration_tests::{Bundle, Container, json, tests};
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 pub const TESTS: &[Test] = tests![
@@ -379,12 +381,17 @@ fn few_descriptors_for_each_command() {
 }
 
 /// `create` by systemd, of which `answer` is the bus; what is said has `words`.
-fn create_by_bus(words: &[&str], answer: impl Fn(std::os::unix::net::UnixStream) + Send + 'static) {
+fn create_by_bus(words: &[&str], answer: impl Fn(UnixStream) + Send + 'static) {
     let bundle =
         Bundle::new().config(|config| config["linux"]["cgroupsPath"] = json!("system.slice:it:x"));
     let socket = bundle.folder().join("bus");
     let listener = UnixListener::bind(&socket).unwrap();
-    thread::spawn(move || listener.incoming().flatten().for_each(answer));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let answering = thread::spawn({
+        let is_over = Arc::clone(&is_over);
+        let goes_on = move |_: &UnixStream| !is_over.load(Ordering::Relaxed);
+        move || listener.incoming().flatten().take_while(goes_on).for_each(answer)
+    });
     let container = Container::new(bundle).with_flags(&["--systemd-cgroup"]);
     for name in ["create", "run"] {
         let mut command = container.command_for(name, &[]);
@@ -393,6 +400,9 @@ fn create_by_bus(words: &[&str], answer: impl Fn(std::os::unix::net::UnixStream)
         failed_with_all(&output, &[&["systemd"], words].concat());
         container.assert_no_trace();
     }
+    is_over.store(true, Ordering::Relaxed);
+    drop(UnixStream::connect(socket).unwrap());
+    answering.join().unwrap();
 }
 
 fn bus_that_hangs_up() {

@@ -2,8 +2,9 @@
 //! each of its calls while that container is deleted and the next one made, in the same cgroup. Nor does
 //! it take another process for init that the kernel has given init's pid.
 //!
-//! `failing` holds it. By default that is before the first and the last call of each name; with
-//! `RIND_STRESS` in the environment (`just stress`) before every call.
+//! `failing` holds it. By default that is before the first call of each name, and the next container
+//! runs or is paused in turn; with `RIND_STRESS` in the environment (`just stress`) before every call,
+//! and both.
 
 use crate::injected::{Case, Point, Snapshot, Subject, needs_failing, points_of, said};
 use crate::killed::From;
@@ -11,7 +12,6 @@ use integration_tests::command::{Output, Running, run, spawn};
 use integration_tests::host::{is_alive, needs_file, needs_program, wait_for};
 use integration_tests::test::Test;
 use integration_tests::{Bundle, Container, Value, binary, cgroup, tests};
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
@@ -259,9 +259,18 @@ fn overtake(cases: &[Case]) {
         let _ = subject.traced(&failing, "none");
         subject.clear("nothing").unwrap();
         let points = points_of(&fs::read_to_string(subject.log()).unwrap());
-        let points = points.into_iter().filter(|point| point.process == 0).collect();
-        for point in if is_whole { points } else { first_and_last(points) } {
-            for next in [From::Running, From::Paused] {
+        let mut points: Vec<Point> =
+            points.into_iter().filter(|point| point.process == 0).collect();
+        if case.name == "exec" {
+            // Its child is in the container's pid namespace, whose end would wait for the held command.
+            let forks = points.iter().position(|point| point.call.starts_with("clone"));
+            points.truncate(forks.map_or(points.len(), |fork| fork + 1));
+        }
+        let points = if is_whole { points } else { first_of_each(points) };
+        for (index, point) in points.into_iter().enumerate() {
+            let both = [From::Running, From::Paused];
+            for next in if is_whole { &both[..] } else { &both[index % 2..][..1] } {
+                let next = *next;
                 if let Err(text) = overtake_at(&subject, &failing, &point, next, &mut counts) {
                     let Case { from, name, flags, args, .. } = case;
                     let line = format!("{name} {flags:?} {args:?} of {from:?} at {point:?}");
@@ -275,14 +284,10 @@ fn overtake(cases: &[Case]) {
     assert!(counts.overtaken > 0, "it never was overtaken: {counts:?}");
 }
 
-/// The first call of each name, and the last.
-fn first_and_last(points: Vec<Point>) -> Vec<Point> {
-    let mut last: BTreeMap<String, usize> = BTreeMap::new();
-    for point in &points {
-        last.insert(point.call.clone(), point.number);
-    }
-    let is_either = |point: &Point| point.number == 1 || last[&point.call] == point.number;
-    points.into_iter().filter(is_either).collect()
+/// The first call of each name.
+fn first_of_each(mut points: Vec<Point>) -> Vec<Point> {
+    points.retain(|point| point.number == 1);
+    points
 }
 
 /// Holds the command at `point` while the container goes and the next one comes; says what is wrong with
