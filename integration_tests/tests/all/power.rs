@@ -287,19 +287,21 @@ fn with_init(text: impl Fn(i32, &str) -> String) {
 fn init_of_another_start_is_not_believed() {
     with_init(|pid, usual| {
         let mut words: Vec<&str> = usual.split(' ').collect();
-        let pid = pid.to_string();
-        words[0] = &pid;
+        // Both may have started in the same tick of the clock.
+        let (pid, other) = (pid.to_string(), (start_time(pid) + 1).to_string());
+        (words[0], words[1]) = (&pid, &other);
         words.join(" ")
     });
 }
 
+/// In clock ticks since the boot: field 22 of the file, of which `process_stat` has the third first.
+fn start_time(pid: i32) -> u64 {
+    integration_tests::host::process_stat(pid).unwrap()[19].parse().unwrap()
+}
+
 /// Where `--root` is on a disk, it says which boot its processes are of.
 fn init_of_another_boot_is_not_believed() {
-    with_init(|pid, _| {
-        let fields = integration_tests::host::process_stat(pid).unwrap();
-        // The 22nd field of the file; these begin with the third.
-        format!("{pid} {} 00000000-0000-0000-0000-000000000000", fields[19])
-    });
+    with_init(|pid, _| format!("{pid} {} 00000000-0000-0000-0000-000000000000", start_time(pid)));
     let mut container = Container::new(Bundle::new().probing(&["sleep"]));
     container.create(&[]);
     let link = fs::read_link(container.root().join(container.id()).join("init")).unwrap();

@@ -154,14 +154,14 @@ struct Data {
 /// An error, rather than zeros, if others have removed a cgroup: of a file that isn't there nothing is
 /// told else, as kernels differ in what they have.
 fn statistics(container: &Container) -> Result<String> {
-    if let Some(cgroup) = container.record.cgroup.missing() {
+    let groups = container.record.rdt.as_ref();
+    let (missing, stats) = (container.record.cgroup.missing(), container.record.cgroup.stats());
+    // If the container was deleted meanwhile, that is the error, and its cgroup may be another's.
+    container.check_exists()?;
+    if let Some(cgroup) = missing {
         let text = format!("the container's cgroup {cgroup} is gone");
         return Err(Error::new(text).with_object(cgroup));
     }
-    let groups = container.record.rdt.as_ref();
-    let stats = container.record.cgroup.stats();
-    // If the container was deleted meanwhile, that is the error, and its cgroup may be another's.
-    container.check_exists()?;
     let data = Data {
         cgroup: stats?,
         intel_rdt: groups.map(resctrl::Groups::stats).transpose()?.unwrap_or_default(),

@@ -60,11 +60,12 @@ fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
     let container = find(runtime, &options.id)?;
     let executed = exec_found(runtime, options, &container);
     executed.map_err(|error| {
+        let missing = container.record.cgroup.missing();
         if !container.init.is_running().unwrap_or(true) {
             // If the container ended meanwhile, any step may be the first to fail.
             return Error::not_running();
         }
-        match container.record.cgroup.missing() {
+        match missing {
             // The same is true if others have removed its cgroup.
             Some(cgroup) => {
                 Error::new(format!("the container's cgroup {cgroup} is gone")).with_object(cgroup)
