@@ -554,10 +554,15 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..2000 {
                         let Ok(entry) = store.create("one", FIRST) else { continue };
+                        assert!(!entry.has(FIRST).unwrap(), "it is another's");
                         entry.write_file(FIRST, b"").unwrap();
                         let (ours, there) = (fstat(&entry.directory).unwrap(), fs::metadata(&path));
                         assert_eq!(there.unwrap().ino(), ours.st_ino);
                         assert_eq!(entry.names().unwrap(), [FIRST.to_owned()]);
+                        // Whoever waits for the lock may have it before the container is deleted.
+                        drop(entry);
+                        let entry = store.get("one").unwrap();
+                        entry.lock().unwrap();
                         entry.remove(&[FIRST]).unwrap();
                     }
                 })
