@@ -13,10 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use sys::error::Kind;
 use sys::fs::{open, open_listed, openat};
-use sys::nix::fcntl::{AtFlags, OFlag, readlinkat, renameat};
+use sys::nix::fcntl::{AT_FDCWD, AtFlags, OFlag, readlinkat, renameat};
 use sys::nix::sys::stat::{Mode, fstat, mkdirat};
 use sys::nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
-use sys::nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, mkfifoat, symlinkat, unlinkat};
+use sys::nix::unistd::{
+    AccessFlags, UnlinkatFlags, faccessat, mkfifoat, read, symlinkat, unlinkat,
+};
 use sys::{Errno, Error, Explain};
 
 const RECORD: &CStr = c"state.json";
@@ -441,13 +443,15 @@ pub(crate) fn parse_init(text: &str) -> Option<(Identity, Option<&str>)> {
 /// The kernel's name for this boot (random(4)); none where /proc has none.
 fn boot_id() -> sys::Result<Option<String>> {
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-    match open("/proc/sys/kernel/random/boot_id", flags, Mode::empty()) {
-        Err(Errno::ENOENT) => Ok(None),
-        file => {
-            let text = file.and_then(sys::fs::read_to_end)?;
-            Ok(Some(String::from_utf8_lossy(&text).trim_end().to_owned()))
-        }
-    }
+    let file = match openat(AT_FDCWD, "/proc/sys/kernel/random/boot_id", flags, Mode::empty()) {
+        Err(Errno::ENOENT) => return Ok(None),
+        file => file?,
+    };
+    // The kernel gives the whole by one read: 36 letters and a newline.
+    let mut buffer = [0; 64];
+    let length = sys::uninterrupted(|| read(&file, &mut buffer))?;
+    let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
+    Ok(Some(text.trim_end().to_owned()))
 }
 
 /// The error that `step` failed, which was done to the directory of the container `id`.
