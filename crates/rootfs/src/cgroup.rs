@@ -2,10 +2,10 @@
 //! mount in which it can write to a cgroup above its own.
 
 use crate::filesystem;
-use crate::layout::ControllerView;
+use crate::layout::{Context, ControllerView};
 use crate::options::Options;
 use crate::step::{During, Result, Step};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use sys::Errno;
 use sys::fs::LeakyFd;
 use sys::mount::{
@@ -48,14 +48,25 @@ pub(crate) fn attach_controllers(
     Ok(tmpfs)
 }
 
+/// Where the host has the hierarchy if it is the only one.
+const HOSTS: &CStr = c"/sys/fs/cgroup";
+
 /// Makes a cgroup2 mount. If the kernel refuses, as in a user namespace without a cgroup namespace,
 /// clones the container's own cgroup; if that doesn't exist, makes an empty directory.
-pub(crate) fn make_unified(
-    own: &CString,
-    in_namespace: bool,
-    options: &Options,
-) -> Result<LeakyFd> {
-    match filesystem::mount_simple(c"cgroup2", &[], options.attributes.set) {
+///
+/// In the host's cgroup namespace, a new mount would set the options of the whole hierarchy, such as
+/// `nsdelegate` (cgroups(7)), to its own: there the host's mount is cloned, which shows the same.
+pub(crate) fn make_unified(own: &CString, context: &Context, options: &Options) -> Result<LeakyFd> {
+    let in_namespace = context.cgroup_namespace;
+    // In a mount namespace that is joined, no path is the host's.
+    let is_joined = context.nested.is_some();
+    let made = if in_namespace || is_joined || context.is_in_user_namespace() {
+        filesystem::mount_simple(c"cgroup2", &[], options.attributes.set)
+    } else {
+        let attributes = options.on_clone(options.attributes.set);
+        mount::open_tree_with(AT_FDCWD, HOSTS, Depth::One, &attributes).map(LeakyFd::from)
+    };
+    match made {
         Err(Errno::EPERM | Errno::EBUSY) => {}
         made => return made.during(Step::Cgroup),
     }

@@ -52,9 +52,7 @@ fn cgroup(context: &Context, plan: &MountPlan, built: &mut Built) -> Result<Leak
     let target = mount_point(plan, || Ok(Kind::Directory), built)?.file;
     let (view, is_attached) = match &context.cgroup {
         CgroupView::Controllers(list) => (attach_controllers(list, &plan.options, &target)?, true),
-        CgroupView::Unified(own) => {
-            (make_unified(own, context.cgroup_namespace, &plan.options)?, false)
-        }
+        CgroupView::Unified(own) => (make_unified(own, context, &plan.options)?, false),
         CgroupView::None => return Err(Fault::new(Step::Cgroup, Errno::ENODEV)),
     };
     finish_attributes(plan, view.as_fd())?;

@@ -19,6 +19,7 @@ use sys::bpf::attached_device_filters;
 use sys::nix::sys::stat::{major, minor};
 
 pub const TESTS: &[Test] = tests![
+    options_of_the_hosts_hierarchy_stay,
     memory_and_swap_are_limited_apart,
     memory_that_is_used_up_kills_init,
     memory_that_is_used_up_by_a_run_is_137,
@@ -78,6 +79,30 @@ fn with_own_cgroups(bundle: Bundle) -> Bundle {
         "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
         "options": ["nosuid", "noexec", "nodev", "rw"],
     }))
+}
+
+/// `nsdelegate` and the like are options of the whole hierarchy, and a mount in the host's cgroup
+/// namespace sets them anew.
+fn options_of_the_hosts_hierarchy_stay() {
+    if !is_unified() {
+        skip("cgroup v2 is not the only version here");
+    }
+    let options = || {
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let line = table.lines().find(|line| line.contains(" /sys/fs/cgroup ")).unwrap();
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    let before = options();
+    let mount = json!({
+        "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+        "options": ["nosuid", "noexec", "nodev", "relatime", "ro"],
+    });
+    let bundle = Bundle::new().without_namespace("cgroup").without_mount("/sys/fs/cgroup");
+    let script = "cat /proc/self/mountinfo; cat /sys/fs/cgroup/cgroup.controllers";
+    let output = bundle.mount(mount).script(script).run().succeeded();
+    let is_there = |line: &&str| line.contains(" /sys/fs/cgroup ro,") && line.contains("cgroup2");
+    assert!(output.stdout.lines().any(|line| is_there(&line)), "{output:#?}");
+    assert_eq!(options(), before);
 }
 
 /// One that runs a script and then says "done".
