@@ -9,7 +9,7 @@ use std::ffi::{CStr, CString};
 use sys::Errno;
 use sys::fs::LeakyFd;
 use sys::mount::{
-    self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attr, Attributes, Depth,
+    self, ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY, Attr, Attributes, Depth, Propagation,
 };
 use sys::nix::fcntl::AT_FDCWD;
 use sys::nix::sys::stat::{Mode, mkdirat};
@@ -63,7 +63,10 @@ pub(crate) fn make_unified(own: &CString, context: &Context, options: &Options) 
     let made = if in_namespace || is_joined || context.is_in_user_namespace() {
         filesystem::mount_simple(c"cgroup2", &[], options.attributes.set)
     } else {
+        // A new mount would be private, and what the host mounts below is none of the container's.
+        let propagation = Propagation::Private;
         let attributes = options.on_clone(options.attributes.set);
+        let attributes = Attributes { propagation, ..attributes };
         mount::open_tree_with(AT_FDCWD, HOSTS, Depth::One, &attributes).map(LeakyFd::from)
     };
     match made {
