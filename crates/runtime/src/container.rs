@@ -43,6 +43,12 @@ impl Container {
         }
     }
 
+    /// The error that others have removed one of the container's cgroups, if they have.
+    pub fn missing_cgroup(&self) -> Option<Error> {
+        let gone = self.record.cgroup.missing()?;
+        Some(Error::new(format!("the container's cgroup {gone} is gone")).with_object(gone))
+    }
+
     /// Opens the fifo that init waits at; none if init does not wait.
     pub fn open_fifo(&self) -> Result<Option<OwnedFd>> {
         match self.try_open_fifo() {

@@ -417,12 +417,14 @@ const REFUSALS: &[&str] = &[
     "container not running",
     "is not running",
     "container not paused",
+    "container not running or created",
     "init was killed before it could run the program",
     "cannot start a container that has stopped",
     "cannot exec in a stopped container",
     "cannot delete container",
 ];
 
-fn is_known(stderr: &str) -> bool {
+/// Whether that is one of these errors.
+pub(crate) fn is_known(stderr: &str) -> bool {
     REFUSALS.iter().any(|words| stderr.contains(words))
 }

@@ -151,16 +151,15 @@ struct Data {
     network_interfaces: Option<()>,
 }
 
-/// An error, rather than zeros, if others have removed a cgroup: of a file that isn't there nothing is
-/// told else, as kernels differ in what they have.
+/// The line of statistics. Files that a kernel lacks count as zeros, so a cgroup that others have removed
+/// has to be an error of its own.
 fn statistics(container: &Container) -> Result<String> {
     let groups = container.record.rdt.as_ref();
-    let (missing, stats) = (container.record.cgroup.missing(), container.record.cgroup.stats());
+    let (missing, stats) = (container.missing_cgroup(), container.record.cgroup.stats());
     // If the container was deleted meanwhile, that is the error, and its cgroup may be another's.
     container.check_exists()?;
-    if let Some(cgroup) = missing {
-        let text = format!("the container's cgroup {cgroup} is gone");
-        return Err(Error::new(text).with_object(cgroup));
+    if let Some(error) = missing {
+        return Err(error);
     }
     let data = Data {
         cgroup: stats?,

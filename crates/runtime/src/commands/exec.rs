@@ -60,18 +60,13 @@ fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
     let container = find(runtime, &options.id)?;
     let executed = exec_found(runtime, options, &container);
     executed.map_err(|error| {
-        let missing = container.record.cgroup.missing();
+        let missing = container.missing_cgroup();
         if !container.init.is_running().unwrap_or(true) {
             // If the container ended meanwhile, any step may be the first to fail.
             return Error::not_running();
         }
-        match missing {
-            // The same is true if others have removed its cgroup.
-            Some(cgroup) => {
-                Error::new(format!("the container's cgroup {cgroup} is gone")).with_object(cgroup)
-            }
-            None => error,
-        }
+        // The same is true if others have removed its cgroup.
+        missing.unwrap_or(error)
     })
 }
 

@@ -38,10 +38,10 @@ fn processes(container: &Container) -> Result<Vec<i32>> {
         ));
     }
     if pids.is_empty()
-        && let Some(gone) = cgroup.missing()
+        && let Some(error) = container.missing_cgroup()
         && container.status()? != Status::Stopped
     {
-        return Err(Error::new(format!("the container's cgroup {gone} is gone")).with_object(gone));
+        return Err(error);
     }
     pids.sort_unstable();
     pids.dedup();
