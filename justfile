@@ -23,10 +23,11 @@ try: build
 # Everything that must pass before a change goes in, quickest first
 test: lint unit integration (mutations "any-ptmx-is-opened" "capabilities-are-inheritable" "environment-stays-in-memory" "mounts-cover-files-of-proc" "sources-are-not-locked" "working-directory-may-be-outside") validate (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5") vm vm-selinux
 
-# Formatting and clippy, warnings denied
+# Formatting and clippy, warnings denied, and that no modules import each other in a circle
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- --deny warnings
+    cargo test --package integration_tests --locked --test modules
     integration_tests/mutations/run --check
 
 # The oldest Rust that Cargo.toml names builds everything (rustup)

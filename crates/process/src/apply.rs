@@ -7,8 +7,9 @@
 //! gone.
 
 use crate::fault::{During, Fault, Stage};
+use crate::label::Module;
 use crate::message::{self, Kind, NOT_RUN};
-use crate::process_spec::{Module, ProcessPlan, ProcessSpec};
+use crate::process_spec::{ProcessPlan, ProcessSpec};
 use crate::{console, identity, program, stdio};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

@@ -5,7 +5,7 @@
 //! parent does, by its own copy of the plan; the child itself only once the parent is gone.
 
 use crate::capabilities::number_name;
-use crate::process_spec::{Label, Module};
+use crate::label::{Label, Module};
 use rootfs::Step;
 use std::ffi::CStr;
 use sys::{Errno, Error};

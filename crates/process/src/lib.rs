@@ -21,6 +21,7 @@ pub mod hooks;
 mod identity;
 mod init;
 mod intermediate;
+mod label;
 mod list;
 mod mappings;
 pub mod memory;

@@ -4,7 +4,7 @@
 //! child. This file must import neither.
 
 use crate::container_path::ContainerPath;
-use crate::options::Options;
+use crate::options::{MountLabel, Options};
 use crate::sysctl::Sysctl;
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
@@ -125,20 +125,6 @@ pub struct Layout {
     pub(crate) read_only_root: bool,
     pub(crate) propagation: Option<(Propagation, Depth)>,
     pub(crate) label: Option<MountLabel>,
-}
-
-/// `linux.mountLabel` on a host with `SELinux`: the mount option that sets it, and its value.
-#[derive(Clone, Debug)]
-pub(crate) struct MountLabel {
-    pub option: &'static CStr,
-    pub value: CString,
-}
-
-impl MountLabel {
-    /// The label as a parameter of a new file system.
-    pub fn parameter(&self) -> (&CStr, &CStr) {
-        (self.option, &self.value)
-    }
 }
 
 /// The source of a bind mount.

@@ -4,8 +4,9 @@
 
 use crate::built::Built;
 use crate::filesystem;
-use crate::layout::{Layout, MountLabel, RestrictedPath};
+use crate::layout::{Layout, RestrictedPath};
 use crate::nodes::HARMLESS;
+use crate::options::MountLabel;
 use crate::step::{During, Fault, Result, Step};
 use std::os::fd::AsFd;
 use sys::Errno;

@@ -2,7 +2,8 @@
 //! change, and new nodes that only the host's side may make.
 
 use crate::filesystem::{clone_tree, mount_simple};
-use crate::layout::{DevicePlan, MountLabel};
+use crate::layout::DevicePlan;
+use crate::options::MountLabel;
 use crate::target::find;
 use std::ffi::{CStr, CString};
 use std::os::fd::{BorrowedFd, OwnedFd};

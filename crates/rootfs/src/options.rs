@@ -1,7 +1,6 @@
 //! Mount options: the table of all options (runtime-spec, config.md, Linux mount options;
 //! mount(8)), and the sum of a list of them. An unknown option must never be dropped silently.
 
-use crate::layout::MountLabel;
 use oci_spec::runtime::Mount;
 use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
@@ -48,6 +47,20 @@ impl Effect {
     /// Whether the option has a recursive form, with an `r` before its name.
     fn has_recursive_form(self) -> bool {
         matches!(self, Set(_) | Clear(_) | Atime(_) | NotAtime(_))
+    }
+}
+
+/// `linux.mountLabel` on a host with `SELinux`: the mount option that sets it, and its value.
+#[derive(Clone, Debug)]
+pub(crate) struct MountLabel {
+    pub option: &'static CStr,
+    pub value: CString,
+}
+
+impl MountLabel {
+    /// The label as a parameter of a new file system.
+    pub fn parameter(&self) -> (&CStr, &CStr) {
+        (self.option, &self.value)
     }
 }
 

@@ -5,10 +5,10 @@ use crate::container_path::{
     Base, ContainerPath, Destinations, Paths, as_path, destination, normal, tidy,
 };
 use crate::layout::{
-    Context, CopiedLink, DevicePlan, Layout, Locked, MountKind, MountLabel, MountPlan, NAMESPACED,
+    Context, CopiedLink, DevicePlan, Layout, Locked, MountKind, MountPlan, NAMESPACED,
     RestrictedPath, Source,
 };
-use crate::options::{self, CGROUP2_OPTIONS, Links, MS_I_VERSION, Options};
+use crate::options::{self, CGROUP2_OPTIONS, Links, MS_I_VERSION, MountLabel, Options};
 use crate::step::{Fault, mount_failure};
 use crate::sysctl::Sysctl;
 use crate::{Error, filesystem, idmap, nodes, target};
