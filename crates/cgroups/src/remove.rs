@@ -1,11 +1,12 @@
 //! The end of a container's cgroups.
 
-use crate::cgroup::{Cgroup, Hierarchy};
+use crate::cgroup::{Cgroup, Hierarchy, join};
 use crate::cgroupfs::wait::{self, PATIENCE};
 use crate::cgroupfs::{processes, tree};
 use crate::error::{Error, Result};
-use crate::{file, scope};
+use crate::{file, host, scope};
 use std::ops::Range;
+use std::path::Path;
 use std::time::Instant;
 use sys::Errno;
 
@@ -35,6 +36,20 @@ impl Cgroup {
             scope::stop(self)?;
         }
         self.hierarchies.iter().try_for_each(|one| remove_up(one, 0..one.made.max(1)))
+    }
+
+    /// The same cgroup, taken for what a container has whose record is lost: those of its directories
+    /// where the container's `init` is, if it has one that lives. Without an init these are all that
+    /// exist, but not of a path that depends on where rind's own cgroup is: there may be another's.
+    pub fn claim(mut self, init: Option<i32>) -> Result<Self> {
+        for one in &mut self.hierarchies {
+            let is_its_own = match init {
+                Some(init) => one.has_process(init)?,
+                None => one.base.is_empty() && Path::new(&one.directory()).is_dir(),
+            };
+            (one.joined, one.made) = (is_its_own, one.made.max(1));
+        }
+        Ok(self)
     }
 
     /// Stops the container's unit before its cgroups go: systemd learns of the end of a unit's
@@ -106,6 +121,15 @@ impl Cgroup {
             let remedy = (errno == Errno::EBUSY).then_some("processes keep entering it");
             removing(&directory, errno).with_hint(remedy)
         })
+    }
+}
+
+impl Hierarchy {
+    /// Whether a process is in the cgroup, or in one below.
+    fn has_process(&self, pid: i32) -> Result<bool> {
+        let found = host::cgroup_of(pid, &self.controllers.join(","))?;
+        let own = join(&self.base, &self.below);
+        Ok(found.is_some_and(|path| Path::new(path.trim_start_matches('/')).starts_with(own)))
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::killed::{From, KILLED, NONE, needs_strace, trace};
 use integration_tests::command::{Output, run, spawn};
-use integration_tests::host::is_alive;
+use integration_tests::host::{is_alive, wait_for};
 use integration_tests::test::Test;
 use integration_tests::traces;
 use integration_tests::{Bundle, Container, json, tests};
@@ -16,6 +16,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use sys::nix::sys::signal::{Signal, kill};
+use sys::nix::unistd::Pid;
 
 pub const TESTS: &[Test] = tests![
     cut_in_create,
@@ -26,6 +28,8 @@ pub const TESTS: &[Test] = tests![
     init_of_another_start_is_not_believed,
     init_of_another_boot_is_not_believed,
     damaged_record_is_no_obstacle_to_delete,
+    damaged_record_of_a_frozen_container,
+    damaged_record_of_a_container_in_a_shared_pid_namespace,
 ];
 
 /// The calls that change a state directory.
@@ -331,4 +335,38 @@ fn damaged_record_is_no_obstacle_to_delete() {
         assert!(!is_alive(pid));
         container.assert_no_trace();
     }
+}
+
+/// On v1 no signal ends a frozen process.
+fn damaged_record_of_a_frozen_container() {
+    let container = Container::running(Bundle::new());
+    let pid = container.pid();
+    let _ = container.call("pause", &[]).succeeded();
+    damage_record(&container);
+    let _ = container.call("delete", &["--force"]).succeeded();
+    assert!(!is_alive(pid));
+    container.assert_no_trace();
+}
+
+/// The kernel doesn't end the others with init, and init may have ended before.
+fn damaged_record_of_a_container_in_a_shared_pid_namespace() {
+    for ends_first in [false, true] {
+        let container = Container::running(Bundle::new().without_namespace("pid"));
+        let (init, file) = (container.pid(), container.bundle().folder().join("other"));
+        let flags = ["--detach", "--pid-file", file.to_str().unwrap()];
+        let _ = container.exec(&flags, &["/bin/probe", "sleep"]).succeeded();
+        let other = fs::read_to_string(file).unwrap().parse().unwrap();
+        damage_record(&container);
+        if ends_first {
+            kill(Pid::from_raw(init), Signal::SIGKILL).unwrap();
+            wait_for("the end of init", || !is_alive(init));
+        }
+        let _ = container.call("delete", &["--force"]).succeeded();
+        assert!(!is_alive(init) && !is_alive(other), "{ends_first}");
+        container.assert_no_trace();
+    }
+}
+
+fn damage_record(container: &Container) {
+    fs::write(container.root().join(container.id()).join("state.json"), "{").unwrap();
 }

@@ -4,7 +4,7 @@ use crate::container::Container;
 use crate::container::find::{find_entry, open, read};
 use crate::container::remove::{end_init, kill_init, remove_locked};
 use crate::container::status::Status;
-use crate::create::leftovers::remove_leftovers;
+use crate::create::leftovers::{own_cgroup, remove_leftovers};
 use crate::{Error, Result, Runtime};
 use state::Entry;
 use sys::error::Kind;
@@ -17,8 +17,8 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
         found => found?,
     };
     let mut container = match read(&entry) {
-        Err(error) if force && (error.is_not_found() || error.kind() == Kind::DamagedState) => {
-            match await_create(entry)? {
+        Err(error) if force && is_lost(&error) => {
+            match await_create(entry, error.kind() == Kind::DamagedState)? {
                 Some(created) => created,
                 None => return Ok(()),
             }
@@ -50,10 +50,15 @@ pub fn delete(runtime: &Runtime, id: &str, force: bool) -> Result<()> {
     remove_locked(runtime, &container)
 }
 
+/// Whether there is no record yet, or any more.
+fn is_lost(error: &Error) -> bool {
+    error.is_not_found() || error.kind() == Kind::DamagedState
+}
+
 /// Waits for a `create` that has not written its record yet. Returns the container, or none if that
 /// `create` has failed or was killed, or the container has been deleted. Removes what a killed one has
-/// left, and what is left of a container whose record is lost or damaged.
-fn await_create(entry: Entry) -> Result<Option<Container>> {
+/// left, and of a container that `was_created` and whose record is damaged.
+fn await_create(entry: Entry, was_created: bool) -> Result<Option<Container>> {
     match entry.lock() {
         Ok(()) => {}
         Err(error) if error.is_not_found() => return Ok(None),
@@ -61,8 +66,9 @@ fn await_create(entry: Entry) -> Result<Option<Container>> {
     }
     match read(&entry) {
         Ok((record, init)) => Ok(Some(Container { entry, record, init })),
-        Err(error) if error.is_not_found() || error.kind() == Kind::DamagedState => {
-            end_init(&entry)?;
+        Err(error) if is_lost(&error) => {
+            let cgroup = own_cgroup(&entry, was_created)?;
+            end_init(&entry, cgroup.as_ref())?;
             remove_leftovers(&entry).map(|()| None)
         }
         Err(error) => Err(error),

@@ -11,6 +11,7 @@ use super::hooks::{State, run_best_effort};
 use super::record::{NEW_FIFO, USUAL_FILES};
 use crate::host::resctrl;
 use crate::{Error, Explain, Result, Runtime};
+use cgroups::Cgroup;
 use state::Entry;
 use std::os::fd::OwnedFd;
 use sys::Errno;
@@ -37,18 +38,20 @@ pub(crate) fn kill_init(container: &Container) -> Result<()> {
     await_killed(&pidfd)
 }
 
-/// The same of an init whose container has no record.
-pub(crate) fn end_init(entry: &Entry) -> Result<()> {
-    // A record that can't be read names nobody.
-    let init = entry.init().unwrap_or_default();
-    let pidfd = match init.pidfd() {
-        Err(Errno::ESRCH) => return Ok(()),
-        pidfd => pidfd.within("finding init")?,
+/// The same of an init whose container has no record, and of all that is in `cgroup`, if that is known
+/// to be the container's: a frozen init ends only once it is thawed, and others may outlive it.
+pub(crate) fn end_init(entry: &Entry, cgroup: Option<&Cgroup>) -> Result<()> {
+    // A link that can't be read names nobody.
+    let init = match entry.init().unwrap_or_default().pidfd() {
+        Err(Errno::ESRCH) => None,
+        pidfd => Some(pidfd.within("finding init")?),
     };
-    match sys::process::pidfd_send_signal(&pidfd, SIGKILL) {
-        Err(Errno::ESRCH) => Ok(()),
-        sent => sent.within("killing init").and_then(|()| await_killed(&pidfd)),
+    match init.as_ref().map(|init| sys::process::pidfd_send_signal(init, SIGKILL)) {
+        None | Some(Err(Errno::ESRCH)) => {}
+        Some(sent) => sent.within("killing init")?,
     }
+    cgroup.map_or(Ok(()), Cgroup::remove)?;
+    init.as_ref().map_or(Ok(()), await_killed)
 }
 
 fn await_killed(init: &OwnedFd) -> Result<()> {
