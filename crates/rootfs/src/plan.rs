@@ -5,7 +5,7 @@ use crate::container_path::{
     Base, ContainerPath, Destinations, Paths, as_path, destination, normal, tidy,
 };
 use crate::layout::{
-    Context, CopiedLink, DevicePlan, Layout, Locked, MountKind, MountPlan, NAMESPACED,
+    CgroupView, Context, CopiedLink, DevicePlan, Layout, Locked, MountKind, MountPlan, NAMESPACED,
     RestrictedPath, Source,
 };
 use crate::options::{self, CGROUP2_OPTIONS, Links, MS_I_VERSION, MountLabel, Options};
@@ -307,7 +307,7 @@ fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPl
             bind_source(path, earlier, depth, &options, entry)?
         };
         MountKind::Bind { source, depth }
-    } else if fs_type == "cgroup" {
+    } else if fs_type == "cgroup" || fs_type == "cgroup2" && is_like_cgroup(context, &options) {
         MountKind::Cgroup
     } else {
         if is_on_disk && options.attributes.set.contains(ATTR_RDONLY) {
@@ -349,6 +349,12 @@ fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPl
         make_here(&mut plan, mount, linux)?;
     }
     Ok(plan)
+}
+
+/// Whether a mount of type `cgroup2` is the same as one of type `cgroup`: one with options of the
+/// hierarchy sets these.
+fn is_like_cgroup(context: &Context, options: &Options) -> bool {
+    matches!(context.cgroup, CgroupView::Unified(_)) && options.parameters.is_empty()
 }
 
 /// Refuses options that have no effect on this kind of mount.

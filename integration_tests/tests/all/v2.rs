@@ -93,16 +93,19 @@ fn options_of_the_hosts_hierarchy_stay() {
         line.rsplit(' ').next().unwrap().to_owned()
     };
     let before = options();
-    let mount = json!({
-        "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
-        "options": ["nosuid", "noexec", "nodev", "relatime", "ro"],
-    });
-    let bundle = Bundle::new().without_namespace("cgroup").without_mount("/sys/fs/cgroup");
-    let script = "cat /proc/self/mountinfo; cat /sys/fs/cgroup/cgroup.controllers";
-    let output = bundle.mount(mount).script(script).run().succeeded();
-    let is_there = |line: &&str| line.contains(" /sys/fs/cgroup ro,") && line.contains("cgroup2");
-    assert!(output.stdout.lines().any(|line| is_there(&line)), "{output:#?}");
-    assert_eq!(options(), before);
+    for kind in ["cgroup", "cgroup2"] {
+        let mount = json!({
+            "destination": "/sys/fs/cgroup", "type": kind, "source": "cgroup",
+            "options": ["nosuid", "noexec", "nodev", "relatime", "ro"],
+        });
+        let bundle = Bundle::new().without_namespace("cgroup").without_mount("/sys/fs/cgroup");
+        let script = "cat /proc/self/mountinfo; cat /sys/fs/cgroup/cgroup.controllers";
+        let output = bundle.mount(mount).script(script).run().succeeded();
+        let is_there =
+            |line: &&str| line.contains(" /sys/fs/cgroup ro,") && line.contains("cgroup2");
+        assert!(output.stdout.lines().any(|line| is_there(&line)), "{output:#?}");
+        assert_eq!(options(), before, "{kind}");
+    }
 }
 
 /// One that runs a script and then says "done".
