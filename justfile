@@ -106,6 +106,12 @@ coverage *filters:
 fuzz *options:
     scripts/fuzz "{{ target / "fuzz" }}" "$@"
 
+# Write docs/errors.md anew, by provoking each failure that it has (root)
+errors: build
+    rm -rf "{{ target / "errors" }}" && mkdir -p "{{ target / "errors" }}"
+    RIND_ERRORS="{{ target / "errors" }}" cargo test --package integration_tests --locked --test all -- catalogue::
+    cat "{{ target / "errors" }}"/* > docs/errors.md
+
 # Write the manual pages to target/man
 man: build
     "{{ rind }}" man --output "{{ target / "man" }}"

@@ -12,6 +12,7 @@ pub(crate) mod limits;
 pub(crate) mod make;
 pub(crate) mod oom;
 pub(crate) mod processes;
+pub(crate) mod remedy;
 pub(crate) mod tree;
 pub(crate) mod v1;
 pub(crate) mod v2;

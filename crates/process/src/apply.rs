@@ -10,7 +10,8 @@ use crate::fault::{During, Fault, Stage};
 use crate::label::Module;
 use crate::message::{self, Kind, NOT_RUN};
 use crate::process_spec::{ProcessPlan, ProcessSpec};
-use crate::{console, identity, program, stdio};
+use crate::program::Looking;
+use crate::{console, identity, program, stdio, told};
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::nix::sys::resource::setrlimit;
@@ -42,7 +43,7 @@ pub(crate) fn run_stages<T: ProcessPlan>(
     match (reporter, &plan.spec().options.exec_fifo) {
         (Reporter::Starter, Some(fifo)) => {
             // The reader may be gone; then nobody is left to report to.
-            let _ = sys::fs::write_once(fifo, plan.fault_error(&fault).to_string().as_bytes());
+            let _ = sys::fs::write_once(fifo, &told::write(&plan.fault_error(&fault)));
         }
         _ => {
             // If the parent is gone, nobody is left to report to.
@@ -162,7 +163,8 @@ pub(crate) fn apply_process(spec: &mut ProcessSpec, context: &ApplyContext) -> R
         process::set_personality(domain).during(Stage::Personality)?;
     }
     let finds_last = spec.finds_last();
-    spec.program.as_mut().filter(|_| !finds_last).map_or(Ok(()), program::Program::find)
+    let looking = looking(spec, spec.has_filter);
+    spec.program.as_mut().filter(|_| !finds_last).map_or(Ok(()), |program| program.find(looking))
 }
 
 /// Sets scheduling and memory policy. Must run in the container's cgroup, whose cpuset bounds them.
@@ -231,9 +233,10 @@ pub(crate) fn find_last(spec: &mut ProcessSpec) -> Result<(), Fault> {
     if !spec.finds_last() {
         return Ok(());
     }
+    let looking = looking(spec, spec.has_filter);
     let Some(program) = &mut spec.program else { return Ok(()) };
     program::enter_directory(&program.cwd, None)?;
-    program.find()
+    program.find(looking)
 }
 
 /// Closes all of the host's descriptors, including the parent's, such as its lock on the state, and
@@ -288,8 +291,17 @@ pub(crate) fn exec_program(
         install_filter(spec, channel)?;
     }
     match &spec.program {
-        Some(program) => Err(program.execute()),
+        Some(program) => Err(program.execute(looking(spec, true))),
         None => Err(Fault::new(Stage::Exec, Errno::ENOEXEC)),
+    }
+}
+
+/// Whether a program's file may be looked at to explain a failure, with or without the filter.
+fn looking(spec: &ProcessSpec, is_filtered: bool) -> Looking {
+    match spec.options.filter.as_ref().filter(|_| is_filtered) {
+        None => Looking::Free,
+        Some(filter) if filter.only_refuses() => Looking::Filtered,
+        Some(_) => Looking::Never,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::process_spec::ProcessPlan;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sys::nix::libc::SIGKILL;
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout};
+use sys::nix::sys::signal::Signal;
 use sys::process::{self, Ended};
 use sys::{Errno, schedule};
 
@@ -216,7 +217,7 @@ impl Child {
                     None => text,
                 }
             }
-            Ok(Ended::Killed(signal)) => format!("{name} was killed by signal {signal}"),
+            Ok(Ended::Killed(signal)) => return killed(name, signal),
             Ok(Ended::Exited(status)) => format!("{name} exited with status {status}"),
             Err(errno) => {
                 format!("{name} is gone, and waiting for it failed: {}", sys::errno_text(errno))
@@ -285,6 +286,21 @@ pub(crate) fn start_failed(plan: &impl ProcessPlan, fault: &Fault) -> Error {
         _ => error.within("error during container init"),
     };
     error.within("unable to start container process")
+}
+
+/// The error that a signal has ended the process before it could execute the program.
+fn killed(name: &str, signal: i32) -> Error {
+    let signal_name = Signal::try_from(signal).map_or("a signal", Signal::as_str);
+    let error = Error::new(format!("{name} was killed by signal {signal}")).because(signal_name);
+    if signal == Signal::SIGSYS as i32 {
+        let cause = "linux.seccomp forbids a call that the start of a program needs";
+        let hint = "have it answer SCMP_ACT_ERRNO, or allow execve, read, write, close and what a \
+            program's loader calls; the kernel's log (dmesg, auditd) may have the call's number";
+        return error.because(cause).with_object("linux.seccomp").with_hint(Some(hint));
+    }
+    error.with_hint(Some(
+        "somebody has sent it, or a limit has: see process.rlimits and the kernel's log",
+    ))
 }
 
 #[cfg(test)]

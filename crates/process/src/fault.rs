@@ -6,6 +6,7 @@
 
 use crate::capabilities::number_name;
 use crate::label::{Label, Module};
+use crate::refusal::Refusal;
 use rootfs::Step;
 use std::ffi::CStr;
 use sys::{Errno, Error};
@@ -35,6 +36,10 @@ enum Description {
 
 /// The remedies of the kernel's answers whose cause is known.
 type Remedies = &'static [(Errno, &'static str)];
+
+const NEEDS_ADMIN: &str = "making namespaces needs CAP_SYS_ADMIN: a user other than root needs a user \
+    namespace too, as `rind spec --rootless` writes it";
+const OPEN_FILES: &str = "the limit on open files is reached: ulimit -n";
 
 use Description::{Fixed, Formatted, Whole};
 
@@ -78,20 +83,41 @@ stages! {
     /// Changing to the root of a container without a mount namespace.
     EnterRoot: Fixed("changing to the root of the container", &[]);
     /// `process.execCPUAffinity`.
-    Affinity: Fixed("setting process.execCPUAffinity", &[]);
+    Affinity: Fixed("setting process.execCPUAffinity", &[
+        (Errno::EINVAL, "none of these CPUs is the host's and online: see /sys/devices/system/cpu/online"),
+    ]);
     /// Making the time namespace, or writing its offsets.
-    TimeNamespace: Fixed("making the time namespace with linux.timeOffsets", &[]);
+    TimeNamespace: Fixed("making the time namespace with linux.timeOffsets", &[
+        (Errno::EINVAL, "the kernel is built without time namespaces"),
+        (Errno::ERANGE, "the clock would be below 0, or too far ahead"),
+        (Errno::ENOSPC, "user.max_time_namespaces is reached"),
+        (Errno::EPERM, NEEDS_ADMIN),
+    ]);
     /// Making a user namespace before the others.
-    UserNamespace: Fixed("making the user namespace", &[]);
+    UserNamespace: Fixed("making the user namespace", &[
+        (Errno::ENOSPC, "user.max_user_namespaces is reached: sysctl -w raises it"),
+        (Errno::EPERM, "in a chroot the kernel makes none; elsewhere see kernel.unprivileged_userns_clone \
+            and kernel.apparmor_restrict_unprivileged_userns, and a seccomp profile around rind"),
+        (Errno::EUSERS, "user namespaces are nested too deep: 32 at most"),
+        (Errno::EINVAL, "the kernel is built without user namespaces"),
+    ]);
     /// Making the other new namespaces, if init isn't born in them.
-    MakeNamespaces: Fixed("making linux.namespaces", &[]);
+    MakeNamespaces: Fixed("making linux.namespaces", &[
+        (Errno::ENOSPC, "see user.max_*_namespaces in /proc/sys"),
+        (Errno::EPERM, NEEDS_ADMIN),
+        (Errno::EINVAL, "the kernel is built without one of them: see ls /proc/self/ns"),
+    ]);
     /// A fork, of the process itself or of the intermediate process.
     Fork: Whole(|fault, object| match (object.is_exec, fault.errno) {
         (false, _) => fault.answered("forking init", &[
             (Errno::ENOSPC, "see user.max_*_namespaces in /proc/sys"),
-            (Errno::EPERM, "making namespaces needs CAP_SYS_ADMIN"),
+            (Errno::EPERM, NEEDS_ADMIN),
+            (Errno::EINVAL, "the kernel is built without one of linux.namespaces: see ls /proc/self/ns"),
+            (Errno::ENOMEM, "out of memory, or the pid namespace to join has no init any more"),
             (Errno::EAGAIN, "a limit on processes is reached: pids.max of a cgroup that rind or the \
                 container is in, or the user's (ulimit -u)"),
+            (Errno::EBUSY, "the cgroup has controllers for cgroups below it, so no process may be in it"),
+            (Errno::EOPNOTSUPP, "the cgroup is threaded, or below such: take another linux.cgroupsPath"),
         ]),
         (true, Errno::ENODEV) => Error::new("the container's cgroup is gone"),
         // The kernel answers the same for a pid namespace whose init has ended, and for lack of
@@ -110,16 +136,22 @@ stages! {
         Fixed("becoming root of the user namespace (linux.uidMappings need id 0)", &[]);
     /// `process.oomScoreAdj`.
     OomScore: Fixed("setting process.oomScoreAdj", &[
-        (Errno::EACCES, "lowering it needs CAP_SYS_RESOURCE"),
+        (Errno::EACCES, "lowering it needs CAP_SYS_RESOURCE: leave it out, or take what rind itself has"),
     ]);
     /// Closing all descriptors but those that the program inherits.
-    Descriptors: Fixed("passing descriptors on (--preserve-fds)", &[]);
+    Descriptors: Fixed("passing descriptors on (--preserve-fds)", &[
+        (Errno::EMFILE, OPEN_FILES),
+    ]);
     /// Starting a session, or making the process undumpable.
     Session: Fixed("starting a session", &[]);
     /// Joining a new session keyring.
     Keyring: Fixed("joining a new session keyring", &[
         (Errno::EDQUOT, "the user has too many keyrings: raise kernel.keys.maxkeys, or use \
             --no-new-keyring"),
+        (Errno::EPERM, "a seccomp profile around rind may forbid keyctl: use --no-new-keyring"),
+        (Errno::EACCES, "a security module forbids it: use --no-new-keyring"),
+        (Errno::ENOSYS, "the kernel is built without keys, or a seccomp profile around rind forbids \
+            keyctl: use --no-new-keyring"),
     ]);
     /// Setting the loopback interface up.
     Loopback: Fixed("setting the loopback interface up", &[]);
@@ -139,7 +171,12 @@ stages! {
     /// A createContainer hook; the detail says what happened.
     CreateContainerHook: Whole(|fault, _| failed_hook("createContainer", fault));
     /// Making the pseudo-terminal.
-    Terminal: Fixed("making the terminal (process.terminal)", &[]);
+    Terminal: Fixed("making the terminal (process.terminal)", &[
+        (Errno::ENOSPC, "kernel.pty.max is reached, or the devpts mount's option max"),
+        (Errno::ENOENT, "/dev/pts has to be a mount of type devpts with the option newinstance"),
+        (Errno::EIO, "/dev/pts has to be a mount of type devpts with the option newinstance"),
+        (Errno::EACCES, "the devpts mount's options mode, ptmxmode and gid keep the user out"),
+    ]);
     /// Sending the pseudo-terminal's master over the console socket.
     ConsoleSocket: Fixed("sending the terminal over the console socket", &[]);
     /// Giving stdio to the user; the index is the descriptor's number.
@@ -149,7 +186,13 @@ stages! {
     /// Entering `process.cwd`.
     WorkingDirectory: Formatted(
         |_, object| format!("chdir to cwd (\"{}\") set in config.json failed", c_text(object.cwd)),
-        &[],
+        &[
+            (Errno::ENOENT, "make it in the image, or name another by process.cwd or --cwd"),
+            (Errno::ENOTDIR, "a component of process.cwd is a file: name a directory"),
+            (Errno::EACCES, "process.user may not enter it: chmod or chown it, or name another"),
+            (Errno::ELOOP, "a link of it leads to itself: name another"),
+            (Errno::EROFS, "the root is read-only: make it in the image"),
+        ],
     );
     /// The working directory is outside the container.
     WorkingDirectoryOutside: Formatted(
@@ -161,9 +204,18 @@ stages! {
         &[],
     );
     /// `process.scheduler`.
-    Scheduler: Fixed("setting process.scheduler", &[]);
+    Scheduler: Fixed("setting process.scheduler", &[
+        (Errno::EINVAL, "SCHED_FIFO and SCHED_RR take a priority of 1 to 99, all others 0; \
+            SCHED_DEADLINE takes 1024 ns <= runtime <= deadline <= period; nice is -20 to 19"),
+        (Errno::EPERM, "it needs CAP_SYS_NICE, or a limit RLIMIT_RTPRIO or RLIMIT_NICE that allows it; \
+            real time also cpu.rt_runtime_us of a v1 cgroup"),
+        (Errno::EBUSY, "the deadlines of all processes would take more than the CPUs have"),
+    ]);
     /// `process.ioPriority`.
-    IoPriority: Fixed("setting process.ioPriority", &[]);
+    IoPriority: Fixed("setting process.ioPriority", &[
+        (Errno::EPERM, "IOPRIO_CLASS_RT needs CAP_SYS_NICE or CAP_SYS_ADMIN"),
+        (Errno::EINVAL, "a priority is 0 to 7; IOPRIO_CLASS_IDLE has none"),
+    ]);
     /// `linux.memoryPolicy`.
     MemoryPolicy: Fixed("setting linux.memoryPolicy", &[
         (Errno::EINVAL, "invalid memory policy: the nodes must be there and in \
@@ -171,10 +223,13 @@ stages! {
         (Errno::ENOSYS, "the kernel is built without NUMA"),
     ]);
     /// `linux.personality`.
-    Personality: Fixed("setting linux.personality", &[]);
+    Personality: Fixed("setting linux.personality", &[
+        (Errno::EINVAL, "this machine has no such domain"),
+    ]);
     /// `process.rlimits`; the index is into that list.
     Rlimit: Formatted(|fault, _| format!("setting process.rlimits[{}]", fault.index), &[
-        (Errno::EPERM, "raising a hard limit needs CAP_SYS_RESOURCE"),
+        (Errno::EPERM, "raising a hard limit needs CAP_SYS_RESOURCE, and RLIMIT_NOFILE is at most \
+            fs.nr_open: take what rind itself has, `ulimit -H -a`"),
     ]);
     /// `process.apparmorProfile` or `process.selinuxLabel`.
     Label: Whole(refused_label);
@@ -191,18 +246,28 @@ stages! {
         &[],
     );
     /// Setting user and groups.
-    User: Fixed("setting process.user", &[
-        (Errno::EINVAL, "in a user namespace, the user and the groups must be mapped: see \
-            linux.uidMappings and linux.gidMappings"),
+    User: Formatted(|fault, _| format!("setting {}", user_part(fault)), &[
+        (Errno::EINVAL, "it is not mapped in the user namespace: see linux.uidMappings and \
+            linux.gidMappings"),
+        (Errno::EPERM, "a user who maps one id has no additional groups: leave them out, or map \
+            subordinate ids (/etc/subgid)"),
+        (Errno::EAGAIN, "the user's limit on processes is reached: RLIMIT_NPROC"),
     ]);
     /// Setting `no_new_privs`.
     NoNewPrivileges: Fixed("setting process.noNewPrivileges", &[]);
     /// Installing the seccomp filter.
-    Seccomp: Fixed("installing the linux.seccomp filter", &[]);
+    Seccomp: Fixed("installing the linux.seccomp filter", &[
+        (Errno::EINVAL, "the kernel has no such flag or action, or a seccomp profile around rind forbids \
+            a filter: leave linux.seccomp.flags and SCMP_ACT_NOTIFY out"),
+        (Errno::EBUSY, "a filter with a listener is there already: one process has one at most"),
+        (Errno::EACCES, "it takes noNewPrivileges or CAP_SYS_ADMIN"),
+        (Errno::ENOMEM, "too many filters are nested: leave out linux.seccomp in an inner container"),
+        (Errno::ENOSYS, "the kernel is built without seccomp filters"),
+    ]);
     /// `process.args[0]` was not found in PATH.
     ProgramNotInPath: Whole(|fault, object| of_program(fault, object, |zero, _| {
         format!("exec: \"{zero}\": executable file not found in $PATH")
-    }));
+    }).with_hint(Some("name it by its path, install it in the image, or set PATH in process.env")));
     /// `process.args[0]` can't be executed.
     Program: Whole(|fault, object| of_program(fault, object, |zero, answer| match fault.errno {
         Errno::EACCES => format!("exec: \"{zero}\": permission denied"),
@@ -240,7 +305,9 @@ fn refused_label(fault: &Fault, object: &Object) -> Error {
 
 fn failed_hook(kind: &str, fault: &Fault) -> Error {
     let detail = String::from_utf8_lossy(&fault.detail);
-    Error::new(format!("error running {kind} hook #{}", fault.index)).because(detail)
+    let object = format!("hooks.{kind}[{}]", fault.index);
+    let error = Error::new(format!("error running {kind} hook #{}", fault.index));
+    error.because(detail).with_object(object)
 }
 
 fn capability(fault: &Fault) -> String {
@@ -250,9 +317,46 @@ fn capability(fault: &Fault) -> String {
 /// Why the program can't be executed, in the words that callers know from runc.
 fn of_program(fault: &Fault, object: &Object, text: impl Fn(&str, &str) -> String) -> Error {
     let answer = sys::errno_text(fault.errno);
-    let Some(program) = object.program else { return Error::new(answer).of(fault.errno) };
+    let Some(program) = object.program else {
+        let hint = Some("the config has no `process`: add process.args and process.cwd");
+        return Error::new(answer).of(fault.errno).with_object("process").with_hint(hint);
+    };
     let zero = program.to_string_lossy();
-    Error::new(text(&zero, &answer)).with_object(zero).of(fault.errno)
+    let error = Error::new(text(&zero, &answer)).with_object(zero).of(fault.errno);
+    if let Some(Refusal { cause, remedy }) = Refusal::from_detail(&fault.detail) {
+        return error.because(cause).with_hint(Some(remedy));
+    }
+    error.with_hint(match fault.errno {
+        Errno::ENOENT => Some("install it in the image, or name another by process.args"),
+        Errno::EISDIR => Some("name a program in it"),
+        Errno::EACCES => {
+            Some("process.user may not execute it, or not reach it: chmod +x, or chown")
+        }
+        Errno::E2BIG => Some(
+            "process.args and process.env have a text of more than 128 KiB, or too \
+            many: a quarter of the stack's limit (RLIMIT_STACK) for all",
+        ),
+        Errno::ELOOP => Some("links lead to each other"),
+        Errno::ENOMEM => Some("the limit on memory is too low: linux.resources.memory.limit"),
+        Errno::ETXTBSY => Some("somebody has it open for writing"),
+        Errno::EAGAIN => Some("the user's limit on processes is reached: RLIMIT_NPROC"),
+        _ => None,
+    })
+}
+
+/// The parts of `process.user` in a failure of [`Stage::User`]; 0 is all of it.
+pub(crate) const GROUPS: usize = 1;
+pub(crate) const GROUP: usize = 2;
+pub(crate) const UID: usize = 3;
+
+/// The part of `process.user`, by the fault's index.
+fn user_part(fault: &Fault) -> &'static str {
+    match usize::try_from(fault.index) {
+        Ok(GROUPS) => "process.user.additionalGids",
+        Ok(GROUP) => "process.user.gid",
+        Ok(UID) => "process.user.uid",
+        _ => "process.user",
+    }
 }
 
 fn c_text(path: Option<&CStr>) -> String {
@@ -322,7 +426,41 @@ impl Fault {
 
     fn answered(&self, step: &str, remedies: Remedies) -> Error {
         let remedy = remedies.iter().find(|(errno, _)| *errno == self.errno);
-        Error::call(step, self.errno).with_hint(remedy.map(|(_, remedy)| *remedy))
+        let error = Error::call(step, self.errno).with_hint(remedy.map(|(_, remedy)| *remedy));
+        match self.property() {
+            Some(property) => error.with_object(property),
+            None => error,
+        }
+    }
+
+    /// The property of the config that the stage carries out, if it is one alone.
+    fn property(&self) -> Option<String> {
+        let index = self.index;
+        let name = match self.stage {
+            Stage::JoinNamespace => return Some(format!("linux.namespaces[{index}]")),
+            Stage::Rlimit => return Some(format!("process.rlimits[{index}]")),
+            Stage::MakeNamespaces | Stage::UserNamespace => "linux.namespaces",
+            Stage::TimeNamespace => "linux.timeOffsets",
+            Stage::MappedRoot => "linux.uidMappings",
+            Stage::Affinity => "process.execCPUAffinity",
+            Stage::OomScore => "process.oomScoreAdj",
+            Stage::Descriptors => "--preserve-fds",
+            Stage::Hostname => "hostname",
+            Stage::Domainname => "domainname",
+            Stage::Terminal => "process.terminal",
+            Stage::ConsoleSocket => "--console-socket",
+            Stage::WorkingDirectory => "process.cwd",
+            Stage::Scheduler => "process.scheduler",
+            Stage::IoPriority => "process.ioPriority",
+            Stage::MemoryPolicy => "linux.memoryPolicy",
+            Stage::Personality => "linux.personality",
+            Stage::Capabilities => "process.capabilities",
+            Stage::User => user_part(self),
+            Stage::NoNewPrivileges => "process.noNewPrivileges",
+            Stage::Seccomp => "linux.seccomp",
+            _ => return None,
+        };
+        Some(name.to_owned())
     }
 }
 
@@ -399,7 +537,7 @@ mod tests {
                 Stage::OomScore,
                 Errno::EACCES,
                 &init,
-                "setting process.oomScoreAdj: permission denied (lowering it needs CAP_SYS_RESOURCE)",
+                "setting process.oomScoreAdj: permission denied (lowering it needs CAP_SYS_RESOURCE",
             ),
             (
                 Stage::WorkingDirectory,
@@ -427,7 +565,8 @@ mod tests {
                 "forking in the container: operation not supported (its cgroup is threaded, or below such: see --cgroup)",
             ),
         ] {
-            assert_eq!(Fault::new(stage, errno).to_error(object).to_string(), words);
+            let error = Fault::new(stage, errno).to_error(object);
+            assert!(error.to_string().starts_with(words), "{error}");
         }
     }
 }

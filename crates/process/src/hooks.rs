@@ -11,6 +11,7 @@
 
 use crate::capture::{Capture, Outcome, deadline};
 use crate::descendants::Descendants;
+use crate::refusal;
 use crate::seal::all_seals;
 use oci_spec::runtime::Hook;
 use std::fs::File;
@@ -118,7 +119,9 @@ fn start(hook: &Hook, context: &HookContext, output: OwnedFd) -> Result<Child, E
     sys::exec::lead_session(&mut command);
     // If rind is killed, nothing is left to enforce the hook's timeout.
     sys::exec::die_with_us(&mut command).within("having it end with the runtime")?;
-    sys::exec::spawn(&mut command).on("starting", hook.path())
+    sys::exec::spawn(&mut command)
+        .on("starting", hook.path())
+        .map_err(|error| refusal::explain(error, hook.path()))
 }
 
 /// How a hook ended, in the words of Go's os/exec, which callers know from runc.

@@ -3,7 +3,7 @@
 //! grant.
 
 use crate::capabilities::{Sets, numbers};
-use crate::fault::{During, Fault, Stage};
+use crate::fault::{During, Fault, GROUP, GROUPS, Stage, UID};
 use crate::process_spec::{Identity, ProcessSpec};
 use std::os::fd::OwnedFd;
 use sys::credentials::{self, Capabilities, CapabilitySet, Id};
@@ -75,11 +75,12 @@ fn set_user(identity: &Identity) -> Result<(), Fault> {
     if let Some(groups) = &identity.groups {
         match credentials::set_groups(groups) {
             Err(Errno::EPERM) if groups.is_empty() && may_set_groups() => {}
-            set => set.during(Stage::User)?,
+            set => set.map_err(|errno| Fault::at(Stage::User, GROUPS, errno))?,
         }
     }
-    credentials::set_group(identity.gid).during(Stage::User)?;
-    credentials::set_user(identity.uid).during(Stage::User)
+    let failed = |part| move |errno| Fault::at(Stage::User, part, errno);
+    credentials::set_group(identity.gid).map_err(failed(GROUP))?;
+    credentials::set_user(identity.uid).map_err(failed(UID))
 }
 
 /// Whether the process has the capability for setgroups(2). The call then fails with `EPERM` only

@@ -32,10 +32,12 @@ mod plan;
 mod process_spec;
 mod procfs;
 mod program;
+mod refusal;
 pub mod seal;
 mod sources;
 mod spawn;
 mod stdio;
+mod told;
 
 pub use child::{Child, Event};
 pub use exec::{Exec, Target};
@@ -46,3 +48,4 @@ pub use process_spec::{Console, ProcessOptions, ProcessPlan};
 pub use rootfs::{Error, IdMap};
 pub use spawn::{CgroupPlacement, Keeper, spawn};
 pub use stdio::guard_own as guard_stdio;
+pub use told::read as told;

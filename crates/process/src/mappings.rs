@@ -70,10 +70,12 @@ fn ask(pid: i32, kind: &IdKind, map: &IdMap) -> Result<(), Error> {
     let IdKind { property, helper, ranges, .. } = kind;
     let mapping = on_one_line(&map.lines());
     let Some(program) = find(helper) else {
-        return Err(Error::new(format!(
-            "{property} ({mapping}): {helper} is not in PATH; a user other than root can map \
-             nothing but its own id without: install uidmap, and give the user the ids in {ranges}"
-        )));
+        let hint = format!("install uidmap, and give the user the ids in {ranges}");
+        let text = format!(
+            "{property} ({mapping}): {helper} is not in PATH; a user other than root can map nothing \
+             but its own id without"
+        );
+        return Err(Error::new(text).with_object(*property).with_hint(Some(hint)));
     };
     let mut command = Command::new(&program);
     command.arg(pid.to_string());
@@ -86,10 +88,16 @@ fn ask(pid: i32, kind: &IdKind, map: &IdMap) -> Result<(), Error> {
     if succeeded {
         return Ok(());
     }
-    Err(Error::new(format!(
-        "{property} ({mapping}): {helper} refused ({}); the ids must be the user's in {ranges}",
-        output.replace('\n', ", ")
-    )))
+    let output = output.replace('\n', ", ");
+    let text = format!(
+        "{property} ({mapping}): {helper} refused ({output}); the ids must be the user's in {ranges}"
+    );
+    let hint = format!(
+        "map the user's own id, once, and ids of a line of the user's in {ranges}, as \
+         NAME:100000:65536 (usermod --add-subuids and --add-subgids); `rind spec --rootless` maps the \
+         own id alone"
+    );
+    Err(Error::new(text).with_object(*property).with_hint(Some(hint)))
 }
 
 /// Whether `command` succeeds, and what it writes to stderr.

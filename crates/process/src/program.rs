@@ -3,6 +3,7 @@
 
 use crate::Error;
 use crate::fault::{During, Fault, Stage};
+use crate::refusal;
 use oci_spec::runtime::Process;
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
@@ -58,8 +59,9 @@ impl Program {
         })
     }
 
-    /// Finds the file to execute; called as the user that executes it.
-    pub fn find(&mut self) -> Result<(), Fault> {
+    /// Finds the file to execute; called as the user that executes it. `may_look` is as in
+    /// [`Program::execute`].
+    pub fn find(&mut self, may_look: Looking) -> Result<(), Fault> {
         let mut answer = Errno::ENOENT;
         for (index, candidate) in self.candidates.iter().enumerate() {
             match executable(candidate) {
@@ -71,7 +73,8 @@ impl Program {
             }
         }
         let stage = if self.searched { Stage::ProgramNotInPath } else { Stage::Program };
-        Err(Fault::new(stage, answer))
+        let path = self.candidates.last().filter(|_| !self.searched);
+        Err(refused(stage, path, answer, may_look))
     }
 
     /// Sets HOME from the container's /etc/passwd, unless the config sets it.
@@ -112,14 +115,31 @@ impl Program {
         leads(&self.cwd) || self.candidates.iter().any(leads)
     }
 
-    /// Executes what [`Program::find`] found; returns only on failure.
-    pub fn execute(&self) -> Fault {
-        let errno = match self.found.and_then(|index| self.candidates.get(index)) {
-            Some(path) => sys::exec::execve(path, &self.arguments, &self.environment),
-            None => Errno::ENOENT,
-        };
-        Fault::new(Stage::Exec, errno)
+    /// Executes what [`Program::find`] found; returns only on failure, and looks then why it failed.
+    pub fn execute(&self, may_look: Looking) -> Fault {
+        let found = self.found.and_then(|index| self.candidates.get(index));
+        let execute = |path: &CString| sys::exec::execve(path, &self.arguments, &self.environment);
+        let errno = found.map_or(Errno::ENOENT, execute);
+        refused(Stage::Exec, found, errno, may_look)
     }
+}
+
+/// Whether the file of a program that can't be executed may be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Looking {
+    Free,
+    /// A seccomp filter applies, which lets some calls fail.
+    Filtered,
+    /// A seccomp filter applies that may end the process at a call.
+    Never,
+}
+
+fn refused(stage: Stage, path: Option<&CString>, errno: Errno, looking: Looking) -> Fault {
+    let look = |path| refusal::look(path, errno, looking == Looking::Filtered);
+    let path = path.filter(|_| looking != Looking::Never);
+    let refusal = path.and_then(|path| look(path));
+    let detail = refusal.map(|refusal| refusal.to_detail()).unwrap_or_default();
+    Fault { detail, ..Fault::new(stage, errno) }
 }
 
 /// How an entry of the environment for HOME begins.

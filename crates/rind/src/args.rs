@@ -93,6 +93,7 @@ fn read_command(
         let count = positional.len();
         let wanted = match (least, most) {
             (least, most) if least == most => format!("exactly {least}"),
+            (least, usize::MAX) => format!("at least {least}"),
             (least, most) => format!("{least} to {most}"),
         };
         return Err(format!(

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use std::fs::File;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::time::SystemTime;
 use sys::Error;
 
@@ -77,7 +77,10 @@ impl Log {
             Level::Warning => "warning",
             Level::Debug => "debug",
         };
-        let line = if self.json {
+        let to_terminal = self.file.is_none() && !self.json && is_terminal();
+        let line = if to_terminal && let Some(text) = for_people(level, text, parts) {
+            text
+        } else if self.json {
             let mut line = json!({ "level": level, "msg": text, "time": time.to_string() });
             for (name, part) in parts.iter().filter_map(|(name, part)| Some((*name, (*part)?))) {
                 line[name] = json!(part);
@@ -93,6 +96,45 @@ impl Log {
             None => std::io::stderr().write_all(line.as_bytes()),
         };
     }
+}
+
+/// Tells of a failure on stderr, beside the log that is a file.
+pub fn tell(error: &Error) {
+    let parts = [("hint", error.hint())];
+    let text = error.to_string();
+    let line =
+        Some(()).filter(|()| is_terminal()).and_then(|()| for_people("error", &text, &parts));
+    eprintln!("{}", line.unwrap_or_else(|| printable(&text)));
+}
+
+/// Whether a person reads what comes on stderr.
+fn is_terminal() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// A message as a person at a terminal reads it: `rind: ...`, and below it a `hint:`.
+fn for_people(level: &str, text: &str, parts: &[(&str, Option<&str>)]) -> Option<String> {
+    let hint = parts.iter().find(|(name, _)| *name == "hint").and_then(|(_, hint)| *hint);
+    let suffix = hint.map(|hint| format!(" ({hint})"));
+    let alone = suffix.as_ref().map_or(Some(text), |hint| text.strip_suffix(hint.as_str()))?;
+    let has_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+    let paint = |colour: &str, text: &str| {
+        if has_colours { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
+    };
+    let (name, one_line) = (paint("1;31", "rind:"), |text: &str| escape(text, |_| false, escaped));
+    let mut line = match level {
+        "error" => format!("{name} {}", one_line(alone)),
+        level => format!("{} {}", paint("1;33", &format!("rind: {level}:")), one_line(alone)),
+    };
+    if let Some(hint) = hint {
+        line = format!("{line}\n{} {}", paint("1;36", "hint:"), one_line(hint));
+    }
+    Some(line)
+}
+
+fn escaped(c: char) -> String {
+    c.escape_unicode().to_string()
 }
 
 /// Puts a text in double quotes and escapes what would end them or the line, as Go's %q does.

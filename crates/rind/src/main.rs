@@ -48,17 +48,36 @@ fn start() -> i32 {
         Log::to_stderr().fail(&error);
         return 1;
     }
-    match args::read(&PROGRAM, sys::startup::arguments().into_iter().skip(1)) {
+    let words = || sys::startup::arguments().into_iter().skip(1);
+    match args::read(&PROGRAM, words()) {
         Ok(Arguments::Help(text)) => output::print(&text).unwrap_or_else(|error| {
-            Log::to_stderr().fail(&error);
+            early_log().fail(&runtime::advise(error));
             1
         }),
         Ok(Arguments::Command(mut command)) => run(&mut command),
         Err(wrong) => {
-            Log::to_stderr().write(Level::Error, &wrong.text);
+            // What helps comes last.
+            let (text, hint) = wrong.text.split_once("; ").unzip();
+            let error =
+                sys::Error::new(text.unwrap_or(&wrong.text)).with_hint(hint.map(str::to_owned));
+            early_log().fail(&runtime::advise(error));
             wrong.status
         }
     }
+}
+
+/// Where a failure is told before `--log` and `--log-format` are known to be right: on stderr, and as JSON
+/// if the command line asks for that anywhere.
+fn early_log() -> Log {
+    let words: Vec<_> = sys::startup::arguments().into_iter().skip(1).collect();
+    let is = |word: &std::ffi::OsStr, text: &str| {
+        word.to_str().is_some_and(|word| word.trim_start_matches('-') == text)
+    };
+    let apart = words
+        .windows(2)
+        .any(|pair| matches!(pair, [flag, value] if is(flag, "log-format") && value == "json"));
+    let together = words.iter().any(|word| is(word, "log-format=json"));
+    Log::new(None, apart || together, Level::Warning)
 }
 
 /// Runs a command, and reports its error, here and nowhere else.
@@ -69,19 +88,24 @@ fn run(command: &mut Parsed) -> i32 {
     let log = match prepared.and_then(|()| global::log(command).map_err(|error| (error, 1))) {
         Ok(log) => log,
         Err((error, status)) => {
-            Log::to_stderr().fail(&sys::filtered::explain(error));
+            early_log().fail(&explained(error));
             return status;
         }
     };
     match (command.entry.run)(command, &log) {
         Ok(status) => status,
         Err(error) => {
-            let error = sys::filtered::explain(error);
+            let error = explained(error);
             log.fail(&error);
             if log.is_file() {
-                eprintln!("{}", log::printable(&error.to_string()));
+                log::tell(&error);
             }
             failure
         }
     }
+}
+
+/// The error with what helps, as far as looking at the host tells.
+fn explained(error: sys::Error) -> sys::Error {
+    runtime::advise(sys::filtered::explain(error))
 }

@@ -29,6 +29,7 @@ mod nodes;
 mod options;
 mod pivot;
 mod plan;
+mod remedy;
 mod sources;
 mod step;
 mod sysctl;

@@ -4,6 +4,7 @@
 //! the program prints or exits with. A function that returns an [`Error`] has undone what it did.
 //! Nothing here prints, or reads the command line.
 
+mod advice;
 mod checkpoint;
 mod commands;
 mod container;
@@ -15,6 +16,7 @@ pub mod fuzz;
 mod host;
 
 pub use ::criu::{CgroupMode, Switch};
+pub use advice::advise;
 pub use checkpoint::options::{CheckpointOptions, CriuOptions, RestoreOptions};
 pub use commands::checkpoint::checkpoint;
 pub use commands::create::create;

@@ -61,6 +61,7 @@ pub struct Filter {
     flags: u64,
     listener: Option<Listener>,
     needed: bool,
+    only_refuses: bool,
 }
 
 /// Who gets the descriptor by which the kernel notifies of calls with `SCMP_ACT_NOTIFY`.
@@ -81,7 +82,15 @@ impl Filter {
         let notifies = program.iter().copied().any(is_notification);
         let flags = flags(config, notifies, warnings);
         let needed = !profile.allows_everything();
-        Ok(Self { program, flags, listener: listener.filter(|_| notifies), needed })
+        let only_refuses = profile.only_refuses();
+        let listener = listener.filter(|_| notifies);
+        Ok(Self { program, flags, listener, needed, only_refuses })
+    }
+
+    /// Whether a call that the profile doesn't allow gets an error, and ends or stops nobody.
+    #[must_use]
+    pub fn only_refuses(&self) -> bool {
+        self.only_refuses
     }
 
     /// Whether there is a call that the profile does not simply allow.

@@ -58,6 +58,18 @@ impl Profile {
         self.default == kernel::SECCOMP_RET_ALLOW && !self.calls.iter().any(changed)
     }
 
+    /// Whether a call that it doesn't allow gets an error, and ends or stops nobody.
+    pub(crate) fn only_refuses(&self) -> bool {
+        let refuses = |action: u32| {
+            let action = action & kernel::SECCOMP_RET_ACTION_FULL;
+            [kernel::SECCOMP_RET_ALLOW, kernel::SECCOMP_RET_ERRNO, kernel::SECCOMP_RET_LOG]
+                .contains(&action)
+        };
+        refuses(self.default)
+            && self.calls.iter().filter_map(|call| call.always).all(refuses)
+            && self.rules.iter().all(|rule| refuses(rule.action))
+    }
+
     /// Checks everything but architectures, flags and listener.
     pub(crate) fn read(config: &LinuxSeccomp) -> Result<Self, Error> {
         if config.default_action() == Action::ScmpActNotify {

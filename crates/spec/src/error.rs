@@ -1,6 +1,7 @@
 //! What is wrong with a document: the file, the line, the property, the reason. No rule is decided
 //! here.
 
+use crate::advice;
 use crate::path::JsonPath;
 use std::path::Path;
 use sys::Error;
@@ -32,11 +33,19 @@ pub(crate) fn refuse(path: JsonPath, reason: impl Into<String>) -> Check {
 pub(crate) fn property(name: &Path, position: Position, path: &JsonPath, reason: &str) -> Error {
     let (name, Position { line, column }) = (name.display(), position);
     let error = if path.is_root() {
-        Error::new(format!("{name}:{line}:{column}: {reason}")).with_object(name.to_string())
+        let hint = if reason.starts_with("missing field") {
+            "add it; `rind spec` shows a whole config"
+        } else {
+            "it is JSON, as `rind spec` writes it: look before this place for a comma, quote or brace"
+        };
+        let error = Error::new(format!("{name}:{line}:{column}: {reason}"));
+        error.with_object(name.to_string()).with_hint(Some(hint))
     } else {
         let property = path.to_string();
         let text = format!("{name}:{line}:{column} {property}: {reason}");
-        Error::new(text).with_object(property)
+        // process.json and the file of limits have parts of a config.
+        let hint = advice::of(&property).or_else(|| advice::of(&format!("process.{property}")));
+        Error::new(text).with_object(property).with_hint(hint)
     };
     error.with_kind(Kind::InvalidConfig)
 }

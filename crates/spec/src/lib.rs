@@ -5,6 +5,7 @@
 //! take as they are. A config that it gives keeps the specification's rules, as far as the text alone
 //! shows that; any other is an error that names the line and the property.
 
+mod advice;
 mod config;
 mod document;
 mod error;
@@ -18,6 +19,7 @@ mod scanner;
 mod template;
 mod validate;
 
+pub use advice::of as advice;
 pub use template::template;
 pub use validate::sysctl_namespace;
 

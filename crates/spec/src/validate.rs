@@ -13,7 +13,7 @@ use crate::document::Document;
 use crate::error::{Check, Violation, refuse};
 use crate::path::{JsonPath, at};
 use oci_spec::runtime::{
-    Hook, Hooks, Linux, LinuxIdMapping, LinuxNamespace, LinuxNamespaceType, Mount, Spec,
+    Hook, Hooks, Linux, LinuxIdMapping, LinuxNamespace, LinuxNamespaceType, Mount, Spec, User,
 };
 use serde::Serialize;
 use std::path::{Component, Path};
@@ -53,10 +53,31 @@ pub(crate) fn spec(spec: &Spec, document: &Document) -> Check {
     if spec.annotations().iter().flatten().any(|(key, _)| key.is_empty()) {
         refuse(at("annotations").key(""), "a key must not be empty")?;
     }
-    match spec.linux() {
-        Some(config) => linux::check(config, document),
-        None => Ok(()),
+    let Some(linux) = spec.linux() else { return Ok(()) };
+    linux::check(linux, document)?;
+    spec.process().as_ref().map_or(Ok(()), |process| mapped(process.user(), linux))
+}
+
+/// Refuses ids of the process that its new user namespace doesn't have.
+fn mapped(user: &User, linux: &Linux) -> Check {
+    let is_in = |id: u32, list: &[LinuxIdMapping]| {
+        list.iter()
+            .any(|range| id.checked_sub(range.container_id()).is_some_and(|nth| nth < range.size()))
+    };
+    let check = |id: u32, list: Option<&Vec<LinuxIdMapping>>, name: &str, path: JsonPath| match list
+        .map(Vec::as_slice)
+    {
+        None | Some([]) => Ok(()),
+        Some(list) if is_in(id, list) => Ok(()),
+        Some(_) => refuse(path, format!("{id} is not mapped: it is not in linux.{name}")),
+    };
+    let (uids, gids) = (linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref());
+    check(user.uid(), uids, "uidMappings", at("process.user.uid"))?;
+    check(user.gid(), gids, "gidMappings", at("process.user.gid"))?;
+    for (index, gid) in user.additional_gids().iter().flatten().enumerate() {
+        check(*gid, gids, "gidMappings", at("process.user.additionalGids").index(index))?;
     }
+    Ok(())
 }
 
 /// `hostname` and `domainname` belong to a UTS namespace; without one they would be the host's.
@@ -140,6 +161,28 @@ fn mapping(mappings: Option<&Vec<LinuxIdMapping>>, path: impl Fn() -> JsonPath) 
                 let reason = format!("{first} and those after it reach {NO_ID}, which is no id");
                 refuse(path().key(key), reason)?;
             }
+        }
+    }
+    overlap(mappings, path)
+}
+
+/// Refuses two ranges that have an id in common, on either side (`user_namespaces(7)`).
+fn overlap(mappings: Option<&Vec<LinuxIdMapping>>, path: impl Fn() -> JsonPath) -> Check {
+    let all = mappings.map(Vec::as_slice).unwrap_or_default();
+    let common = |a: u32, b: u32, one: &LinuxIdMapping, two: &LinuxIdMapping| {
+        a < b.saturating_add(two.size()) && b < a.saturating_add(one.size())
+    };
+    for (index, one) in all.iter().enumerate() {
+        for (other, two) in all.iter().take(index).enumerate() {
+            let key = if common(one.container_id(), two.container_id(), one, two) {
+                "containerID"
+            } else if common(one.host_id(), two.host_id(), one, two) {
+                "hostID"
+            } else {
+                continue;
+            };
+            let reason = format!("the range overlaps that of entry {other}");
+            refuse(path().index(index).key(key), reason)?;
         }
     }
     Ok(())

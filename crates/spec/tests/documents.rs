@@ -142,16 +142,34 @@ fn scheduler() {
         assert_eq!(scheduler.flags().as_ref().unwrap().len(), 1);
     }
     for policy in ["OTHER", "FIFO", "RR", "BATCH", "ISO", "IDLE", "DEADLINE"] {
-        valid(&[(at, json!({ "policy": format!("SCHED_{policy}") }))]);
+        let mut scheduler = json!({ "policy": format!("SCHED_{policy}") });
+        match policy {
+            "FIFO" | "RR" => scheduler["priority"] = json!(99),
+            "DEADLINE" => {
+                (scheduler["runtime"], scheduler["deadline"]) = (json!(1024), json!(1024));
+            }
+            _ => {}
+        }
+        valid(&[(at, scheduler)]);
     }
-    valid(&[(at, json!({ "policy": "SCHED_DEADLINE", "runtime": 1, "deadline": 2, "period": 3 }))]);
+    let deadline = |runtime: u64, deadline: u64, period: u64| {
+        json!({
+            "policy": "SCHED_DEADLINE", "runtime": runtime, "deadline": deadline, "period": period,
+        })
+    };
+    valid(&[(at, deadline(2000, 2000, 3000))]);
     valid(&[(at, json!({ "policy": "SCHED_RR", "priority": 1, "nice": 40 }))]);
     let cases = [
         (json!({ "policy": "SCHED_OTHER", "nice": 20 }), "nice", "20"),
         (json!({ "policy": "SCHED_OTHER", "priority": 1 }), "priority", "SCHED_OTHER"),
-        (json!({ "policy": "SCHED_RR", "runtime": 1 }), "runtime", "SCHED_RR"),
-        (json!({ "policy": "SCHED_RR", "deadline": 1 }), "deadline", "SCHED_RR"),
-        (json!({ "policy": "SCHED_RR", "period": 1 }), "period", "SCHED_RR"),
+        (json!({ "policy": "SCHED_RR", "priority": 1, "runtime": 1 }), "runtime", "SCHED_RR"),
+        (json!({ "policy": "SCHED_RR", "priority": 1, "deadline": 1 }), "deadline", "SCHED_RR"),
+        (json!({ "policy": "SCHED_RR", "priority": 1, "period": 1 }), "period", "SCHED_RR"),
+        (json!({ "policy": "SCHED_RR", "priority": 100 }), "priority", "1 to 99"),
+        (json!({ "policy": "SCHED_FIFO" }), "priority", "1 to 99"),
+        (deadline(1, 2000, 3000), "runtime", "1024"),
+        (deadline(3000, 2000, 3000), "runtime", "2000"),
+        (deadline(2000, 4000, 3000), "deadline", "3000"),
         (json!({ "policy": "SCHED_X" }), "policy", "SCHED_X"),
         (json!({ "policy": "SCHED_RR", "flags": ["SCHED_FLAG_X"] }), "flags[0]", "SCHED_FLAG_X"),
     ];
@@ -610,7 +628,7 @@ fn places_are_told() {
     assert!(text.lines().nth(line - 1).unwrap()[column - 1..].starts_with("\"RLIMIT_NOFILE\""));
     let expected =
         format!("config.json:{line}:{column} process.rlimits[1].type: RLIMIT_NOFILE appears twice");
-    assert_eq!(error.to_string(), expected);
+    assert_eq!(error.text(), expected);
 }
 
 #[test]
@@ -659,7 +677,7 @@ fn process_and_resources_of_their_own() {
         (r#"{"args":["sh"],"cwd":"x"}"#, "process.json:1:22 cwd: x is not an absolute path"),
     ];
     for (text, expected) in cases {
-        assert_eq!(process(text).unwrap_err().to_string(), expected);
+        assert_eq!(process(text).unwrap_err().text(), expected);
     }
     let resources =
         |text: &str| spec::parse_resources(text.as_bytes(), Path::new("r.json"), &mut Vec::new());

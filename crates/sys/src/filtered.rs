@@ -26,8 +26,13 @@ const CALLS: &[(&str, libc::c_long, bool)] = &[
 /// The same error, which names the calls that can't be made here, if one of them may be the reason.
 #[must_use]
 pub fn explain(error: Error) -> Error {
-    let is_likely = matches!(error.errno(), Some(Errno::ENOSYS | Errno::EPERM));
-    if !is_likely || error.hint().is_some() {
+    let is_likely = match error.errno() {
+        // No kernel that rind runs on answers this otherwise.
+        Some(Errno::ENOSYS) => true,
+        Some(Errno::EPERM) => error.hint().is_none(),
+        _ => false,
+    };
+    if !is_likely {
         return error;
     }
     let calls = CALLS.iter().filter(|(_, number, by_eperm)| is_forbidden(*number, *by_eperm));

@@ -123,8 +123,8 @@ fn user_that_is_not_mapped_is_told_so() {
         config["linux"]["gidMappings"] = mapped;
     }));
     let report = ["/bin/probe", "report"];
-    let _ = container.exec(&["--user", "4000000000"], &report).failed_with("must be mapped");
-    let _ = container.exec(&["--user", "5:4000000000"], &report).failed_with("must be mapped");
+    let _ = container.exec(&["--user", "4000000000"], &report).failed_with("is not mapped");
+    let _ = container.exec(&["--user", "5:4000000000"], &report).failed_with("is not mapped");
 }
 
 /// A process of the host's, for which nobody but the test has a reason to end.

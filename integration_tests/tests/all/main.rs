@@ -9,6 +9,7 @@ mod adverse;
 mod amend;
 mod annotations;
 mod caller;
+mod catalogue;
 mod census;
 mod cgroups;
 mod checkpoint;
@@ -95,6 +96,7 @@ fn all() -> Vec<test::Test> {
         amend::TESTS,
         annotations::TESTS,
         caller::TESTS,
+        catalogue::TESTS,
         census::TESTS,
         cgroups::TESTS,
         checkpoint::TESTS,

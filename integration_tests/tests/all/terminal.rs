@@ -7,6 +7,7 @@ use integration_tests::host::wait_for;
 use integration_tests::test::Test;
 use integration_tests::{Bundle, Container, Value, json, tests};
 use std::fs::File;
+use std::io::Read;
 use std::process::{Command, Stdio};
 use sys::nix::pty::openpty;
 use sys::nix::sys::termios::{LocalFlags, OutputFlags, tcgetattr};
@@ -39,6 +40,7 @@ pub const TESTS: &[Test] = tests![
     exec_loses_none_of_the_output,
     exec_needs_somebody_to_take_the_terminal,
     exec_without_devpts_is_an_error,
+    failure_on_a_terminal_has_its_hint_on_a_line_of_its_own,
 ];
 
 fn with_terminal(bundle: Bundle) -> Bundle {
@@ -356,4 +358,31 @@ fn exec_without_devpts_is_an_error() {
     let output = container.exec(&["--tty"], &["/bin/probe", "exit", "0"]);
     let output = output.failed_with("making the terminal (process.terminal)");
     assert_eq!((output.code, output.stderr.lines().count()), (255, 1), "{output:#?}");
+}
+
+/// What `state` of an unknown container says on a terminal, in such an environment.
+fn told_on_a_terminal(environment: &[(&str, &str)]) -> String {
+    let container = Container::new(Bundle::new());
+    let pair = openpty(None, None).expect("openpty");
+    let mut command = container.command(&["state", "unknown"]);
+    command.env_remove("NO_COLOR").envs(environment.iter().copied()).stderr(pair.slave);
+    assert_eq!(command.status().unwrap().code(), Some(1));
+    drop(command);
+    let mut text = String::new();
+    // With the last writer gone, reading a master fails at the end.
+    let _ = File::from(pair.master).read_to_string(&mut text);
+    text
+}
+
+fn failure_on_a_terminal_has_its_hint_on_a_line_of_its_own() {
+    for environment in [[("TERM", "dumb"), ("X", "")], [("TERM", "xterm"), ("NO_COLOR", "1")]] {
+        let text = told_on_a_terminal(&environment);
+        let lines: Vec<&str> = text.lines().collect();
+        let [told, hint] = lines[..] else { panic!("{text}") };
+        assert_eq!(told, "rind: container \"unknown\" does not exist");
+        assert!(hint.starts_with("hint: rind list "), "{text}");
+    }
+    let coloured = told_on_a_terminal(&[("TERM", "xterm")]);
+    assert!(coloured.contains("\u{1b}[1;31mrind:\u{1b}[0m "), "{coloured:?}");
+    assert!(coloured.contains("\u{1b}[1;36mhint:\u{1b}[0m "), "{coloured:?}");
 }

@@ -1,6 +1,7 @@
 //! One write to a file of a cgroup, what takes it back, and writing a list of them.
 
 use crate::cgroup::Hierarchy;
+use crate::cgroupfs::remedy;
 use crate::error::{Error, Result};
 use crate::file::{self, value_of};
 use std::borrow::Cow;
@@ -125,17 +126,7 @@ impl Write {
         if missing(errno) && self.absent == Absent::Ignore {
             return Ok(());
         }
-        let remedy = match errno {
-            Errno::ENOENT => Some("the kernel, or the cgroup above, has no such limit"),
-            Errno::EBUSY => Some("more than that is in use"),
-            Errno::EOPNOTSUPP if self.property == "blockIO.weightDevice" => {
-                Some("the device's I/O scheduler has no weights: bfq has them")
-            }
-            Errno::EINVAL if self.file == "memory.limit_in_bytes" => {
-                Some("memory and swap together may have less: memory.swap")
-            }
-            _ => None,
-        };
+        let remedy = remedy::of(&self.property, &self.file, errno);
         let step = format!("writing {} to {}/{file}", self.value, writer.directory);
         let property = format!("linux.resources.{}", self.property);
         Err(Error::call(step, errno).with_hint(remedy).about(&property))

@@ -22,7 +22,8 @@ pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> 
         status => status,
     };
     if !matches!(status, Status::Running | Status::Paused) {
-        return Err(Error::new(format!("cannot checkpoint a container in the {status} state")));
+        let text = format!("cannot checkpoint a container in the {status} state");
+        return Err(status.refuse(&options.id, text));
     }
     container.entry.lock()?;
     // It may have ended while another command had the lock.

@@ -3,6 +3,7 @@
 use crate::commands::quantity;
 use crate::container::Container;
 use crate::container::find::find;
+use crate::container::status::Status;
 use crate::host::resctrl;
 use crate::{Error, Explain, Result, Runtime};
 use cgroups::OomWatch;
@@ -42,10 +43,7 @@ pub type Lines<'a> = &'a mut dyn FnMut(&str) -> io::Result<()>;
 pub fn events(runtime: &Runtime, id: &str, interval: Option<Interval>, lines: Lines) -> Result<()> {
     let container = find(runtime, id)?;
     let init = match container.init_process() {
-        Err(Errno::ESRCH) => {
-            let text = format!("container with id {id} is not running");
-            return Err(Error::new(text).with_object(id));
-        }
+        Err(Errno::ESRCH) => return Err(not_running(id)),
         found => found.within("finding init")?,
     };
     if container.record.cgroup.joined().next().is_none() && container.record.rdt.is_none() {
@@ -61,6 +59,10 @@ pub fn events(runtime: &Runtime, id: &str, interval: Option<Interval>, lines: Li
         Err(error) if error.errno() == Some(Errno::EPIPE) => Ok(()),
         written => written,
     }
+}
+
+fn not_running(id: &str) -> Error {
+    Status::Stopped.refuse(id, format!("container with id {id} is not running"))
 }
 
 fn write(lines: Lines, line: &str) -> Result<()> {
@@ -159,7 +161,9 @@ fn statistics(container: &Container) -> Result<String> {
     // If the container was deleted meanwhile, that is the error, and its cgroup may be another's.
     container.check_exists()?;
     if let Some(error) = missing {
-        return Err(error);
+        // A delete that is under way removes the cgroup before the state.
+        let has_ended = matches!(container.init_process(), Err(Errno::ESRCH));
+        return Err(if has_ended { not_running(container.entry.id()) } else { error });
     }
     let data = Data {
         cgroup: stats?,

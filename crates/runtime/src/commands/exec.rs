@@ -71,7 +71,7 @@ fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
 }
 
 fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -> Result<i32> {
-    check_status(container.status()?, options.ignore_paused)?;
+    check_status(&options.id, container.status()?, options.ignore_paused)?;
     let spec = container.spec()?;
     let mut warnings = Vec::new();
     let process = options.process.resolve(&spec, &mut warnings)?;
@@ -112,16 +112,18 @@ fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -
     Ok(ended.code())
 }
 
-fn check_status(status: Status, ignore_paused: bool) -> Result<()> {
+fn check_status(id: &str, status: Status, ignore_paused: bool) -> Result<()> {
     match status {
         Status::Created | Status::Running => Ok(()),
         Status::Paused if ignore_paused => Ok(()),
         Status::Paused => Err(Error::new("cannot exec in a paused container")
             .with_hint(Some("use --ignore-paused to override"))),
         Status::Stopped => {
-            Err(Error::new("cannot exec in a stopped container: container not running"))
+            Err(status.refuse(id, "cannot exec in a stopped container: container not running"))
         }
-        Status::Creating => Err(Error::new("cannot exec in a container that is being created")),
+        Status::Creating => {
+            Err(status.refuse(id, "cannot exec in a container that is being created"))
+        }
     }
 }
 

@@ -132,7 +132,7 @@ fn container_to_amend(runtime: &Runtime, id: &str) -> Result<(Container, Spec)> 
     let container = find_locked(runtime, id)?;
     let status = container.status_under_lock()?;
     if !status.has_processes() {
-        return Err(Error::new(format!("container not running: it is {status}")));
+        return Err(status.refuse(id, format!("container not running: it is {status}")));
     }
     let spec = container.spec()?;
     if !has(&spec, LinuxNamespaceType::Mount) {

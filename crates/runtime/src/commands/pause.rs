@@ -18,7 +18,9 @@ pub fn pause(runtime: &Runtime, id: &str) -> Result<()> {
     let container = find_locked(runtime, id)?;
     match container.status_under_lock()? {
         Status::Running | Status::Created => {}
-        status => return Err(Error::new(format!("container not running or created: {status}"))),
+        status => {
+            return Err(status.refuse(id, format!("container not running or created: {status}")));
+        }
     }
     let cgroup = &container.record.cgroup;
     let interrupt = Interrupt::watch()?;
@@ -35,7 +37,7 @@ pub fn resume(runtime: &Runtime, id: &str) -> Result<()> {
     let container = find_locked(runtime, id)?;
     match container.status_under_lock()? {
         Status::Paused => container.record.cgroup.thaw(),
-        status => Err(Error::new(format!("container not paused: {status}"))),
+        status => Err(status.refuse(id, format!("container not paused: {status}"))),
     }
 }
 

@@ -45,7 +45,7 @@ fn release(container: &Container, fifo: OwnedFd) -> Result<()> {
         b"0" if has_program(container.init.pid) => Err(not_created(container)),
         // rind's byte is left: init was killed before it could read it.
         b"0" => Err(killed_before()),
-        message => Err(Error::new(String::from_utf8_lossy(message))),
+        message => Err(process::told(message)),
     }
 }
 
@@ -85,10 +85,11 @@ fn not_created(container: &Container) -> Error {
         Ok(status) => status,
         Err(error) => return error,
     };
-    Error::new(match status {
+    let text = match status {
         Status::Stopped => "cannot start a container that has stopped".to_owned(),
         Status::Running => "cannot start an already running container".to_owned(),
         Status::Paused => "cannot start a paused container (use resume)".to_owned(),
         status => format!("cannot start a container in the {status} state"),
-    })
+    };
+    status.refuse(container.entry.id(), text)
 }

@@ -37,6 +37,21 @@ impl fmt::Display for Status {
 }
 
 impl Status {
+    /// The error that what a command does takes another status: about the container `id`, with the
+    /// command that helps.
+    pub(crate) fn refuse(self, id: &str, text: impl Into<String>) -> Error {
+        let hint = match self {
+            Self::Creating => format!("wait until create has ended: rind state {id} tells"),
+            Self::Created => format!("rind start {id} has it run its program"),
+            Self::Running => format!("rind kill {id} ends it, rind pause {id} stops it"),
+            Self::Paused => format!("rind resume {id} has it go on"),
+            Self::Stopped => {
+                format!("it has ended: rind delete {id} removes it, rind run begins anew")
+            }
+        };
+        Error::new(text).with_object(id).with_hint(Some(hint))
+    }
+
     /// Whether the container has processes: it is complete, and its init has not ended.
     pub(crate) fn has_processes(self) -> bool {
         matches!(self, Self::Created | Self::Running | Self::Paused)

@@ -16,6 +16,11 @@ pub(crate) fn check(process: &Process) -> Check {
     if process.args().as_ref().is_none_or(Vec::is_empty) {
         refuse(at("args"), "must have at least one entry")?;
     }
+    for (index, entry) in process.env().iter().flatten().enumerate() {
+        if !entry.contains('=') {
+            refuse(at("env").index(index), format!("{entry:?} has no `=`"))?;
+        }
+    }
     user(process.user())?;
     rlimits(process.rlimits().as_deref().unwrap_or_default())?;
     if let Some(adjustment) = process.oom_score_adj()
@@ -75,6 +80,13 @@ fn scheduler(config: &Scheduler) -> Check {
     if config.priority().unwrap_or(0) != 0 && !matches!(policy, SchedFifo | SchedRr) {
         not_of_policy("priority")?;
     }
+    if matches!(policy, SchedFifo | SchedRr) {
+        let priority = config.priority().unwrap_or(0);
+        if !(1..=99).contains(&priority) {
+            let reason = format!("the priority of {policy} is 1 to 99, not {priority}");
+            refuse(at("scheduler.priority"), reason)?;
+        }
+    }
     let of_deadline = [
         ("runtime", config.runtime()),
         ("deadline", config.deadline()),
@@ -84,6 +96,28 @@ fn scheduler(config: &Scheduler) -> Check {
         if value.unwrap_or(0) != 0 && policy != SchedDeadline {
             not_of_policy(name)?;
         }
+    }
+    if policy == SchedDeadline { deadline(config) } else { Ok(()) }
+}
+
+/// The kernel's rules for `SCHED_DEADLINE`, in nanoseconds (sched(7)); a period of 0 is the deadline.
+fn deadline(config: &Scheduler) -> Check {
+    let value = |value: &Option<u64>| value.unwrap_or(0);
+    let (runtime, deadline) = (value(config.runtime()), value(config.deadline()));
+    let period = config.period().filter(|period| *period != 0).unwrap_or(deadline);
+    if runtime < 1024 {
+        let reason = format!("SCHED_DEADLINE needs 1024 ns at least, not {runtime}");
+        refuse(at("scheduler.runtime"), reason)?;
+    }
+    if runtime > deadline {
+        let reason =
+            format!("SCHED_DEADLINE's runtime, {runtime}, is above its deadline, {deadline}");
+        refuse(at("scheduler.runtime"), reason)?;
+    }
+    if deadline > period {
+        let reason =
+            format!("SCHED_DEADLINE's deadline, {deadline}, is above its period, {period}");
+        refuse(at("scheduler.deadline"), reason)?;
     }
     Ok(())
 }

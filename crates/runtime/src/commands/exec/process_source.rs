@@ -103,6 +103,10 @@ fn with_flags(spec: &Spec, flags: &ProcessFlags, warnings: &mut Vec<String>) -> 
         }
         process.set_cwd(cwd.clone());
     }
+    if let Some(entry) = flags.env.iter().find(|entry| !entry.contains('=')) {
+        let text = format!("--env: {entry:?} has no `=`");
+        return Err(Error::new(text).with_object("--env"));
+    }
     let env = process.env().iter().flatten().chain(&flags.env).cloned().collect();
     process.set_env(Some(env));
     let user = process.user_mut();
