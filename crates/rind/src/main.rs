@@ -95,7 +95,10 @@ fn run(command: &mut Parsed) -> i32 {
     match (command.entry.run)(command, &log) {
         Ok(status) => status,
         Err(error) => {
-            let error = explained(error);
+            let mut error = explained(error);
+            if error.kind() == sys::error::Kind::NotRunning && !command.id().is_empty() {
+                error = error.with_object(command.id());
+            }
             log.fail(&error);
             if log.is_file() {
                 log::tell(&error);

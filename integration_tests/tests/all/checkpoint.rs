@@ -13,6 +13,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use sys::nix::pty::openpty;
 
 pub const TESTS: &[Test] = tests![
     processes_go_on_where_they_were,
@@ -27,6 +28,7 @@ pub const TESTS: &[Test] = tests![
     content_of_tmpfs_is_in_the_image,
     terminal_goes_to_the_console_socket,
     terminal_without_a_socket_is_refused,
+    terminal_of_the_caller_is_refused_before_the_container_is_gone,
     joined_namespaces_are_those_of_the_config,
     user_namespace_is_restored,
     connections_are_restored_if_allowed,
@@ -745,4 +747,19 @@ fn container_without_mount_namespace_is_refused() {
     fs::create_dir_all(&other.images).unwrap();
     let _ = command::run(other.command("restore", &["--detach"])).failed_with("mount namespace");
     other.container.assert_no_trace();
+}
+
+/// No restore could give it back, unless it is to have the terminal of restore's caller.
+fn terminal_of_the_caller_is_refused_before_the_container_is_gone() {
+    let container = Box::new(Bundle::new().probing(&["sleep"]));
+    let pair = openpty(None, None).expect("openpty");
+    let mut command = container.command("run", &["--detach"]);
+    let [stdin, stdout] = [(); 2].map(|()| pair.slave.try_clone().unwrap());
+    command.stdin(stdin).stdout(stdout).stderr(pair.slave);
+    assert!(command.status().unwrap().success());
+    let refused =
+        command::run(container.command("checkpoint", &[])).failed_with("stdin is a terminal");
+    assert!(refused.stderr.contains("--shell-job"), "{refused:?}");
+    assert_eq!(container.container.status(), "running");
+    assert!(!container.images.exists(), "it has written an image");
 }

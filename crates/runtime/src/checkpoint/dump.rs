@@ -11,7 +11,7 @@ use crate::create::cgroup::cgroup_view;
 use crate::create::validate::namespaces;
 use crate::{Error, Explain, Result};
 use ::criu::{Options, Switch};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Process, Spec};
 use procfs::FromBufRead;
 use procfs::process::{MountInfo, MountInfos};
 use rootfs::ExternalMount;
@@ -20,9 +20,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use sys::Errno;
-use sys::fs::open;
+use sys::fs::{file_type, open};
 use sys::nix::fcntl::OFlag;
-use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use sys::nix::sys::stat::{FileStat, Mode, SFlag, fstat, major, stat};
 
 /// Checks `--parent-path`. criu itself treats a missing parent as none.
 pub(crate) fn check_parent(parent: Option<&Path>, images: &Path) -> Result<()> {
@@ -119,6 +119,36 @@ fn add_external_mounts(
     Ok(())
 }
 
+/// Refuses a container whose stdin, stdout or stderr is a terminal from outside that is not its own by
+/// `process.terminal`: it would be gone with the container, and no restore could give it back.
+pub(crate) fn refuse_foreign_terminal(container: &Container, spec: &Spec) -> Result<()> {
+    if spec.process().as_ref().and_then(Process::terminal).unwrap_or(false) {
+        return Ok(());
+    }
+    let pid = container.init.pid;
+    let inside = Mounts::of(pid)?.at(Path::new("/dev/pts"))?.map(|found| found.stat.st_dev);
+    for (number, name) in ["stdin", "stdout", "stderr"].into_iter().enumerate() {
+        // What can't be looked at is closed.
+        let Ok(found) = stat(format!("/proc/{pid}/fd/{number}").as_str()) else { continue };
+        let is_terminal =
+            file_type(&found) == SFlag::S_IFCHR && TERMINALS.contains(&major(found.st_rdev));
+        if is_terminal && Some(found.st_dev) != inside {
+            let text = format!(
+                "the container's {name} is a terminal of its caller's, which no restore has"
+            );
+            let hint = "--shell-job has restore give it the terminal of restore's caller; a container that is \
+                created with process.terminal has one of its own";
+            return Err(Error::new(text).with_object("process.terminal").with_hint(Some(hint)));
+        }
+    }
+    // Or else another process may have been looked at.
+    container.running_init().map(drop)
+}
+
+/// The major numbers of terminals: consoles, serial lines, and Unix98 pseudo-terminals (the kernel's
+/// devices.txt).
+const TERMINALS: [u64; 10] = [4, 5, 136, 137, 138, 139, 140, 141, 142, 143];
+
 /// The mounts of a container as they are now.
 struct Mounts {
     root: OwnedFd,
@@ -199,7 +229,7 @@ struct Found {
 
 impl Found {
     fn is_directory(&self) -> bool {
-        sys::fs::file_type(&self.stat) == SFlag::S_IFDIR
+        file_type(&self.stat) == SFlag::S_IFDIR
     }
 
     /// Fails unless it is the bind mount `mount` of the config. A container that renames

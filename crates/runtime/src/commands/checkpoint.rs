@@ -2,7 +2,7 @@
 //!
 //! A checkpoint that fails leaves the container running.
 
-use crate::checkpoint::dump::{check_parent, dump_options};
+use crate::checkpoint::dump::{check_parent, dump_options, refuse_foreign_terminal};
 use crate::checkpoint::image::Image;
 use crate::checkpoint::options::CheckpointOptions;
 use crate::checkpoint::{refuse_forgetful, refuse_without_mounts};
@@ -30,6 +30,9 @@ pub fn checkpoint(runtime: &Runtime, options: &CheckpointOptions) -> Result<()> 
     container.running_init()?;
     refuse_without_mounts(container.record.mounted_root)?;
     let spec = container.spec()?;
+    if !options.has(Switch::ShellJob) {
+        refuse_foreign_terminal(&container, &spec)?;
+    }
     let status_fd = options.status_fd.map(open_status_fd).transpose()?;
     check_parent(options.parent.as_deref(), &options.criu.images)?;
     let version = ::criu::check(&options.criu.program, &features(options))?;

@@ -95,7 +95,15 @@ fn each<'a>(
             on_host: true,
             until,
         };
-        run(hook, &context)
-            .map_err(|error| Error::on("error running", format!("{kind} hook #{index}"), error))
+        run(hook, &context).map_err(|error| {
+            let hint = match error.hint() {
+                Some(hint) => hint.to_owned(),
+                None => format!(
+                    "hooks.{kind}[{index}] is {}: mend it, or leave it out",
+                    hook.path().display()
+                ),
+            };
+            Error::on("error running", format!("{kind} hook #{index}"), error).with_hint(Some(hint))
+        })
     })
 }
