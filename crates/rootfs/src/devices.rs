@@ -32,7 +32,7 @@ pub(crate) fn make_devices(layout: &Layout, built: &Built) -> Result<()> {
             let device = Device { kind: SFlag::S_IFCHR, number: makedev(major, minor) };
             let mode = Mode::from_bits_truncate(0o666);
             let path = || CString::new([b"/dev/", name.to_bytes()].concat()).unwrap_or_default();
-            let made = make_node(dev, name, device, mode, layout, || clone_node(&path()));
+            let made = make_node(dev, name, device, mode, || clone_node(&path()));
             made.map_err(|errno| Fault::new(Step::DefaultDevice, errno).at(index))?;
         }
         make_links(dev, layout, built)?;
@@ -85,7 +85,7 @@ fn make_configured(plan: &DevicePlan, layout: &Layout, built: &Built) -> Result<
             cloned => cloned,
         },
     };
-    let origin = match make_node(&parent, name, device, plan.mode, layout, hosts) {
+    let origin = match make_node(&parent, name, device, plan.mode, hosts) {
         Err(Errno::EEXIST) => return Err(Fault::new(Step::DeviceMismatch, Errno::EEXIST)),
         origin => origin.during(Step::Device)?,
     };
@@ -128,15 +128,14 @@ enum NodeOrigin {
 
 /// Makes a device node; `EEXIST` if something else is there.
 ///
-/// In a user namespace, rind's own or the container's, the kernel makes no devices. rind then binds
-/// the host's node, a clone of which `hosts` returns, to an empty file. It does so to an existing
+/// In a user namespace, rind's own or the container's, the kernel makes no devices, nor without
+/// `CAP_MKNOD` or where a device cgroup forbids it. rind then binds the host's node, a clone of which `hosts` returns, to an empty file. It does so to an existing
 /// file too, as an earlier container in the same root leaves such files.
 fn make_node(
     dir: &LeakyFd,
     name: &CStr,
     device: Device,
     mode: Mode,
-    layout: &Layout,
     hosts: impl FnOnce() -> sys::Result<LeakyFd>,
 ) -> sys::Result<NodeOrigin> {
     match mknodat(dir, name, device.kind, mode, device.number) {
@@ -155,9 +154,7 @@ fn make_node(
                 _ => Err(Errno::EEXIST),
             }
         }
-        Err(Errno::EPERM)
-            if device.kind != SFlag::S_IFIFO && layout.context.is_in_user_namespace() =>
-        {
+        Err(Errno::EPERM) if device.kind != SFlag::S_IFIFO => {
             let clone = hosts()?;
             bind_host_node(&create_file(dir, name, 0o666)?, device, || Ok(clone))
         }
