@@ -10,7 +10,7 @@ mod sysctl;
 mod version;
 
 use crate::document::Document;
-use crate::error::{Check, Violation, refuse};
+use crate::error::{Check, Found};
 use crate::path::{JsonPath, at};
 use oci_spec::runtime::{
     Hook, Hooks, Linux, LinuxIdMapping, LinuxNamespace, LinuxNamespaceType, Mount, Spec,
@@ -26,79 +26,87 @@ pub use sysctl::sysctl_namespace;
 const NO_ID: u32 = u32::MAX;
 
 /// Refuses a number that no user or group has.
-fn id(number: u32, whose: &str, path: impl FnOnce() -> JsonPath) -> Check {
-    if number == NO_ID { refuse(path(), format!("{number} is no {whose} id")) } else { Ok(()) }
+fn id(found: &mut Found, number: u32, whose: &str, path: impl FnOnce() -> JsonPath) -> Check {
+    if number == NO_ID {
+        found.refuse(path(), format!("{number} is no {whose} id"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Checks a config.json. The types have 0 for an absent number; `document` tells the two apart.
-pub(crate) fn spec(spec: &Spec, document: &Document) -> Check {
-    version::check(spec.version())?;
+pub(crate) fn spec(found: &mut Found, spec: &Spec, document: &Document) -> Check {
+    version::check(found, spec.version())?;
     match spec.root() {
-        None => refuse(at("root"), "is missing")?,
+        None => found.refuse(at("root"), "is missing")?,
         Some(root) if root.path().as_os_str().is_empty() => {
-            refuse(at("root.path"), "is missing or empty")?;
+            found.refuse(at("root.path"), "is missing or empty")?;
         }
         Some(_) => {}
     }
     if let Some(config) = spec.process() {
-        process(config)
-            .map_err(|found| Violation { path: found.path.within("process"), ..found })?;
+        found.within(&["process"], |found| process(found, config))?;
     }
-    names(spec)?;
+    names(found, spec)?;
     let list = spec.mounts().as_deref().unwrap_or_default();
-    mounts(list, has_namespace(spec, LinuxNamespaceType::User))?;
+    mounts(found, list, has_namespace(spec, LinuxNamespaceType::User))?;
     if let Some(config) = spec.hooks() {
-        hooks(config)?;
+        hooks(found, config)?;
     }
     if spec.annotations().iter().flatten().any(|(key, _)| key.is_empty()) {
-        refuse(at("annotations").key(""), "a key must not be empty")?;
+        found.refuse(at("annotations").key(""), "a key must not be empty")?;
     }
     match spec.linux() {
-        Some(config) => linux::check(config, document),
+        Some(config) => linux::check(found, config, document),
         None => Ok(()),
     }
 }
 
 /// `hostname` and `domainname` belong to a UTS namespace; without one they would be the host's.
-fn names(spec: &Spec) -> Check {
+fn names(found: &mut Found, spec: &Spec) -> Check {
     for (name, value) in [("hostname", spec.hostname()), ("domainname", spec.domainname())] {
         let is_set = value.as_deref().is_some_and(|value| !value.is_empty());
         if is_set && !has_namespace(spec, LinuxNamespaceType::Uts) {
-            refuse(at(name), "can't be set without a UTS namespace in linux.namespaces")?;
+            found.refuse(at(name), "can't be set without a UTS namespace in linux.namespaces")?;
         }
     }
     match (spec.domainname().as_deref(), spec.linux()) {
         (None | Some(""), _) | (_, None) => Ok(()),
-        (Some(_), Some(linux)) => sysctl::check_domainname(linux),
+        (Some(_), Some(linux)) => sysctl::check_domainname(found, linux),
     }
 }
 
 /// Checks `mounts`, of a container with or without a user namespace.
-pub(crate) fn mounts(list: &[Mount], has_user_namespace: bool) -> Check {
+pub(crate) fn mounts(found: &mut Found, list: &[Mount], has_user_namespace: bool) -> Check {
     for (index, mount) in list.iter().enumerate() {
         let path = || at("mounts").index(index);
         if mount.destination().as_os_str().is_empty() {
-            refuse(path().key("destination"), "is empty")?;
+            found.refuse(path().key("destination"), "is empty")?;
         }
         // The mount would be above the root, where no path leads.
         if is_root(mount.destination()) && !is_remount(mount) {
-            refuse(path().key("destination"), "is the root itself, which root.path is for")?;
+            found
+                .refuse(path().key("destination"), "is the root itself, which root.path is for")?;
         }
         match (
             has_entries(mount.uid_mappings().as_ref()),
             has_entries(mount.gid_mappings().as_ref()),
         ) {
-            (true, false) => refuse(path().key("uidMappings"), "must come with gidMappings")?,
-            (false, true) => refuse(path().key("gidMappings"), "must come with uidMappings")?,
+            (true, false) => {
+                found.refuse(path().key("uidMappings"), "must come with gidMappings")?;
+            }
+            (false, true) => {
+                found.refuse(path().key("gidMappings"), "must come with uidMappings")?;
+            }
             (false, false) if asks_for_mapping(mount) && !has_user_namespace => {
                 let reason = "idmap needs uidMappings and gidMappings, or a user namespace to \
                               take the mappings from";
-                refuse(path().key("options"), reason)?;
+                found.refuse(path().key("options"), reason)?;
             }
             _ => {}
         }
-        mapping(mount.uid_mappings().as_ref(), || path().key("uidMappings"))?;
-        mapping(mount.gid_mappings().as_ref(), || path().key("gidMappings"))?;
+        mapping(found, mount.uid_mappings().as_ref(), || path().key("uidMappings"))?;
+        mapping(found, mount.gid_mappings().as_ref(), || path().key("gidMappings"))?;
     }
     Ok(())
 }
@@ -129,16 +137,20 @@ fn has_entries(mappings: Option<&Vec<LinuxIdMapping>>) -> bool {
     mappings.is_some_and(|mappings| !mappings.is_empty())
 }
 
-fn mapping(mappings: Option<&Vec<LinuxIdMapping>>, path: impl Fn() -> JsonPath) -> Check {
+fn mapping(
+    found: &mut Found,
+    mappings: Option<&Vec<LinuxIdMapping>>,
+    path: impl Fn() -> JsonPath,
+) -> Check {
     for (index, range) in mappings.into_iter().flatten().enumerate() {
         let path = || path().index(index);
         if range.size() == 0 {
-            refuse(path().key("size"), "must be greater than 0")?;
+            found.refuse(path().key("size"), "must be greater than 0")?;
         }
         for (key, first) in [("containerID", range.container_id()), ("hostID", range.host_id())] {
             if first.checked_add(range.size()).is_none() {
                 let reason = format!("{first} and those after it reach {NO_ID}, which is no id");
-                refuse(path().key(key), reason)?;
+                found.refuse(path().key(key), reason)?;
             }
         }
     }
@@ -146,26 +158,26 @@ fn mapping(mappings: Option<&Vec<LinuxIdMapping>>, path: impl Fn() -> JsonPath) 
 }
 
 #[allow(deprecated)] // rind still runs prestart hooks
-fn hooks(hooks: &Hooks) -> Check {
-    hook_list(hooks.prestart().as_ref(), "prestart")?;
-    hook_list(hooks.create_runtime().as_ref(), "createRuntime")?;
-    hook_list(hooks.create_container().as_ref(), "createContainer")?;
-    hook_list(hooks.start_container().as_ref(), "startContainer")?;
-    hook_list(hooks.poststart().as_ref(), "poststart")?;
-    hook_list(hooks.poststop().as_ref(), "poststop")
+fn hooks(found: &mut Found, hooks: &Hooks) -> Check {
+    hook_list(found, hooks.prestart().as_ref(), "prestart")?;
+    hook_list(found, hooks.create_runtime().as_ref(), "createRuntime")?;
+    hook_list(found, hooks.create_container().as_ref(), "createContainer")?;
+    hook_list(found, hooks.start_container().as_ref(), "startContainer")?;
+    hook_list(found, hooks.poststart().as_ref(), "poststart")?;
+    hook_list(found, hooks.poststop().as_ref(), "poststop")
 }
 
-fn hook_list(hooks: Option<&Vec<Hook>>, name: &str) -> Check {
+fn hook_list(found: &mut Found, hooks: Option<&Vec<Hook>>, name: &str) -> Check {
     for (index, hook) in hooks.into_iter().flatten().enumerate() {
         let path = || at("hooks").key(name).index(index);
         if !hook.path().is_absolute() {
             let reason = format!("{} is not an absolute path", hook.path().display());
-            refuse(path().key("path"), reason)?;
+            found.refuse(path().key("path"), reason)?;
         }
         if let Some(timeout) = hook.timeout()
             && timeout <= 0
         {
-            refuse(path().key("timeout"), format!("{timeout} is not greater than 0"))?;
+            found.refuse(path().key("timeout"), format!("{timeout} is not greater than 0"))?;
         }
     }
     Ok(())
