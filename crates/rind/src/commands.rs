@@ -4,6 +4,7 @@
 //! folder: the file has the flags, the help, and the way from the flags to `runtime`'s options. No
 //! file here may do what `runtime` is for.
 
+mod check;
 mod completion;
 mod create;
 mod criu;
@@ -44,6 +45,7 @@ const COMMANDS: &[Command] = &[
     show::LIST,
     spec::SPEC,
     show::FEATURES,
+    check::CHECK,
     completion::COMPLETION,
     man::MAN,
 ];

@@ -118,6 +118,11 @@ pub fn printable(text: &str) -> String {
     escape(text, |c| matches!(c, '\n' | '\t'), |c| c.escape_unicode().to_string())
 }
 
+/// The same on one line.
+pub fn escaped(text: &str) -> String {
+    escape(text, |_| false, |c| c.escape_unicode().to_string())
+}
+
 /// Replaces each character of `text` that is not printable, unless it `stays`.
 fn escape(text: &str, stays: fn(char) -> bool, replace: fn(char) -> String) -> String {
     let mut escaped = String::with_capacity(text.len());

@@ -1,5 +1,6 @@
 //! The commands, one file each, which tells the command from its first step to its last.
 
+pub(crate) mod check;
 pub(crate) mod checkpoint;
 pub(crate) mod create;
 pub(crate) mod delete;

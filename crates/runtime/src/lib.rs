@@ -16,6 +16,7 @@ mod host;
 
 pub use ::criu::{CgroupMode, Switch};
 pub use checkpoint::options::{CheckpointOptions, CriuOptions, RestoreOptions};
+pub use commands::check::{CheckOptions, Finding, Report, Standing, check};
 pub use commands::checkpoint::checkpoint;
 pub use commands::create::create;
 pub use commands::delete::delete;

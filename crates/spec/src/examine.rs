@@ -24,6 +24,8 @@ pub struct Examined {
     text: Vec<u8>,
     /// The config without what was left out.
     tree: Value,
+    /// What the reading leaves out or does otherwise than asked for.
+    warnings: Vec<String>,
     /// The elements that are missing in arrays of `tree`: the array and the index, as in the text.
     removed: Vec<(JsonPath, usize)>,
 }
@@ -57,6 +59,7 @@ impl Examined {
             path,
             text,
             tree: Value::Null,
+            warnings: Vec::new(),
             removed: Vec::new(),
         };
         one.read();
@@ -69,15 +72,29 @@ impl Examined {
         self.place_of(&JsonPath::read(property))
     }
 
-    /// Whether the config has the property that `property` begins with.
+    /// The property that `property` begins with, if the config has it; or else the one that it is in,
+    /// unless that is a whole section.
     #[must_use]
-    pub fn has(&self, property: &str) -> bool {
-        let path = JsonPath::read(property);
-        let found = path.0.iter().try_fold(&self.tree, |value, step| match step {
-            Step::Key(key) => value.get(key),
-            Step::Index(index) => value.get(index),
-        });
-        !path.is_root() && found.is_some()
+    pub fn nearest(&self, property: &str) -> Option<String> {
+        let wanted = JsonPath::read(property);
+        let (mut found, mut value) = (JsonPath::default(), &self.tree);
+        for step in &wanted.0 {
+            let next = match step {
+                Step::Key(key) => value.get(key),
+                Step::Index(index) => value.get(index),
+            };
+            let Some(next) = next else { break };
+            value = next;
+            found.0.push(step.clone());
+        }
+        let is_near = found == wanted || found.0.len() > 1;
+        (is_near && !found.is_root()).then(|| found.to_string())
+    }
+
+    /// A property as it is written, without what follows it; empty if the text begins with none.
+    #[must_use]
+    pub fn written(property: &str) -> String {
+        JsonPath::read(property).to_string()
     }
 
     /// Leaves a property out, or puts something harmless in its place where the numbers of its
@@ -143,19 +160,16 @@ impl Examined {
         if let Some((path, _)) = (!is_plain).then(|| scanner.find_repeated()).flatten() {
             self.add(self.place_of(&path), "duplicate field");
         }
-        let mut warnings = Vec::new();
         keys::respell(&mut self.tree);
-        normalize::spec(&mut self.tree, &mut warnings);
-        self.read_types();
-        if let Ok(found) = self.load() {
-            let found: Vec<_> = found.into_kept();
-            for violation in found {
-                self.add(self.place_of(&violation.path), violation.reason);
+        normalize::spec(&mut self.tree, &mut self.warnings);
+        let told = self.read_types();
+        let found = self.load().map(Found::into_kept).unwrap_or_default();
+        // What was left out is missing for that reason.
+        for violation in found {
+            let place = self.place_of(&violation.path);
+            if !told.contains(&JsonPath::read(&place.property)) {
+                self.add(place, violation.reason);
             }
-        }
-        if let Some(bundle) = &mut self.bundle {
-            warnings.append(&mut bundle.warnings);
-            bundle.warnings = warnings;
         }
     }
 
@@ -163,22 +177,25 @@ impl Examined {
         self.problems.push(Problem { place, reason: reason.into() });
     }
 
-    /// Leaves out what can't be read as its type.
-    fn read_types(&mut self) {
+    /// Leaves out what can't be read as its type; gives what that was, as the text has it.
+    fn read_types(&mut self) -> Vec<JsonPath> {
         let mut told: Vec<JsonPath> = Vec::new();
         for _ in 0..MOST {
             let text = self.tree.to_string().into_bytes();
-            let Err(error) = serde_json::from_slice::<Config>(&text) else { return };
+            let Err(error) = serde_json::from_slice::<Config>(&text) else { break };
             let path = path_of(&error, &text);
             // What lacks a property that was left out is not wrong by itself.
-            if !told.iter().any(|other| other.is_within(&path)) {
-                self.add(self.place_of(&path), type_error(&error));
-                told.push(path.clone());
+            let place = self.place_of(&path);
+            let original = JsonPath::read(&place.property);
+            if !told.iter().any(|other| other.is_within(&original)) {
+                self.add(place, type_error(&error));
+                told.push(original);
             }
             if path.is_root() || !self.cut(&path) {
-                return;
+                break;
             }
         }
+        told
     }
 
     /// Takes a property away, or an element of an array, after which those behind it move up.
@@ -204,7 +221,7 @@ impl Examined {
         let text = self.tree.to_string().into_bytes();
         let document = document(&text);
         let config = serde_json::from_slice::<Config>(&text)?;
-        let mut warnings = Vec::new();
+        let mut warnings = self.warnings.clone();
         let spec = complete(config, &document, &mut warnings);
         let mut found = Found::all();
         // Never an error, as all are kept.
@@ -226,29 +243,41 @@ fn find<'a>(tree: &'a mut Value, path: &[Step]) -> Option<&'a mut Value> {
     })
 }
 
-/// Takes a property away. Elements of arrays that have a harmless neighbour's form get that instead.
+/// Takes a property away. What others depend on gets something harmless in its place.
 fn remove(tree: &mut Value, path: &JsonPath) -> bool {
     let Some((last, above)) = path.0.split_last() else { return false };
     let harmless = harmless(&JsonPath(above.to_vec()), last, tree);
-    match (find(tree, above), last) {
-        (Some(Value::Object(members)), Step::Key(key)) => members.remove(key).is_some(),
-        (Some(Value::Array(elements)), Step::Index(index)) => match elements.get_mut(*index) {
-            // What is harmless already is not what is wrong.
-            Some(element) if harmless.is_some() && Some(&*element) != harmless.as_ref() => harmless
-                .is_some_and(|harmless| {
-                    *element = harmless;
-                    true
-                }),
-            _ => false,
-        },
+    match (find(tree, above), last, harmless) {
+        (Some(Value::Object(members)), Step::Key(key), None) => members.remove(key).is_some(),
+        (Some(Value::Object(members)), Step::Key(key), Some(harmless)) => {
+            members.get_mut(key).is_some_and(|value| replace(value, harmless))
+        }
+        (Some(Value::Array(elements)), Step::Index(index), Some(harmless)) => {
+            elements.get_mut(*index).is_some_and(|value| replace(value, harmless))
+        }
         _ => false,
     }
 }
 
+/// Puts something harmless in the place of a value; `false` if it is that already, and so not what is
+/// wrong.
+fn replace(value: &mut Value, harmless: Value) -> bool {
+    let is_new = *value != harmless;
+    *value = harmless;
+    is_new
+}
+
 /// What can stand in the place of an element without an effect that others would depend on.
 fn harmless(array: &JsonPath, last: &Step, tree: &Value) -> Option<Value> {
-    let Step::Index(index) = last else { return None };
     let is = |dotted| *array == at(dotted);
+    let index = match last {
+        Step::Index(index) => index,
+        // A profile has no meaning without.
+        Step::Key(key) if is("linux.seccomp") && key == "defaultAction" => {
+            return Some(json!("SCMP_ACT_ERRNO"));
+        }
+        Step::Key(_) => return None,
+    };
     if is("mounts") {
         let place = format!("/.left-out/{index}");
         return Some(json!({ "destination": place, "type": "tmpfs", "source": "tmpfs" }));

@@ -197,6 +197,12 @@ impl Error {
         self.0.object.as_deref()
     }
 
+    /// All but what helps.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
     /// What helps, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {

@@ -11,6 +11,7 @@ mod annotations;
 mod caller;
 mod census;
 mod cgroups;
+mod check;
 mod checkpoint;
 mod commands;
 mod devices;
@@ -97,6 +98,7 @@ fn all() -> Vec<test::Test> {
         caller::TESTS,
         census::TESTS,
         cgroups::TESTS,
+        check::TESTS,
         checkpoint::TESTS,
         commands::TESTS,
         devices::TESTS,
