@@ -11,6 +11,7 @@ mod criu;
 mod events;
 mod exec;
 pub mod global;
+mod inspect;
 mod lifecycle;
 mod man;
 mod mounts;
@@ -35,6 +36,7 @@ const COMMANDS: &[Command] = &[
     lifecycle::KILL,
     lifecycle::DELETE,
     show::PS,
+    inspect::INSPECT,
     lifecycle::PAUSE,
     lifecycle::RESUME,
     update::UPDATE,

@@ -23,6 +23,7 @@ pub use commands::delete::delete;
 pub use commands::events::{Interval, Lines, events};
 pub use commands::exec::{ExecOptions, ProcessFlags, ProcessSource, exec};
 pub use commands::features::{features, version};
+pub use commands::inspect::{Inspection, Section, inspect};
 pub use commands::kill::{Signal, kill};
 pub use commands::list::{list_json, list_quiet, list_table, matching};
 pub use commands::mounts::{add_mounts, remove_mounts};

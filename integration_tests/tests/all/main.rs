@@ -21,6 +21,7 @@ mod exec;
 mod faults;
 mod hooks;
 mod injected;
+mod inspect;
 mod killed;
 mod labels;
 mod lifecycle;
@@ -108,6 +109,7 @@ fn all() -> Vec<test::Test> {
         faults::TESTS,
         hooks::TESTS,
         injected::TESTS,
+        inspect::TESTS,
         killed::TESTS,
         labels::TESTS,
         lifecycle::TESTS,
