@@ -13,6 +13,7 @@
 //! - `resources.rs`: `make`, `make_scope`, `settle_scope`, `apply`, `update`
 //! - `scope.rs`: `locate_scope`, `attach`, `attach_beside`
 //! - `remove.rs`: `remove`, `remove_unused`
+//! - `settings.rs`: `settings`
 //! - `stats.rs`: `stats`
 //! - `cgroupfs/enter.rs`: `entry_files`, `enter`, `unified_directory`, `unified_directory_of`, `missing`
 //! - `cgroupfs/freezer.rs`: `freeze`, `thaw`, `is_frozen`, `freezer_directory`
@@ -33,6 +34,7 @@ mod limits;
 mod remove;
 mod resources;
 mod scope;
+mod settings;
 pub mod stats;
 
 pub use cgroup::{Cgroup, Hierarchy};

@@ -28,6 +28,16 @@ impl Cgroup {
         make::make(self, &needed, note)
     }
 
+    /// Checks that there is a limit here for all that `resources` ask for, and changes nothing. The
+    /// kernel may still refuse a value.
+    pub fn check(&self, resources: Option<&LinuxResources>) -> Result<()> {
+        if self.disabled {
+            return Ok(());
+        }
+        cgroupfs::limits::check(self, &limits_of(resources)?)?;
+        rules_of(resources).map(drop)
+    }
+
     /// Has systemd make the scope for the process `pid`, which systemd moves into it, and makes
     /// what is missing in the hierarchies that systemd leaves alone.
     ///

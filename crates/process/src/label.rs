@@ -15,14 +15,16 @@ pub(crate) struct Label {
 
 /// A security module whose labels a config has. The kernel uses one of them at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Module {
+pub enum Module {
+    /// `process.apparmorProfile`.
     AppArmor,
+    /// `process.selinuxLabel`.
     Selinux,
 }
 
 impl Module {
     /// The property of the config that has the label.
-    pub fn property(self) -> &'static str {
+    pub(crate) fn property(self) -> &'static str {
         match self {
             Self::AppArmor => "process.apparmorProfile",
             Self::Selinux => "process.selinuxLabel",
@@ -30,7 +32,7 @@ impl Module {
     }
 
     /// The file, below /proc, that sets the label of the next execve.
-    pub fn file(self) -> &'static str {
+    pub(crate) fn file(self) -> &'static str {
         match self {
             Self::AppArmor => "self/attr/apparmor/exec",
             Self::Selinux => "self/attr/exec",
@@ -44,7 +46,9 @@ impl Module {
         }
     }
 
-    fn is_on(self) -> bool {
+    /// Whether the host uses it.
+    #[must_use]
+    pub fn is_on(self) -> bool {
         let (file, with) = match self {
             Self::AppArmor => ("/sys/module/apparmor/parameters/enabled", "Y"),
             Self::Selinux => ("/sys/fs/selinux/enforce", ""),

@@ -42,9 +42,14 @@ mod told;
 pub use child::{Child, Event};
 pub use exec::{Exec, Target};
 pub use fault::{Fault, Stage};
-pub use namespaces::{Joined, Namespaces, foreign_owner, name as namespace_name};
+pub use label::Module as SecurityModule;
+pub use mappings::find as find_program;
+pub use namespaces::{
+    CLONE_NEWTIME, Joined, Namespaces, foreign_owner, name as namespace_name, try_making,
+};
 pub use plan::{HookState, InitOptions, Plan, forks_last};
-pub use process_spec::{Console, ProcessOptions, ProcessPlan};
+pub use process_spec::{Console, ProcessOptions, ProcessPlan, resource as rlimit_resource};
+pub use program::candidates as program_candidates;
 pub use rootfs::{Error, IdMap};
 pub use spawn::{CgroupPlacement, Keeper, spawn};
 pub use stdio::guard_own as guard_stdio;

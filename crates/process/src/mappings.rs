@@ -112,7 +112,8 @@ fn run(command: &mut Command) -> io::Result<(bool, String)> {
 }
 
 /// Finds `program` in the absolute directories of `PATH`.
-fn find(program: &str) -> Option<PathBuf> {
+#[must_use]
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .filter(|folder| folder.is_absolute())

@@ -12,11 +12,13 @@ use std::path::Path;
 use sys::Errno;
 use sys::fs::open;
 use sys::nix::fcntl::OFlag;
-use sys::nix::sched::{CloneFlags, setns};
+use sys::nix::sched::{CloneFlags, setns, unshare};
 use sys::nix::sys::stat::{FileStat, Mode, fstat};
+use sys::nix::unistd::geteuid;
+use sys::process::{self, Ended, Fork};
 
 /// nix lacks this flag, as clone(2) can't take it: it overlaps the exit signal.
-pub(crate) const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
+pub const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
 
 /// The procfs file of the calling process's user namespace.
 pub(crate) const OWN_USER_NAMESPACE: &str = "/proc/self/ns/user";
@@ -84,6 +86,26 @@ pub fn name(kind: CloneFlags) -> &'static str {
         (CLONE_NEWTIME, "time"),
     ];
     names.iter().find(|(flag, _)| *flag == kind).map_or("unknown", |(_, name)| name)
+}
+
+/// Tries to make namespaces, in a process that then ends and takes them along.
+pub fn try_making(kinds: CloneFlags) -> sys::Result<()> {
+    if geteuid().is_root() {
+        // In a user namespace the process could be traced by root without capabilities.
+        process::set_dumpable(false)?;
+    }
+    match process::fork(CloneFlags::empty(), None)? {
+        Fork::Child => {
+            let made = unshare(kinds);
+            process::exit_now(made.map_or_else(|errno| errno as i32, |()| 0))
+        }
+        Fork::Parent { pidfd, .. } => match process::wait(&pidfd)? {
+            Ended::Exited(0) => Ok(()),
+            Ended::Exited(errno) => Err(Errno::from_raw(errno)),
+            // A seccomp profile that kills.
+            Ended::Killed(_) => Err(Errno::EPERM),
+        },
+    }
 }
 
 impl Joined {
@@ -172,7 +194,7 @@ fn open_namespace(index: usize, kind: CloneFlags, path: &Path) -> Result<Option<
     let at = || format!("linux.namespaces[{index}].path {}", path.display());
     let file = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(|errno| Error::call(format!("opening {}", at()), errno))?;
-    let found = match sys::process::namespace_type(&file) {
+    let found = match process::namespace_type(&file) {
         Ok(found) => found,
         Err(Errno::ENOTTY) => return Err(Error::new(format!("{}: not a namespace", at()))),
         Err(errno) => return Err(Error::call(at(), errno)),
@@ -189,12 +211,12 @@ fn open_namespace(index: usize, kind: CloneFlags, path: &Path) -> Result<Option<
 
 /// Whether `found` is of the calling process's user namespace.
 pub(crate) fn is_own_user_namespace(found: &FileStat) -> sys::Result<bool> {
-    sys::process::is_own_namespace(found, OWN_USER_NAMESPACE)
+    process::is_own_namespace(found, OWN_USER_NAMESPACE)
 }
 
 /// The user namespace that owns a mount namespace (`ioctl_ns(2)`), if that is one below rind's own.
 pub fn foreign_owner(mounts: &OwnedFd) -> Result<Option<OwnedFd>, Error> {
-    let owner = match sys::process::namespace_owner(mounts) {
+    let owner = match process::namespace_owner(mounts) {
         // The owner is above rind's user namespace, and may do anything with rind's mounts anyway.
         Err(Errno::EPERM) => return Ok(None),
         owner => owner,

@@ -253,7 +253,9 @@ fn rlimits(process: &Process) -> Vec<Rlimit> {
     list.map(|r| Rlimit { resource: resource(r.typ()), soft: r.soft(), hard: r.hard() }).collect()
 }
 
-fn resource(kind: PosixRlimitType) -> Resource {
+/// The number of a limit of `process.rlimits`.
+#[must_use]
+pub fn resource(kind: PosixRlimitType) -> Resource {
     match kind {
         PosixRlimitType::RlimitCpu => Resource::RLIMIT_CPU,
         PosixRlimitType::RlimitFsize => Resource::RLIMIT_FSIZE,

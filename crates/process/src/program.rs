@@ -142,6 +142,16 @@ fn refused(stage: Stage, path: Option<&CString>, errno: Errno, looking: Looking)
     Fault { detail, ..Fault::new(stage, errno) }
 }
 
+/// The paths that `args[0]` of a process stands for, in the order in which they are tried: itself, or that
+/// in each directory of the environment's PATH.
+#[must_use]
+pub fn candidates(process: &Process) -> Vec<String> {
+    let Some(zero) = process.args().iter().flatten().next() else { return Vec::new() };
+    let environment = environment(process.env().as_deref().unwrap_or_default(), 0);
+    let path = environment.iter().find_map(|entry| entry.strip_prefix("PATH="));
+    if zero.contains('/') { vec![zero.clone()] } else { in_path(zero, path) }
+}
+
 /// How an entry of the environment for HOME begins.
 const HOME: &str = "HOME=";
 

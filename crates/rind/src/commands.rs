@@ -4,12 +4,14 @@
 //! folder: the file has the flags, the help, and the way from the flags to `runtime`'s options. No
 //! file here may do what `runtime` is for.
 
+mod check;
 mod completion;
 mod create;
 mod criu;
 mod events;
 mod exec;
 pub mod global;
+mod inspect;
 mod lifecycle;
 mod man;
 mod mounts;
@@ -34,6 +36,7 @@ const COMMANDS: &[Command] = &[
     lifecycle::KILL,
     lifecycle::DELETE,
     show::PS,
+    inspect::INSPECT,
     lifecycle::PAUSE,
     lifecycle::RESUME,
     update::UPDATE,
@@ -44,6 +47,7 @@ const COMMANDS: &[Command] = &[
     show::LIST,
     spec::SPEC,
     show::FEATURES,
+    check::CHECK,
     completion::COMPLETION,
     man::MAN,
 ];

@@ -175,6 +175,7 @@ impl<'a> Cursor<'a> {
                 match word {
                     Some("ID") if makes_container(command) => Offer::Nothing,
                     Some("ID") => Offer::Ids,
+                    Some("BUNDLE") => Offer::Folders,
                     Some("SIGNAL") => signals(begun),
                     Some("SHELL") => bare_words(SCRIPTS.map(|(shell, _)| shell)),
                     Some("PAGE") => self.commands(),

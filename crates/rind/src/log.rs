@@ -122,7 +122,7 @@ fn for_people(level: &str, text: &str, parts: &[(&str, Option<&str>)]) -> Option
     let paint = |colour: &str, text: &str| {
         if has_colours { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
     };
-    let (name, one_line) = (paint("1;31", "rind:"), |text: &str| escape(text, |_| false, escaped));
+    let (name, one_line) = (paint("1;31", "rind:"), escaped);
     let mut line = match level {
         "error" => format!("{name} {}", one_line(alone)),
         level => format!("{} {}", paint("1;33", &format!("rind: {level}:")), one_line(alone)),
@@ -131,10 +131,6 @@ fn for_people(level: &str, text: &str, parts: &[(&str, Option<&str>)]) -> Option
         line = format!("{line}\n{} {}", paint("1;36", "hint:"), one_line(hint));
     }
     Some(line)
-}
-
-fn escaped(c: char) -> String {
-    c.escape_unicode().to_string()
 }
 
 /// Puts a text in double quotes and escapes what would end them or the line, as Go's %q does.
@@ -158,6 +154,11 @@ fn quoted(text: &str) -> String {
 /// Escapes what would steer a terminal.
 pub fn printable(text: &str) -> String {
     escape(text, |c| matches!(c, '\n' | '\t'), |c| c.escape_unicode().to_string())
+}
+
+/// The same on one line.
+pub fn escaped(text: &str) -> String {
+    escape(text, |_| false, |c| c.escape_unicode().to_string())
 }
 
 /// Replaces each character of `text` that is not printable, unless it `stays`.

@@ -14,6 +14,7 @@ mod log;
 mod man;
 mod model;
 mod output;
+mod table;
 
 use args::Arguments;
 use commands::{PROGRAM, global, prepare};

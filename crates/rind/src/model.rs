@@ -79,6 +79,9 @@ pub struct Command {
     /// Whether the command puts a process of this program in reach of a container, and so has to run
     /// from a sealed copy.
     pub seals: bool,
+    /// Whether it looks at what the host allows, and so has to work where calls are forbidden that all
+    /// others need, such as the one that closes the caller's descriptors.
+    pub looks_only: bool,
     /// The exit status of a failure, which callers know from runc.
     pub failure: i32,
     /// Does it; gives the exit status.
@@ -101,6 +104,7 @@ impl Command {
             details: "",
             flags: &[],
             seals: false,
+            looks_only: false,
             failure: 1,
             run,
         }

@@ -85,6 +85,22 @@ pub(crate) fn user_namespace(entry: &Mount, linux: Option<&Linux>) -> Result<Own
     }
 }
 
+/// Tries to map the ids of the file system at `path`, on a detached mount of which nothing remains;
+/// without a path, those of a new tmpfs. `EINVAL` is that the file system can't have it.
+pub fn try_mapping(path: Option<&Path>) -> sys::Result<()> {
+    let one = IdMap(vec![(0, 1, 1)]);
+    let namespace = make_namespace(&one, &one)?;
+    let tree = if let Some(path) = path {
+        let root = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+        mount::open_tree(root, c"", Depth::One, false)?
+    } else {
+        let tmpfs = mount::fsopen(c"tmpfs")?;
+        mount::fsconfig_create(&tmpfs)?;
+        mount::fsmount(&tmpfs, mount::Attr::empty())?
+    };
+    mount::mount_setattr(&tree, Depth::One, &attributes(&namespace))
+}
+
 fn failed(step: &str, errno: Errno) -> Error {
     Error::call(format!("idmap: {step}"), errno)
 }

@@ -38,6 +38,9 @@ pub struct Context {
     pub privileged: bool,
     /// The mount option for `linux.mountLabel`.
     pub mount_context: &'static CStr,
+    /// Whether no file system on a disk is mounted: that would write to the disk, and the container is
+    /// only looked at.
+    pub leaves_disks: bool,
     /// The pid namespace of a new procfs, if not that of the process which makes the procfs.
     pub pid_namespace: Option<OwnedFd>,
 }

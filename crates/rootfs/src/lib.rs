@@ -40,7 +40,7 @@ pub use additions::Additions;
 pub use built::Built;
 pub use external::{ExternalMount, external_mounts, make_mount_points, open_in, without_links};
 pub use filesystem::makes_procfs_of;
-pub use idmap::IdMap;
+pub use idmap::{IdMap, try_mapping};
 pub use known::{Added, Amended, Known};
 pub use layout::{CgroupView, Context, ControllerView, Layout};
 pub use nodes::{clone_null, is_null, protect_nodes};

@@ -345,6 +345,9 @@ fn plan_mount(entry: &MountEntry, destinations: &Destinations) -> Result<MountPl
         must_be_visible: false,
     };
     let is_mapped = plan.options.idmap.is_some();
+    if is_on_disk && context.leaves_disks {
+        return Ok(plan);
+    }
     if is_mapped || is_on_disk && !context.user_namespace && !plan.options.needs_mount_call() {
         make_here(&mut plan, mount, linux)?;
     }

@@ -61,7 +61,7 @@ pub(crate) fn create_container(
     let entry = Store::open(&runtime.root, true)?.create(&options.id, CONFIG)?;
     let listener = manager.map_or(Ok(None), |manager| open_notify_socket(&entry, manager, purpose));
     let prepared = listener.and_then(|listener| {
-        let prepared = Prepared::new(runtime, options, purpose, &bundle, &entry)?;
+        let prepared = Prepared::new(runtime, options, purpose, &bundle, Some(&entry))?;
         joined.check().map(|()| (prepared, listener))
     });
     match prepared {
@@ -83,7 +83,7 @@ fn open_notify_socket(
 ) -> Result<Option<notify::Listener>> {
     notify::make_directory(entry)?;
     match purpose {
-        Purpose::Create => Ok(None),
+        Purpose::Create | Purpose::Check => Ok(None),
         Purpose::RunDetached | Purpose::RunForeground => notify::Listener::open(entry, manager),
     }
 }

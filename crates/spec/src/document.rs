@@ -76,6 +76,11 @@ impl Document<'_> {
         check.map_err(|violation| self.error(&violation.path, &violation.reason))
     }
 
+    /// The place of the property, or of its nearest ancestor that is there.
+    pub fn place_of(&self, path: &JsonPath) -> Position {
+        self.position(self.find(path).0)
+    }
+
     fn error(&self, path: &JsonPath, reason: &str) -> Error {
         let (offset, _) = self.find(path);
         property(self.name, self.position(offset), path, reason)
@@ -170,7 +175,7 @@ impl Elements<'_> {
 }
 
 /// Why serde could not read a value as its type.
-fn type_error(error: &serde_json::Error) -> String {
+pub(crate) fn type_error(error: &serde_json::Error) -> String {
     // Of an enumeration's value serde only says "expected value".
     if error.is_data() { reason(error) } else { "is not a string".to_owned() }
 }

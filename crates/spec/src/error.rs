@@ -24,9 +24,49 @@ pub(crate) struct Violation {
 /// What a check finds.
 pub(crate) type Check = Result<(), Violation>;
 
-/// The check's answer that the property at `path` breaks a rule.
-pub(crate) fn refuse(path: JsonPath, reason: impl Into<String>) -> Check {
-    Err(Violation { path, reason: reason.into() })
+/// What checks have found: the first violation ends them, or all are kept and none ends them.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    kept: Option<Vec<Violation>>,
+    /// The keys that lead to the section whose paths are told.
+    within: &'static [&'static str],
+}
+
+impl Found {
+    /// For checks that go on to the end.
+    pub fn all() -> Self {
+        Self { kept: Some(Vec::new()), ..Self::default() }
+    }
+
+    /// The check's answer that the property at `path` breaks a rule.
+    pub fn refuse(&mut self, path: JsonPath, reason: impl Into<String>) -> Check {
+        let path = self.within.iter().rev().fold(path, |path, key| path.within(key));
+        let violation = Violation { path, reason: reason.into() };
+        match &mut self.kept {
+            None => Err(violation),
+            Some(kept) => {
+                kept.push(violation);
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs a check whose paths begin below `keys`.
+    pub fn within(
+        &mut self,
+        keys: &'static [&'static str],
+        check: impl FnOnce(&mut Self) -> Check,
+    ) -> Check {
+        let outer = std::mem::replace(&mut self.within, keys);
+        let checked = check(self);
+        self.within = outer;
+        checked
+    }
+
+    /// What was kept.
+    pub fn into_kept(self) -> Vec<Violation> {
+        self.kept.unwrap_or_default()
+    }
 }
 
 /// The error that a property of the document `name` has a value which is not allowed.

@@ -9,6 +9,7 @@ mod advice;
 mod config;
 mod document;
 mod error;
+mod examine;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -20,11 +21,13 @@ mod template;
 mod validate;
 
 pub use advice::of as advice;
+pub use examine::{Examined, Place, Problem};
 pub use template::template;
 pub use validate::sysctl_namespace;
 
 use config::Config;
 use document::Document;
+use error::Found;
 use oci_spec::runtime::{LinuxResources, Mount, Process, Spec};
 use path::at;
 use serde::Deserialize;
@@ -54,12 +57,21 @@ pub struct Bundle {
 impl Bundle {
     /// Opens the bundle in `directory`; `config` is read in place of its config.json.
     pub fn open(directory: &Path, config: Option<&Path>) -> Result<Self, Error> {
-        let path = absolute(directory).on("bundle", directory)?;
-        let file = config.map_or_else(|| path.join("config.json"), Path::to_owned);
-        let text = read(&file, config.is_none()).about(&file)?;
+        let (path, text) = read_bundle(directory, config)?;
         let mut warnings = Vec::new();
         let name = config.unwrap_or(Path::new("config.json"));
         let spec = parse(&text, name, &mut warnings)?;
+        Ok(Self::of(path, spec, text, warnings))
+    }
+
+    /// Reads the bundle in `directory` for [`Examined`], which has all that is wrong with its config
+    /// where [`Bundle::open`] has the first. Only that there is no config is an error.
+    pub fn examine(directory: &Path) -> Result<Examined, Error> {
+        let (path, text) = read_bundle(directory, None)?;
+        Ok(Examined::new(path, text))
+    }
+
+    fn of(path: PathBuf, spec: Spec, text: Vec<u8>, mut warnings: Vec<String>) -> Self {
         for (index, mount) in spec.mounts().iter().flatten().enumerate() {
             let destination = mount.destination();
             if destination.is_relative() && !destination.as_os_str().is_empty() {
@@ -73,8 +85,16 @@ impl Bundle {
         let root = spec.root().as_ref().map(|root| path.join(root.path())).unwrap_or_default();
         // Messages and the state show the path without dots and doubled slashes.
         let rootfs = root.components().collect();
-        Ok(Self { path, spec, rootfs, text, warnings })
+        Self { path, spec, rootfs, text, warnings }
     }
+}
+
+/// The path of the bundle in `directory`, and the text of its config, or of `config` in its place.
+fn read_bundle(directory: &Path, config: Option<&Path>) -> Result<(PathBuf, Vec<u8>), Error> {
+    let path = absolute(directory).on("bundle", directory)?;
+    let file = config.map_or_else(|| path.join("config.json"), Path::to_owned);
+    let text = read(&file, config.is_none()).about(&file)?;
+    Ok((path, text))
 }
 
 impl Bundle {
@@ -159,7 +179,15 @@ fn absolute(directory: &Path) -> io::Result<PathBuf> {
 /// Parses a config.json that was read before, as the state's copy is; `name` is for messages.
 pub fn parse(text: &[u8], name: &Path, warnings: &mut Vec<String>) -> Result<Spec, Error> {
     let document = Document { text, name, before: 0 };
-    let mut spec = Spec::from(document.load::<Config>(normalize::spec, warnings)?);
+    let config = document.load::<Config>(normalize::spec, warnings)?;
+    let spec = complete(config, &document, warnings);
+    document.report(validate::spec(&mut Found::default(), &spec, &document))?;
+    Ok(spec)
+}
+
+/// The config as its type, with what the types can't tell taken from the text.
+fn complete(config: Config, document: &Document, warnings: &mut Vec<String>) -> Spec {
+    let mut spec = Spec::from(config);
     if let Some(linux) = spec.linux_mut() {
         if let Some(resources) = linux.resources_mut() {
             unset_absent_limit(resources, || document.has(&at("linux.resources.pids.limit")));
@@ -172,8 +200,7 @@ pub fn parse(text: &[u8], name: &Path, warnings: &mut Vec<String>) -> Result<Spe
             }
         }
     }
-    document.report(validate::spec(&spec, &document))?;
-    Ok(spec)
+    spec
 }
 
 /// Parses a process.json of `exec --process`; `name` is for messages.
@@ -184,7 +211,7 @@ pub fn parse_process(
 ) -> Result<Process, Error> {
     let document = Document { text, name, before: 0 };
     let process = document.load(normalize::process, warnings)?;
-    document.report(validate::process(&process))?;
+    document.report(validate::process(&mut Found::default(), &process))?;
     Ok(process)
 }
 
@@ -198,7 +225,7 @@ pub fn parse_resources(
     let mut resources = document.load(normalize::resources, warnings)?;
     unset_absent_limit(&mut resources, || document.has(&at("pids.limit")));
     normalize::device_access(&mut resources, "", warnings);
-    document.report(validate::resources(&resources))?;
+    document.report(validate::resources(&mut Found::default(), &resources))?;
     Ok(resources)
 }
 
@@ -221,7 +248,8 @@ pub fn parse_mounts(
         document = Document { text: &wrapped, before: BEFORE.len(), ..document };
     }
     let Section { mounts } = document.load(|_, _| {}, warnings)?;
-    document.report(validate::mounts(&mounts, has_user_namespace))?;
+    let found = &mut Found::default();
+    document.report(validate::mounts(found, &mounts, has_user_namespace))?;
     Ok(mounts)
 }
 

@@ -34,6 +34,30 @@ impl JsonPath {
         self
     }
 
+    /// The path that is written at the start of `text`, as [`Display`](fmt::Display) writes it; what
+    /// follows it, after a space or a colon, is passed over.
+    pub fn read(text: &str) -> Self {
+        let mut steps = Vec::new();
+        let mut rest = text;
+        loop {
+            rest = rest.strip_prefix('.').unwrap_or(rest);
+            if let Some(inside) = rest.strip_prefix('[') {
+                let Some((step, after)) = read_bracket(inside) else { break };
+                steps.push(step);
+                rest = after;
+                continue;
+            }
+            let end = rest.bytes().position(|byte| !is_plain(byte)).unwrap_or(rest.len());
+            let (key, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            if key.is_empty() {
+                break;
+            }
+            steps.push(Step::Key(key.to_owned()));
+            rest = after;
+        }
+        Self(steps)
+    }
+
     /// Whether this is `other`, or a property below it.
     pub fn is_within(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)
@@ -60,17 +84,42 @@ impl fmt::Display for JsonPath {
     }
 }
 
+/// The step in brackets at the start of `inside`, and what comes after the brackets.
+fn read_bracket(inside: &str) -> Option<(Step, &str)> {
+    if inside.starts_with('"') {
+        let mut keys = serde_json::Deserializer::from_str(inside).into_iter::<String>();
+        let key = keys.next()?.ok()?;
+        let after = inside.get(keys.byte_offset()..)?.strip_prefix(']')?;
+        return Some((Step::Key(key), after));
+    }
+    let (number, after) = inside.split_once(']')?;
+    Some((Step::Index(number.parse().ok()?), after))
+}
+
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 #[cfg(test)]
 mod tests {
-    use super::at;
+    use super::{JsonPath, at};
 
     #[test]
     fn paths_are_written_as_in_the_configs_own_notation() {
         assert_eq!(at("a.b").index(2).key("c").within("x").to_string(), "x.a.b[2].c");
         assert_eq!(at("s").key("net.x").key("").to_string(), r#"s["net.x"][""]"#);
+    }
+
+    #[test]
+    fn a_path_that_was_written_is_read_again() {
+        for path in
+            [at("a.b").index(2).key("c"), at("s").key("net.x").key(""), at("x").key("a\"]b")]
+        {
+            assert_eq!(JsonPath::read(&path.to_string()), path);
+            assert_eq!(JsonPath::read(&format!("{path}: is bad")), path);
+        }
+        assert_eq!(JsonPath::read("mounts[3] /data"), at("mounts").index(3));
+        assert_eq!(JsonPath::read("a[x] b"), at("a"));
+        assert!(JsonPath::read("/a").is_root() && JsonPath::read("").is_root());
     }
 }

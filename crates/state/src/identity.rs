@@ -58,6 +58,17 @@ impl Identity {
         }
     }
 
+    /// How the process ended, as wait(2) encodes it, if it has and nobody has reaped it yet.
+    pub fn end(&self) -> sys::Result<Option<i32>> {
+        match stat(self.pid) {
+            Err(Errno::ESRCH) => Ok(None),
+            stat => stat.map(|stat| {
+                let is_it = stat.starttime == self.start_time && stat.state == 'Z';
+                stat.exit_code.filter(|_| is_it)
+            }),
+        }
+    }
+
     /// A descriptor for the process; `ESRCH` if it is gone.
     ///
     /// This reads the start time after it opens the descriptor, so that both are of one process.

@@ -360,3 +360,11 @@ pub fn is_executable(dir: impl AsFd, path: &CStr) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_faccessat2, fd, path.as_ptr(), libc::X_OK, flags) })?;
     Ok(())
 }
+
+/// Whether what is at `path` has the extended attribute `name` (getxattr(2)).
+#[must_use]
+pub fn has_xattr(path: &CStr, name: &CStr) -> bool {
+    // SAFETY: both are C strings that outlive the call; with size 0 the kernel writes nothing.
+    let size = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) };
+    size >= 0
+}

@@ -70,6 +70,35 @@ pub fn fork(flags: CloneFlags, into_cgroup: Option<BorrowedFd>) -> Result<Fork> 
     Ok(Fork::Parent { pid: i32::try_from(pid).map_err(|_| Errno::EOVERFLOW)?, pidfd })
 }
 
+/// Whether clone3 can have a child born in a cgroup (`CLONE_INTO_CGROUP`, Linux 5.7). No process is made.
+pub fn can_clone_into_cgroup() -> Result<bool> {
+    let args = libc::clone_args {
+        flags: CLONE_INTO_CGROUP,
+        pidfd: 0,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: u64::from(libc::SIGCHLD.cast_unsigned()),
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        // No process has this many files open.
+        cgroup: u64::from(i32::MAX.cast_unsigned()),
+    };
+    // SAFETY: the call fails, as the descriptor is none; `args` outlives it.
+    let made = unsafe {
+        libc::syscall(libc::SYS_clone3, ptr::from_ref(&args), size_of::<libc::clone_args>())
+    };
+    match check(made) {
+        Err(Errno::EBADF) => Ok(true),
+        Err(Errno::EINVAL | Errno::E2BIG) => Ok(false),
+        Err(errno) => Err(errno),
+        Ok(0) => exit_now(0),
+        Ok(_) => Ok(true),
+    }
+}
+
 /// The flags of [`go_on_in_sibling`], the first argument of its clone(2).
 pub const SIBLING: u64 =
     (libc::CLONE_PARENT | libc::CLONE_VM | libc::CLONE_PARENT_SETTID).cast_unsigned() as u64;

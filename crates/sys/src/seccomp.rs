@@ -40,3 +40,13 @@ pub fn knows_flags(flags: u64) -> bool {
     // SAFETY: the kernel checks the flags, then fails to read a program from the null pointer.
     check(unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, none) }) == Err(Errno::EFAULT)
 }
+
+/// Whether the kernel knows this action, `SECCOMP_RET_*` (`SECCOMP_GET_ACTION_AVAIL`).
+pub fn knows_action(action: u32) -> Result<bool> {
+    let mode = libc::SECCOMP_GET_ACTION_AVAIL;
+    // SAFETY: the kernel reads a number, which outlives the call.
+    match check(unsafe { libc::syscall(libc::SYS_seccomp, mode, 0, &raw const action) }) {
+        Err(Errno::EOPNOTSUPP) => Ok(false),
+        known => known.map(|_| true),
+    }
+}

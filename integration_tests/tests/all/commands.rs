@@ -221,7 +221,7 @@ fn version_has_three_lines() {
 }
 
 /// The commands, and what the table of the command line's documentation has for flags.
-const COMMANDS: [(&str, &str); 20] = [
+const COMMANDS: [(&str, &str); 22] = [
     (
         "create",
         "--bundle, -b --config --console-socket --pidfd-socket --pid-file --no-pivot \
@@ -269,6 +269,8 @@ const COMMANDS: [(&str, &str); 20] = [
     ("list", "--format, -f --quiet, -q"),
     ("spec", "--bundle, -b --rootless"),
     ("features", ""),
+    ("check", "--format, -f"),
+    ("inspect", "--format, -f"),
     ("completion", ""),
     ("man", "--output, -o"),
 ];

@@ -33,6 +33,7 @@ pub const TESTS: &[Test] = tests![
     update,
     state,
     list,
+    inspect,
     ps,
     adding_mounts,
     removing_mounts,
@@ -131,6 +132,10 @@ fn state() {
 
 fn list() {
     fail_each_call(Case { name: "list", only_looks: true, ..AT_RUNNING });
+}
+
+fn inspect() {
+    fail_each_call(Case { name: "inspect", ..AT_RUNNING });
 }
 
 fn ps() {

@@ -12,6 +12,7 @@ mod caller;
 mod catalogue;
 mod census;
 mod cgroups;
+mod check;
 mod checkpoint;
 mod commands;
 mod devices;
@@ -21,6 +22,7 @@ mod exec;
 mod faults;
 mod hooks;
 mod injected;
+mod inspect;
 mod killed;
 mod labels;
 mod lifecycle;
@@ -99,6 +101,7 @@ fn all() -> Vec<test::Test> {
         catalogue::TESTS,
         census::TESTS,
         cgroups::TESTS,
+        check::TESTS,
         checkpoint::TESTS,
         commands::TESTS,
         devices::TESTS,
@@ -108,6 +111,7 @@ fn all() -> Vec<test::Test> {
         faults::TESTS,
         hooks::TESTS,
         injected::TESTS,
+        inspect::TESTS,
         killed::TESTS,
         labels::TESTS,
         lifecycle::TESTS,

@@ -89,7 +89,7 @@ fn completes(shell: &str) {
     let root = container.root().to_str().unwrap();
     let id = container.id();
     let inline = format!("--root={root}");
-    let cases: [(&[&str], &[&str]); 17] = [
+    let cases: [(&[&str], &[&str]); 19] = [
         (&["ki"], &["kill"]),
         (&["help", "del"], &["delete"]),
         (&["nonsense", ""], &[]),
@@ -105,6 +105,8 @@ fn completes(shell: &str) {
         // Its id is to be a new one.
         (&["--root", root, "create", ""], &[]),
         (&["create", "--pid-file", "/f", "--console"], &["--console-socket"]),
+        (&["--root", root, "inspect", ""], &[id]),
+        (&["check", "--format", ""], &["json", "text"]),
         (&["kill", "--", "--a"], &[]),
         (&["completion", "ba"], &["bash"]),
         (&["man", "sp"], &["spec"]),

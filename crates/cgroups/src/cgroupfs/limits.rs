@@ -6,6 +6,8 @@ use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::{Result, of_limit};
 use crate::file;
 use crate::limits::{Limit, controller_of};
+use sys::Errno;
+use sys::nix::fcntl::OFlag;
 
 /// The limits of one controller.
 struct Part<'a> {
@@ -47,7 +49,7 @@ pub(crate) fn set(
             continue;
         }
         let why = match home {
-            None => format!("no {controller} cgroup on this host"),
+            None => no_controller(controller),
             Some(_) => {
                 format!("cannot set {controller} limit: container could not join or create cgroup")
             }
@@ -57,6 +59,52 @@ pub(crate) fn set(
         }
     }
     Ok(())
+}
+
+/// Refuses what [`set`] will, whatever the cgroup that is to be made allows: a limit whose controller this
+/// host has not.
+pub(crate) fn check(cgroup: &Cgroup, limits: &[Limit]) -> Result<()> {
+    for Part { controller, home, writes } in plan(cgroup, limits)? {
+        if let Some(write) = writes.iter().find(|write| write.absent != Absent::Ignore) {
+            match home {
+                None => return Err(of_limit(&write.property, no_controller(controller))),
+                Some(home) if home.is_unified() => check_unified(home, write)?,
+                Some(home) => check_v1_memory(home, write)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a limit of memory that this kernel doesn't count. The other controllers of v1 don't show in
+/// the root which limits there are below.
+fn check_v1_memory(home: &Hierarchy, write: &Write) -> Result<()> {
+    let path = format!("{}/{}", home.mount, write.file);
+    if !write.file.starts_with("memory.") || write.absent != Absent::Refuse {
+        return Ok(());
+    }
+    match file::try_open(&path, OFlag::O_PATH) {
+        Err(Errno::ENOENT) if file::try_open_directory(&home.mount).is_ok() => {
+            Err(of_limit(&write.property, format!("the kernel has no {}", write.file)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a file of v2 whose controller the whole hierarchy lacks.
+fn check_unified(home: &Hierarchy, write: &Write) -> Result<()> {
+    let controller = controller_of(&write.file);
+    let path = format!("{}/cgroup.controllers", home.mount);
+    let Some(has) = file::find_value(&path)? else { return Ok(()) };
+    if controller == "cgroup" || has.split_whitespace().any(|one| one == controller) {
+        return Ok(());
+    }
+    let why = format!("the cgroup v2 of this host has no controller {controller}");
+    Err(of_limit(&write.property, why))
+}
+
+fn no_controller(name: &str) -> String {
+    format!("no {name} cgroup on this host")
 }
 
 /// All writes, by controller, in the order to make them. This makes no system call.

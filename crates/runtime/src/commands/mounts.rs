@@ -46,6 +46,7 @@ pub fn add_mounts(runtime: &Runtime, id: &str, text: &[u8], name: &Path) -> Resu
     let known = Known::new(&spec, bundle, before.clone())?;
     spec.set_mounts(Some(list));
     let context = Context {
+        leaves_disks: false,
         cgroup: CgroupView::Controllers(Vec::new()),
         mount_namespace: true,
         user_namespace: owner.is_some(),

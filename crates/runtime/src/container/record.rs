@@ -24,6 +24,9 @@ pub(crate) const CONFIG: &CStr = c"config.json";
 /// Where the cgroups are to be. The file exists only while they are created, and only if rind also
 /// creates parents or systemd creates the cgroups.
 pub(crate) const PLANNED_CGROUPS: &CStr = c"cgroups.json";
+/// The exit status of a container that a foreground `run --keep` has left (128 and the number of the
+/// signal that killed it). Of others, whoever has reaped init knows it, and rind does not.
+pub(crate) const ENDED: &CStr = c"ended";
 /// The files that are in most state directories.
 pub(crate) const USUAL_FILES: [&CStr; 4] = [state::USUAL[0], state::USUAL[1], CONFIG, EXEC_FIFO];
 

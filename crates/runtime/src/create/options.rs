@@ -70,4 +70,6 @@ pub(crate) enum Purpose {
     RunDetached,
     /// To run at once, supervised by rind, which relays the terminal.
     RunForeground,
+    /// Not to be created, but looked at: whether it could be.
+    Check,
 }

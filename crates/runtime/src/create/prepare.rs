@@ -28,14 +28,15 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Plans the container of `bundle`, whose state directory is `entry`. The first thing that can't
+    /// Plans the container of `bundle`, whose state directory is `entry`; there is none if the container
+    /// is only looked at. The first thing that can't
     /// be done is an error; what is left out is a warning.
     pub fn new(
         runtime: &Runtime,
         options: &CreateOptions,
         purpose: Purpose,
         bundle: &Bundle,
-        entry: &Entry,
+        entry: Option<&Entry>,
     ) -> Result<Self> {
         let spec = &bundle.spec;
         let none = Linux::default();
@@ -50,7 +51,8 @@ impl Prepared {
         let filter = requests.compile_filter(linux, &mut warnings)?;
         let host_side = HostSide::plan(spec, &options.id, &namespaces, systemd, &mut warnings)?;
         let forks_last = process::forks_last(&namespaces, rootfs::makes_procfs_of);
-        let context = context(options, &namespaces, &record, &requests, forks_last)?;
+        let mut context = context(options, &namespaces, &record, &requests, forks_last)?;
+        context.leaves_disks = purpose == Purpose::Check;
         let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
         warnings.extend(layout.left_out());
         let console_socket = options.console_socket.as_deref();
@@ -59,8 +61,9 @@ impl Prepared {
             by_root: record.owner == 0,
             filter,
             console,
-            exec_fifo: (purpose == Purpose::Create)
-                .then(|| entry.make_fifo(NEW_FIFO))
+            exec_fifo: entry
+                .filter(|_| purpose == Purpose::Create)
+                .map(|entry| entry.make_fifo(NEW_FIFO))
                 .transpose()?,
             keyring: record.keyring(&options.id),
             preserve_fds: options.preserve_fds,
@@ -73,8 +76,9 @@ impl Prepared {
             forks_last,
             hook_state: hook_state(&record, &options.id),
             hook_output: match spec.hooks() {
-                Some(_) => hook_output(&record.annotations)?,
-                None => process::hooks::Output::default(),
+                // Opening the files would make them.
+                Some(_) if purpose != Purpose::Check => hook_output(&record.annotations)?,
+                _ => process::hooks::Output::default(),
             },
         };
         let plan = Plan::new(spec, init, process_options, &mut warnings)?;
@@ -116,5 +120,6 @@ fn context(
         no_pivot: options.no_pivot,
         privileged: record.owner == 0,
         mount_context: requests.mount_context,
+        leaves_disks: false,
     })
 }

@@ -4,6 +4,7 @@
 use super::supervise::{Supervised, Supervisor};
 use crate::container::Container;
 use crate::container::poststart::run_poststart;
+use crate::container::record::ENDED;
 use crate::container::remove::{kill_and_reap, remove_or_warn};
 use crate::host::notify::Listener;
 use crate::{Result, Runtime};
@@ -46,6 +47,9 @@ impl Started<'_> {
         }
         if !keep {
             remove_or_warn(runtime, container);
+        } else if let Ok(ended) = ended {
+            // Nobody else will ever know. What deletes the container meanwhile takes the file along.
+            let _ = container.entry.write_file(ENDED, ended.code().to_string().as_bytes());
         }
         Ok(ended?.code())
     }

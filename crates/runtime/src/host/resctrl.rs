@@ -258,7 +258,7 @@ fn warn_of_removed(config: &LinuxIntelRdt, warnings: &mut Vec<String>) {
 }
 
 /// Where resctrl is mounted.
-fn find_root() -> Result<PathBuf> {
+pub(crate) fn find_root() -> Result<PathBuf> {
     const PATH: &str = "/proc/self/mountinfo";
     const HINT: &str =
         "mount -t resctrl resctrl /sys/fs/resctrl, where processor and kernel have it";

@@ -1,6 +1,6 @@
 //! Checks the `linux` section.
 
-use super::{Check, Violation, has_entries, id, mapping, namespace, refuse, spelt, sysctl};
+use super::{Check, Found, has_entries, id, mapping, namespace, spelt, sysctl};
 use crate::document::Document;
 use crate::path::{JsonPath, at};
 use oci_spec::runtime::{
@@ -14,36 +14,35 @@ use std::path::Path;
 const PROPAGATIONS: [&str; 8] =
     ["private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"];
 
-pub(super) fn check(linux: &Linux, document: &Document) -> Check {
-    namespaces(linux.namespaces().as_deref().unwrap_or_default())?;
-    mappings(linux)?;
+pub(super) fn check(found: &mut Found, linux: &Linux, document: &Document) -> Check {
+    namespaces(found, linux.namespaces().as_deref().unwrap_or_default())?;
+    mappings(found, linux)?;
     if let Some(offsets) = linux.time_offsets() {
-        time_offsets(linux, offsets)?;
+        time_offsets(found, linux, offsets)?;
     }
-    net_devices(linux)?;
-    devices(linux.devices().as_deref().unwrap_or_default(), document)?;
-    sysctl::check(linux)?;
-    propagation(linux.rootfs_propagation().as_deref().unwrap_or_default())?;
-    restricted(linux)?;
+    net_devices(found, linux)?;
+    devices(found, linux.devices().as_deref().unwrap_or_default(), document)?;
+    sysctl::check(found, linux)?;
+    propagation(found, linux.rootfs_propagation().as_deref().unwrap_or_default())?;
+    restricted(found, linux)?;
     if let Some(config) = linux.resources() {
-        let within = |path: JsonPath| path.within("resources").within("linux");
-        resources(config).map_err(|found| Violation { path: within(found.path), ..found })?;
+        found.within(&["linux", "resources"], |found| resources(found, config))?;
     }
     match linux.personality() {
         Some(personality) if personality.flags().as_ref().is_some_and(|it| !it.is_empty()) => {
-            refuse(at("linux.personality.flags"), "the specification defines none yet")
+            found.refuse(at("linux.personality.flags"), "the specification defines none yet")
         }
         _ => Ok(()),
     }
 }
 
 /// Checks limits; paths start at them. Most rules on limits depend on the kernel's cgroups.
-pub(crate) fn resources(resources: &LinuxResources) -> Check {
+pub(crate) fn resources(found: &mut Found, resources: &LinuxResources) -> Check {
     for (index, limit) in resources.hugepage_limits().iter().flatten().enumerate() {
         let size = limit.page_size();
         if !is_page_size(size) {
             let reason = format!("{size:?} is not a size of pages, as 64KB, 2MB or 1GB");
-            refuse(at("hugepageLimits").index(index).key("pageSize"), reason)?;
+            found.refuse(at("hugepageLimits").index(index).key("pageSize"), reason)?;
         }
     }
     Ok(())
@@ -57,26 +56,27 @@ fn is_page_size(size: &str) -> bool {
     })
 }
 
-fn namespaces(namespaces: &[LinuxNamespace]) -> Check {
+fn namespaces(found: &mut Found, namespaces: &[LinuxNamespace]) -> Check {
     let mut seen = 0;
     for (index, namespace) in namespaces.iter().enumerate() {
         let path = || at("linux.namespaces").index(index);
         let bit = namespace.typ() as u32;
         if seen & bit != 0 {
-            refuse(path().key("type"), format!("{} appears twice", spelt(&namespace.typ())))?;
+            found
+                .refuse(path().key("type"), format!("{} appears twice", spelt(&namespace.typ())))?;
         }
         seen |= bit;
         if let Some(file) = namespace.path()
             && !file.is_absolute()
         {
             let reason = format!("{} is not an absolute path", file.display());
-            refuse(path().key("path"), reason)?;
+            found.refuse(path().key("path"), reason)?;
         }
     }
     Ok(())
 }
 
-fn mappings(linux: &Linux) -> Check {
+fn mappings(found: &mut Found, linux: &Linux) -> Check {
     let user = namespace(linux, LinuxNamespaceType::User);
     let is_new = user.is_some_and(|namespace| namespace.path().is_none());
     let both = [
@@ -86,30 +86,34 @@ fn mappings(linux: &Linux) -> Check {
     for (name, list) in both {
         let path = || at("linux").key(name);
         if has_entries(list) && user.is_none() {
-            refuse(path(), "a mapping needs a user namespace in linux.namespaces")?;
+            found.refuse(path(), "a mapping needs a user namespace in linux.namespaces")?;
         }
         if !has_entries(list) && is_new {
-            refuse(path(), "a new user namespace needs at least one mapping")?;
+            found.refuse(path(), "a new user namespace needs at least one mapping")?;
         }
-        mapping(list, path)?;
+        mapping(found, list, path)?;
     }
     Ok(())
 }
 
 /// Checks the offsets of clocks, which the kernel takes only for a time namespace without processes.
-fn time_offsets(linux: &Linux, offsets: &HashMap<String, LinuxTimeOffset>) -> Check {
+fn time_offsets(
+    found: &mut Found,
+    linux: &Linux,
+    offsets: &HashMap<String, LinuxTimeOffset>,
+) -> Check {
     let namespace = namespace(linux, LinuxNamespaceType::Time);
     let is_new = namespace.is_some_and(|namespace| namespace.path().is_none());
     if !offsets.is_empty() && !is_new {
-        refuse(at("linux.timeOffsets"), "can be set for a new time namespace only")?;
+        found.refuse(at("linux.timeOffsets"), "can be set for a new time namespace only")?;
     }
     for (clock, offset) in offsets {
         let path = || at("linux.timeOffsets").key(clock);
         if clock != "monotonic" && clock != "boottime" {
-            refuse(path(), "is neither monotonic nor boottime")?;
+            found.refuse(path(), "is neither monotonic nor boottime")?;
         }
         if offset.nanosecs().is_some_and(|nanoseconds| nanoseconds > 999_999_999) {
-            refuse(path().key("nanosecs"), "is a second or more")?;
+            found.refuse(path().key("nanosecs"), "is a second or more")?;
         }
     }
     Ok(())
@@ -117,29 +121,29 @@ fn time_offsets(linux: &Linux, offsets: &HashMap<String, LinuxTimeOffset>) -> Ch
 
 /// Checks which network devices of the host move into the container, and that the kernel can give
 /// them their names.
-fn net_devices(linux: &Linux) -> Check {
+fn net_devices(found: &mut Found, linux: &Linux) -> Check {
     let Some(devices) = linux.net_devices().as_ref().filter(|devices| !devices.is_empty()) else {
         return Ok(());
     };
     if namespace(linux, LinuxNamespaceType::Network).is_none() {
         let reason = "needs a network namespace of the container's own in linux.namespaces";
-        refuse(at("linux.netDevices"), reason)?;
+        found.refuse(at("linux.netDevices"), reason)?;
     }
     let mut taken = HashSet::new();
     for (name, device) in devices {
         let path = || at("linux.netDevices").key(name);
         if !is_device_name(name) {
-            refuse(path(), format!("{name:?} can't be the name of a network device"))?;
+            found.refuse(path(), format!("{name:?} can't be the name of a network device"))?;
         }
         let inside = name_inside(name, device);
         // The kernel completes a pattern to a name.
         let is_pattern = inside.contains('%');
         if !is_device_name(inside) || is_pattern && !is_name_pattern(inside) {
             let reason = format!("{inside:?} can't be the name of a network device");
-            refuse(path().key("name"), reason)?;
+            found.refuse(path().key("name"), reason)?;
         }
         if !is_pattern && !taken.insert(inside) {
-            refuse(at("linux.netDevices"), format!("two devices are to be {inside}"))?;
+            found.refuse(at("linux.netDevices"), format!("two devices are to be {inside}"))?;
         }
     }
     Ok(())
@@ -161,25 +165,25 @@ fn is_name_pattern(name: &str) -> bool {
         .is_some_and(|(before, after)| !before.contains('%') && !after.contains('%'))
 }
 
-fn devices(devices: &[LinuxDevice], document: &Document) -> Check {
+fn devices(found: &mut Found, devices: &[LinuxDevice], document: &Document) -> Check {
     let mut seen: HashMap<&Path, usize> = HashMap::new();
     let mut elements = document.elements(&at("linux.devices"));
     for (index, device) in devices.iter().enumerate() {
         let path = || at("linux.devices").index(index);
         let name = device.path().display();
         if !device.path().is_absolute() {
-            refuse(path().key("path"), format!("{name:?} is not an absolute path"))?;
+            found.refuse(path().key("path"), format!("{name:?} is not an absolute path"))?;
         }
         if device.typ() == LinuxDeviceType::A {
-            refuse(path().key("type"), format!("{name}: a is not the type of a device"))?;
+            found.refuse(path().key("type"), format!("{name}: a is not the type of a device"))?;
         }
-        id(device.uid().unwrap_or(0), "user", || path().key("uid"))?;
-        id(device.gid().unwrap_or(0), "group", || path().key("gid"))?;
+        id(found, device.uid().unwrap_or(0), "user", || path().key("uid"))?;
+        id(found, device.gid().unwrap_or(0), "group", || path().key("gid"))?;
         // All earlier devices at this path are the same as the first.
         let first = *seen.entry(device.path()).or_insert(index);
         if devices.get(first).is_some_and(|other| is_another(device, other)) {
             let reason = format!("{name} is another device by linux.devices[{first}]");
-            refuse(path().key("path"), reason)?;
+            found.refuse(path().key("path"), reason)?;
         }
         if device.typ() == LinuxDeviceType::P {
             continue;
@@ -187,7 +191,8 @@ fn devices(devices: &[LinuxDevice], document: &Document) -> Check {
         for (key, number) in [("major", device.major()), ("minor", device.minor())] {
             // An absent number has become 0, which devices may have too.
             if number == 0 && !elements.has(index, key) {
-                refuse(path().key(key), format!("{name} needs a major and a minor number"))?;
+                found
+                    .refuse(path().key(key), format!("{name} needs a major and a minor number"))?;
             }
         }
     }
@@ -204,33 +209,36 @@ fn is_another(one: &LinuxDevice, other: &LinuxDevice) -> bool {
     what(one) != what(other)
 }
 
-fn propagation(value: &str) -> Check {
+fn propagation(found: &mut Found, value: &str) -> Check {
     if value.is_empty() || PROPAGATIONS.contains(&value) {
         return Ok(());
     }
     let reason = format!("{value} is none of {}", PROPAGATIONS.join(", "));
-    refuse(at("linux.rootfsPropagation"), reason)
+    found.refuse(at("linux.rootfsPropagation"), reason)
 }
 
 /// Checks masked and read-only paths. They are mounts, and without a mount namespace they would be
 /// the host's.
-fn restricted(linux: &Linux) -> Check {
+fn restricted(found: &mut Found, linux: &Linux) -> Check {
     let has_mounts = namespace(linux, LinuxNamespaceType::Mount).is_some();
-    restricted_list(linux.masked_paths().as_ref(), has_mounts, || at("linux.maskedPaths"))?;
-    restricted_list(linux.readonly_paths().as_ref(), has_mounts, || at("linux.readonlyPaths"))
+    restricted_list(found, linux.masked_paths().as_ref(), has_mounts, || at("linux.maskedPaths"))?;
+    restricted_list(found, linux.readonly_paths().as_ref(), has_mounts, || {
+        at("linux.readonlyPaths")
+    })
 }
 
 fn restricted_list(
+    found: &mut Found,
     paths: Option<&Vec<String>>,
     has_mounts: bool,
     path: impl Fn() -> JsonPath,
 ) -> Check {
     for (index, restricted) in paths.into_iter().flatten().enumerate() {
         if !has_mounts {
-            refuse(path(), "needs a mount namespace in linux.namespaces")?;
+            found.refuse(path(), "needs a mount namespace in linux.namespaces")?;
         }
         if !restricted.starts_with('/') {
-            refuse(path().index(index), format!("{restricted:?} is not an absolute path"))?;
+            found.refuse(path().index(index), format!("{restricted:?} is not an absolute path"))?;
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Checks `linux.sysctl`: a setting must be one that the kernel keeps for each namespace, and the
 //! container must have a namespace of that kind.
 
-use super::{Check, namespace, refuse};
+use super::{Check, Found, namespace};
 use crate::path::at;
 use oci_spec::runtime::{Linux, LinuxNamespaceType};
 
@@ -22,9 +22,9 @@ const DOMAINNAME: &str = "kernel.domainname";
 
 /// Checks the settings. A namespace in the list may still be the host's, by its path; only `runtime`
 /// can find that out.
-pub(super) fn check(linux: &Linux) -> Check {
+pub(super) fn check(found: &mut Found, linux: &Linux) -> Check {
     for name in linux.sysctl().iter().flatten().map(|(name, _)| name) {
-        let refuse = |reason: &str| refuse(at("linux.sysctl").key(name), reason);
+        let mut refuse = |reason: &str| found.refuse(at("linux.sysctl").key(name), reason);
         // Names of both forms are compared by their parts, and no part may lead elsewhere.
         if parts(name).any(|part| matches!(part, "" | "." | ".." | "/" | "//")) {
             refuse("is not the name of a setting")?;
@@ -42,11 +42,12 @@ pub(super) fn check(linux: &Linux) -> Check {
 }
 
 /// Refuses a setting that says the same as `domainname`, as only one of the two can have its way.
-pub(super) fn check_domainname(linux: &Linux) -> Check {
+pub(super) fn check_domainname(found: &mut Found, linux: &Linux) -> Check {
     match linux.sysctl().iter().flat_map(|all| all.keys()).find(|name| is(name, DOMAINNAME)) {
-        Some(name) => {
-            refuse(at("linux.sysctl").key(name), "is what domainname is for, which is set as well")
-        }
+        Some(name) => found.refuse(
+            at("linux.sysctl").key(name),
+            "is what domainname is for, which is set as well",
+        ),
         None => Ok(()),
     }
 }
@@ -99,7 +100,7 @@ mod tests {
     fn of(name: &str, namespaces: &[&str]) -> Check {
         let namespaces: Vec<_> = namespaces.iter().map(|kind| json!({ "type": kind })).collect();
         let config = json!({ "sysctl": { name: "1" }, "namespaces": namespaces });
-        check(&from_value(config).unwrap())
+        check(&mut Found::default(), &from_value(config).unwrap())
     }
 
     #[test]

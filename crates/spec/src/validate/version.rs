@@ -1,20 +1,19 @@
 //! Checks `ociVersion`, which may be any release of major version 1.
 
-use super::{Check, refuse};
+use super::{Check, Found};
 use crate::path::at;
 
 /// Checks a version. Every runtime of 1.x takes a config of any 1.x, and leaves alone what it does not
 /// know.
-pub(super) fn check(version: &str) -> Check {
+pub(super) fn check(found: &mut Found, version: &str) -> Check {
     if version.is_empty() {
-        return refuse(at("ociVersion"), "is missing");
+        return found.refuse(at("ociVersion"), "is missing");
     }
     match major(version) {
-        None => {
-            refuse(at("ociVersion"), format!("{version:?} is not a version as of SemVer 2.0.0"))
-        }
+        None => found
+            .refuse(at("ociVersion"), format!("{version:?} is not a version as of SemVer 2.0.0")),
         Some("1") => Ok(()),
-        Some(_) => refuse(at("ociVersion"), format!("{version} is not supported, 1.x is")),
+        Some(_) => found.refuse(at("ociVersion"), format!("{version} is not supported, 1.x is")),
     }
 }
 
@@ -69,7 +68,7 @@ mod tests {
             "1.0.0-x-y",
         ];
         for version in valid {
-            assert!(check(version).is_ok(), "{version}");
+            assert!(check(&mut Found::default(), version).is_ok(), "{version}");
         }
     }
 
@@ -95,7 +94,7 @@ mod tests {
             "10.0.0",
         ];
         for version in invalid {
-            let violation = check(version).unwrap_err();
+            let violation = check(&mut Found::default(), version).unwrap_err();
             assert_eq!(violation.path.to_string(), "ociVersion", "{version}");
         }
     }

@@ -1,0 +1,455 @@
+//! The process of a config: its program and what the kernel needs to execute it, its working directory,
+//! its ids, limits and label.
+
+use super::files::hidden;
+use super::finding::{Finding, at};
+use super::kernel::number;
+use super::limits::has_user_namespace;
+use super::resolve::{Found, Tree};
+use super::security::has_profile;
+use oci_spec::runtime::{Capability, PosixRlimitType, Process};
+use process::SecurityModule;
+use spec::Bundle;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use sys::credentials::capget;
+use sys::nix::fcntl::OFlag;
+use sys::nix::sys::resource::{Resource, getrlimit};
+use sys::nix::sys::stat::{FileStat, Mode, SFlag};
+
+/// `CAP_SYS_RESOURCE` of a capability set.
+const SYS_RESOURCE: u64 = 1 << 24;
+
+pub(super) fn findings(bundle: &Bundle) -> Vec<Finding> {
+    let Some(process) = bundle.spec.process() else {
+        let detail = "there is none: the container can be created, and not started";
+        return vec![at("process", detail).warns("start and run fail", "set process.args and cwd")];
+    };
+    let mut all = Vec::new();
+    if let Ok(tree) = Tree::new(&bundle.spec, &bundle.path, &bundle.rootfs) {
+        all.extend(program(bundle, process, &tree));
+        all.extend(directory(process, &tree));
+        all.extend(start_hooks(bundle, &tree));
+    }
+    all.extend(terminal(process));
+    all.extend(rlimits(process));
+    all.extend(oom_score(process));
+    all.extend(label(process));
+    all
+}
+
+/// What a look at a program depends on.
+struct Context<'a> {
+    process: &'a Process,
+    tree: &'a Tree,
+    /// Whether the container has a user namespace.
+    is_mapped: bool,
+}
+
+/// Why a file can't be executed, and what helps.
+struct Wrong {
+    detail: String,
+    remedy: String,
+}
+
+/// What a look at a program comes to.
+enum Look {
+    Fine(String),
+    Wrong(Wrong),
+    /// It, or what it needs, is in this entry of `mounts`.
+    Hidden(usize),
+    Missing,
+    Unknown(sys::Errno),
+}
+
+/// The program, searched for as the container's process will.
+fn program(bundle: &Bundle, process: &Process, tree: &Tree) -> Option<Finding> {
+    let zero = process.args().as_ref()?.first()?;
+    let candidates = process::program_candidates(process);
+    let is_mapped = bundle.spec.linux().as_ref().is_some_and(has_user_namespace);
+    let context = Context { process, tree, is_mapped };
+    let what = || "process.args[0]";
+    let consequence = "start fails: the program is not executed";
+    let (mut wrong, mut entries) = (None, HashSet::new());
+    for candidate in &candidates {
+        match executable(&context, &process.cwd().join(candidate)) {
+            Look::Fine(detail) => return Some(at(what(), detail)),
+            Look::Hidden(entry) => drop(entries.insert(entry)),
+            Look::Unknown(errno) => {
+                let detail = format!("{candidate}: {}", sys::errno_text(errno));
+                return Some(at(what(), detail).warns(
+                    "check can't tell whether the program is there",
+                    "run check as a user who may read the rootfs",
+                ));
+            }
+            // The first that is there is what a user has meant.
+            Look::Wrong(found) => drop(wrong.get_or_insert(found)),
+            Look::Missing => {}
+        }
+    }
+    if !entries.is_empty() {
+        let detail = format!("{zero} may be in {}", hidden(bundle, &entries));
+        let remedy = "look there, once the container runs";
+        return Some(at(what(), detail).warns("check can't tell whether it is there", remedy));
+    }
+    if let Some(Wrong { detail, remedy }) = wrong {
+        return Some(at(what(), detail).lacks(consequence, remedy));
+    }
+    Some(missing(bundle, process, zero).lacks(
+        consequence,
+        "install it in the rootfs, or correct process.args, or PATH in process.env",
+    ))
+}
+
+fn missing(bundle: &Bundle, process: &Process, zero: &str) -> Finding {
+    let root = bundle.rootfs.display();
+    let variables = process.env().iter().flatten();
+    let path = variables.filter_map(|entry| entry.strip_prefix("PATH=")).next_back();
+    at(
+        "process.args[0]",
+        match path {
+            _ if zero.contains('/') => format!("{zero} is not in {root}"),
+            Some(path) => format!("{zero} is in no directory of PATH ({path}) in {root}"),
+            None => format!("{zero} is no path, and process.env has no PATH to search"),
+        },
+    )
+}
+
+/// Looks at the file that is to be executed, with the interpreter or loader that the kernel needs for it.
+fn executable(context: &Context, path: &Path) -> Look {
+    let &Context { process, tree, .. } = context;
+    let shown = path.display();
+    let (file, facts) = match tree.find(path) {
+        Found::There { file, facts } => (file, facts),
+        Found::Hidden(entry) => return Look::Hidden(entry),
+        Found::Missing | Found::Made => return Look::Missing,
+        Found::Unknown(errno) => return Look::Unknown(errno),
+    };
+    let wrong = |detail: String, remedy: String| Look::Wrong(Wrong { detail, remedy });
+    if sys::fs::file_type(&facts) != SFlag::S_IFREG {
+        return wrong(format!("{shown} is no file"), "name a program's file".to_owned());
+    }
+    if !may_execute(context, &facts) {
+        let detail = format!(
+            "{shown} is not executable for user {} (mode {:o}, of user {})",
+            process.user().uid(),
+            facts.st_mode & 0o7777,
+            facts.st_uid
+        );
+        return wrong(detail, "chmod a+x it in the rootfs, or correct process.user".to_owned());
+    }
+    let start = match start_of(&file) {
+        Ok(start) => start,
+        Err(errno) => return Look::Unknown(errno),
+    };
+    match needs(&start) {
+        Needs::Nothing => Look::Fine(shown.to_string()),
+        Needs::Interpreter(name) => interpreter(context, path, &name),
+        Needs::Machine(machine) if emulates() => {
+            Look::Fine(format!("{shown}, for {machine}, which binfmt_misc may know"))
+        }
+        Needs::Machine(machine) => wrong(
+            format!("{shown} is for {machine}, and this machine is {}", std::env::consts::ARCH),
+            "take an image for this machine, or set up binfmt_misc with qemu-user".to_owned(),
+        ),
+        Needs::Unknown if emulates() => {
+            Look::Fine(format!("{shown}, of a format that binfmt_misc may know"))
+        }
+        Needs::Unknown => wrong(
+            format!("{shown} is neither a program (ELF) nor a script that begins with #!"),
+            "name a program, or have the script begin with #!/bin/sh".to_owned(),
+        ),
+    }
+}
+
+/// The interpreter of a script, or the loader of a program.
+fn interpreter(context: &Context, program: &Path, name: &str) -> Look {
+    let (path, program) = (context.process.cwd().join(name), program.display());
+    match context.tree.find(&path) {
+        Found::There { facts, .. } if may_execute(context, &facts) => {
+            Look::Fine(format!("{program}, by {name}"))
+        }
+        Found::There { .. } => Look::Wrong(Wrong {
+            detail: format!("{name}, which executes {program}, is not executable"),
+            remedy: format!("chmod a+x {name} in the rootfs"),
+        }),
+        Found::Hidden(entry) => Look::Hidden(entry),
+        Found::Unknown(errno) => Look::Unknown(errno),
+        Found::Missing | Found::Made => Look::Wrong(Wrong {
+            detail: format!("{program} needs {name}, which is not in the rootfs"),
+            remedy: "install it there (with the libraries, if it is a loader), or take a program \
+                     that is linked statically"
+                .to_owned(),
+        }),
+    }
+}
+
+/// Whether the process may execute a file, by the file's mode. In a user namespace the file may have
+/// other ids than the process will, and it counts that anybody may.
+fn may_execute(context: &Context, facts: &FileStat) -> bool {
+    let user = context.process.user();
+    let any = facts.st_mode & 0o111 != 0;
+    let overrides = context.process.capabilities().as_ref().is_some_and(|sets| {
+        sets.effective().as_ref().is_some_and(|set| set.contains(&Capability::DacOverride))
+    });
+    if context.is_mapped || user.uid() == 0 || overrides {
+        return any;
+    }
+    let mut groups =
+        std::iter::once(user.gid()).chain(user.additional_gids().iter().flatten().copied());
+    let class = if user.uid() == facts.st_uid {
+        0o100
+    } else if groups.any(|gid| gid == facts.st_gid) {
+        0o010
+    } else {
+        0o001
+    };
+    facts.st_mode & class != 0
+}
+
+/// What the kernel needs to execute a file.
+#[derive(Debug, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    /// The path of an interpreter or a loader.
+    Interpreter(String),
+    /// Another machine, by its name.
+    Machine(String),
+    Unknown,
+}
+
+/// By the first bytes of the file: execve(2), elf(5).
+fn needs(start: &[u8]) -> Needs {
+    if let Some(line) = start.strip_prefix(b"#!") {
+        let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let mut words =
+            line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
+        let Some(name) = words.next() else { return Needs::Unknown };
+        return Needs::Interpreter(String::from_utf8_lossy(name).into_owned());
+    }
+    let Some(elf) = Elf::read(start) else { return Needs::Unknown };
+    match elf.foreign() {
+        Some(machine) => Needs::Machine(machine),
+        None => elf.loader().map_or(Needs::Nothing, Needs::Interpreter),
+    }
+}
+
+/// The header of a program, as far as the first bytes of the file have it.
+struct Elf<'a> {
+    bytes: &'a [u8],
+    is_wide: bool,
+    is_big: bool,
+}
+
+impl<'a> Elf<'a> {
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(b"\x7fELF")?;
+        let (class, order) = (*rest.first()?, *rest.get(1)?);
+        Some(Self { bytes, is_wide: class == 2, is_big: order == 2 })
+    }
+
+    /// The number of `width` bytes at `offset`.
+    fn number(&self, offset: usize, width: usize) -> Option<usize> {
+        let bytes = self.bytes.get(offset..offset.checked_add(width)?)?;
+        let add = |number: usize, byte: &u8| number << 8 | usize::from(*byte);
+        Some(if self.is_big { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) })
+    }
+
+    /// The machine that the program is for, if it is another than this one.
+    fn foreign(&self) -> Option<String> {
+        /// The numbers of machines, and the names that Rust and the kernel have for them.
+        const MACHINES: [(usize, &[&str]); 10] = [
+            (3, &["x86", "x86_64"]),
+            (62, &["x86_64"]),
+            (40, &["arm", "aarch64"]),
+            (183, &["aarch64"]),
+            (243, &["riscv64", "riscv32"]),
+            (22, &["s390x"]),
+            (21, &["powerpc64"]),
+            (20, &["powerpc", "powerpc64"]),
+            (258, &["loongarch64"]),
+            (8, &["mips", "mips64"]),
+        ];
+        let number = self.number(18, 2)?;
+        match MACHINES.iter().find(|(known, _)| *known == number) {
+            Some((_, names)) if names.contains(&std::env::consts::ARCH) => None,
+            Some((_, names)) => names.first().map(|&name| name.to_owned()),
+            None => Some(format!("machine {number}")),
+        }
+    }
+
+    /// The path of the loader (`PT_INTERP`).
+    fn loader(&self) -> Option<String> {
+        const PT_INTERP: usize = 3;
+        let (table, size, count) = if self.is_wide { (32, 54, 56) } else { (28, 42, 44) };
+        let width = if self.is_wide { 8 } else { 4 };
+        let table = self.number(table, width)?;
+        let (size, count) = (self.number(size, 2)?, self.number(count, 2)?);
+        let headers = (0..count).filter_map(|index| table.checked_add(index.checked_mul(size)?));
+        let header = headers.into_iter().find(|at| self.number(*at, 4) == Some(PT_INTERP))?;
+        let (offset, length) = if self.is_wide { (8, 32) } else { (4, 16) };
+        let offset = self.number(header.checked_add(offset)?, width)?;
+        let length = self.number(header.checked_add(length)?, width)?;
+        let path = self.bytes.get(offset..offset.checked_add(length)?)?;
+        let path = path.split(|byte| *byte == 0).next()?;
+        Some(String::from_utf8_lossy(path).into_owned()).filter(|path| !path.is_empty())
+    }
+}
+
+/// The first page of a file: the kernel looks at no more of a script, and headers are there.
+fn start_of(file: &OwnedFd) -> sys::Result<Vec<u8>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = sys::fs::open(sys::fs::proc_fd_path(file).as_str(), flags, Mode::empty())?;
+    let mut start = Vec::new();
+    let read = File::from(file).take(4096).read_to_end(&mut start);
+    read.map_err(|error| sys::Errno::from_raw(error.raw_os_error().unwrap_or(0)))?;
+    Ok(start)
+}
+
+/// Whether the kernel may execute other formats than its own (`binfmt_misc`).
+fn emulates() -> bool {
+    let folder = Path::new("/proc/sys/fs/binfmt_misc");
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries.map(|entry| entry.file_name()).any(|name| name != "register" && name != "status")
+}
+
+/// The working directory, which create makes if it is missing.
+fn directory(process: &Process, tree: &Tree) -> Option<Finding> {
+    let path = process.cwd();
+    match tree.find(path) {
+        Found::There { facts, .. } if sys::fs::file_type(&facts) != SFlag::S_IFDIR => {
+            let detail = format!("{} is not a directory", path.display());
+            Some(at("process.cwd", detail).lacks(
+                "start fails: the process can't be in its working directory",
+                "name a directory",
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// startContainer hooks are programs of the container.
+fn start_hooks(bundle: &Bundle, tree: &Tree) -> Vec<Finding> {
+    let hooks = bundle.spec.hooks().as_ref().and_then(|hooks| hooks.start_container().as_deref());
+    let missing = hooks.unwrap_or_default().iter().enumerate().filter_map(|(index, hook)| {
+        let what = format!("hooks.startContainer[{index}].path");
+        let path: &PathBuf = hook.path();
+        let detail = match tree.find(path) {
+            Found::Missing | Found::Made => format!("{} is not in the rootfs", path.display()),
+            Found::There { facts, .. } if facts.st_mode & 0o111 == 0 => {
+                format!("{} is not executable", path.display())
+            }
+            _ => return None,
+        };
+        Some(at(what, detail).lacks(
+            "start fails, and undoes the container",
+            "this hook runs in the container: put its program there, or take it out",
+        ))
+    });
+    missing.collect()
+}
+
+/// A terminal needs somebody who takes it.
+fn terminal(process: &Process) -> Option<Finding> {
+    let wants = process.terminal().unwrap_or(false);
+    wants.then(|| at("process.terminal", "true: create, and run --detach, need --console-socket"))
+}
+
+fn has_capability(which: u64) -> bool {
+    capget().is_ok_and(|sets| sets.effective & which != 0) && !sys::process::in_user_namespace()
+}
+
+/// Limits above what the caller itself may have.
+fn rlimits(process: &Process) -> Vec<Finding> {
+    let most_files = number("/proc/sys/fs/nr_open").and_then(|most| u64::try_from(most).ok());
+    let list = process.rlimits().iter().flatten().enumerate();
+    let wrong = list.filter_map(|(index, limit)| {
+        let what = format!("process.rlimits[{index}].hard");
+        let (kind, hard) = (limit.typ(), limit.hard());
+        let consequence = "create fails when it sets the limits";
+        if kind == PosixRlimitType::RlimitNofile
+            && let Some(most) = most_files.filter(|most| hard > *most)
+        {
+            let detail = format!("{kind}: {hard} is above fs.nr_open, {most}");
+            let remedy = format!("lower it, or sysctl -w fs.nr_open={hard}");
+            return Some(at(what, detail).lacks(consequence, remedy));
+        }
+        let (_, ours) = getrlimit(resource(kind)).ok()?;
+        if hard <= ours || has_capability(SYS_RESOURCE) {
+            return None;
+        }
+        let detail = format!("{kind}: {hard} is above the caller's own hard limit, {ours}");
+        let remedy =
+            "lower it, or raise the caller's (limits.conf, LimitNOFILE= and such), or run as root";
+        Some(at(what, detail).lacks(consequence, remedy))
+    });
+    wrong.collect()
+}
+
+/// The kernel's number of a limit.
+fn resource(kind: PosixRlimitType) -> Resource {
+    process::rlimit_resource(kind)
+}
+
+fn oom_score(process: &Process) -> Option<Finding> {
+    let asked = i64::from(process.oom_score_adj()?);
+    let ours = number("/proc/self/oom_score_adj")?;
+    if asked >= ours || has_capability(SYS_RESOURCE) {
+        return None;
+    }
+    let detail = format!("{asked} is below the caller's own, {ours}");
+    Some(at("process.oomScoreAdj", detail).lacks(
+        "create fails: only CAP_SYS_RESOURCE on the host may lower it",
+        format!("set it to {ours} or more, or run as root"),
+    ))
+}
+
+/// The profile of `AppArmor` must be loaded.
+fn label(process: &Process) -> Option<Finding> {
+    let name = process.apparmor_profile().as_deref().filter(|name| !name.is_empty())?;
+    if !SecurityModule::AppArmor.is_on() || has_profile(name) != Some(false) {
+        return None;
+    }
+    Some(at("process.apparmorProfile", format!("{name} is not loaded")).lacks(
+        "start fails: the kernel has no such profile",
+        "apparmor_parser -r the file that has it (in /etc/apparmor.d), or name a loaded one",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_a_file_needs_is_in_its_first_bytes() {
+        let interpreter = |name: &str| Needs::Interpreter(name.to_owned());
+        assert_eq!(needs(b"#!/bin/sh\nexit"), interpreter("/bin/sh"));
+        assert_eq!(needs(b"#! /usr/bin/env  python3"), interpreter("/usr/bin/env"));
+        for text in [&b"#!"[..], b"#! \n", b"", b"hello", b"\x7fEL"] {
+            assert_eq!(needs(text), Needs::Unknown, "{text:?}");
+        }
+        let own = std::fs::read("/proc/self/exe").unwrap();
+        assert!(matches!(needs(&own), Needs::Nothing | Needs::Interpreter(_)));
+        let mut other = own.get(..64).unwrap().to_vec();
+        other[18] = 0x99;
+        assert!(matches!(needs(&other), Needs::Machine(_)));
+    }
+
+    /// An image has any bytes.
+    #[test]
+    fn headers_that_are_cut_or_wrong_are_no_danger() {
+        let own = std::fs::read("/proc/self/exe").unwrap();
+        for end in 0..256 {
+            let _ = needs(own.get(..end).unwrap());
+        }
+        for at in 4..64 {
+            let mut changed = own.get(..4096).unwrap().to_vec();
+            changed[at] = 0xff;
+            let _ = needs(&changed);
+        }
+    }
+}
