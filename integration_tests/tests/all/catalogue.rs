@@ -1363,6 +1363,11 @@ fn message(failed: &Failed) -> Value {
     for (own, name) in own {
         line = line.replace(own.as_str(), name);
     }
+    // The place depends on how long the name of the container is.
+    if let Some((before, rest)) = line.split_once(".json:1:") {
+        let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        line = format!("{before}.json:LINE:COLUMN{rest}");
+    }
     // What newuidmap says is its own.
     if let Some((before, rest)) = line.split_once("refused (")
         && let Some((_, after)) = rest.split_once(");")
@@ -1406,5 +1411,5 @@ Once a call has failed, rind looks why: at a program's loader or interpreter and
 of an overlay, at what a source and its destination are, at limits, and at system calls that a seccomp \
 profile around rind forbids.
 
-BUNDLE, ROOT, FOLDER and ID stand for the bundle, `--root`, a directory of the test and the container.
+LINE and COLUMN say where in the file; BUNDLE, ROOT, FOLDER and ID stand for the bundle, `--root`, a directory of the test and the container.
 ";

@@ -239,6 +239,7 @@ const CASES: &[Case] = &[
     ("root that is not mapped", "linux.uidMappings", |_, config| {
         map_ids(config);
         config["linux"]["uidMappings"][0]["containerID"] = json!(5);
+        config["process"]["user"]["uid"] = json!(5);
     }),
     ("no UTS namespace", "hostname", |_, config| remove_others(config, "")),
     ("a wrong type", "process.args", |_, config| config["process"]["args"] = json!("sh")),
