@@ -37,6 +37,7 @@ mod sources;
 mod spawn;
 mod stdio;
 
+pub use apply::{START, START_TIMED};
 pub use child::{Child, Event};
 pub use exec::{Exec, Target};
 pub use fault::{Fault, Stage};

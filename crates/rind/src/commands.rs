@@ -17,6 +17,7 @@ pub mod prepare;
 mod run;
 mod show;
 mod spec;
+mod timed;
 mod update;
 
 use crate::model::{Command, Program};

@@ -5,6 +5,7 @@
 #![cfg_attr(fuzzing, allow(dead_code, unused_imports))]
 
 mod args;
+mod chart;
 mod commands;
 mod completion;
 #[cfg(any(test, fuzzing))]
@@ -14,6 +15,8 @@ mod log;
 mod man;
 mod model;
 mod output;
+mod style;
+mod trace;
 
 use args::Arguments;
 use commands::{PROGRAM, global, prepare};

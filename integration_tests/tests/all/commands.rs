@@ -225,19 +225,21 @@ const COMMANDS: [(&str, &str); 20] = [
     (
         "create",
         "--bundle, -b --config --console-socket --pidfd-socket --pid-file --no-pivot \
-         --no-new-keyring --preserve-fds --join",
+         --no-new-keyring --preserve-fds --join --timing --timing-file",
     ),
-    ("start", ""),
+    ("start", "--timing --timing-file"),
     (
         "run",
         "--bundle, -b --config --console-socket --pidfd-socket --pid-file --no-pivot \
-         --no-new-keyring --preserve-fds --join --detach, -d --keep --no-subreaper",
+         --no-new-keyring --preserve-fds --join --detach, -d --keep --no-subreaper \
+         --timing --timing-file",
     ),
     (
         "exec",
         "--console-socket --pidfd-socket --pid-file --cwd --env, -e --tty, -t --user, -u \
          --additional-gids, -g --process, -p --detach, -d --process-label --apparmor \
-         --no-new-privs --cap, -c --preserve-fds --cgroup --ignore-paused --exec-fifo",
+         --no-new-privs --cap, -c --preserve-fds --cgroup --ignore-paused --exec-fifo \
+         --timing --timing-file",
     ),
     ("state", ""),
     ("kill", "--all, -a --regex"),

@@ -1,7 +1,7 @@
 //! `exec`.
 
 use super::create::{CONSOLE, PRESERVE, preserved};
-use super::global::runtime;
+use super::timed::{TIMING, TIMING_FILE, timed};
 use crate::help;
 use crate::log::Log;
 use crate::model::{Command, Failure, Input, Parsed, fail, flag, refuse};
@@ -43,6 +43,8 @@ pub const EXEC: Command = Command {
         ),
         flag("ignore-paused", "", "", "allow it in a paused container, to run once that resumes"),
         flag("exec-fifo", "", "FIFO", "have the process wait at FIFO before its program"),
+        TIMING,
+        TIMING_FILE,
     ],
     seals: true,
     // Of the program's own statuses, a caller is least likely to take this one for the program's.
@@ -67,7 +69,7 @@ fn exec(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         cgroups: args.texts("cgroup"),
         ignore_paused: args.is_on("ignore-paused"),
     };
-    runtime::exec(&runtime(args, log), &options)
+    timed(args, log, |runtime| runtime::exec(runtime, &options))
 }
 
 /// An id that the flag `name` gives.

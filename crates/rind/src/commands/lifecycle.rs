@@ -1,16 +1,18 @@
 //! `start`, `pause`, `resume`, `kill` and `delete`: what happens to a container that is there.
 
 use super::global::runtime;
+use super::timed::{TIMING, TIMING_FILE, timed};
 use crate::log::Log;
 use crate::model::{Command, Failure, Flag, Parsed, fail, flag};
 use runtime::{Runtime, Signal};
 
 /// `start`.
-pub const START: Command =
-    Command::new("start", "run the program of a created container", |args, log| {
-        runtime::start(&runtime(args, log), args.id())?;
-        Ok(0)
-    });
+pub const START: Command = Command {
+    flags: &[TIMING, TIMING_FILE],
+    ..Command::new("start", "run the program of a created container", |args, log| {
+        timed(args, log, |runtime| runtime::start(runtime, args.id()).map(|()| 0))
+    })
+};
 
 /// `pause`.
 pub const PAUSE: Command = Command {

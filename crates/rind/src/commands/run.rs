@@ -1,7 +1,7 @@
 //! `run`, and the flags of all commands that see a container to its end.
 
 use super::create::{self, BUNDLE, CONFIG, CONSOLE, JOIN, KEYRING, PID, PIDFD, PIVOT, PRESERVE};
-use super::global;
+use super::timed::{TIMING, TIMING_FILE, timed};
 use crate::log::Log;
 use crate::model::{Command, Failure, Flag, Parsed, flag};
 use runtime::RunOptions;
@@ -27,6 +27,8 @@ pub const RUN: Command = Command {
         flag("detach", "d", "", "come back once the program runs"),
         KEEP,
         SUBREAPER,
+        TIMING,
+        TIMING_FILE,
     ],
     seals: true,
     ..Command::new("run", "create and start a container, and see it to its end", run)
@@ -34,7 +36,7 @@ pub const RUN: Command = Command {
 
 fn run(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     let create = create::options(args)?;
-    runtime::run(&global::runtime(args, log), &create, options(args))
+    timed(args, log, |runtime| runtime::run(runtime, &create, options(args)))
 }
 
 /// What the flags say of how to see the container to its end.
