@@ -52,7 +52,7 @@ fn start() -> i32 {
         return 1;
     }
     match args::read(&PROGRAM, sys::startup::arguments().into_iter().skip(1)) {
-        Ok(Arguments::Help(text)) => output::print(&text).unwrap_or_else(|error| {
+        Ok(Arguments::Help(text)) => output::print_help(&text).unwrap_or_else(|error| {
             Log::to_stderr().fail(&error);
             1
         }),

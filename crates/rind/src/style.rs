@@ -59,4 +59,47 @@ impl Style {
         };
         if self.colours { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
+
+    /// A text whose headings stand out: the lines that begin at the left and end with a colon.
+    pub fn with_headings(self, text: &str) -> String {
+        let is_heading = |line: &str| !line.starts_with(' ') && line.trim_end().ends_with(':');
+        self.lines(text, |_, line| is_heading(line))
+    }
+
+    /// A table whose first line stands out.
+    pub fn table(self, text: &str) -> String {
+        self.lines(text, |number, _| number == 0)
+    }
+
+    fn lines(self, text: &str, stands_out: impl Fn(usize, &str) -> bool) -> String {
+        if !self.colours {
+            return text.to_owned();
+        }
+        let lines = text.split_inclusive('\n').enumerate();
+        lines.fold(String::with_capacity(text.len() + 64), |mut all, (number, line)| {
+            match line.strip_suffix('\n') {
+                Some(bare) if stands_out(number, bare) => {
+                    all += &self.paint(bare, Paint::Bold);
+                    all.push('\n');
+                }
+                _ => all += line,
+            }
+            all
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_headings_stand_out_and_only_with_colours() {
+        let text = "a b\nflags:\n  --x: y:\nend:\n";
+        let style = Style { colours: true, columns: 80 };
+        let bold = "a b\n\u{1b}[1mflags:\u{1b}[0m\n  --x: y:\n\u{1b}[1mend:\u{1b}[0m\n";
+        assert_eq!(style.with_headings(text), bold);
+        assert_eq!(style.table("A\nB\n"), "\u{1b}[1mA\u{1b}[0m\nB\n");
+        assert_eq!(Style { colours: false, ..style }.with_headings(text), text);
+    }
 }

@@ -33,7 +33,23 @@ pub const JOIN: Flag =
 /// `create`.
 pub const CREATE: Command = Command {
     details: "The config is copied: what becomes of it later has no effect on the container.",
-    flags: &[BUNDLE, CONFIG, CONSOLE, PIDFD, PID, PIVOT, KEYRING, PRESERVE, JOIN, TIMING, TIMING_FILE],
+    examples: &[
+        ("rind create --bundle /srv/web web", "makes it; its program waits for: rind start web"),
+        ("rind create --join net,ipc=web side", "makes one with the network and IPC of web"),
+    ],
+    flags: &[
+        BUNDLE,
+        CONFIG,
+        CONSOLE,
+        PIDFD,
+        PID,
+        PIVOT,
+        KEYRING,
+        PRESERVE,
+        JOIN,
+        TIMING,
+        TIMING_FILE,
+    ],
     seals: true,
     ..Command::new("create", "make a container, whose program waits for start", create)
 };
