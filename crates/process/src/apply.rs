@@ -19,6 +19,7 @@ use sys::nix::sys::signal::{SigSet, Signal};
 use sys::nix::sys::stat::{Mode, umask};
 use sys::nix::unistd::setsid;
 use sys::{Errno, process, schedule};
+use timing::{Side, Step};
 
 /// Who gets the report of a failure.
 pub(crate) enum Reporter {
@@ -211,6 +212,7 @@ pub(crate) fn fork_last(spec: &mut ProcessSpec, channel: BorrowedFd) -> Result<(
     if !spec.forks_last {
         return Ok(());
     }
+    timing::leave().during(Stage::Timing)?;
     strip(spec, channel)?;
     if spec.filters_before_fork() {
         install_filter(spec, channel)?;
@@ -263,6 +265,7 @@ pub(crate) fn exec_program(
 ) -> Result<Infallible, Fault> {
     if !spec.forks_last {
         strip(spec, channel)?;
+        timing::done(Step::Strip);
     }
     let options = &spec.options;
     if options.exec_fifo.is_some() {
@@ -273,6 +276,10 @@ pub(crate) fn exec_program(
     // first, as only the parent, which ends soon, can fetch the listener.
     let listens = options.filter.as_ref().is_some_and(|filter| filter.listener().is_some());
     let late_filter = hooks.is_some() && !listens && !spec.has_filter;
+    if !late_filter || options.exec_fifo.is_some() {
+        // The parent sees the rest: a filter may forbid to look at the clock.
+        timing::leave().during(Stage::Timing)?;
+    }
     if !late_filter {
         set_limits(spec)?;
         if !spec.has_filter {
@@ -282,9 +289,19 @@ pub(crate) fn exec_program(
     message::announce(channel, Kind::Ready, 0)?;
     if let Some(fifo) = &options.exec_fifo {
         *reporter = Reporter::Starter;
-        wait_for_start(fifo)?;
+        let byte = wait_for_start(fifo)?;
+        if byte == START_TIMED && late_filter {
+            timing::begin().during(Stage::Timing)?;
+            timing::enter(Side::Container);
+        }
     }
-    hooks.map_or(Ok(()), |run| run())?;
+    let ran = hooks.map_or(Ok(()), |run| run());
+    if let Some(fifo) = options.exec_fifo.as_ref().filter(|_| timing::is_on()) {
+        let noted = timing::carry(Side::Container, PIPE_BUF);
+        sys::fs::write_once(fifo, &noted).during(Stage::Timing)?;
+    }
+    timing::leave().during(Stage::Timing)?;
+    ran?;
     if late_filter {
         // The limits are for the program too, not for the hooks.
         set_limits(spec)?;
@@ -316,13 +333,22 @@ fn install_filter(spec: &ProcessSpec, channel: BorrowedFd) -> Result<(), Fault> 
     Ok(())
 }
 
+/// The byte that `start` writes; and the one by which it asks how long startContainer hooks take, which
+/// init then writes to the fifo before it executes the program.
+pub const START: u8 = b'0';
+/// See [`START`].
+pub const START_TIMED: u8 = b't';
+
+/// How much a pipe takes at once, or not at all (pipe(7)).
+const PIPE_BUF: usize = 4096;
+
 /// Reads the byte that `start` writes. The descriptor is open for writing too, so the fifo never
 /// reads as ended.
-fn wait_for_start(fifo: &OwnedFd) -> Result<(), Fault> {
+fn wait_for_start(fifo: &OwnedFd) -> Result<u8, Fault> {
     let mut byte = [0];
     loop {
         match sys::nix::unistd::read(fifo, &mut byte) {
-            Ok(1) => return Ok(()),
+            Ok(1) => return Ok(u8::from_ne_bytes(byte)),
             Ok(_) => return Err(Fault::new(Stage::ExecFifo, Errno::EPIPE)),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(Fault::new(Stage::ExecFifo, errno)),

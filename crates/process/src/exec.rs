@@ -27,6 +27,7 @@ use sys::nix::sched::{CloneFlags, setns};
 use sys::nix::sys::stat::{Mode, stat, umask};
 use sys::nix::unistd::{chroot, fchdir};
 use sys::{Errno, process, schedule};
+use timing::{Side, Step};
 
 /// The container that the process enters.
 #[derive(Debug)]
@@ -128,9 +129,13 @@ fn stages(
     channel: BorrowedFd,
     reporter: &mut Reporter,
 ) -> Result<Infallible, Fault> {
+    timing::enter(Side::Container);
     let umask = umask(Mode::empty());
     enter(exec)?;
+    timing::clock_may_differ();
+    timing::done(Step::Enter);
     apply_in_container(exec, umask)?;
+    timing::done(Step::Identity);
     apply::fork_last(&mut exec.spec, channel)?;
     apply::find_last(&mut exec.spec)?;
     apply::exec_program(&exec.spec, None, channel, reporter)

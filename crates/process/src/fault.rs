@@ -277,6 +277,8 @@ stages! {
     }));
     /// A startContainer hook; the detail says what happened.
     StartContainerHook: Whole(|fault, _| failed_hook("startContainer", fault));
+    /// Giving up, or writing down, what `--timing` has noted.
+    Timing: Fixed("noting how long init takes (--timing)", &[]);
     /// Waiting at the exec fifo.
     ExecFifo: Fixed("waiting on the exec fifo", &[]);
     /// The execve itself.

@@ -21,6 +21,7 @@ use sys::nix::sched::{CloneFlags, unshare};
 use sys::nix::sys::stat::{Mode, umask};
 use sys::nix::unistd::{fchdir, getpid, sethostname};
 use sys::{Errno, process};
+use timing::{Side, Step};
 
 /// Runs the stages of init; never returns.
 pub(crate) fn run(plan: &mut Plan, channel: &OwnedFd) -> ! {
@@ -32,6 +33,13 @@ fn stages(
     channel: BorrowedFd,
     reporter: &mut Reporter,
 ) -> Result<Infallible, Fault> {
+    let joins_pids = plan.init.namespaces.joined(CloneFlags::CLONE_NEWPID).is_some();
+    if joins_pids && !plan.spec.forks_last {
+        // Others in that namespace see it from its birth.
+        timing::leave().during(Stage::Timing)?;
+    } else {
+        timing::enter(Side::Container);
+    }
     enter(plan, channel)?;
     receive_sources(plan, channel)?;
     let umask = umask(Mode::empty());
@@ -43,6 +51,7 @@ fn stages(
     }
     let context = ApplyContext { root: built.root(), makes_cwd: true, umask };
     apply::apply_process(&mut plan.spec, &context)?;
+    timing::done(Step::Identity);
     drop(built);
     apply::fork_last(&mut plan.spec, channel)?;
     apply::find_last(&mut plan.spec)?;
@@ -68,6 +77,7 @@ fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
     if namespaces.new_user() {
         // The parent sets the OOM score before it sends this.
         expect(channel, Kind::Mapped)?;
+        timing::done(Step::AwaitMap);
         become_root(plan.spec.options.keep_groups)?;
     } else {
         apply::adjust_oom_score(&mut plan.spec)?;
@@ -81,8 +91,10 @@ fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
         apply::start_session()?;
     }
     apply::join_keyring(&plan.spec)?;
+    timing::done(Step::Session);
     if namespaces.new.contains(CloneFlags::CLONE_NEWNET) {
         sys::net::loopback_up().during(Stage::Loopback)?;
+        timing::done(Step::Loopback);
     }
     if let Some(name) = &plan.hostname {
         sethostname(name).during(Stage::Hostname)?;
@@ -90,6 +102,7 @@ fn enter(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
     if let Some(name) = &plan.domainname {
         process::set_domainname(name).during(Stage::Domainname)?;
     }
+    timing::done(Step::Names);
     Ok(())
 }
 
@@ -110,6 +123,7 @@ fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Buil
         };
         announce(channel, Kind::Hooks, 0)?;
         expect(channel, Kind::Continue)?;
+        timing::done(Step::AwaitHooks);
         if !plan.hooks.create.is_empty() {
             let ours = umask(callers);
             // Hooks find files of the container by paths relative to its root, as with runc. The
@@ -126,6 +140,7 @@ fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Buil
     }
     let layout = &plan.init.layout;
     layout.pivot(&built)?;
+    timing::done(Step::Pivot);
     if let Some(console) = plan.spec.options.console.as_ref().filter(|_| !plan.spec.is_parked) {
         let slave = console::open_pty(console, built.root(), &plan.spec.identity)?;
         layout.bind_console(&built, slave.as_fd())?;
@@ -133,6 +148,7 @@ fn make_root(plan: &mut Plan, channel: BorrowedFd, callers: Mode) -> Result<Buil
         if !plan.spec.forks_last {
             console::make_controlling()?;
         }
+        timing::done(Step::Console);
     }
     layout.finish(&mut built)?;
     Ok(built)
@@ -154,6 +170,7 @@ fn receive_sources(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
             message::send(channel, Kind::Sources, 0, &own).during(Stage::Channel)?;
         }
         layout.take_sources(message.descriptors);
+        timing::done(Step::AwaitSources);
     }
     Ok(())
 }
@@ -161,11 +178,14 @@ fn receive_sources(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Fault> {
 /// Waits until the parent has made the cgroups, then enters them.
 fn enter_cgroup(plan: &Plan, channel: BorrowedFd) -> Result<(), Fault> {
     let go = expect(channel, Kind::Go)?;
+    timing::done(Step::AwaitGo);
     apply::enter_cgroups(go.descriptors.into_iter().map(LeakyFd::from))?;
     if plan.init.namespaces.new_cgroup {
         unshare(CloneFlags::CLONE_NEWCGROUP).during(Stage::CgroupNamespace)?;
     }
-    apply::reset_affinity()
+    apply::reset_affinity()?;
+    timing::done(Step::EnterCgroups);
+    Ok(())
 }
 
 /// Runs hooks in the container's namespaces.
@@ -176,6 +196,7 @@ fn run_hooks(
     pid: i32,
 ) -> Result<(), Fault> {
     let create = stage == Stage::CreateContainerHook;
+    let step = if create { Step::CreateContainer } else { Step::StartContainer };
     let environment = plan.spec.program.as_ref().map(program::Program::environment_text);
     let quoted = hooks::Output::default();
     for (index, hook) in list.iter().enumerate() {
@@ -191,7 +212,9 @@ fn run_hooks(
             on_host: false,
             until: None,
         };
-        hooks::run(hook, &context).map_err(|failure| Fault {
+        let ran = hooks::run(hook, &context);
+        timing::done_at(step, index);
+        ran.map_err(|failure| Fault {
             detail: failure.to_string().into_bytes(),
             ..Fault::at(stage, index, Errno::ECANCELED)
         })?;

@@ -13,10 +13,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::nix::sched::{CloneFlags, unshare};
 use sys::process::Fork;
 use sys::{Errno, process};
+use timing::{Side, Step};
 
 /// Runs in the intermediate process: joins namespaces, prepares the time namespace, and forks init;
 /// or makes the other namespaces itself and goes on as init.
 pub(crate) fn run(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
+    timing::enter(Side::Intermediate);
     init::guard_stdio(plan)?;
     apply::adjust_oom_score(&mut plan.spec)?;
     let by_root = plan.spec.options.by_root;
@@ -31,6 +33,8 @@ pub(crate) fn run(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
         |namespace: &&Joined| !plan.spec.is_parked || namespace.kind != CloneFlags::CLONE_NEWPID;
     let joined: Vec<_> = plan.init.namespaces.joined.iter().filter(now).collect();
     join(&joined, plan.spec.options.keep_groups)?;
+    timing::clock_may_differ();
+    timing::done(Step::JoinNamespaces);
     if plan.spec.forks_last || plan.init.namespaces.new_time.is_some() {
         if plan.init.namespaces.new_user() {
             enter_user_namespace(plan, channel.as_fd())?;
@@ -45,12 +49,14 @@ pub(crate) fn run(plan: &mut Plan, channel: &OwnedFd) -> Result<(), Fault> {
     let new = plan.init.namespaces.new;
     if plan.spec.forks_last {
         unshare(new).during(Stage::MakeNamespaces)?;
+        timing::done(Step::MakeNamespaces);
         message::announce(channel.as_fd(), Kind::Here, 0)?;
         init::run(plan, channel)
     }
     match process::fork(new | CloneFlags::CLONE_PARENT, None).during(Stage::Fork)? {
         Fork::Child => init::run(plan, channel),
         Fork::Parent { pid, .. } => {
+            timing::done(Step::Fork);
             message::announce(channel.as_fd(), Kind::Born, pid.cast_unsigned())
         }
     }
@@ -63,8 +69,10 @@ fn enter_user_namespace(plan: &mut Plan, channel: BorrowedFd) -> Result<(), Faul
         // Only root writes the mappings of an undumpable process.
         process::set_dumpable(true).during(Stage::Session)?;
     }
+    timing::done(Step::MakeNamespaces);
     message::announce(channel, Kind::Map, 0)?;
     message::expect(channel, Kind::Mapped)?;
+    timing::done(Step::AwaitMap);
     become_root(plan.spec.options.keep_groups)?;
     plan.init.namespaces.new.remove(CloneFlags::CLONE_NEWUSER);
     Ok(())

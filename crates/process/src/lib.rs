@@ -39,6 +39,7 @@ mod spawn;
 mod stdio;
 mod told;
 
+pub use apply::{START, START_TIMED};
 pub use child::{Child, Event};
 pub use exec::{Exec, Target};
 pub use fault::{Fault, Stage};

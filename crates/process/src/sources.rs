@@ -37,7 +37,9 @@ pub(crate) fn hand_over(plan: &Plan, init: &Child) -> Result<(), Error> {
         let descriptors: Vec<BorrowedFd> = chunk.iter().map(AsFd::as_fd).collect();
         send(init, u32::try_from(chunk.len()).unwrap_or_default(), &descriptors)?;
     }
-    sys::fs::close_all(trees).map_err(|errno| Error::call("closing init's mounts", errno))
+    sys::fs::close_all(trees).map_err(|errno| Error::call("closing init's mounts", errno))?;
+    timing::done(timing::Step::HandOver);
+    Ok(())
 }
 
 /// Asks init for its mount namespace and root. Init is undumpable, so the parent could open them in

@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use sys::nix::sched::CloneFlags;
 use sys::process::Fork;
 use sys::{Errno, process};
+use timing::{Side, Step};
 
 /// How a process gets into its v2 cgroup: it is born there, so that nothing has to move it.
 pub enum CgroupPlacement<'a> {
@@ -84,7 +85,10 @@ pub fn spawn(plan: &mut Plan, placement: CgroupPlacement) -> Result<Child, Error
 fn fork_init(plan: &mut Plan, cgroup: Option<BorrowedFd>) -> Result<Child, Error> {
     let (ours, theirs) = channel()?;
     match process::fork(plan.init.namespaces.new, cgroup) {
-        Ok(Fork::Parent { pid, pidfd }) => Ok(Child::new(pid, pidfd, ours, false)),
+        Ok(Fork::Parent { pid, pidfd }) => {
+            timing::done(Step::Fork);
+            Ok(Child::new(pid, pidfd, ours, false))
+        }
         Ok(Fork::Child) => {
             drop(ours);
             init::run(plan, &theirs)
@@ -109,20 +113,24 @@ fn map_init(plan: &Plan, init: Child) -> Result<Child, Error> {
         }
         mappings::write(init.pid, mapped).and_then(|()| init.tell(Kind::Mapped, &[]))
     };
-    map().inspect_err(|_| init.end()).map(|()| init)
+    map().inspect_err(|_| init.end())?;
+    timing::done(Step::Map);
+    Ok(init)
 }
 
 /// Serves the intermediate process until the namespaces exist. Returns the child to talk to from
 /// then on: init, or the intermediate process itself if that forks last.
 fn await_namespaces(plan: &mut Plan, mut child: Child) -> Result<Child, Error> {
     loop {
-        let served = match child.receive_while_alive() {
+        let received = child.receive_while_alive();
+        timing::done(Step::AwaitNamespaces);
+        let served = match received {
             Err(error) => Err(error),
             Ok(None) => Err(Error::new("a child died joining namespaces")),
             Ok(Some(message)) => serve_intermediate(plan, &mut child, &message),
         };
         match served {
-            Ok(false) => {}
+            Ok(false) => timing::done(Step::Map),
             Ok(true) if child.is_intermediate => return Ok(child),
             Ok(true) => return map_init(plan, child),
             Err(error) => {
@@ -231,7 +239,11 @@ pub(crate) fn fork_first<T: ProcessPlan>(
     let (ours, theirs) = channel()?;
     let waits = matches!(placement, CgroupPlacement::Via(_));
     let child = match process::fork(CloneFlags::empty(), placement.cgroup()) {
-        Ok(Fork::Parent { pid, pidfd }) => Child::new(pid, pidfd, ours, true),
+        Ok(Fork::Parent { pid, pidfd }) => {
+            timing::done(Step::Fork);
+            timing::is_process(Side::Intermediate, pid);
+            Child::new(pid, pidfd, ours, true)
+        }
         Ok(Fork::Child) => {
             // With this end open, the child could not notice the end of the parent.
             drop(ours);

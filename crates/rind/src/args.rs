@@ -46,7 +46,7 @@ pub fn read(
     let mut words = words.into_iter().peekable();
     let mut flags = Vec::new();
     while let Some(word) = words.next_if(|word| is_flag(word)) {
-        match read_flag(&word, program.flags, &mut words, "")? {
+        match read_flag(program, &word, program.flags, &mut words, "")? {
             Some(flag) => flags.push(flag),
             None if word.trim_start_matches('-').starts_with('v') => {
                 return Ok(Arguments::Help(help::version()));
@@ -61,13 +61,14 @@ pub fn read(
             Some(name) => Ok(Arguments::Help(help::of(find(program, &name)?))),
         },
         Some("version") => Ok(Arguments::Help(help::version())),
-        Some(name) => Ok(read_command(find(program, name)?, flags, &mut words)?),
+        Some(name) => Ok(read_command(program, find(program, name)?, flags, &mut words)?),
     }
 }
 
 type Words = std::iter::Peekable<std::vec::IntoIter<String>>;
 
 fn read_command(
+    program: &Program,
     entry: &'static Command,
     mut flags: Vec<(&'static str, String)>,
     words: &mut Words,
@@ -78,7 +79,7 @@ fn read_command(
         if word == "--" && !only_positional {
             only_positional = true;
         } else if is_flag(&word) && !only_positional {
-            match read_flag(&word, entry.flags, words, entry.name)? {
+            match read_flag(program, &word, entry.flags, words, entry.name)? {
                 Some(flag) => flags.push(flag),
                 None => return Ok(Arguments::Help(help::of(entry))),
             }
@@ -87,25 +88,33 @@ fn read_command(
             only_positional |= entry.plain_after.is_some_and(|count| positional.len() >= count);
         }
     }
-    let (least, most) = entry.positional;
-    let name = entry.name;
-    if !(least..=most).contains(&positional.len()) {
-        let count = positional.len();
-        let wanted = match (least, most) {
-            (least, most) if least == most => format!("exactly {least}"),
-            (least, usize::MAX) => format!("at least {least}"),
-            (least, most) => format!("{least} to {most}"),
-        };
-        return Err(format!(
-            "{name:?} requires {wanted} argument(s), not {count}; usage: {}",
-            help::usage(entry)
-        ));
-    }
+    check_count(program, entry, positional.len())?;
     Ok(Arguments::Command(Parsed { entry, positional, flags, input: None }))
+}
+
+/// Refuses too few or too many positional arguments, in the words that callers know from runc.
+fn check_count(program: &Program, entry: &Command, count: usize) -> Result<(), String> {
+    let (least, most) = entry.positional;
+    let (name, usage) = (entry.name, help::usage(entry));
+    let wanted = match () {
+        () if (least..=most).contains(&count) => return Ok(()),
+        () if least == most => format!("exactly {least}"),
+        () if count < least => format!("a minimum of {least}"),
+        () => format!("a maximum of {most}"),
+    };
+    let hint = other_sense(program, name);
+    Err(format!("{name:?} requires {wanted} argument(s), not {count}{hint}; usage: {usage}"))
+}
+
+/// What another program means by the name of a command, if that is something else.
+fn other_sense(program: &Program, name: &str) -> String {
+    let other = program.synonyms.iter().find(|(word, command)| *word == name && *command != name);
+    other.map_or_else(String::new, |(_, command)| format!(" (did you mean \"{command}\"?)"))
 }
 
 /// Reads a flag with its value; `None` for one that asks for help or the version.
 fn read_flag(
+    program: &Program,
     word: &str,
     table: &'static [Flag],
     words: &mut Words,
@@ -116,7 +125,7 @@ fn read_flag(
     if matches!(name, "help" | "h") || command.is_empty() && matches!(name, "version" | "v") {
         return Ok(None);
     }
-    let flag = find_flag(table, name).ok_or_else(|| unknown_flag(word, table, command))?;
+    let flag = find_flag(table, name).ok_or_else(|| unknown_flag(program, word, table, command))?;
     let value = match (flag.value, value) {
         ("", None) => "true".to_owned(),
         ("", Some(value)) => match value.as_str() {
@@ -160,29 +169,53 @@ pub fn find_flag(table: &'static [Flag], name: &str) -> Option<&'static Flag> {
 /// The command of this name; an error is for the user.
 pub fn find(program: &Program, name: &str) -> Result<&'static Command, Wrong> {
     program.command(name).ok_or_else(|| {
-        let suggested = suggestion(name, program.commands.iter().map(|command| command.name));
-        let text = format!("unknown command {name:?}{suggested}; see rind --help");
+        let text = if program.of_engines.contains(&name) {
+            format!(
+                "unknown command {name:?}: that is what an engine does (docker, podman, nerdctl), \
+                 which calls rind; see rind --help"
+            )
+        } else {
+            let suggested = suggested_command(program, name);
+            format!("unknown command {name:?}{suggested}; see rind --help")
+        };
         Wrong { text, status: 3 }
     })
 }
 
-fn unknown_flag(word: &str, table: &[Flag], command: &str) -> String {
-    let name = word.trim_start_matches('-').split('=').next().unwrap_or_default();
-    let suggestion = suggestion(name, table.iter().map(|flag| flag.name));
-    let suggestion = suggestion.replace('"', "").replacen("mean ", "mean --", 1);
-    let space = if command.is_empty() { "" } else { " " };
-    format!("flag provided but not defined: {word}{suggestion}; see rind{space}{command} --help")
+fn suggested_command(program: &Program, name: &str) -> String {
+    match program.synonyms.iter().find(|(word, _)| *word == name) {
+        Some((_, command)) => format!(" (did you mean {command:?}?)"),
+        None => suggestion(name, program.commands.iter().map(|command| command.name))
+            .map_or_else(String::new, |near| format!(" (did you mean {near:?}?)")),
+    }
 }
 
-/// "(did you mean ...?)", if one of `names` is near.
-fn suggestion<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
+fn unknown_flag(program: &Program, word: &str, table: &'static [Flag], command: &str) -> String {
+    let (name, _) = split_flag(word);
+    let hint = match command {
+        "" => program
+            .commands
+            .iter()
+            .find(|command| find_flag(command.flags, name).is_some())
+            .map(|command| format!("of a command, and comes after it: rind {}", command.name)),
+        _ => find_flag(program.flags, name)
+            .map(|flag| format!("a global flag, and comes before {command:?}: --{}", flag.name)),
+    };
+    let hint = hint.map(|hint| format!(" (it is {hint})"));
+    let near = || suggestion(name, table.iter().map(|flag| flag.name));
+    let hint = hint.or_else(|| near().map(|near| format!(" (did you mean --{near}?)")));
+    let hint = hint.unwrap_or_else(|| other_sense(program, command));
+    let space = if command.is_empty() { "" } else { " " };
+    format!("flag provided but not defined: {word}{hint}; see rind{space}{command} --help")
+}
+
+/// The one of `names` that is meant, if one is near: it begins so, or differs in a letter or two.
+fn suggestion<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let nearest = names.map(|other| (!other.starts_with(name), distance(name, other), other)).min();
-    match nearest {
-        Some((is_other, distance, other)) if distance <= 2 || !is_other => {
-            format!(" (did you mean {other:?}?)")
-        }
-        _ => String::new(),
-    }
+    let (is_other, distance, other) = nearest.filter(|_| !name.is_empty())?;
+    // In a short word two letters are nearly all.
+    let most = (name.len() / 2).min(2);
+    (distance <= most || !is_other).then_some(other)
 }
 
 /// How many letters to insert, remove or change to get from one word to the other.
@@ -248,14 +281,24 @@ mod tests {
             ("create --bundel /b box", "did you mean --bundle?"),
             ("create --bundle", "requires an argument"),
             ("create", "requires exactly 1 argument"),
-            ("kill a b c", "requires 1 to 2 argument"),
+            ("kill a b c", "requires a maximum of 2 argument(s), not 3"),
+            ("exec", "\"exec\" requires a minimum of 1 argument(s), not 0"),
+            ("rm box", "did you mean \"delete\"?"),
+            ("stop box", "did you mean \"kill\"?"),
+            ("ls", "did you mean \"list\"?"),
+            ("ps", "a minimum of 1 argument(s), not 0 (did you mean \"list\"?)"),
+            ("ps -a", "not defined: -a (did you mean \"list\"?)"),
+            ("pull alpine", "what an engine does"),
+            ("creat box", "did you mean \"create\"?"),
+            ("start --root /x box", "it is a global flag, and comes before \"start\": --root"),
+            ("--bundle /x run box", "it is of a command, and comes after it: rind create"),
             ("--nonsense list", "flag provided but not defined: --nonsense"),
             ("create --no-pivot=maybe box", "neither true nor false"),
             ("exec --preserve-fds -1 box true", "is not a number"),
         ] {
             let Wrong { text: said, status } = parse(line).unwrap_err();
             assert!(said.contains(text), "{line}: {said}");
-            assert_eq!(status, if line.starts_with("craete") { 3 } else { 1 }, "{line}");
+            assert_eq!(status, if said.contains("unknown command") { 3 } else { 1 }, "{line}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Makes the texts of `--help` and `--version`, from the tables that parse the command line. It
 //! must not print them.
 
-use crate::model::{Command, Flag, Program, flag};
+use crate::model::{Command, Flag, Program, STATUS, flag};
 use std::fmt::Write;
 
 /// What rind is.
@@ -10,11 +10,9 @@ pub const SUMMARY: &str = "an OCI container runtime: a thin skin around a proces
 /// How to call it.
 pub const USAGE: &str = "rind [GLOBAL FLAG...] COMMAND [FLAG...] [ID] [ARG...]";
 
-/// How to begin.
+/// What it needs.
 pub const INTRODUCTION: &str =
-    "A container is made from a bundle: a directory with a config.json and a root file system.
-    # rind spec                    writes a config.json to begin with
-    # rind run --bundle DIR ID     runs it, in the foreground";
+    "A container is made from a bundle: a directory with a config.json and a root file system.";
 
 /// A flag of every command, and of the line without a command.
 pub const HELP: Flag = flag("help", "h", "", "show this, or the help of a command");
@@ -27,17 +25,23 @@ pub fn version() -> String {
     format!("rind {}\n", runtime::version(env!("RIND_COMMIT")))
 }
 
-/// What `--help` prints.
+/// What `--help` prints. It has to fit on a screen.
 pub fn overview(program: &Program) -> String {
-    let mut text = format!("rind - {SUMMARY}\n\nusage: {USAGE}\n\n{INTRODUCTION}\n\ncommands:\n");
-    let width = program.commands.iter().map(|command| command.name.len()).max().unwrap_or(0);
-    for command in program.commands {
-        // Writing to a string can't fail.
-        let _ = writeln!(text, "  {:width$}  {}", command.name, command.about);
-    }
+    let mut text = format!("rind - {SUMMARY}\nusage: {USAGE}\n\nexamples:\n");
+    text += &pairs(program.examples.iter().copied());
+    text += "\ncommands:\n";
+    let (aside, listed): (Vec<_>, Vec<_>) =
+        program.commands.iter().partition(|command| command.is_aside);
+    let names = aside.iter().map(|command| command.name).collect::<Vec<_>>().join(", ");
+    let rows = listed.iter().map(|command| (command.name, command.about));
+    let also = (!names.is_empty()).then_some(("also", names.as_str()));
+    text += &pairs(rows.chain(also));
     text += "\nglobal flags:\n";
-    text += &flags(program.flags);
-    text += &flags(COMMON_FLAGS);
+    let common = COMMON_FLAGS.iter().map(synopsis).collect::<Vec<_>>().join("; ");
+    let all = program.flags.iter().map(|flag| (synopsis(flag), flag.about));
+    let about = "this, or the help of a command; the version";
+    let all: Vec<_> = all.chain([(common, about)]).collect();
+    text += &pairs(all.iter().map(|(flag, about)| (flag.as_str(), *about)));
     text
 }
 
@@ -52,7 +56,17 @@ pub fn of(command: &Command) -> String {
     }
     if !command.flags.is_empty() {
         text += "\nflags:\n";
-        text += &flags(command.flags);
+        let all: Vec<_> = command.flags.iter().map(|flag| (synopsis(flag), flag.about)).collect();
+        text += &pairs(all.iter().map(|(flag, about)| (flag.as_str(), *about)));
+    }
+    if !command.examples.is_empty() {
+        text += "\nexamples:\n";
+        text += &pairs(command.examples.iter().copied());
+    }
+    if command.status != STATUS {
+        text += "\nexit status:\n  ";
+        text += &command.status.replace('\n', "\n  ");
+        text += "\n";
     }
     text
 }
@@ -64,17 +78,19 @@ pub fn usage(command: &Command) -> String {
     format!("rind {}{flags}{space}{}", command.name, command.arguments)
 }
 
-fn flags(table: &[Flag]) -> String {
-    let synopsis = |flag: &Flag| {
-        let short =
-            if flag.short.is_empty() { String::new() } else { format!(", -{}", flag.short) };
-        let value = if flag.value.is_empty() { String::new() } else { format!(" {}", flag.value) };
-        format!("--{}{short}{value}", flag.name)
-    };
-    let width = table.iter().map(|flag| synopsis(flag).len()).max().unwrap_or(0);
-    table.iter().fold(String::new(), |mut text, flag| {
+/// A flag with its letter and its value.
+fn synopsis(flag: &Flag) -> String {
+    let short = if flag.short.is_empty() { String::new() } else { format!(", -{}", flag.short) };
+    let value = if flag.value.is_empty() { String::new() } else { format!(" {}", flag.value) };
+    format!("--{}{short}{value}", flag.name)
+}
+
+/// Lines of two columns.
+fn pairs<'a>(rows: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> String {
+    let width = rows.clone().map(|(first, _)| first.len()).max().unwrap_or(0);
+    rows.fold(String::new(), |mut text, (first, second)| {
         // Writing to a string can't fail.
-        let _ = writeln!(text, "  {:width$}  {}", synopsis(flag), flag.about);
+        let _ = writeln!(text, "  {first:width$}  {second}");
         text
     })
 }

@@ -5,6 +5,7 @@
 #![cfg_attr(fuzzing, allow(dead_code, unused_imports))]
 
 mod args;
+mod chart;
 mod commands;
 mod completion;
 #[cfg(any(test, fuzzing))]
@@ -14,7 +15,9 @@ mod log;
 mod man;
 mod model;
 mod output;
+mod style;
 mod table;
+mod trace;
 
 use args::Arguments;
 use commands::{PROGRAM, global, prepare};
@@ -51,7 +54,7 @@ fn start() -> i32 {
     }
     let words = || sys::startup::arguments().into_iter().skip(1);
     match args::read(&PROGRAM, words()) {
-        Ok(Arguments::Help(text)) => output::print(&text).unwrap_or_else(|error| {
+        Ok(Arguments::Help(text)) => output::print_help(&text).unwrap_or_else(|error| {
             early_log().fail(&runtime::advise(error));
             1
         }),

@@ -2,7 +2,7 @@
 //! It must not write them.
 
 use crate::help::{COMMON_FLAGS, HELP, INTRODUCTION, SUMMARY, USAGE, usage};
-use crate::model::{Command, Flag, Program};
+use crate::model::{Command, Example, Fact, Flag, Program, STATUS};
 use std::fmt::Write;
 
 /// The page of a command, or rind's own.
@@ -38,7 +38,7 @@ impl Page {
         );
         match self.0 {
             None => overview(program, &mut text),
-            Some(command) => page(command, &mut text),
+            Some(command) => page(program, command, &mut text),
         }
         text
     }
@@ -47,16 +47,7 @@ impl Page {
 fn overview(program: &Program, text: &mut String) {
     *text += &synopsis(USAGE);
     *text += ".SH DESCRIPTION\n";
-    for line in INTRODUCTION.lines() {
-        // An indented line is an example, with what it does after two spaces.
-        match line.trim_start().split_once("  ") {
-            Some((example, about)) if line.starts_with(' ') => {
-                let (example, about) = (escaped(example), escaped(about.trim_start()));
-                add(text, format_args!(".TP\n.B {example}\n{about}\n"));
-            }
-            _ => add(text, format_args!("{}\n", escaped(line))),
-        }
-    }
+    add(text, format_args!("{}\n", escaped(INTRODUCTION)));
     *text += ".SH COMMANDS\n";
     for command in program.commands {
         let (name, about) = (escaped(command.name), escaped(command.about));
@@ -65,13 +56,15 @@ fn overview(program: &Program, text: &mut String) {
     *text += ".SH OPTIONS\n";
     flags(program.flags, text);
     flags(COMMON_FLAGS, text);
-    *text += ".SH EXIT STATUS\n\
-        0 if it was done, 1 if not.\n\
-        Commands that wait for a program have its status, as their pages tell.\n";
+    let status = format!(
+        "{STATUS}\nCommands that wait for a program have its status, as their pages tell. An unknown\n\
+         command is 3."
+    );
+    rest(program, None, &status, program.examples, text);
     see_also(program.commands.iter().map(|command| format!("rind-{}", command.name)), text);
 }
 
-fn page(command: &Command, text: &mut String) {
+fn page(program: &Program, command: &Command, text: &mut String) {
     *text += &synopsis(&usage(command));
     add(text, format_args!(".SH DESCRIPTION\n{}.\n", escaped(&capitalised(command.about))));
     if !command.details.is_empty() {
@@ -81,11 +74,37 @@ fn page(command: &Command, text: &mut String) {
     flags(command.flags, text);
     flags(&[HELP], text);
     add(text, format_args!(".PP\nThose of\n.BR rind (8)\ncome before {}.\n", command.name));
-    // The details tell of other statuses.
-    if command.failure == 1 {
-        *text += ".SH EXIT STATUS\n0 if it was done, 1 if not.\n";
-    }
+    rest(program, Some(command.name), command.status, command.examples, text);
     see_also(["rind".to_owned()], text);
+}
+
+/// What comes after the options of a command's page, or of rind's own.
+fn rest(
+    program: &Program,
+    command: Option<&str>,
+    status: &str,
+    examples: &[Example],
+    text: &mut String,
+) {
+    add(text, format_args!(".SH EXIT STATUS\n{}\n", escaped(status)));
+    for (title, table) in [("FILES", program.files), ("ENVIRONMENT", program.environment)] {
+        // rind's own page has all.
+        let concerns = |fact: &&Fact| {
+            fact.commands.is_empty() || command.is_none_or(|name| fact.commands.contains(&name))
+        };
+        let facts = table.iter().filter(concerns).map(|fact| (fact.name, fact.about));
+        section(title, facts, text);
+    }
+    section("EXAMPLES", examples.iter().copied(), text);
+}
+
+fn section<'a>(title: &str, rows: impl Iterator<Item = (&'a str, &'a str)>, text: &mut String) {
+    for (number, (name, about)) in rows.enumerate() {
+        if number == 0 {
+            add(text, format_args!(".SH {title}\n"));
+        }
+        add(text, format_args!(".TP\n.B {}\n{}\n", escaped(name), escaped(about)));
+    }
 }
 
 fn synopsis(usage: &str) -> String {

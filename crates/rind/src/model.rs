@@ -13,6 +13,30 @@ pub struct Program {
     pub flags: &'static [Flag],
     /// All commands, in the order of the help.
     pub commands: &'static [Command],
+    /// How it is used.
+    pub examples: &'static [Example],
+    /// What other programs call what a command does: their word, and the command.
+    pub synonyms: &'static [(&'static str, &'static str)],
+    /// What a program that calls this one does, and this one does not.
+    pub of_engines: &'static [&'static str],
+    /// The files that it knows.
+    pub files: &'static [Fact],
+    /// The variables that it looks at.
+    pub environment: &'static [Fact],
+}
+
+/// A command line, and what it does.
+pub type Example = (&'static str, &'static str);
+
+/// What there is to know about a file or a variable.
+#[derive(Debug)]
+pub struct Fact {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is for.
+    pub about: &'static str,
+    /// The commands that it matters to; none where it matters to all.
+    pub commands: &'static [&'static str],
 }
 
 impl Program {
@@ -74,6 +98,12 @@ pub struct Command {
     pub about: &'static str,
     /// What else there is to know.
     pub details: &'static str,
+    /// How it is used.
+    pub examples: &'static [Example],
+    /// What its exit status says.
+    pub status: &'static str,
+    /// Whether the help for all commands only names it: it is for packagers and programs.
+    pub is_aside: bool,
     /// Its flags.
     pub flags: &'static [Flag],
     /// Whether the command puts a process of this program in reach of a container, and so has to run
@@ -87,6 +117,9 @@ pub struct Command {
     /// Does it; gives the exit status.
     pub run: Run,
 }
+
+/// What the exit status of most commands says.
+pub const STATUS: &str = "0 if it was done, 1 if not.";
 
 /// Reads the flags into options of `runtime`, and calls it; gives the exit status.
 pub type Run = fn(&Parsed, &Log) -> Result<i32, Failure>;
@@ -102,6 +135,9 @@ impl Command {
             input: None,
             about,
             details: "",
+            examples: &[],
+            status: STATUS,
+            is_aside: false,
             flags: &[],
             seals: false,
             looks_only: false,

@@ -1,6 +1,7 @@
 //! Writes what a command was asked for to stdout. Messages go through [`crate::log`] instead.
 
 use crate::model::Failure;
+use crate::style::Style;
 use std::io::{self, ErrorKind, Write};
 use sys::Explain;
 
@@ -11,6 +12,16 @@ pub fn print(text: &str) -> Result<i32, Failure> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(0),
         printed => printed.map(|()| 0).within("writing to stdout"),
     }
+}
+
+/// Prints a help; its headings stand out on a terminal.
+pub fn print_help(text: &str) -> Result<i32, Failure> {
+    print(&Style::of(&io::stdout()).with_headings(text))
+}
+
+/// Prints a table; its first line stands out on a terminal.
+pub fn print_table(text: &str) -> Result<i32, Failure> {
+    print(&Style::of(&io::stdout()).table(text))
 }
 
 /// Prints a text that ends with exactly one newline.

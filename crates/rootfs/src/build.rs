@@ -31,6 +31,7 @@ impl Layout {
             mount::set_propagation(c"/", Slave, Depth::Tree).during(Step::Isolate)?;
         }
         let root = self.attach_root()?;
+        timing::done(timing::Step::Root);
         let mut built = Built::at(root);
         let mut ready = Some(ready);
         for plan in &self.mounts {
@@ -42,12 +43,14 @@ impl Layout {
             let source = early.next_if(|(index, _)| *index == plan.index).map(|(_, tree)| tree);
             make_mount(&self.context, plan, source, &mut built)
                 .map_err(|fault| fault.at(plan.index))?;
+            timing::done_at(timing::Step::Mount, plan.index);
         }
         ready.map_or(Ok(()), |ready| ready())?;
         devices::make_devices(self, &built)?;
         if !self.masked_paths.is_empty() {
             built.null = Some(nodes::clone_null().during(Step::MaskSource)?);
         }
+        timing::done(timing::Step::Devices);
         Ok(built)
     }
 
@@ -55,6 +58,7 @@ impl Layout {
     /// own attributes.
     pub fn finish(&self, built: &mut Built) -> Result<()> {
         write_sysctls(&self.sysctls, built)?;
+        timing::done(timing::Step::Sysctls);
         if let Some(cwd) = &self.make_cwd {
             let _ = built.find_or_make(cwd, Kind::Directory).during(Step::WorkingDirectory)?;
         }
@@ -69,7 +73,9 @@ impl Layout {
             let attributes = Attributes { propagation, ..Attributes::default() };
             mount::mount_setattr(&built.root, depth, &attributes).during(Step::RootPropagation)?;
         }
-        self.check_visible(built)
+        self.check_visible(built)?;
+        timing::done(timing::Step::Masks);
+        Ok(())
     }
 
     /// Checks that the container sees the mounts that it must see at their destinations. A mount

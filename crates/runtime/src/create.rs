@@ -24,10 +24,12 @@ use crate::container::remove::roll_back;
 use crate::foreground::terminal;
 use crate::host::{notify, pid_file};
 use crate::{Result, Runtime};
+use oci_spec::runtime::{Hook, Spec};
 use process::{Child, Plan};
 use spec::Bundle;
 use state::{Entry, Identity, Store};
 use std::os::fd::OwnedFd;
+use timing::Step;
 
 /// A container whose init only waits to execute the program.
 #[derive(Debug)]
@@ -49,7 +51,10 @@ pub(crate) fn create_container(
 ) -> Result<Created> {
     state::check_id(&options.id)?;
     let mut bundle = Bundle::open(&options.bundle, options.config.as_deref())?;
+    name_for_timing(&bundle.spec);
+    timing::done(Step::Config);
     let joined = join_namespaces(runtime, &options.join, &mut bundle)?;
+    timing::done(Step::Join);
     let detached = purpose != Purpose::RunForeground;
     let console_socket = options.console_socket.as_deref();
     terminal::check(bundle.spec.process().as_ref(), console_socket, detached)?;
@@ -60,6 +65,7 @@ pub(crate) fn create_container(
     }
     let entry = Store::open(&runtime.root, true)?.create(&options.id, CONFIG)?;
     let listener = manager.map_or(Ok(None), |manager| open_notify_socket(&entry, manager, purpose));
+    timing::done(Step::State);
     let prepared = listener.and_then(|listener| {
         let prepared = Prepared::new(runtime, options, purpose, &bundle, Some(&entry))?;
         joined.check().map(|()| (prepared, listener))
@@ -72,6 +78,30 @@ pub(crate) fn create_container(
             Err(error)
         }
     }
+}
+
+/// Says what mounts and hooks are called in what `--timing` shows.
+fn name_for_timing(spec: &Spec) {
+    if !timing::is_on() {
+        return;
+    }
+    let mounts = spec.mounts().iter().flatten();
+    timing::name(Step::Mount, mounts.map(|mount| mount.destination().display().to_string()));
+    let Some(hooks) = spec.hooks() else { return };
+    for (step, list) in [
+        (Step::Prestart, hooks.prestart()),
+        (Step::CreateRuntime, hooks.create_runtime()),
+        (Step::CreateContainer, hooks.create_container()),
+        (Step::StartContainer, hooks.start_container()),
+        (Step::Poststart, hooks.poststart()),
+    ] {
+        name_hooks(step, list.as_deref().unwrap_or_default());
+    }
+}
+
+/// Says what the hooks of a list are called in what `--timing` shows.
+pub(crate) fn name_hooks(step: Step, hooks: &[Hook]) {
+    timing::name(step, hooks.iter().map(|hook| hook.path().display().to_string()));
 }
 
 /// Creates the directory of the socket over which the container can tell that it is ready. `run`

@@ -25,6 +25,7 @@ pub mod passwd;
 pub mod process;
 pub mod schedule;
 pub mod seccomp;
+pub mod shared;
 pub mod socket;
 pub mod startup;
 pub mod terminal;

@@ -10,6 +10,7 @@ use std::process::Command;
 pub const TESTS: &[Test] = tests![
     version_has_three_lines,
     help_lists_all_commands_and_global_flags,
+    columns_of_help_are_aligned,
     help_of_every_command_lists_its_flags,
     help_comes_in_every_form,
     help_needs_no_container,
@@ -225,19 +226,21 @@ const COMMANDS: [(&str, &str); 22] = [
     (
         "create",
         "--bundle, -b --config --console-socket --pidfd-socket --pid-file --no-pivot \
-         --no-new-keyring --preserve-fds --join",
+         --no-new-keyring --preserve-fds --join --timing --timing-file",
     ),
-    ("start", ""),
+    ("start", "--timing --timing-file"),
     (
         "run",
         "--bundle, -b --config --console-socket --pidfd-socket --pid-file --no-pivot \
-         --no-new-keyring --preserve-fds --join --detach, -d --keep --no-subreaper",
+         --no-new-keyring --preserve-fds --join --detach, -d --keep --no-subreaper \
+         --timing --timing-file",
     ),
     (
         "exec",
         "--console-socket --pidfd-socket --pid-file --cwd --env, -e --tty, -t --user, -u \
          --additional-gids, -g --process, -p --detach, -d --process-label --apparmor \
-         --no-new-privs --cap, -c --preserve-fds --cgroup --ignore-paused --exec-fifo",
+         --no-new-privs --cap, -c --preserve-fds --cgroup --ignore-paused --exec-fifo \
+         --timing --timing-file",
     ),
     ("state", ""),
     ("kill", "--all, -a --regex"),
@@ -277,8 +280,11 @@ const COMMANDS: [(&str, &str); 22] = [
 
 fn help_lists_all_commands_and_global_flags() {
     let text = printed(&["--help"]);
+    let aside = text.lines().find_map(|line| line.strip_prefix("  also ")).unwrap();
+    let aside: Vec<&str> = aside.trim_start().split(", ").collect();
     for (name, _) in COMMANDS {
-        assert!(text.contains(&format!("\n  {name} ")), "{name} is not in\n{text}");
+        let is_listed = text.contains(&format!("\n  {name} "));
+        assert!(is_listed != aside.contains(&name), "{name} is not in\n{text}");
     }
     for flag in [
         "--debug",
@@ -289,10 +295,32 @@ fn help_lists_all_commands_and_global_flags() {
         "--cgroup-manager MANAGER",
         "--systemd-cgroup",
         "--criu PATH",
-        "--help, -h",
-        "--version, -v",
+        "--help, -h; --version, -v",
     ] {
         assert!(text.contains(&format!("\n  {flag} ")), "{flag} is not in\n{text}");
+    }
+    // On one screen.
+    let widest = text.lines().map(str::len).max().unwrap();
+    let (lines, examples) = (text.lines().count(), text.contains("\nexamples:\n"));
+    assert!(lines <= 40 && widest <= 100 && examples, "{lines} lines, {widest} columns:\n{text}");
+}
+
+/// How a screen looks: the second column begins at one place.
+fn columns_of_help_are_aligned() {
+    let overview = printed(&["--help"]);
+    let of_commands = COMMANDS.iter().map(|(name, _)| printed(&[name, "--help"]));
+    for text in of_commands.chain([overview]) {
+        assert!(text.contains("\nexamples:\n"), "{text}");
+        for part in text.split("\n\n").filter(|part| {
+            ["flags:\n", "examples:\n", "commands:\n", "global flags:\n"]
+                .iter()
+                .any(|heading| part.starts_with(heading))
+        }) {
+            let rows = part.lines().skip(1);
+            let starts: Vec<_> = rows.map(|row| row.rfind("  ").map(|at| at + 2)).collect();
+            assert!(starts.iter().all(|start| *start == starts[0]), "{starts:?}\n{part}");
+        }
+        assert!(!text.contains('\u{1b}'), "colours in a file: {text}");
     }
 }
 

@@ -721,6 +721,16 @@ fn unknown_commands() {
         ("lst", "did you mean \\\"list\\\"?"),
         ("feat", "did you mean \\\"features\\\"?"),
         ("frobnicate", "see rind --help"),
+        ("creat", "did you mean \\\"create\\\"?"),
+        // What others call it.
+        ("rm", "did you mean \\\"delete\\\"?"),
+        ("stop", "did you mean \\\"kill\\\"?"),
+        ("ls", "did you mean \\\"list\\\"?"),
+        // What others do.
+        ("logs", "that is what an engine does (docker, podman, nerdctl)"),
+        ("images", "that is what an engine does"),
+        ("pull", "that is what an engine does"),
+        ("build", "that is what an engine does"),
     ] {
         fails(&words(&[word]), 3, &[word, suggestion]);
     }
@@ -737,7 +747,9 @@ fn unknown_flags() {
         (&["--frobnicate", "list"], ["--frobnicate", "see rind --help"]),
         // A flag of another command, or of none.
         (&["start", "--force", "id"], ["--force", "see rind start --help"]),
-        (&["list", "--root", "/x"], ["--root", "see rind list --help"]),
+        (&["list", "--root", "/x"], ["--root", "it is a global flag, and comes before"]),
+        (&["--bundle", "/x", "run", "id"], ["--bundle", "it is of a command, and comes after it"]),
+        (&["ps", "-a"], ["-a (did you mean \\\"list\\\"?)", "see rind ps --help"]),
     ] {
         fails(&words(line), 1, &texts);
     }
@@ -786,6 +798,14 @@ fn wrong_numbers_of_arguments() {
         &["features", "a"],
     ] {
         fails(&words(line), 1, &[line[0], "usage: rind"]);
+    }
+    // In runc's words.
+    for (line, text) in [
+        (&["exec"][..], "requires a minimum of 1 argument(s)"),
+        (&["create"], "requires exactly 1 argument(s)"),
+        (&["kill", "a", "b", "c"], "requires a maximum of 2 argument(s)"),
+    ] {
+        fails(&words(line), 1, &[text]);
     }
 }
 

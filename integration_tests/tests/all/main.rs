@@ -52,6 +52,7 @@ mod soak;
 mod stress;
 mod systemd;
 mod terminal;
+mod timing;
 mod tour;
 mod traced;
 mod update;
@@ -141,6 +142,7 @@ fn all() -> Vec<test::Test> {
         stress::TESTS,
         systemd::TESTS,
         terminal::TESTS,
+        timing::TESTS,
         tour::TESTS,
         traced::TESTS,
         update::TESTS,

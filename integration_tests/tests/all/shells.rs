@@ -165,14 +165,20 @@ fn commands() -> Vec<String> {
     let help = printed(&["--help"]);
     let (_, list) = help.split_once("\ncommands:\n").unwrap();
     let lines = list.lines().take_while(|line| !line.is_empty());
-    lines.map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+    // The last line names those that it says no more of.
+    let names = lines.flat_map(|line| match line.split_once("also ") {
+        Some(("  ", others)) => others.trim_start().split(", ").collect(),
+        _ => vec![line.split_whitespace().next().unwrap()],
+    });
+    names.map(str::to_owned).collect()
 }
 
 /// The flags that the help of `words` has.
 fn flags(words: &[&str]) -> Vec<String> {
     let help = printed(&[words, &["--help"]].concat());
     let lines = help.lines().filter_map(|line| line.strip_prefix("  --"));
-    lines.map(|line| line.split([' ', ',']).next().unwrap().to_owned()).collect()
+    let flags = lines.flat_map(|line| line.split("; --"));
+    flags.map(|line| line.split([' ', ',']).next().unwrap().to_owned()).collect()
 }
 
 fn every_flag_is_offered() {
@@ -224,6 +230,9 @@ fn every_command_and_flag_has_its_place_in_a_page() {
         assert_eq!(page, printed(&["man", &command]));
         assert!(own.contains(&format!("\n.BR rind\\-{} (8)\n", command.replace('-', "\\-"))));
         has_flags(&page, &[&command]);
+        for section in ["EXIT STATUS", "FILES", "ENVIRONMENT", "EXAMPLES"] {
+            assert!(page.contains(&format!("\n.SH {section}\n")), "{section} is not in {page}");
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use integration_tests::binary;
 use integration_tests::command::{Running, spawn_bare};
 use integration_tests::console::{DescriptorSocket, Terminal};
-use integration_tests::host::wait_for;
+use integration_tests::host::{needs_program, wait_for};
 use integration_tests::test::Test;
 use integration_tests::{Bundle, Container, Value, json, tests};
 use std::fs::File;
@@ -37,6 +37,8 @@ pub const TESTS: &[Test] = tests![
     exec_on_the_console_socket,
     exec_sets_the_configured_size,
     exec_relays_the_callers_terminal,
+    colours_are_for_terminals_that_have_them,
+    chart_fits_the_terminal,
     exec_loses_none_of_the_output,
     exec_needs_somebody_to_take_the_terminal,
     exec_without_devpts_is_an_error,
@@ -299,6 +301,51 @@ fn exec_sets_the_configured_size() {
     std::fs::write(&path, process.to_string()).unwrap();
     let seen = container.exec(&["-p", path.to_str().unwrap()], &[]).succeeded().json();
     assert_eq!((&seen["terminal"]["rows"], &seen["terminal"]["columns"]), (&json!(33), &json!(77)));
+}
+
+/// Where the user wants them, too; what is no terminal gets none.
+fn colours_are_for_terminals_that_have_them() {
+    let env = needs_program("env");
+    let container = Container::new(Bundle::new().probing(&["exit", "0"]));
+    let help = || vec![binary::rind().display().to_string(), "--help".to_owned()];
+    let list = || {
+        let root = container.root().display().to_string();
+        std::fs::create_dir_all(&root).unwrap();
+        vec![binary::rind().display().to_string(), "--root".to_owned(), root, "list".to_owned()]
+    };
+    for (variables, words, heading, has_them) in [
+        (["TERM=xterm", "NO_COLOR="], help(), "commands:", true),
+        (["TERM=xterm", "NO_COLOR=1"], help(), "commands:", false),
+        (["TERM=dumb", "NO_COLOR="], help(), "commands:", false),
+        (["TERM=", "NO_COLOR="], help(), "commands:", false),
+        (["TERM=xterm", "NO_COLOR="], list(), "ID          PID", true),
+        (["TERM=xterm", "NO_COLOR=1"], list(), "ID          PID", false),
+    ] {
+        let mut command = Command::new(&env);
+        command.args(variables).args(&words);
+        let (running, mut terminal) = on_terminal(&command, SIZE);
+        let shown = terminal.read_until(heading);
+        assert_eq!(shown.contains('\u{1b}'), has_them, "{variables:?} {words:?}: {shown:?}");
+        drop(running);
+    }
+}
+
+/// Bars, too, have their colours; and a line has no more characters than the terminal.
+fn chart_fits_the_terminal() {
+    let shell = needs_program("sh");
+    let container = Container::new(Bundle::new().probing(&["exit", "0"]));
+    let run = container.command_for("run", &["--timing"]);
+    let script = "export TERM=xterm NO_COLOR=$0; exec \"$@\" 2>&1";
+    for (no, has_them) in [("1", false), ("", true)] {
+        let mut command = Command::new(&shell);
+        command.args(["-c", script, no]).arg(run.get_program()).args(run.get_args());
+        let (running, mut terminal) = on_terminal(&command, SIZE);
+        let chart = terminal.read_until("\nslowest: ");
+        assert_eq!(chart.contains('\u{1b}'), has_them, "{chart:?}");
+        let widest = chart.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(has_them || widest <= 80, "{widest} columns:\n{chart}");
+        assert_eq!(running.wait().code, 0);
+    }
 }
 
 fn exec_relays_the_callers_terminal() {

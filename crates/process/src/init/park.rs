@@ -77,6 +77,8 @@ fn stages(
     channel: BorrowedFd,
     reporter: &mut Reporter,
 ) -> Result<Infallible, Fault> {
+    // Others can see init from its birth.
+    timing::leave().during(Stage::Timing)?;
     let enter = || fchdir(init.root).and_then(|()| chroot(".")).and_then(|()| chdir("/"));
     enter().during(Stage::EnterRoot)?;
     if let Some(terminal) = &init.terminal {

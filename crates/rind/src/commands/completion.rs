@@ -12,6 +12,11 @@ pub const COMPLETION: Command = Command {
     arguments: "SHELL [WORD...]",
     positional: (1, usize::MAX),
     plain_after: Some(1),
+    is_aside: true,
+    examples: &[
+        ("source <(rind completion bash)", "in ~/.bashrc; zsh likewise"),
+        ("rind completion fish | source", "in ~/.config/fish/config.fish"),
+    ],
     details: "It is for the shell to read: source <(rind completion bash), or rind completion fish | \
         source.\nGiven words of a command line, it prints what the last of them may become.",
     ..Command::new(

@@ -1,6 +1,7 @@
 //! `create`, and the flags of all commands that make a container.
 
 use super::global;
+use super::timed::{TIMING, TIMING_FILE, timed};
 use crate::log::Log;
 use crate::model::{COUNT, Command, Failure, Flag, Parsed, flag, refuse};
 use runtime::CreateOptions;
@@ -32,15 +33,30 @@ pub const JOIN: Flag =
 /// `create`.
 pub const CREATE: Command = Command {
     details: "The config is copied: what becomes of it later has no effect on the container.",
-    flags: &[BUNDLE, CONFIG, CONSOLE, PIDFD, PID, PIVOT, KEYRING, PRESERVE, JOIN],
+    examples: &[
+        ("rind create --bundle /srv/web web", "makes it; its program waits for: rind start web"),
+        ("rind create --join net,ipc=web side", "makes one with the network and IPC of web"),
+    ],
+    flags: &[
+        BUNDLE,
+        CONFIG,
+        CONSOLE,
+        PIDFD,
+        PID,
+        PIVOT,
+        KEYRING,
+        PRESERVE,
+        JOIN,
+        TIMING,
+        TIMING_FILE,
+    ],
     seals: true,
     ..Command::new("create", "make a container, whose program waits for start", create)
 };
 
 fn create(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     let options = options(args)?;
-    runtime::create(&global::runtime(args, log), &options)?;
-    Ok(0)
+    timed(args, log, |runtime| runtime::create(runtime, &options).map(|()| 0))
 }
 
 /// What the flags of a command that makes a container say of it.

@@ -2,7 +2,7 @@
 
 use super::create::{self, BUNDLE, CONSOLE, PID};
 use super::global::runtime;
-use super::run::{self, KEEP, SUBREAPER};
+use super::run::{self, KEEP, PROGRAMS_STATUS, SUBREAPER};
 use crate::log::Log;
 use crate::model::{Command, Failure, Flag, Parsed, flag, refuse};
 use runtime::{CgroupMode, CheckpointOptions, CriuOptions, RestoreOptions, Switch};
@@ -32,6 +32,13 @@ const DEDUP: Flag = flag("auto-dedup", "", "", "free what an image has that isn'
 pub const CHECKPOINT: Command = Command {
     details: "The container is deleted then, unless it is to go on. If it fails, the container goes \
         on, and\ncriu's log is dump.log of the work directory.",
+    examples: &[
+        (
+            "rind checkpoint --image-path /srv/image web",
+            "writes web to a directory, and deletes it",
+        ),
+        ("rind checkpoint --leave-running web", "writes it to ./checkpoint; web goes on"),
+    ],
     flags: &[
         IMAGE,
         WORK,
@@ -71,8 +78,13 @@ pub const CHECKPOINT: Command = Command {
 /// `restore`.
 pub const RESTORE: Command = Command {
     details: "Its processes go on where they were. The bundle must be as it was, but for the sources \
-        of bind\nmounts, cgroups and joined namespaces. The exit status is as for run. criu's log is \
-        restore.log\nof the work directory.",
+        of bind\nmounts, cgroups and joined namespaces. criu's log is restore.log of the work \
+        directory.",
+    examples: &[(
+        "rind restore --bundle /srv/web --image-path /srv/image web",
+        "has it go on where it was",
+    )],
+    status: PROGRAMS_STATUS,
     flags: &[
         BUNDLE,
         IMAGE,

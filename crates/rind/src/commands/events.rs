@@ -9,6 +9,10 @@ use std::io::Write;
 /// `events`.
 pub const EVENTS: Command = Command {
     details: "Each is a line of JSON: an object with type (stats or oom), id, and data.",
+    examples: &[
+        ("rind events --stats web", "prints statistics once"),
+        ("rind events --interval 1m web", "each minute, and what was OOM-killed"),
+    ],
     flags: &[
         flag(
             "interval",

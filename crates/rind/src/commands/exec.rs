@@ -1,7 +1,7 @@
 //! `exec`.
 
 use super::create::{CONSOLE, PRESERVE, preserved};
-use super::global::runtime;
+use super::timed::{TIMING, TIMING_FILE, timed};
 use crate::help;
 use crate::log::Log;
 use crate::model::{Command, Failure, Input, Parsed, fail, flag, refuse};
@@ -15,10 +15,15 @@ pub const EXEC: Command = Command {
     positional: (1, usize::MAX),
     plain_after: Some(2),
     input: Some(Input::Flag("process")),
-    details: "What no flag says is as in the config's process. Signals are passed on, and the exit \
-        status is\nthe program's, or 128 and the number of the signal that killed it; 255 if it \
-        could not be run.\nA FIFO of --exec-fifo is made; one byte written to it lets the program \
+    details: "What no flag says is as in the config's process. Signals are passed on.\nA FIFO of --exec-fifo is made; one byte written to it lets the program \
         begin. After that the\nend of the file means that it has, and anything else is why not.",
+    examples: &[
+        ("rind exec --tty web sh", "runs a shell in it"),
+        ("rind exec --user 1000:1000 --cwd / web id", "runs id as another user"),
+        ("rind exec --detach --pid-file FILE web cmd", "leaves it running, with its pid in FILE"),
+    ],
+    status: "The program's, or 128 and the number of the signal that killed it; 255 if it could not \
+        be run.\nWith --detach 0 once it runs.",
     flags: &[
         CONSOLE,
         flag("pidfd-socket", "", "SOCKET", "a socket that gets a pidfd of the process"),
@@ -43,6 +48,8 @@ pub const EXEC: Command = Command {
         ),
         flag("ignore-paused", "", "", "allow it in a paused container, to run once that resumes"),
         flag("exec-fifo", "", "FIFO", "have the process wait at FIFO before its program"),
+        TIMING,
+        TIMING_FILE,
     ],
     seals: true,
     // Of the program's own statuses, a caller is least likely to take this one for the program's.
@@ -67,7 +74,7 @@ fn exec(args: &Parsed, log: &Log) -> Result<i32, Failure> {
         cgroups: args.texts("cgroup"),
         ignore_paused: args.is_on("ignore-paused"),
     };
-    runtime::exec(&runtime(args, log), &options)
+    timed(args, log, |runtime| runtime::exec(runtime, &options))
 }
 
 /// An id that the flag `name` gives.

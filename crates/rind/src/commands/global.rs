@@ -18,14 +18,14 @@ pub const FLAGS: &[Flag] = &[
         "rootless",
         "",
         "MODE",
-        "whether missing permissions on cgroups are no error: true, false or auto",
+        "whether missing permissions on cgroups are no error: true, false, auto",
     )
     .one_of(&["true", "false", "auto"]),
     flag(
         "cgroup-manager",
         "",
         "MANAGER",
-        "who makes cgroups: cgroupfs (rind itself; the default for root), systemd, or disabled",
+        "who makes cgroups: cgroupfs (default for root), systemd or disabled",
     )
     .one_of(&["cgroupfs", "systemd", "disabled"]),
     flag("systemd-cgroup", "", "", "have systemd make cgroups; cgroupsPath is SLICE:PREFIX:NAME"),

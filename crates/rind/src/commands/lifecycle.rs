@@ -1,20 +1,24 @@
 //! `start`, `pause`, `resume`, `kill` and `delete`: what happens to a container that is there.
 
 use super::global::runtime;
+use super::timed::{TIMING, TIMING_FILE, timed};
 use crate::log::Log;
 use crate::model::{Command, Failure, Flag, Parsed, fail, flag};
 use runtime::{Runtime, Signal};
 
 /// `start`.
-pub const START: Command =
-    Command::new("start", "run the program of a created container", |args, log| {
-        runtime::start(&runtime(args, log), args.id())?;
-        Ok(0)
-    });
+pub const START: Command = Command {
+    flags: &[TIMING, TIMING_FILE],
+    examples: &[("rind start web", "runs the program of web, which was created")],
+    ..Command::new("start", "run the program of a created container", |args, log| {
+        timed(args, log, |runtime| runtime::start(runtime, args.id()).map(|()| 0))
+    })
+};
 
 /// `pause`.
 pub const PAUSE: Command = Command {
     details: "It comes back when all have stopped. If they don't, or it is interrupted, they go on.",
+    examples: &[("rind pause web", "until: rind resume web")],
     ..Command::new("pause", "freeze all processes of a container", |args, log| {
         runtime::pause(&runtime(args, log), args.id())?;
         Ok(0)
@@ -22,11 +26,13 @@ pub const PAUSE: Command = Command {
 };
 
 /// `resume`.
-pub const RESUME: Command =
-    Command::new("resume", "let the processes of a paused container go on", |args, log| {
+pub const RESUME: Command = Command {
+    examples: &[("rind resume web", "has web go on after: rind pause web")],
+    ..Command::new("resume", "let the processes of a paused container go on", |args, log| {
         runtime::resume(&runtime(args, log), args.id())?;
         Ok(0)
-    });
+    })
+};
 
 const REGEX: Flag = flag("regex", "", "", "ID is a regular expression: all containers that match");
 
@@ -37,6 +43,11 @@ pub const KILL: Command = Command {
     details: "SIGNAL is a number, or a name with or without SIG (default: TERM); 0 only asks \
         whether it lives.\nWhere the pid namespace is not the container's own, KILL goes to all of \
         its processes.",
+    examples: &[
+        ("rind kill web", "asks it to end (TERM)"),
+        ("rind kill web KILL", "ends it"),
+        ("rind kill --regex '^web-' HUP", "a signal to all whose id begins so"),
+    ],
     flags: &[flag("all", "a", "", "to all processes; a stopped container is no error then"), REGEX],
     ..Command::new("kill", "send a signal to a container's init", kill)
 };
@@ -51,6 +62,10 @@ fn kill(args: &Parsed, log: &Log) -> Result<i32, Failure> {
 
 /// `delete`.
 pub const DELETE: Command = Command {
+    examples: &[
+        ("rind delete web", "removes it, once it has stopped"),
+        ("rind delete --force web", "kills it first"),
+    ],
     flags: &[flag("force", "f", "", "kill it first; an unknown id is no error then"), REGEX],
     ..Command::new(
         "delete",

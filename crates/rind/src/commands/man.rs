@@ -14,6 +14,11 @@ pub const MAN: Command = Command {
     positional: (0, 1),
     details: "PAGE is the name of a command; without it, the page is that of rind itself. To read \
         it:\nrind man | man -l -",
+    is_aside: true,
+    examples: &[
+        ("rind man run | man -l -", "shows the page of run"),
+        ("rind man --output /usr/local/share/man/man8", "writes all pages there"),
+    ],
     flags: &[flag("output", "o", "DIR", "write all pages to DIR instead")],
     ..Command::new("man", "print a manual page", man)
 };

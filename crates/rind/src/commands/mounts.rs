@@ -14,6 +14,10 @@ pub const MOUNTS: Command = Command {
     details: "FILE (- is stdin) has the mounts as JSON: a list as in the config's mounts. Either all are \
         added\nor none. To remove them only their destinations count; what still uses one keeps it. A\n\
         destination is a real path, without links of the container.",
+    examples: &[
+        ("rind mounts add web FILE", "adds the mounts of FILE to web"),
+        ("rind mounts remove web FILE", "takes them away"),
+    ],
     seals: true,
     ..Command::new("mounts", "add mounts to a container that is there, or take some away", mounts)
 };

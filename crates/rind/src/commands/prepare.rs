@@ -2,6 +2,7 @@
 //! before the program is sealed, as all of that would happen twice.
 
 use super::create::preserved;
+use super::timed;
 use crate::model::{Failure, Input, Parsed};
 use std::fs::File;
 use std::io;
@@ -26,6 +27,7 @@ pub fn prepare(args: &mut Parsed) -> Result<(), Failure> {
         sys::heap::populate(STACK, BLOCKS);
         preserve = preserved(args)?;
     }
+    timed::begin(args)?;
     let input = args.entry.input.and_then(|input| match input {
         Input::Flag(name) => args.path(name),
         Input::Argument(number) => args.positional.get(number).map(PathBuf::from),

@@ -11,6 +11,10 @@ pub const SPEC: Command = Command {
     arguments: "",
     positional: (0, 0),
     details: "An existing one is never replaced.",
+    examples: &[
+        ("rind spec", "writes ./config.json"),
+        ("rind spec --rootless --bundle /srv/web", "writes one for another user than root"),
+    ],
     flags: &[
         flag("bundle", "b", "DIR", "where to (default: the current directory)"),
         flag("rootless", "", "", "for a container of a user other than root"),

@@ -11,6 +11,10 @@ pub const UPDATE: Command = Command {
     input: Some(Input::Flag("resources")),
     details: "What isn't given stays as it is, and so it does with 0 but for pids, burst and idle. If \
         anything\nis refused, nothing is changed. With --resources other limits are ignored.",
+    examples: &[
+        ("rind update --memory 256m --pids-limit 100 web", "sets two limits, and leaves the rest"),
+        ("rind update --resources FILE web", "sets those that FILE has, as linux.resources"),
+    ],
     flags: FLAGS,
     ..Command::new("update", "change the limits of a container", update)
 };

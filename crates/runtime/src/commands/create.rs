@@ -8,7 +8,10 @@ use crate::{Result, Runtime};
 /// `create ID`: creates the container; its program waits for `start`.
 pub fn create(runtime: &Runtime, options: &CreateOptions) -> Result<()> {
     let created = create_container(runtime, options, Purpose::Create)?;
-    complete(&created, options).inspect_err(|_| created.roll_back(runtime))
+    complete(&created, options).inspect_err(|_| created.roll_back(runtime))?;
+    timing::done(timing::Step::Publish);
+    timing::stop();
+    Ok(())
 }
 
 /// Has other commands see the container as created: a reader at `exec.fifo` means that.

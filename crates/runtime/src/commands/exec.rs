@@ -22,6 +22,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use sys::Errno;
 use sys::nix::unistd::geteuid;
+use timing::{Side, Step};
 
 /// The options of `exec`.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +59,7 @@ pub fn exec(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
 
 fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
     let container = find(runtime, &options.id)?;
+    timing::done(Step::Find);
     let executed = exec_found(runtime, options, &container);
     executed.map_err(|error| {
         let missing = container.missing_cgroup();
@@ -73,6 +75,7 @@ fn exec_in(runtime: &Runtime, options: &ExecOptions) -> Result<i32> {
 fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -> Result<i32> {
     check_status(&options.id, container.status()?, options.ignore_paused)?;
     let spec = container.spec()?;
+    timing::done(Step::Config);
     let mut warnings = Vec::new();
     let process = options.process.resolve(&spec, &mut warnings)?;
     terminal::check(Some(&process), options.console_socket.as_deref(), options.detach)?;
@@ -83,6 +86,7 @@ fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -
     let mut exec =
         plan_exec(container, options, &spec, &process, fifo.as_ref(), console, &mut warnings)?;
     runtime.warn_all(&warnings);
+    timing::done(Step::PlanProcess);
     runtime.debug(|| {
         let args = process.args().as_deref().unwrap_or_default();
         format!(
@@ -107,6 +111,8 @@ fn exec_found(runtime: &Runtime, options: &ExecOptions, container: &Container) -
     if let Some(fifo) = fifo {
         fifo.keep();
     }
+    timing::done(Step::Publish);
+    timing::stop();
     let Some(supervisor) = supervisor else { return Ok(0) };
     let ended = supervisor.run((&child).into(), ours.as_ref()).inspect_err(|_| child.end())?;
     Ok(ended.code())
@@ -141,9 +147,11 @@ fn plan_exec(
     let linux = spec.linux().as_ref().unwrap_or(&none);
     // `create` has given the warnings.
     let requests = Requests::read(&container.record.annotations, &mut vec![])?;
+    let filter = requests.compile_filter(linux, &mut vec![])?;
+    timing::done(Step::Compile);
     let process_options = ProcessOptions {
         by_root: geteuid().is_root(),
-        filter: requests.compile_filter(linux, &mut vec![])?,
+        filter,
         console,
         exec_fifo: fifo.map(|fifo| fifo.file.try_clone()).transpose().about("--exec-fifo")?,
         keyring: container.record.keyring(&options.id),
@@ -189,15 +197,19 @@ fn fork_into_cgroup(
             Err(errno) => errno,
         };
     }
-    let mut attach = |hop| match cgroup.attach(hop) {
-        // systemd does not tell EBUSY apart from other errors.
-        Err(error) if options.cgroups.is_empty() => {
-            match cgroup.attach_beside(hop, container.init.pid) {
-                Ok(true) => Ok(()),
-                _ => Err(error),
+    let mut attach = |hop| {
+        let attached = match cgroup.attach(hop) {
+            // systemd does not tell EBUSY apart from other errors.
+            Err(error) if options.cgroups.is_empty() => {
+                match cgroup.attach_beside(hop, container.init.pid) {
+                    Ok(true) => Ok(()),
+                    _ => Err(error),
+                }
             }
-        }
-        attached => attached,
+            attached => attached,
+        };
+        timing::done(Step::Attach);
+        attached
     };
     exec.spawn(CgroupPlacement::Via(&mut attach))?
         .map_err(|_| Error::call("forking into the container's cgroup", denied))
@@ -212,17 +224,29 @@ fn wait_for_exec(
 ) -> Result<()> {
     let mut is_ready = false;
     loop {
-        match child.next(exec)? {
-            Event::Born => {}
-            Event::Ready if options.exec_fifo.is_some() => return Ok(()),
-            Event::Ready => is_ready = true,
-            Event::Closed if is_ready => return Ok(()),
+        let event = child.next(exec);
+        timing::done(if is_ready { Step::AwaitProgram } else { Step::AwaitProcess });
+        match event? {
+            Event::Born => timing::seen(Side::Container, Step::LastFork),
+            Event::Ready => {
+                timing::seen(Side::Container, Step::Filter);
+                timing::is_process(Side::Container, child.pid);
+                if options.exec_fifo.is_some() {
+                    return Ok(());
+                }
+                is_ready = true;
+            }
+            Event::Closed if is_ready => {
+                timing::seen(Side::Container, Step::Execute);
+                return Ok(());
+            }
             Event::Closed => {
                 return Err(child.explain_death("the process", || killer(container)));
             }
             Event::Listener(number) => {
                 let state = container.hook_state("running");
                 listener::relay(child, number, exec.listener(), &state, child.pid)?;
+                timing::done(Step::SendListener);
             }
             Event::Hooks => return Err(Error::new("talking to the process: it has no hooks")),
         }

@@ -8,6 +8,7 @@ use crate::foreground::started::Started;
 use crate::foreground::supervise::Supervisor;
 use crate::{Error, Explain, Result, Runtime};
 use process::Event;
+use timing::{Side, Step};
 
 /// `run ID`: gives the exit status of the program, or 0 for one that is left running.
 pub fn run(runtime: &Runtime, options: &CreateOptions, run: RunOptions) -> Result<i32> {
@@ -30,7 +31,13 @@ fn wait_for_exec(runtime: &Runtime, options: &CreateOptions, created: &mut Creat
         let admitted = unlock_for_hooks(&created.container.entry);
         admitted.inspect_err(|_| created.roll_back(runtime))?;
     }
-    let executed = match created.init.next(&created.plan) {
+    let next = created.init.next(&created.plan);
+    timing::done(Step::AwaitProgram);
+    if matches!(next, Ok(Event::Closed)) {
+        let filters = created.plan.has_start_hooks();
+        timing::seen(Side::Container, if filters { Step::FilterAndExecute } else { Step::Execute });
+    }
+    let executed = match next {
         Ok(Event::Closed) => Ok(()),
         Ok(_) => Err(Error::new("talking to init: it sent what makes no sense here")),
         Err(error) => Err(error),
@@ -42,5 +49,6 @@ fn wait_for_exec(runtime: &Runtime, options: &CreateOptions, created: &mut Creat
         let removed = created.container.entry.remove_file(NEW_FIFO);
         removed.within("removing what tells that it is being created")?;
     }
+    timing::done(Step::Publish);
     Ok(())
 }

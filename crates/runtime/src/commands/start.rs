@@ -5,32 +5,47 @@ use crate::container::find::find;
 use crate::container::poststart::run_poststart;
 use crate::container::record::EXEC_FIFO;
 use crate::container::status::Status;
+use crate::create::name_hooks;
 use crate::host::notify;
 use crate::{Error, Explain, Result, Runtime};
+use process::{START, START_TIMED};
 use std::os::fd::{AsFd, OwnedFd};
 use sys::nix::fcntl::OFlag;
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout};
 use sys::process::poll;
+use timing::{Side, Step};
 
 /// `start ID`: runs the program of a created container, and then the poststart hooks.
 pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
     let container = find(runtime, id)?;
+    let started = start_found(runtime, &container);
+    if timing::is_timed() {
+        name_start_hooks(&container);
+    }
+    started
+}
+
+fn start_found(runtime: &Runtime, container: &Container) -> Result<()> {
     container.entry.lock()?;
+    timing::done(Step::Find);
     let fifo = match container.open_fifo()? {
         // A frozen init would not read the byte.
         Some(fifo) if !container.is_frozen()? => fifo,
-        _ => return Err(not_created(&container)),
+        _ => return Err(not_created(container)),
     };
     // rind listens before the program can send anything.
     let manager = notify::manager(runtime);
     let listener = manager.map_or(Ok(None), |it| notify::Listener::open(&container.entry, it))?;
     let init = listener.as_ref().map(|_| container.init_process()).transpose();
-    release(&container, fifo)?;
+    timing::done(Step::OpenFifo);
+    release(container, fifo)?;
     if listener.is_some() || !container.record.poststart.is_empty() {
         // From here on other commands may change the running container, and even delete it.
         container.entry.unlock()?;
     }
-    run_poststart(runtime, &container)?;
+    name_hooks(Step::Poststart, &container.record.poststart);
+    run_poststart(runtime, container)?;
+    timing::stop();
     let (Some(listener), Ok(Some(init))) = (listener, init) else { return Ok(()) };
     listener.forward_ready(runtime, container.init.pid, &init)
 }
@@ -38,28 +53,46 @@ pub fn start(runtime: &Runtime, id: &str) -> Result<()> {
 /// Writes the byte that init waits for, and waits until init has closed the fifo: by its execve, or
 /// by ending. In the second case init has written its error to the fifo.
 fn release(container: &Container, fifo: OwnedFd) -> Result<()> {
-    let left = write_and_wait(container, fifo)?;
+    let byte = if timing::is_on() { START_TIMED } else { START };
+    timing::is_process(Side::Container, container.init.pid);
+    timing::seen(Side::Container, Step::Born);
+    let all = write_and_wait(container, fifo, byte)?;
+    let left = timing::bring(&all);
+    timing::done(Step::AwaitProgram);
     match left.as_slice() {
-        b"" => Ok(()),
+        b"" => {
+            // Where there are hooks, it has written their times, and has only then loaded its filter.
+            let step = if all.is_empty() { Step::Execute } else { Step::FilterAndExecute };
+            timing::seen(Side::Container, step);
+            Ok(())
+        }
         // rind's byte is left: init has read the byte of another `start`, which was killed.
-        b"0" if has_program(container.init.pid) => Err(not_created(container)),
+        left if left == [byte] && has_program(container.init.pid) => Err(not_created(container)),
         // rind's byte is left: init was killed before it could read it.
-        b"0" => Err(killed_before()),
+        left if left == [byte] => Err(killed_before()),
         message => Err(process::told(message)),
     }
 }
 
 /// Writes the byte, and returns what is in the fifo once init has closed it.
-fn write_and_wait(container: &Container, fifo: OwnedFd) -> Result<Vec<u8>> {
+fn write_and_wait(container: &Container, fifo: OwnedFd, byte: u8) -> Result<Vec<u8>> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
     // As long as rind has it open for reading, init seems to wait.
     let reader = container.entry.open_file(EXEC_FIFO, flags).on("opening the", "exec fifo")?;
-    sys::fs::write_once(&fifo, b"0").within("telling init to run the program")?;
+    sys::fs::write_once(&fifo, &[byte]).within("telling init to run the program")?;
     drop(fifo);
     // Without any event poll(2) waits for POLLHUP: nobody has it open for writing.
     poll(&mut [PollFd::new(reader.as_fd(), PollFlags::empty())], PollTimeout::NONE)
         .and_then(|_| sys::fs::read_to_end(&reader))
         .within("init has been told to run the program; waiting until it does")
+}
+
+/// Says what the hooks are called that init has run, for `--timing`. Only the config has them.
+fn name_start_hooks(container: &Container) {
+    let spec = container.spec().ok();
+    let hooks = spec.as_ref().and_then(|spec| spec.hooks().as_ref());
+    let hooks = hooks.and_then(|hooks| hooks.start_container().as_deref());
+    name_hooks(Step::StartContainer, hooks.unwrap_or_default());
 }
 
 /// Whether a process runs a program. A process that ends drops its program before it closes its

@@ -9,6 +9,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use timing::Step;
 
 /// The state of a container as its hooks get it on stdin.
 #[derive(Clone, Debug, Serialize)]
@@ -86,6 +87,12 @@ fn each<'a>(
     until: Option<BorrowedFd<'a>>,
 ) -> impl Iterator<Item = Result<()>> + 'a {
     let json = state.to_json();
+    let step = match kind {
+        "prestart" => Some(Step::Prestart),
+        "createRuntime" => Some(Step::CreateRuntime),
+        "poststart" => Some(Step::Poststart),
+        _ => None,
+    };
     hooks.iter().enumerate().map(move |(index, hook)| {
         let context = HookContext {
             state: &json,
@@ -95,7 +102,11 @@ fn each<'a>(
             on_host: true,
             until,
         };
-        run(hook, &context).map_err(|error| {
+        let ran = run(hook, &context);
+        if let Some(step) = step {
+            timing::done_at(step, index);
+        }
+        ran.map_err(|error| {
             let hint = match error.hint() {
                 Some(hint) => hint.to_owned(),
                 None => format!(

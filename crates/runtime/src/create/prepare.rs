@@ -17,6 +17,7 @@ use spec::Bundle;
 use state::Entry;
 use std::os::fd::OwnedFd;
 use sys::nix::sched::CloneFlags;
+use timing::Step;
 
 /// A container that is planned, and of which only the state directory is there.
 pub(crate) struct Prepared {
@@ -44,17 +45,21 @@ impl Prepared {
         let mut namespaces = Namespaces::from_config(linux)?;
         validate::check_joined(spec, &namespaces)?;
         let (cgroup, systemd) = locate_cgroup(spec, options)?;
+        timing::done(Step::FindCgroup);
         let record = Record::new(bundle, &namespaces, cgroup, options.no_new_keyring);
         let mut warnings = Vec::new();
         let mut requests = Requests::read(&record.annotations, &mut warnings)?;
         requests.set_clocks(&mut namespaces)?;
         let filter = requests.compile_filter(linux, &mut warnings)?;
+        timing::done(Step::Compile);
         let host_side = HostSide::plan(spec, &options.id, &namespaces, systemd, &mut warnings)?;
+        timing::done(Step::PlanHost);
         let forks_last = process::forks_last(&namespaces, rootfs::makes_procfs_of);
         let mut context = context(options, &namespaces, &record, &requests, forks_last)?;
         context.leaves_disks = purpose == Purpose::Check;
         let layout = Layout::plan(spec, &bundle.path, &bundle.rootfs, context)?;
         warnings.extend(layout.left_out());
+        timing::done(Step::PlanRoot);
         let console_socket = options.console_socket.as_deref();
         let (console, ours) = terminal::plan(spec.process().as_ref(), console_socket)?;
         let process_options = ProcessOptions {
@@ -83,6 +88,7 @@ impl Prepared {
         };
         let plan = Plan::new(spec, init, process_options, &mut warnings)?;
         runtime.warn_all(&warnings);
+        timing::done(Step::PlanProcess);
         Ok(Self { plan, record, console: ours, host_side })
     }
 }

@@ -18,6 +18,7 @@ use spec::Bundle;
 use state::{Entry, Identity};
 use std::os::fd::{AsFd, OwnedFd};
 use sys::Errno;
+use timing::{Side, Step};
 
 /// Creates the cgroups, forks init, and serves it until it waits for `start`, or in a `run` until it
 /// can execute the program. If an error comes after the fork, `forked` has the init to be killed.
@@ -34,7 +35,11 @@ pub(crate) fn start_init(
     let mut entries = None;
     let init = if record.cgroup.is_in_scope() {
         // The scope needs a process: the intermediate one, which forks init.
-        let mut create = |hop| host_side.create_groups(entry, record, bundle, Some(hop)).map(drop);
+        let mut create = |hop| {
+            let created = host_side.create_groups(entry, record, bundle, Some(hop)).map(drop);
+            timing::done(Step::MakeCgroups);
+            created
+        };
         process::spawn(plan, CgroupPlacement::Via(&mut create))?
     } else {
         entries = host_side.create_groups(entry, record, bundle, None)?;
@@ -42,6 +47,7 @@ pub(crate) fn start_init(
             plan.show_cgroups(cgroup_view(&record.cgroup));
         }
         let unified = record.cgroup.unified_directory()?;
+        timing::done(Step::MakeCgroups);
         process::spawn(plan, CgroupPlacement::of_directory(unified.as_ref()))?
     };
     let init = forked.insert(init);
@@ -51,6 +57,7 @@ pub(crate) fn start_init(
     if !init.is_intermediate() {
         // Once released, init executes the program of a `run`, which others must find then.
         record_init(container, init)?;
+        timing::done(Step::Record);
     }
     release(init, entries).map_err(|error| init.last_words(plan).unwrap_or(error))?;
     serve_init(plan, container, init, &bundle.spec)?;
@@ -79,25 +86,41 @@ fn set_up_host_side(
     spec: &Spec,
 ) -> Result<Vec<OwnedFd>> {
     host_side.apply_limits(runtime, &record.cgroup, spec)?;
+    timing::done(Step::Limit);
     if let Some(groups) = &record.rdt {
         groups.enter(init.pid)?;
     }
     network::move_to_container(&host_side.devices, init.pid)?;
+    timing::done(Step::Move);
     entries.map_or_else(|| record.cgroup.entry_files(), Ok)
 }
 
 /// Lets init enter its cgroups, and go on.
 fn release(init: &Child, entries: Vec<OwnedFd>) -> Result<()> {
     init.release(&entries.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
-    sys::fs::close_all(entries).within("closing cgroup files")
+    sys::fs::close_all(entries).within("closing cgroup files")?;
+    timing::done(Step::Release);
+    Ok(())
 }
 
 /// The event loop: does what init asks for, until it is ready.
 fn serve_init(plan: &Plan, container: &mut Container, init: &mut Child, spec: &Spec) -> Result<()> {
     loop {
-        match init.next(plan)? {
-            Event::Born => record_init(container, init)?,
-            Event::Ready => return Ok(()),
+        let event = init.next(plan);
+        timing::done(Step::AwaitInit);
+        match event? {
+            Event::Born => {
+                timing::seen(Side::Container, Step::LastFork);
+                record_init(container, init)?;
+                timing::done(Step::Record);
+            }
+            Event::Ready => {
+                timing::is_process(Side::Container, init.pid);
+                if !plan.has_start_hooks() {
+                    timing::seen(Side::Container, Step::Filter);
+                }
+                return Ok(());
+            }
             Event::Closed => {
                 return Err(init.explain_death("init", || oom_killed(&container.record.cgroup)));
             }
@@ -110,6 +133,7 @@ fn serve_init(plan: &Plan, container: &mut Container, init: &mut Child, spec: &S
             Event::Listener(number) => {
                 let state = container.hook_state("creating");
                 listener::relay(init, number, plan.listener(), &state, state.pid)?;
+                timing::done(Step::SendListener);
             }
         }
     }

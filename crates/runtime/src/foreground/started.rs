@@ -35,6 +35,8 @@ impl Started<'_> {
         // From here on other commands may change the running container, and even delete it.
         container.entry.unlock()?;
         run_poststart(runtime, container)?;
+        // How long the program runs is its own affair.
+        timing::stop();
         let Some(supervisor) = supervisor else {
             if let Some(listener) = listener {
                 listener.forward_ready(runtime, init.pid, init.pidfd)?;
