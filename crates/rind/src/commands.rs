@@ -56,8 +56,8 @@ const COMMANDS: &[Command] = &[
     mounts::MOUNTS,
     show::LIST,
     spec::SPEC,
-    show::FEATURES,
     check::CHECK,
+    show::FEATURES,
     completion::COMPLETION,
     man::MAN,
 ];

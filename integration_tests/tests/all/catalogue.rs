@@ -1176,7 +1176,7 @@ fn exec() {
             failure("a detached terminal without a socket", "console-socket", || {
                 exec(&["--tty", "--detach"], &["/bin/probe"])
             }),
-            failure("no program", "at least 1", || {
+            failure("no program", "a minimum of 1", || {
                 let container = running(Bundle::new());
                 Failed { output: run(container.command(&["exec"])), own: own(container.bundle()) }
             }),

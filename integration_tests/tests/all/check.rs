@@ -375,7 +375,7 @@ fn text_that_is_no_config_has_its_line() {
 fn a_bundle_that_is_not_there_is_an_error() {
     let _ = check(&["/nowhere/at/all"]).failed_with("bundle /nowhere/at/all: no such file");
     let _ = check(&["--format", "xml"]).failed_with("neither text nor json");
-    let _ = check(&["a", "b"]).failed_with("requires 0 to 1 argument");
+    let _ = check(&["a", "b"]).failed_with("requires a maximum of 1 argument");
 }
 
 fn programs_are_found_as_in_the_container() {

@@ -17,6 +17,10 @@ pub const CHECK: Command = Command {
         whether create\nwould take its config here, with all that is wrong at once. Nothing is \
         changed. The exit status is\n0 if nothing is needed that lacks, and 1 if something is; \
         warnings don't count.",
+    examples: &[
+        ("rind check", "tells what this host lacks, and what to do"),
+        ("rind check /tmp/web", "tells all that is wrong with /tmp/web/config.json here"),
+    ],
     flags: &[flag("format", "f", "FORMAT", "text (default) or json").one_of(&["text", "json"])],
     looks_only: true,
     ..Command::new("check", "tell what this host, or a bundle, lacks to run containers", check)

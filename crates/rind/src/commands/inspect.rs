@@ -10,6 +10,10 @@ pub const INSPECT: Command = Command {
     details: "Namespaces and who shares them, cgroup with limits and use, mounts, capabilities, \
         seccomp, limits,\nids, devices, hooks and annotations, as the kernel has them now; of a \
         stopped one how it ended,\nas far as that is kept.",
+    examples: &[
+        ("rind inspect web", "in sections: status, namespaces, cgroup, mounts, ..."),
+        ("rind inspect --format json web", "the same for a program"),
+    ],
     flags: &[flag("format", "f", "FORMAT", "text (default) or json").one_of(&["text", "json"])],
     ..Command::new("inspect", "tell what a container is made of", inspect)
 };
