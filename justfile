@@ -21,7 +21,7 @@ try: build
     scripts/try "{{ rind }}"
 
 # Everything that must pass before a change goes in, quickest first
-test: lint unit integration (mutations "any-ptmx-is-opened" "capabilities-are-inheritable" "environment-stays-in-memory" "mounts-cover-files-of-proc" "sources-are-not-locked" "working-directory-may-be-outside") validate (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5") vm vm-selinux
+test: lint unit integration (mutations "any-ptmx-is-opened" "capabilities-are-inheritable" "environment-stays-in-memory" "mounts-cover-files-of-proc" "sources-are-not-locked" "working-directory-may-be-outside") validate package-test (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5") vm vm-selinux
 
 # Formatting and clippy, warnings denied, and that no modules import each other in a circle
 lint:
@@ -110,9 +110,13 @@ fuzz *options:
 man: build
     "{{ rind }}" man --output "{{ target / "man" }}"
 
-# Pack the program, manual pages, completions and licence, with the list of crates and checksums: target/dist
+# What a release has: program, archive, package for Debian, list of crates, checksums: target/dist
 dist: build
     scripts/dist "{{ rind }}" "{{ target / "dist" }}"
+
+# Install, upgrade, remove and purge the package for Debian in a system of its own; lintian (root): [--release NAME]
+package-test *options: build
+    integration_tests/package/run "$@" "{{ rind }}"
 
 # Build the last commit twice, in different surroundings, and compare what is published bit by bit
 reproducible:
