@@ -21,7 +21,7 @@ try: build
     scripts/try "{{ rind }}"
 
 # Everything that must pass before a change goes in, quickest first
-test: lint unit integration (mutations "any-ptmx-is-opened" "capabilities-are-inheritable" "environment-stays-in-memory" "mounts-cover-files-of-proc" "sources-are-not-locked" "working-directory-may-be-outside") validate package-test (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5") vm vm-selinux
+test: lint doc unit integration (mutations "any-ptmx-is-opened" "capabilities-are-inheritable" "environment-stays-in-memory" "mounts-cover-files-of-proc" "sources-are-not-locked" "working-directory-may-be-outside") validate package-test (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5") vm vm-selinux
 
 # Formatting and clippy, warnings denied, and that no modules import each other in a circle
 lint:
@@ -38,6 +38,18 @@ oldest:
 # Licences, sources, duplicates and advisories of the dependencies: deny.toml
 deny:
     cargo deny --locked check
+
+# The documentation of all crates, warnings denied: target/doc
+doc:
+    RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
+
+# What crates.io would get: each crate is packed, and builds from that and those before it
+publish-check:
+    cargo publish --workspace --dry-run --allow-dirty --locked
+
+# What has changed in the crates' interfaces since the last tag, held against the versions: cargo-semver-checks
+semver:
+    scripts/semver
 
 # Each crate's own tests
 unit:

@@ -22,6 +22,7 @@ mod hooks;
 mod injected;
 mod killed;
 mod labels;
+mod library;
 mod lifecycle;
 mod locked;
 mod masks;
@@ -108,6 +109,7 @@ fn all() -> Vec<test::Test> {
         injected::TESTS,
         killed::TESTS,
         labels::TESTS,
+        library::TESTS,
         lifecycle::TESTS,
         locked::TESTS,
         masks::TESTS,
