@@ -27,6 +27,7 @@ in_system() {
     step "has a page that man can show" says "rind create" inside man rind-create
     step "completes in bash" says ' rind$' inside bash -c \
         '. /usr/share/bash-completion/bash_completion; _completion_loader rind; complete -p rind'
+    # shellcheck disable=SC2016 # for zsh
     step "completes in zsh" says '^_rind$' inside zsh -fc \
         'autoload -U compinit; compinit -D -u; echo $_comps[rind]'
     step "completes in fish" says '^create' inside fish -c 'complete -C "rind crea"'
@@ -76,7 +77,7 @@ is_silent() {
 # Each file and folder with its mode and size, but for what apt, dpkg and man keep of their own doings.
 files() {
     find "$system" -xdev -not -type d -printf '%P %m %u %s\n' -o -type d -printf '%P %m %u\n' |
-        grep -v -E '^(var/log/|var/lib/dpkg/|var/lib/apt/|var/cache/apt/|var/cache/man/|proc|dev|packages)' |
+        grep -v -E '^(var/log/|var/lib/dpkg/|var/lib/apt/|var/cache/(apt|debconf)/|var/cache/man/|proc|dev|packages)' |
         LC_ALL=C sort
 }
 
