@@ -51,6 +51,10 @@ publish-check:
 semver:
     scripts/semver
 
+# Build for aarch64 or riscv64 and run the tests on a kernel of that in qemu (root): ARCH [NAME...]
+cross *options:
+    integration_tests/cross/run "$@"
+
 # Each crate's own tests
 unit:
     cargo test --workspace --exclude integration_tests --locked
