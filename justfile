@@ -51,6 +51,10 @@ publish-check:
 semver:
     scripts/semver
 
+# The workflows and what else GitHub reads (Go, python3 with yaml)
+workflows:
+    scripts/workflows "{{ target / "go" }}"
+
 # Build for aarch64 or riscv64 and run the tests on a kernel of that in qemu (root): ARCH [NAME...]
 cross *options:
     integration_tests/cross/run "$@"
