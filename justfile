@@ -21,7 +21,7 @@ try: build
     scripts/try "{{ rind }}"
 
 # Everything that must pass before a change goes in, quickest first
-test: lint unit integration (mutations "any-ptmx-is-opened" "capabilities-are-inheritable" "environment-stays-in-memory" "mounts-cover-files-of-proc" "sources-are-not-locked" "working-directory-may-be-outside") validate (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5") vm vm-selinux
+test: lint doc unit integration (mutations "any-ptmx-is-opened" "capabilities-are-inheritable" "environment-stays-in-memory" "mounts-cover-files-of-proc" "sources-are-not-locked" "working-directory-may-be-outside") validate package-test (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5") vm vm-selinux
 
 # Formatting and clippy, warnings denied, and that no modules import each other in a circle
 lint:
@@ -38,6 +38,26 @@ oldest:
 # Licences, sources, duplicates and advisories of the dependencies: deny.toml
 deny:
     cargo deny --locked check
+
+# The documentation of all crates, warnings denied: target/doc
+doc:
+    RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
+
+# What crates.io would get: each crate is packed, and builds from that and those before it
+publish-check:
+    cargo publish --workspace --dry-run --allow-dirty --locked
+
+# What has changed in the crates' interfaces since the last tag, held against the versions: cargo-semver-checks
+semver:
+    scripts/semver
+
+# The workflows and what else GitHub reads (Go, python3 with yaml)
+workflows:
+    scripts/workflows "{{ target / "go" }}"
+
+# Build for aarch64 or riscv64 and run the tests on a kernel of that in qemu (root): ARCH [NAME...]
+cross *options:
+    integration_tests/cross/run "$@"
 
 # Each crate's own tests
 unit:
@@ -116,9 +136,13 @@ errors: build
 man: build
     "{{ rind }}" man --output "{{ target / "man" }}"
 
-# Pack the program, manual pages, completions and licence, with the list of crates and checksums: target/dist
+# What a release has: program, archive, package for Debian, list of crates, checksums: target/dist
 dist: build
     scripts/dist "{{ rind }}" "{{ target / "dist" }}"
+
+# Install, upgrade, remove and purge the package for Debian in a system of its own; lintian (root): [--release NAME]
+package-test *options: build
+    integration_tests/package/run "$@" "{{ rind }}"
 
 # Build the last commit twice, in different surroundings, and compare what is published bit by bit
 reproducible:

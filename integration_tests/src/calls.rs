@@ -39,6 +39,9 @@ macro_rules! libc_number {
     (SYS_fchmodat2) => {
         SYS_fchmodat2
     };
+    (SYS_renameat) => {
+        SYS_renameat
+    };
     ($name:ident) => {
         libc::$name
     };
@@ -49,6 +52,12 @@ macro_rules! libc_number {
 const SYS_open_tree_attr: libc::c_long = 467;
 #[expect(non_upper_case_globals, reason = "as in libc")]
 const SYS_fchmodat2: libc::c_long = 452;
+#[cfg(not(target_arch = "riscv64"))]
+use libc::SYS_renameat;
+/// The newest architectures have renameat2(2) alone, and this number means no call.
+#[cfg(target_arch = "riscv64")]
+#[expect(non_upper_case_globals, reason = "as in libc")]
+const SYS_renameat: libc::c_long = 38;
 
 /// All calls that can fail. Of the rest, some can't (getpid, umask, `exit_group`), some only by a
 /// mistake in their arguments (`rt_sigaction`, lseek), and close(2) has closed whatever it answers.

@@ -2,7 +2,7 @@
 //! an error quotes its output.
 //!
 //! The state is in a memory file, not in a pipe, so a hook that reads nothing can neither block nor
-//! kill rind. rind reads the output from a pipe meanwhile, and keeps little of it ([`Capture`]). A
+//! kill rind. rind reads the output from a pipe meanwhile, and keeps little of it (`Capture`). A
 //! hook must never get rind's own environment or descriptors.
 //!
 //! A hook leads a session of its own, so no terminal stops or signals it. When its time is over,

@@ -3,7 +3,7 @@
 //! The host's side makes a [`Plan`] for an init, or an [`Exec`] for another process, with
 //! everything that can be computed, allocated or opened before the fork. [`spawn`] and
 //! [`Exec::spawn`] fork. The child runs its stages and ends in an execve or a [`Fault`]. Parent and
-//! child talk over one socket by [`message`]s. A child must never return into the code of its
+//! child talk over one socket (`message.rs`). A child must never return into the code of its
 //! caller.
 
 mod apply;

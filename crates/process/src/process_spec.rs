@@ -58,7 +58,7 @@ pub struct Console {
 
 /// The plan of any process: what the parent and the stages that all children share need of it.
 pub trait ProcessPlan {
-    /// What [`apply_process`](crate::apply::apply_process) and the stages after it use.
+    /// What `apply_process` and the stages after it use.
     fn spec(&self) -> &ProcessSpec;
 
     /// Describes a failure in the child: the step, the object, the kernel's answer.

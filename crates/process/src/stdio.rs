@@ -101,7 +101,7 @@ fn open_own_null(root: BorrowedFd) -> sys::Result<LeakyFd> {
     Ok(null)
 }
 
-/// [`guard`] for rind's own stdio, which a process that criu makes inherits.
+/// `guard` for rind's own stdio, which a process that criu makes inherits.
 pub fn guard_own() -> Result<(), Error> {
     let step = "binding /dev/null for stdin, stdout and stderr";
     guard().map(drop).map_err(|fault| Error::call(step, fault.errno))

@@ -39,7 +39,7 @@ pub fn is_null(stat: &FileStat) -> bool {
     file_type(stat) == SFlag::S_IFCHR && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3)
 }
 
-/// Protects nodes of the host's that criu has mounted at `paths` below `root`, as [`clone_node`]
+/// Protects nodes of the host's that criu has mounted at `paths` below `root`, as `clone_node`
 /// does. The container's processes must not run yet.
 pub fn protect_nodes<'a>(
     root: BorrowedFd,

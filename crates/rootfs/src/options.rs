@@ -158,7 +158,7 @@ const TABLE: [(&str, Effect); 56] = [
 /// The prefixes of options that are comments (mount(8)).
 const COMMENTS: [&str; 3] = ["x-", "X-", "comment="];
 
-/// The sorted names of all options for `features`: those of [`TABLE`] without those for fstab, and
+/// The sorted names of all options for `features`: those of `TABLE` without those for fstab, and
 /// the recursive forms.
 #[must_use]
 pub fn mount_options() -> Vec<String> {

@@ -44,6 +44,7 @@ pub use host::files::{append, replace};
 pub use host::kernel::check_kernel;
 pub use process::seal::ensure as seal_executable;
 pub use spec::{LONGEST, read_within};
+pub use sys::startup::establish;
 
 use state::Store;
 use std::fmt;

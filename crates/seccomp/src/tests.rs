@@ -237,7 +237,7 @@ fn docker_profile_decides_as_docker_means_it() {
     assert_eq!(called(&filter, Arch::ScmpArchX86, "socketcall", none), ALLOW);
     assert_eq!(called(&filter, Arch::ScmpArchX32, "readv", none), ALLOW);
     assert_eq!(called(&filter, Arch::ScmpArchX32, "kexec_load", none), EPERM);
-    assert_eq!(called(&filter, Arch::ScmpArchAarch64, "read", none), KILL);
+    assert_eq!(called(&filter, Arch::ScmpArchMips64, "read", none), KILL);
 }
 
 #[test]
@@ -245,7 +245,9 @@ fn docker_profile_decides_as_the_profile_says() {
     let config = docker();
     let filter = compiled(&config);
     let reference = Reference::new(&config);
-    assert!(filter.program().len() <= 256, "{}", filter.program().len());
+    // This machine's own calls are filtered in any case.
+    let most = if NATIVE == Arch::ScmpArchX86_64 { 256 } else { 320 };
+    assert!(filter.program().len() <= most, "{}", filter.program().len());
     assert!(filter.is_needed());
     for arch in [Arch::ScmpArchX86_64, Arch::ScmpArchX86, Arch::ScmpArchX32, Arch::ScmpArchArm] {
         let abi = find(arch).unwrap();
@@ -371,7 +373,7 @@ fn mistakes_are_refused_where_they_are() {
 #[test]
 fn notification_needs_a_listener_and_not_too_much() {
     let notify = |name: &str| json!([{ "names": [name], "action": "SCMP_ACT_NOTIFY" }]);
-    assert!(refusal(json!({ "syscalls": notify("mkdir") })).contains("needs a listener"));
+    assert!(refusal(json!({ "syscalls": notify("mkdirat") })).contains("needs a listener"));
     assert!(
         refusal(json!({ "syscalls": notify("write"), "listenerPath": "/listener" }))
             .ends_with("SCMP_ACT_NOTIFY cannot be used for the write syscall")
@@ -385,7 +387,7 @@ fn notification_needs_a_listener_and_not_too_much() {
         "flags": ["SECCOMP_FILTER_FLAG_TSYNC"],
         "listenerPath": "/listener",
         "listenerMetadata": "some",
-        "syscalls": notify("mkdir"),
+        "syscalls": notify("mkdirat"),
     });
     let filter = compiled(&profile(config.clone()));
     let listener = Listener { path: "/listener".into(), metadata: "some".into() };
@@ -452,7 +454,7 @@ fn various(count: usize) -> LinuxSeccomp {
         .collect();
     profile(json!({
         "defaultAction": "SCMP_ACT_ERRNO",
-        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+        "architectures": [NATIVE, "SCMP_ARCH_X86"],
         "syscalls": rules,
     }))
 }
@@ -463,7 +465,7 @@ fn long_jumps_arrive() {
         let config = various(count);
         let filter = compiled(&config);
         let reference = Reference::new(&config);
-        for arch in [Arch::ScmpArchX86_64, Arch::ScmpArchX86] {
+        for arch in [NATIVE, Arch::ScmpArchX86] {
             let abi = find(arch).unwrap();
             for number in 0..500 {
                 for arguments in [[0; 6], [0, 0, 0, 0, 0, u64::MAX]] {

@@ -3,7 +3,7 @@
 //! glibc's allocator serves long-lived programs of many threads: it merges free blocks, and has a
 //! header in each block, so that freeing one in a forked process makes the kernel copy a page. Here a
 //! block has one of sixty sizes and no header, and a freed one goes to the list of its size, where the
-//! next block of that size or of a smaller one is taken from. A block of more than [`LARGEST`] bytes is
+//! next block of that size or of a smaller one is taken from. A block of more than `LARGEST` bytes is
 //! a mapping of its own. Memory of lists is never given back: what a long-lived command (`run`,
 //! `events`) frees, it uses again.
 //!

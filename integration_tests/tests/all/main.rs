@@ -25,6 +25,7 @@ mod injected;
 mod inspect;
 mod killed;
 mod labels;
+mod library;
 mod lifecycle;
 mod locked;
 mod masks;
@@ -115,6 +116,7 @@ fn all() -> Vec<test::Test> {
         inspect::TESTS,
         killed::TESTS,
         labels::TESTS,
+        library::TESTS,
         lifecycle::TESTS,
         locked::TESTS,
         masks::TESTS,

@@ -2,7 +2,7 @@
 
 use integration_tests::command::{self, LIMIT, readable};
 use integration_tests::host::needs_file;
-use integration_tests::test::{Test, skip};
+use integration_tests::test::Test;
 use integration_tests::{Bundle, Container, Value, json, tests};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
@@ -53,11 +53,9 @@ fn allowing_but(rule: Value) -> Bundle {
     with_profile(json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule] }))
 }
 
-/// The profile that Docker gives its containers.
+/// The profile that Docker gives its containers on an x86 of 64 bits. This machine's own calls are
+/// filtered in any case, and those that these tests make have the same names everywhere.
 fn docker_profile() -> Value {
-    if !cfg!(target_arch = "x86_64") {
-        skip("Docker wrote this profile for x86_64");
-    }
     let config: Value = serde_json::from_str(include_str!("../../fixtures/docker.json")).unwrap();
     config["linux"]["seccomp"].clone()
 }
@@ -97,6 +95,10 @@ fn profile_of_docker_denies_what_it_does_not_allow() {
 /// glibc tries clone3, and falls back to clone only if it hears ENOSYS.
 fn profile_of_docker_lets_threads_be_made() {
     assert_eq!(answers(with_profile(docker_profile()), &["thread"])["thread"], "yes");
+    // Other C libraries, and glibc's older ones elsewhere, make threads by clone(2).
+    if cfg!(not(all(target_arch = "x86_64", target_env = "gnu"))) {
+        return;
+    }
     let other = json!({ "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1 });
     assert_eq!(answers(allowing_but(other), &["thread"])["thread"], "EPERM");
 }

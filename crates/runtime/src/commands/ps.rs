@@ -110,7 +110,9 @@ mod tests {
         let mut talking = Command::new("sh");
         talking.args(["-c", "echo table; echo words >&2; head -c 100000 /dev/zero >&2; exit 3"]);
         let (status, table, stderr) = output(&mut talking).unwrap();
-        assert_eq!((status.code(), table.as_str(), stderr.as_str()), (Some(3), "table\n", "words"));
+        assert_eq!((status.code(), table.as_str()), (Some(3), "table\n"));
+        // Debian 13's head has room for its complaint.
+        assert!(stderr.starts_with("words"), "{stderr}");
     }
 
     #[test]

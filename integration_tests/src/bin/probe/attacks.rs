@@ -1,6 +1,7 @@
 //! What a hostile container tries. Each runs against copies that a test has made for it.
 
 use crate::files::{answer, name};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -15,7 +16,7 @@ use sys::mount::{
     ATTR_ATIME_MASK, ATTR_NOATIME, ATTR_NODEV, ATTR_NODIRATIME, ATTR_NOEXEC, ATTR_NOSUID,
     ATTR_RDONLY, ATTR_RELATIME, ATTR_STRICTATIME, Attributes, Depth, mount_setattr, open_tree,
 };
-use sys::nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, openat, renameat2};
+use sys::nix::fcntl::{AT_FDCWD, OFlag, openat};
 use sys::nix::libc;
 use sys::nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sys::nix::sys::signal::{SigSet, Signal};
@@ -54,7 +55,7 @@ pub fn exchange(a: &str, b: &str) -> ! {
     println!("ready");
     loop {
         // One may not be there for a moment, as the runtime under attack makes it.
-        let _ = renameat2(AT_FDCWD, a, AT_FDCWD, b, RenameFlags::RENAME_EXCHANGE);
+        let _ = renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE);
     }
 }
 
