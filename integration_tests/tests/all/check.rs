@@ -25,6 +25,7 @@ pub const TESTS: &[Test] = tests![
     a_bundle_that_is_not_there_lacks,
     a_cgroup_that_cannot_be_made_is_told_of,
     programs_are_found_as_in_the_container,
+    a_source_may_be_in_an_earlier_mount,
     what_is_in_a_later_mount_cannot_be_told,
     systemds_path_without_systemd_is_a_warning,
     hosts_namespaces_are_told_apart,
@@ -402,6 +403,18 @@ fn programs_are_found_as_in_the_container() {
         let (ok, findings) = check_bundle(&bundle);
         assert!(ok, "{program}: {findings:#?}");
     }
+    let _ = bundle.run().succeeded();
+}
+
+fn a_source_may_be_in_an_earlier_mount() {
+    let bundle = Bundle::new();
+    let from = bundle.rootfs().join("early/folder");
+    let folder = bundle.folder().join("source");
+    fs::create_dir_all(folder.join("folder")).unwrap();
+    let bind = |source: &Path, destination: &str| json!({ "destination": destination, "type": "bind", "source": source, "options": ["bind"] });
+    let bundle = bundle.mount(bind(&folder, "/early")).mount(bind(&from, "/late"));
+    let (ok, findings) = check_bundle(&bundle);
+    assert!(ok, "{findings:#?}");
     let _ = bundle.run().succeeded();
 }
 

@@ -7,6 +7,7 @@ use super::user::{IDS, Ids, caller, ranges_of};
 use cgroups::{Cgroup, Hierarchy};
 use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, LinuxResources, Process, Spec};
 use std::path::{Path, PathBuf};
+use sys::Errno;
 use sys::nix::fcntl::{AT_FDCWD, AtFlags};
 use sys::nix::unistd::{AccessFlags, faccessat, getegid, geteuid};
 
@@ -325,11 +326,13 @@ fn unmakeable(hierarchy: &Hierarchy) -> Option<Finding> {
     let errno = faccessat(AT_FDCWD, above, how, AtFlags::AT_EACCESS).err()?;
     let answer = sys::errno_text(errno);
     let detail = format!("{} can't be made in {}: {answer}", directory.display(), above.display());
-    Some(at("linux.cgroupsPath", detail).lacks(
+    let found = at("linux.cgroupsPath", detail).lacks(
         "create fails when it makes the container's cgroup",
         "leave the path out, or name one below a cgroup that is delegated to the caller, or have \
          --cgroup-manager systemd or disabled",
-    ))
+    );
+    // There may be another mount of the hierarchy, which create looks for then.
+    Some(found.only_warns_if(errno == Errno::EROFS))
 }
 
 #[cfg(test)]
