@@ -20,3 +20,14 @@ pub(crate) mod spec;
 pub(crate) mod start;
 pub(crate) mod state;
 pub(crate) mod update;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// JSON in lines. It goes by a tree, whose printing the program has already: what prints each type so is
+/// code of its own.
+fn for_people<T: Serialize>(value: &T) -> serde_json::Result<String> {
+    let text = serde_json::to_vec(value)?;
+    let tree: Value = serde_json::from_slice(&text)?;
+    Ok(format!("{tree:#}"))
+}

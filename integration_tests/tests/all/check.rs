@@ -22,8 +22,10 @@ pub const TESTS: &[Test] = tests![
     all_that_is_wrong_is_told_at_once_with_its_line,
     elements_that_cannot_be_read_move_no_other,
     text_that_is_no_config_has_its_line,
-    a_bundle_that_is_not_there_is_an_error,
+    a_bundle_that_is_not_there_lacks,
+    a_cgroup_that_cannot_be_made_is_told_of,
     programs_are_found_as_in_the_container,
+    a_source_may_be_in_an_earlier_mount,
     what_is_in_a_later_mount_cannot_be_told,
     systemds_path_without_systemd_is_a_warning,
     hosts_namespaces_are_told_apart,
@@ -372,8 +374,11 @@ fn text_that_is_no_config_has_its_line() {
     assert_eq!((&findings[0]["what"], &findings[0]["line"]), (&json!("config.json"), &json!(3)));
 }
 
-fn a_bundle_that_is_not_there_is_an_error() {
-    let _ = check(&["/nowhere/at/all"]).failed_with("bundle /nowhere/at/all: no such file");
+fn a_bundle_that_is_not_there_lacks() {
+    for missing in ["/nowhere/at/all", "/proc"] {
+        let (ok, findings) = report(&check(&["-f", "json", missing]));
+        assert!(!ok && lacking(&findings) == ["config.json"], "{findings:#?}");
+    }
     let _ = check(&["--format", "xml"]).failed_with("neither text nor json");
     let _ = check(&["a", "b"]).failed_with("requires a maximum of 1 argument");
 }
@@ -399,6 +404,18 @@ fn programs_are_found_as_in_the_container() {
         let (ok, findings) = check_bundle(&bundle);
         assert!(ok, "{program}: {findings:#?}");
     }
+    let _ = bundle.run().succeeded();
+}
+
+fn a_source_may_be_in_an_earlier_mount() {
+    let bundle = Bundle::new();
+    let from = bundle.rootfs().join("early/folder");
+    let folder = bundle.folder().join("source");
+    fs::create_dir_all(folder.join("folder")).unwrap();
+    let bind = |source: &Path, destination: &str| json!({ "destination": destination, "type": "bind", "source": source, "options": ["bind"] });
+    let bundle = bundle.mount(bind(&folder, "/early")).mount(bind(&from, "/late"));
+    let (ok, findings) = check_bundle(&bundle);
+    assert!(ok, "{findings:#?}");
     let _ = bundle.run().succeeded();
 }
 
@@ -477,6 +494,13 @@ fn ids_of_others_cannot_be_mapped() {
     });
     let (ok, findings) = report(&by_user(&bundle, &[bundle.path().to_str().unwrap()]));
     assert!(!ok && lacking(&findings).contains(&"linux.uidMappings[1]"), "{findings:#?}");
+}
+
+fn a_cgroup_that_cannot_be_made_is_told_of() {
+    let path = |config: &mut Value| config["linux"]["cgroupsPath"] = json!("/rind-check-not-ours");
+    let bundle = rootless::bundle().config(path);
+    let (ok, findings) = report(&by_user(&bundle, &[bundle.path().to_str().unwrap()]));
+    assert!(!ok && lacking(&findings) == ["linux.cgroupsPath"], "{findings:#?}");
 }
 
 fn calls_that_are_forbidden_are_named() {

@@ -5,6 +5,7 @@ use super::{v1, v2};
 use crate::cgroup::{Cgroup, Hierarchy};
 use crate::error::{Result, of_limit};
 use crate::file;
+use crate::host::is_v1;
 use crate::limits::{Limit, controller_of};
 use sys::Errno;
 use sys::nix::fcntl::OFlag;
@@ -84,7 +85,7 @@ fn check_v1_memory(home: &Hierarchy, write: &Write) -> Result<()> {
         return Ok(());
     }
     match file::try_open(&path, OFlag::O_PATH) {
-        Err(Errno::ENOENT) if file::try_open_directory(&home.mount).is_ok() => {
+        Err(Errno::ENOENT) if is_v1(&home.mount) => {
             Err(of_limit(&write.property, format!("the kernel has no {}", write.file)))
         }
         _ => Ok(()),

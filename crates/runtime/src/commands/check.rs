@@ -19,8 +19,8 @@ mod user;
 
 pub use finding::{Finding, Report, Standing};
 
+use crate::Runtime;
 use crate::create::options::CgroupManager;
-use crate::{Result, Runtime};
 use std::path::{Path, PathBuf};
 
 /// What `check` is asked for.
@@ -36,18 +36,19 @@ pub struct CheckOptions {
     pub criu: PathBuf,
 }
 
-/// Looks at the host, or at a bundle. That a bundle can't be read is an error; all else is a finding.
-pub fn check(runtime: &Runtime, options: &CheckOptions) -> Result<Report> {
-    match &options.bundle {
+/// Looks at the host, or at a bundle.
+#[must_use]
+pub fn check(runtime: &Runtime, options: &CheckOptions) -> Report {
+    Report::new(match &options.bundle {
         Some(directory) => of_bundle(runtime, options, directory),
-        None => Ok(Report::new(host::findings(runtime, options))),
-    }
+        None => host::findings(runtime, options),
+    })
 }
 
 /// What is wrong with a bundle here. Of the host, what no container can do without counts too.
-fn of_bundle(runtime: &Runtime, options: &CheckOptions, directory: &Path) -> Result<Report> {
-    let mut findings = bundle::findings(runtime, options, directory)?;
+fn of_bundle(runtime: &Runtime, options: &CheckOptions, directory: &Path) -> Vec<Finding> {
+    let mut findings = bundle::findings(runtime, options, directory);
     let kernel = kernel::findings().into_iter().filter(|one| one.standing == Standing::Lacks);
     findings.splice(0..0, kernel);
-    Ok(Report::new(findings))
+    findings
 }

@@ -11,6 +11,7 @@ pub use sections::Section;
 
 use self::namespaces::Namespace;
 use self::process::Process;
+use crate::commands::for_people;
 use crate::commands::state::Description;
 use crate::container::Container;
 use crate::container::find::find;
@@ -133,7 +134,7 @@ pub fn inspect(runtime: &Runtime, id: &str) -> Result<Inspection> {
 impl Inspection {
     /// All of it, as JSON.
     pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string_pretty(self).within("printing the inspection")
+        for_people(self).within("printing the inspection")
     }
 }
 

@@ -29,10 +29,13 @@ pub(super) fn findings(
     runtime: &Runtime,
     options: &CheckOptions,
     directory: &Path,
-) -> Result<Vec<Finding>> {
-    let mut examined = Bundle::examine(directory)?;
+) -> Vec<Finding> {
+    let mut examined = match Bundle::examine(directory) {
+        Ok(examined) => examined,
+        Err(error) => return vec![unreadable(directory, &error)],
+    };
     let mut all: Vec<Finding> = examined.problems.iter().map(violation).collect();
-    let Some(bundle) = examined.bundle.clone() else { return Ok(all) };
+    let Some(bundle) = examined.bundle.clone() else { return all };
     if examined.problems.is_empty() {
         let version = bundle.spec.version();
         let detail = format!("keeps the rules of the specification (ociVersion {version})");
@@ -52,7 +55,22 @@ pub(super) fn findings(
             all.push(one);
         }
     }
-    Ok(all)
+    all
+}
+
+/// There is no config to look at.
+fn unreadable(directory: &Path, error: &Error) -> Finding {
+    let shown = directory.display();
+    let found = at(WHOLE, error.text());
+    if directory.is_dir() {
+        let remedy = format!(
+            "rind spec --bundle {shown} writes one to begin with; it has to be a file that the caller \
+             may read"
+        );
+        return found.lacks("create fails: a bundle has a config.json", remedy);
+    }
+    let remedy = "name a directory with a config.json and a root file system";
+    found.lacks("create fails: there is no such bundle", remedy)
 }
 
 /// Where a finding is from.
@@ -203,7 +221,7 @@ impl Planner<'_> {
             let error = match self.prepare(&options, &bundle) {
                 Ok(cgroup) => match cgroup.check(resources(&bundle.spec)) {
                     Ok(()) => {
-                        let mut more = limits::cgroup(&bundle.spec, &cgroup);
+                        let mut more = limits::cgroup(&bundle.spec, &cgroup, options.rootless);
                         more.extend(self.warnings(examined, &bundle));
                         all.extend(more.into_iter().map(|one| (one, Source::Look)));
                         return all;

@@ -7,7 +7,7 @@ use super::resolve::{Found, Tree, has_option, is_bind};
 use oci_spec::runtime::{Hook, LinuxDevice, LinuxDeviceType, Mount};
 use spec::Bundle;
 use std::collections::HashSet;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -54,16 +54,18 @@ fn mounts(bundle: &Bundle) -> Vec<Finding> {
         list.iter().enumerate().filter(|(_, mount)| !has_option(mount, &["remount"]))
     {
         if is_bind(mount) {
-            let source = source(bundle, index, mount);
-            let kind = source.as_ref().ok().map(Metadata::is_dir);
-            all.extend(source.err().map(|found| *found));
-            all.extend(
-                kind.and_then(|kind| destination(bundle, tree.as_ref(), index, mount, kind)),
-            );
+            match source(bundle, tree.as_ref(), index, mount) {
+                Ok(is_directory) => all.extend(is_directory.and_then(|is_directory| {
+                    destination(bundle, tree.as_ref(), index, mount, is_directory)
+                })),
+                Err(found) => all.push(*found),
+            }
             continue;
         }
         let kind = mount.typ().as_deref().unwrap_or_default();
-        if !kind.is_empty() && !is_known(kind) {
+        // Rind makes one of type cgroup by itself; fuse.NAME is a fuse.
+        let base = kind.split('.').next().unwrap_or(kind);
+        if !kind.is_empty() && kind != "cgroup" && !is_known(base) {
             let detail = format!("{kind} is not in /proc/filesystems");
             all.push(at(format!("mounts[{index}].type"), detail).warns(
                 "create fails, unless the kernel loads a module for it",
@@ -88,30 +90,43 @@ fn mounts(bundle: &Bundle) -> Vec<Finding> {
     all
 }
 
-/// The source of a bind.
-fn source(bundle: &Bundle, index: usize, mount: &Mount) -> Result<Metadata, Box<Finding>> {
+/// Whether the source of a bind is a directory; none if nobody knows before an earlier entry is mounted.
+fn source(
+    bundle: &Bundle,
+    tree: Option<&Tree>,
+    index: usize,
+    mount: &Mount,
+) -> Result<Option<bool>, Box<Finding>> {
     let given = mount.source().clone().unwrap_or_default();
     let path = bundle.path.join(&given);
     let (what, shown) = (format!("mounts[{index}].source"), path.display());
     let consequence = format!("create fails at the bind on {}", mount.destination().display());
     if given.as_os_str().is_empty() {
         let found = at(what, "a bind without a source");
-        return Err(Box::new(found.lacks(consequence, "name the file or directory of the host")));
+        let remedy = "name the file or directory of the host";
+        return Err(Box::new(found.lacks(consequence, remedy)));
     }
     let facts = if has_option(mount, &["src-nofollow", "copy-symlink"]) {
         fs::symlink_metadata(&path)
     } else {
         fs::metadata(&path)
     };
-    facts.map_err(|error| {
-        let remedy = if error.kind() == io::ErrorKind::NotFound {
-            format!("mkdir -p {shown} (or make the file), or correct the source")
-        } else {
-            "give the caller access to it and to each directory above it".to_owned()
-        };
-        let found = at(what, format!("{shown}: {}", sys::answer(&error)));
-        Box::new(found.lacks(consequence, remedy))
-    })
+    let error = match facts {
+        Ok(facts) => return Ok(Some(facts.is_dir())),
+        Err(error) => error,
+    };
+    let is_missing = error.kind() == io::ErrorKind::NotFound;
+    let within = path.strip_prefix(&bundle.rootfs).ok().zip(tree);
+    if is_missing && within.is_some_and(|(way, tree)| !tree.lacks_before(index, way)) {
+        return Ok(None);
+    }
+    let remedy = if is_missing {
+        format!("mkdir -p {shown} (or make the file), or correct the source")
+    } else {
+        "give the caller access to it and to each directory above it".to_owned()
+    };
+    let found = at(what, format!("{shown}: {}", sys::answer(&error)));
+    Err(Box::new(found.lacks(consequence, remedy)))
 }
 
 /// Whether a bind's destination is of the source's kind, and can be made if it is missing.
@@ -122,6 +137,9 @@ fn destination(
     mount: &Mount,
     is_directory: bool,
 ) -> Option<Finding> {
+    if has_option(mount, &["dest-nofollow", "copy-symlink"]) {
+        return None;
+    }
     let path = mount.destination();
     let what = format!("mounts[{index}].destination");
     let shown = path.display();

@@ -1,5 +1,6 @@
 //! What `check` finds: one thing each, how it stands, what that means, and what helps.
 
+use crate::commands::for_people;
 use crate::{Explain, Result};
 use serde::Serialize;
 
@@ -102,6 +103,6 @@ impl Report {
 
     /// The report as JSON.
     pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string_pretty(self).within("printing the report")
+        for_people(self).within("printing the report")
     }
 }

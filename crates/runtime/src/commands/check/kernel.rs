@@ -42,7 +42,8 @@ const NEEDS: [(&str, &str, &str); 19] = [
 
 pub(super) fn findings() -> Vec<Finding> {
     let mut all = vec![version()];
-    let is_admin = is_admin();
+    // In a user namespace one may mount in a mount namespace of one's own only, which init makes.
+    let is_admin = is_admin() && !sys::process::in_user_namespace();
     let (mut made, mut rest) = (Vec::new(), Vec::new());
     for (name, refused) in sys::filtered::survey(is_admin) {
         match refused {

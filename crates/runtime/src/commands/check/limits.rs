@@ -4,10 +4,12 @@
 use super::finding::{Finding, at};
 use super::kernel::is_admin;
 use super::user::{IDS, Ids, caller, ranges_of};
-use cgroups::Cgroup;
+use cgroups::{Cgroup, Hierarchy};
 use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, LinuxResources, Process, Spec};
-use std::path::Path;
-use sys::nix::unistd::{getegid, geteuid};
+use std::path::{Path, PathBuf};
+use sys::Errno;
+use sys::nix::fcntl::{AT_FDCWD, AtFlags};
+use sys::nix::unistd::{AccessFlags, faccessat, getegid, geteuid};
 
 pub(super) fn findings(spec: &Spec) -> Vec<Finding> {
     let Some(linux) = spec.linux() else {
@@ -287,7 +289,7 @@ fn file_of(name: &str) -> String {
 
 /// Where the container's cgroup is to be: not where others are, and not by systemd's words without
 /// systemd.
-pub(super) fn cgroup(spec: &Spec, cgroup: &Cgroup) -> Vec<Finding> {
+pub(super) fn cgroup(spec: &Spec, cgroup: &Cgroup, rootless: bool) -> Vec<Finding> {
     let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref());
     let text = path.and_then(Path::to_str).unwrap_or_default();
     let mut all = Vec::new();
@@ -296,6 +298,10 @@ pub(super) fn cgroup(spec: &Spec, cgroup: &Cgroup) -> Vec<Finding> {
             "without --systemd-cgroup it is taken for a path, with colons in a directory's name",
             "call rind with --systemd-cgroup, or give a path",
         ));
+    }
+    // Without a path a user has what cgroups there are.
+    if !(cgroup.is_in_scope() || rootless && text.is_empty()) {
+        all.extend(cgroup.planned().find_map(unmakeable));
     }
     for one in cgroup.planned().filter(|_| !cgroup.is_in_scope()) {
         let directory = one.directory();
@@ -309,6 +315,24 @@ pub(super) fn cgroup(spec: &Spec, cgroup: &Cgroup) -> Vec<Finding> {
         }
     }
     all
+}
+
+/// Why the caller can't make the cgroup in a hierarchy.
+fn unmakeable(hierarchy: &Hierarchy) -> Option<Finding> {
+    let directory = PathBuf::from(hierarchy.directory());
+    let above = directory.ancestors().skip(1).find(|path| path.is_dir());
+    let above = above.filter(|path| path.starts_with(&hierarchy.mount))?;
+    let how = AccessFlags::W_OK | AccessFlags::X_OK;
+    let errno = faccessat(AT_FDCWD, above, how, AtFlags::AT_EACCESS).err()?;
+    let answer = sys::errno_text(errno);
+    let detail = format!("{} can't be made in {}: {answer}", directory.display(), above.display());
+    let found = at("linux.cgroupsPath", detail).lacks(
+        "create fails when it makes the container's cgroup",
+        "leave the path out, or name one below a cgroup that is delegated to the caller, or have \
+         --cgroup-manager systemd or disabled",
+    );
+    // There may be another mount of the hierarchy, which create looks for then.
+    Some(found.only_warns_if(errno == Errno::EROFS))
 }
 
 #[cfg(test)]

@@ -401,8 +401,8 @@ fn oom_score(process: &Process) -> Option<Finding> {
         return None;
     }
     let detail = format!("{asked} is below the caller's own, {ours}");
-    Some(at("process.oomScoreAdj", detail).lacks(
-        "create fails: only CAP_SYS_RESOURCE on the host may lower it",
+    Some(at("process.oomScoreAdj", detail).warns(
+        "create fails, unless the caller had no more before: only CAP_SYS_RESOURCE may lower it",
         format!("set it to {ours} or more, or run as root"),
     ))
 }

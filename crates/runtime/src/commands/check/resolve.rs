@@ -109,6 +109,11 @@ impl Tree {
         self.open(index, &here)
     }
 
+    /// Whether it is sure that there is nothing at the path before entry `index` is mounted.
+    pub fn lacks_before(&self, index: usize, path: &Path) -> bool {
+        matches!(self.find_before(index, path), Found::Missing)
+    }
+
     /// What is at a path that no link is on the way of.
     fn open(&self, before: usize, path: &Path) -> Found {
         // A later mount covers what earlier ones have there.
