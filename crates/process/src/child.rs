@@ -167,7 +167,11 @@ impl Child {
     /// Stands for the child `pid` from now on; returns the previous pidfd.
     fn replace(&mut self, pid: i32) -> Result<OwnedFd, Error> {
         let failed = |errno| Error::call("looking after a child's child", errno);
-        let pidfd = process::pidfd_open(pid).map_err(failed)?;
+        let pidfd = process::pidfd_open(pid).map_err(|errno| {
+            // Nobody else would ever end it.
+            process::end_child(pid);
+            failed(errno)
+        })?;
         if pid == self.pid || !process::is_child(pid) {
             return Err(failed(Errno::ECHILD));
         }

@@ -5,6 +5,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::{FileStat, stat};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
@@ -255,6 +257,14 @@ impl Ended {
 pub fn is_child(pid: i32) -> bool {
     let Ok(id) = libc::id_t::try_from(pid) else { return false };
     waitid(libc::P_PID, id, libc::WNOHANG | libc::WNOWAIT).is_ok()
+}
+
+/// Kills and reaps the child `pid`, where no pidfd of it can be had. Does nothing if it is no child: until
+/// it is reaped, a child's pid is its own.
+pub fn end_child(pid: i32) {
+    if is_child(pid) && kill(pid, libc::SIGKILL).is_ok() {
+        let _ = waitpid(Pid::from_raw(pid), None);
+    }
 }
 
 /// Waits for the child behind `pidfd` to end, and reaps it (waitid(2) with `P_PIDFD`).

@@ -4,6 +4,7 @@ use crate::container::Container;
 use crate::container::find::find;
 use crate::container::poststart::run_poststart;
 use crate::container::record::EXEC_FIFO;
+use crate::container::remove::unlock_or_warn;
 use crate::container::status::Status;
 use crate::create::name_hooks;
 use crate::host::notify;
@@ -41,7 +42,7 @@ fn start_found(runtime: &Runtime, container: &Container) -> Result<()> {
     release(container, fifo)?;
     if listener.is_some() || !container.record.poststart.is_empty() {
         // From here on other commands may change the running container, and even delete it.
-        container.entry.unlock()?;
+        unlock_or_warn(runtime, &container);
     }
     name_hooks(Step::Poststart, &container.record.poststart);
     run_poststart(runtime, container)?;

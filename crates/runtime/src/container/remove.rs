@@ -128,15 +128,20 @@ fn destroy(container: &Container) -> Result<()> {
     container.entry.remove(&USUAL_FILES)
 }
 
+/// Gives the lock up where the container goes on: that others then have to wait is no reason to end it.
+pub(crate) fn unlock_or_warn(runtime: &Runtime, container: &Container) {
+    if let Err(error) = container.entry.unlock() {
+        (runtime.warn)(&error.to_string());
+    }
+}
+
 /// Runs the poststop hooks of a container that is gone, without the lock, so that no command waits
 /// for them. Hooks that fail are warned of (runtime-spec, lifecycle, step 13).
 fn run_poststop(runtime: &Runtime, container: &Container) {
     if container.record.poststop.is_empty() {
         return;
     }
-    if let Err(error) = container.entry.unlock() {
-        (runtime.warn)(&error.to_string());
-    }
+    unlock_or_warn(runtime, container);
     let state = State { pid: 0, ..container.hook_state("stopped") };
     run_best_effort("poststop", &container.record.poststop, &state, &*runtime.warn);
 }

@@ -5,7 +5,7 @@ use super::supervise::{Supervised, Supervisor};
 use crate::container::Container;
 use crate::container::poststart::run_poststart;
 use crate::container::record::ENDED;
-use crate::container::remove::{kill_and_reap, remove_or_warn};
+use crate::container::remove::{kill_and_reap, remove_or_warn, unlock_or_warn};
 use crate::host::notify::Listener;
 use crate::{Result, Runtime};
 use std::os::fd::OwnedFd;
@@ -33,7 +33,7 @@ impl Started<'_> {
     ) -> Result<i32> {
         let Self { container, init, console, listener } = self;
         // From here on other commands may change the running container, and even delete it.
-        container.entry.unlock()?;
+        unlock_or_warn(runtime, container);
         run_poststart(runtime, container)?;
         // How long the program runs is its own affair.
         timing::stop();

@@ -11,7 +11,7 @@ use sys::Errno;
 use sys::nix::libc::{SIGCHLD, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
 use sys::nix::poll::{PollFd, PollFlags, PollTimeout};
 use sys::nix::sys::signal::SigSet;
-use sys::nix::sys::signalfd::{SfdFlags, SignalFd};
+use sys::nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use sys::process::{Ended, poll};
 use sys::socket;
 
@@ -121,6 +121,16 @@ impl<'a> Supervisor<'a> {
         Ok(())
     }
 
+    /// The next pending signal, if there is one.
+    fn next_signal(&self) -> sys::Result<Option<siginfo>> {
+        loop {
+            match self.signals.read_signal() {
+                Err(Errno::EINTR) => {}
+                read => return read,
+            }
+        }
+    }
+
     /// Handles all pending signals. Returns how the child has ended, if it has.
     fn handle_signals(
         &self,
@@ -128,7 +138,7 @@ impl<'a> Supervisor<'a> {
         relay: Option<&Relay>,
     ) -> sys::Result<Option<Ended>> {
         let mut child_ended = false;
-        while let Some(signal) = self.signals.read_signal()? {
+        while let Some(signal) = self.next_signal()? {
             let number = signal.ssi_signo.cast_signed();
             match number {
                 SIGCHLD => child_ended = true,
