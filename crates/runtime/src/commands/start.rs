@@ -42,7 +42,7 @@ fn start_found(runtime: &Runtime, container: &Container) -> Result<()> {
     release(container, fifo)?;
     if listener.is_some() || !container.record.poststart.is_empty() {
         // From here on other commands may change the running container, and even delete it.
-        unlock_or_warn(runtime, &container);
+        unlock_or_warn(runtime, container);
     }
     name_hooks(Step::Poststart, &container.record.poststart);
     run_poststart(runtime, container)?;
