@@ -9,6 +9,9 @@ use crate::label::{Label, Module};
 use crate::refusal::Refusal;
 use rootfs::Step;
 use std::ffi::CStr;
+use sys::credentials;
+use sys::nix::fcntl::AT_FDCWD;
+use sys::nix::sys::stat::stat;
 use sys::{Errno, Error};
 
 /// What the plan knows of the object of a stage.
@@ -37,8 +40,6 @@ enum Description {
 /// The remedies of the kernel's answers whose cause is known.
 type Remedies = &'static [(Errno, &'static str)];
 
-const NEEDS_ADMIN: &str = "making namespaces needs CAP_SYS_ADMIN: a user other than root needs a user \
-    namespace too, as `rind spec --rootless` writes it";
 const OPEN_FILES: &str = "the limit on open files is reached: ulimit -n";
 
 use Description::{Fixed, Formatted, Whole};
@@ -87,38 +88,42 @@ stages! {
         (Errno::EINVAL, "none of these CPUs is the host's and online: see /sys/devices/system/cpu/online"),
     ]);
     /// Making the time namespace, or writing its offsets.
-    TimeNamespace: Fixed("making the time namespace with linux.timeOffsets", &[
-        (Errno::EINVAL, "the kernel is built without time namespaces"),
-        (Errno::ERANGE, "the clock would be below 0, or too far ahead"),
-        (Errno::ENOSPC, "user.max_time_namespaces is reached"),
-        (Errno::EPERM, NEEDS_ADMIN),
-    ]);
+    TimeNamespace: Whole(|fault, _| {
+        fault.answered("making the time namespace with linux.timeOffsets", &[
+            (Errno::EINVAL, "the kernel is built without time namespaces"),
+            (Errno::ERANGE, "the clock would be below 0, or too far ahead"),
+            (Errno::ENOSPC, "user.max_time_namespaces is reached"),
+        ])
+        .with_hint(forbidden(fault.errno, false))
+    });
     /// Making a user namespace before the others.
-    UserNamespace: Fixed("making the user namespace", &[
-        (Errno::ENOSPC, "user.max_user_namespaces is reached: sysctl -w raises it"),
-        (Errno::EPERM, "in a chroot the kernel makes none; elsewhere see kernel.unprivileged_userns_clone \
-            and kernel.apparmor_restrict_unprivileged_userns, and a seccomp profile around rind"),
-        (Errno::EUSERS, "user namespaces are nested too deep: 32 at most"),
-        (Errno::EINVAL, "the kernel is built without user namespaces"),
-    ]);
+    UserNamespace: Whole(|fault, _| {
+        fault.answered("making the user namespace", &[
+            (Errno::ENOSPC, "user.max_user_namespaces is reached: sysctl -w raises it"),
+            (Errno::EUSERS, "user namespaces are nested too deep: 32 at most"),
+            (Errno::EINVAL, "the kernel is built without user namespaces"),
+        ])
+        .with_hint(forbidden(fault.errno, true))
+    });
     /// Making the other new namespaces, if init isn't born in them.
-    MakeNamespaces: Fixed("making linux.namespaces", &[
-        (Errno::ENOSPC, "see user.max_*_namespaces in /proc/sys"),
-        (Errno::EPERM, NEEDS_ADMIN),
-        (Errno::EINVAL, "the kernel is built without one of them: see ls /proc/self/ns"),
-    ]);
+    MakeNamespaces: Whole(|fault, _| {
+        fault.answered("making linux.namespaces", &[
+            (Errno::ENOSPC, "see user.max_*_namespaces in /proc/sys"),
+            (Errno::EINVAL, "the kernel is built without one of them: see ls /proc/self/ns"),
+        ])
+        .with_hint(forbidden(fault.errno, false))
+    });
     /// A fork, of the process itself or of the intermediate process.
     Fork: Whole(|fault, object| match (object.is_exec, fault.errno) {
         (false, _) => fault.answered("forking init", &[
             (Errno::ENOSPC, "see user.max_*_namespaces in /proc/sys"),
-            (Errno::EPERM, NEEDS_ADMIN),
             (Errno::EINVAL, "the kernel is built without one of linux.namespaces: see ls /proc/self/ns"),
             (Errno::ENOMEM, "out of memory, or the pid namespace to join has no init any more"),
             (Errno::EAGAIN, "a limit on processes is reached: pids.max of a cgroup that rind or the \
                 container is in, or the user's (ulimit -u)"),
             (Errno::EBUSY, "the cgroup has controllers for cgroups below it, so no process may be in it"),
             (Errno::EOPNOTSUPP, "the cgroup is threaded, or below such: take another linux.cgroupsPath"),
-        ]),
+        ]).with_hint(forbidden(fault.errno, true)),
         (true, Errno::ENODEV) => Error::new("the container's cgroup is gone"),
         // The kernel answers the same for a pid namespace whose init has ended, and for lack of
         // memory.
@@ -286,6 +291,52 @@ stages! {
         format!("exec {zero}: {answer}")
     }));
 }
+
+/// Why the kernel forbids namespaces (`EPERM`), as far as looking at rind itself tells; a user namespace
+/// `may_be` among them. If it can't be told, a seccomp profile around rind may be the reason.
+fn forbidden(errno: Errno, may_be: bool) -> Option<&'static str> {
+    if errno != Errno::EPERM {
+        return None;
+    }
+    let may = credentials::capget().is_ok_and(|sets| sets.effective & CAP_SYS_ADMIN != 0);
+    match (may, may_be, is_chrooted()) {
+        (_, true, true) => Some(
+            "in a chroot the kernel makes no user namespace: run rind outside, or change to the root by \
+             pivot_root",
+        ),
+        (true, ..) => None,
+        (false, true, false) if is_user_namespace_closed() => Some(
+            "users may make no user namespaces here: see user.max_user_namespaces, \
+             kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns",
+        ),
+        (false, ..) => Some(
+            "making namespaces needs CAP_SYS_ADMIN: a user other than root needs a user namespace too, as \
+             `rind spec --rootless` writes it",
+        ),
+    }
+}
+
+/// Whether rind is in a chroot: its root is no mount, or another than that of the first process, which has
+/// the same mounts.
+fn is_chrooted() -> bool {
+    let is_mount = sys::fs::mount_facts_at(AT_FDCWD, c"/").is_ok_and(|root| root.is_root);
+    let node = |path: &str| stat(path).map(|found| (found.st_dev, found.st_ino));
+    let is_same = |one, two| node(one).is_ok_and(|node_of_one| node(two) == Ok(node_of_one));
+    let is_elsewhere = node("/proc/1/root/.").is_ok() && !is_same("/proc/1/root/.", "/");
+    !is_mount || is_same("/proc/1/ns/mnt", "/proc/self/ns/mnt") && is_elsewhere
+}
+
+/// Whether a setting of the host keeps users from making user namespaces.
+fn is_user_namespace_closed() -> bool {
+    let is = |path: &str, value: &str| {
+        std::fs::read_to_string(path).is_ok_and(|content| content.trim() == value)
+    };
+    is("/proc/sys/user/max_user_namespaces", "0")
+        || is("/proc/sys/kernel/unprivileged_userns_clone", "0")
+        || is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1")
+}
+
+const CAP_SYS_ADMIN: u64 = 1 << 21;
 
 fn refused_label(fault: &Fault, object: &Object) -> Error {
     let Some(Label { module, name, .. }) = object.label else {

@@ -128,6 +128,10 @@ fn of_file(path: &CStr, errno: Errno, has_filter: bool) -> Option<Refusal> {
 
 /// The first bytes of a regular file.
 fn beginning(path: &CStr) -> sys::Result<Vec<u8>> {
+    // Opening a device may do something, and opening a fifo may wait.
+    if file_type(&sys::fs::stat(path)?) != SFlag::S_IFREG {
+        return Err(Errno::EACCES);
+    }
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let file = open(path, flags, Mode::empty())?;
     if file_type(&fstat(&file)?) != SFlag::S_IFREG {
