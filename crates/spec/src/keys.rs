@@ -34,15 +34,17 @@ const KEYS: [&str; 147] = [
 /// the specification.
 const NAMES: [&str; 6] = ["annotations", "netDevices", "rdma", "sysctl", "timeOffsets", "unified"];
 
-/// Whether a key of the text differs from one of the specification's only in its case. The search
-/// passes over keys with escapes and those with a space before the colon.
+/// Whether a key of the text differs from one of the specification's only in its case, or may do so, as it
+/// has an escape.
 pub(crate) fn any_misspelt(text: &[u8]) -> bool {
     let mut rest = text;
     while let Some(colon) = rest.iter().position(|byte| *byte == b':') {
         let (before, after) = (&rest[..colon], &rest[colon + 1..]);
-        if let [key @ .., b'"'] = before {
+        if let [key @ .., b'"'] = before.trim_ascii_end() {
             let start = key.iter().rposition(|byte| *byte == b'"').map_or(0, |quote| quote + 1);
-            if spelling(&key[start..]).is_some_and(|known| known.as_bytes() != &key[start..]) {
+            let key = &key[start..];
+            let is_misspelt = || spelling(key).is_some_and(|known| known.as_bytes() != key);
+            if key.contains(&b'\\') || is_misspelt() {
                 return true;
             }
         }
@@ -151,6 +153,8 @@ mod tests {
             (r#"{"cpu":1,"CPUs":2}"#, true),
             (r#"{"Limit": 1}"#, true),
             (r#"{"pagesize":"2MB"}"#, true),
+            ("{\"tYpe\" \r\n:1}", true),
+            (r#"{"\u004dounts":[]}"#, true),
             (r#"{"cpu":"CPU","x.CPU":["Limit"],"unheard of":0}"#, false),
             ("{", false),
             (":", false),
