@@ -1,5 +1,6 @@
-//! Documents that are held to what there is: every command of docs/containers-from-scratch.md and of
-//! docs/rootless.md is run, and prints what is printed there; every test that a document names exists.
+//! Documents that are held to what there is: every command of docs/containers-from-scratch.md, of
+//! docs/rootless.md and of the first container in docs/install.md is run, and prints what is printed
+//! there; every test that a document names exists.
 
 use crate::rootless::USER;
 use integration_tests::host::{needs_program, run_folder};
@@ -10,8 +11,12 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub const TESTS: &[Test] =
-    tests![containers_from_scratch, without_root, tests_that_the_documents_name_exist];
+pub const TESTS: &[Test] = tests![
+    containers_from_scratch,
+    first_container,
+    without_root,
+    tests_that_the_documents_name_exist
+];
 
 fn page(name: &str) -> String {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
@@ -53,13 +58,25 @@ fn containers_from_scratch() {
     for program in ["unshare", "nsenter", "pgrep", "chroot", "bash"] {
         let _ = needs_program(program);
     }
-    let (folder, programs) = folders("tour");
+    take("containers-from-scratch.md", 10, &as_root("tour"), &[]);
+}
+
+fn first_container() {
+    let _ = ["unshare", "bash"].map(needs_program);
+    // The cgroup manager is the one that there is without a flag.
+    cgroup::needs_cgroupfs();
+    take("install.md", 2, &as_root("tour-install"), &[]);
+}
+
+/// A folder of this name, with a rind whose state is in it.
+fn as_root(name: &str) -> PathBuf {
+    let (folder, programs) = folders(name);
     let state = folder.join("state");
     let wrapper =
         format!("#!/bin/sh\nexec {} --root {} \"$@\"\n", binary::rind().display(), state.display());
     fs::write(programs.join("rind"), wrapper).unwrap();
     fs::set_permissions(programs.join("rind"), Permissions::from_mode(0o755)).unwrap();
-    take("containers-from-scratch.md", 10, &folder, &[]);
+    folder
 }
 
 fn without_root() {
