@@ -132,6 +132,14 @@ errors: build
     RIND_ERRORS="{{ target / "errors" }}" cargo test --package integration_tests --locked --test all -- catalogue::
     cat "{{ target / "errors" }}"/* > docs/errors.md
 
+# Write docs/commands.md anew, from what the commands say of themselves (root)
+commands: build
+    RIND_COMMANDS=1 cargo test --package integration_tests --locked --test all -- documents::commands_page
+
+# The documents as a book, its links checked: target/book (mdBook)
+book:
+    scripts/book "{{ target / "book" }}"
+
 # Write the manual pages to target/man
 man: build
     "{{ rind }}" man --output "{{ target / "man" }}"

@@ -16,6 +16,7 @@ mod check;
 mod checkpoint;
 mod commands;
 mod devices;
+mod documents;
 mod errors;
 mod events;
 mod exec;
@@ -107,6 +108,7 @@ fn all() -> Vec<test::Test> {
         checkpoint::TESTS,
         commands::TESTS,
         devices::TESTS,
+        documents::TESTS,
         errors::TESTS,
         exec::TESTS,
         events::TESTS,

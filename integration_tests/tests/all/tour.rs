@@ -1,17 +1,22 @@
-//! Documents that are held to what there is: every command of docs/containers-from-scratch.md is run,
-//! and prints what is printed there; every test that docs/security.md names exists.
+//! Documents that are held to what there is: every command of docs/containers-from-scratch.md, of
+//! docs/rootless.md and of the first container in docs/install.md is run, and prints what is printed
+//! there; every test that a document names exists.
 
-use integration_tests::command;
+use crate::rootless::USER;
 use integration_tests::host::{needs_program, run_folder};
 use integration_tests::test::Test;
-use integration_tests::{binary, tests};
+use integration_tests::{binary, cgroup, command, tests};
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub const TESTS: &[Test] =
-    tests![containers_from_scratch, tests_that_the_security_page_names_exist];
+pub const TESTS: &[Test] = tests![
+    containers_from_scratch,
+    first_container,
+    without_root,
+    tests_that_the_documents_name_exist
+];
 
 fn page(name: &str) -> String {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
@@ -19,24 +24,25 @@ fn page(name: &str) -> String {
 }
 
 /// `module::name`; or `module::begin*`, for those that begin so.
-fn tests_that_the_security_page_names_exist() {
+fn tests_that_the_documents_name_exist() {
     let tests: Vec<&str> = crate::all().iter().map(|test| test.name).collect();
     let tests: Vec<&str> =
         tests.iter().map(|name| name.split_once("::").map_or(*name, |(_, name)| name)).collect();
-    let page = page("security.md");
-    let quoted = page.split('`').skip(1).step_by(2);
     let is_name = |text: &&str| {
         let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:*".contains(c);
         text.contains("::") && text.chars().all(letters)
     };
-    let named: Vec<&str> = quoted.filter(is_name).collect();
-    assert!(named.len() > 100, "{named:?}");
-    for name in named {
-        let exists = match name.strip_suffix('*') {
-            Some(begin) => tests.iter().any(|test| test.starts_with(begin)),
-            None => tests.contains(&name),
-        };
-        assert!(exists, "there is no test {name}");
+    for (name, least) in [("security.md", 100), ("rootless.md", 5)] {
+        let page = page(name);
+        let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(is_name).collect();
+        assert!(named.len() > least, "{named:?}");
+        for test in named {
+            let exists = match test.strip_suffix('*') {
+                Some(begin) => tests.iter().any(|test| test.starts_with(begin)),
+                None => tests.contains(&test),
+            };
+            assert!(exists, "{name}: there is no test {test}");
+        }
     }
 }
 
@@ -49,21 +55,74 @@ struct Step {
 }
 
 fn containers_from_scratch() {
-    for program in ["busybox", "unshare", "nsenter", "pgrep", "chroot", "bash"] {
+    for program in ["unshare", "nsenter", "pgrep", "chroot", "bash"] {
         let _ = needs_program(program);
     }
-    let steps = steps(&page("containers-from-scratch.md"));
-    assert!(steps.len() > 10, "{steps:#?}");
-    let folder = run_folder().join("tour");
-    fs::create_dir(&folder).unwrap();
-    let output = run(&steps, &folder);
+    take("containers-from-scratch.md", 10, &as_root("tour"), &[]);
+}
+
+fn first_container() {
+    let _ = ["unshare", "bash"].map(needs_program);
+    // The cgroup manager is the one that there is without a flag.
+    cgroup::needs_cgroupfs();
+    take("install.md", 2, &as_root("tour-install"), &[]);
+}
+
+/// A folder of this name, with a rind whose state is in it.
+fn as_root(name: &str) -> PathBuf {
+    let (folder, programs) = folders(name);
+    let state = folder.join("state");
+    let wrapper =
+        format!("#!/bin/sh\nexec {} --root {} \"$@\"\n", binary::rind().display(), state.display());
+    fs::write(programs.join("rind"), wrapper).unwrap();
+    fs::set_permissions(programs.join("rind"), Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+fn without_root() {
+    let _ = ["setpriv", "unshare", "bash"].map(needs_program);
+    // This user has no systemd.
+    cgroup::needs_cgroupfs();
+    let (folder, programs) = folders("tour-without-root");
+    // By another process: what one of ours has open for writing can't be run.
+    let mut copy = Command::new("cp");
+    copy.arg(binary::rind()).arg(programs.join("rind"));
+    let _ = command::run(copy).succeeded();
+    for path in [&folder, &folder.join("here"), &folder.join("runtime")] {
+        chown(path, Some(USER), Some(USER)).unwrap();
+    }
+    let user = USER.to_string();
+    take(
+        "rootless.md",
+        2,
+        &folder,
+        &["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups"],
+    );
+}
+
+/// A folder of this name, and the one in it for programs.
+fn folders(name: &str) -> (PathBuf, PathBuf) {
+    let _ = needs_program("busybox");
+    let folder = run_folder().join(name);
+    for part in ["", "programs", "here", "runtime"] {
+        fs::create_dir(folder.join(part)).unwrap();
+    }
+    let programs = folder.join("programs");
+    (folder, programs)
+}
+
+/// Runs the commands of a page, more than `least` blocks, by `prefix`.
+fn take(name: &str, least: usize, folder: &Path, prefix: &[&str]) {
+    let steps = steps(&page(name));
+    assert!(steps.len() > least, "{steps:#?}");
+    let output = run(&steps, folder, prefix);
     // What each step has printed is between marks.
     let mut printed = output.split('\u{1}').skip(1);
     for step in &steps {
         let found = printed.next().unwrap_or("nothing: the steps before have failed");
-        assert_eq!(found, step.output, "line {}:\n{}", step.line, step.commands);
+        assert_eq!(found, step.output, "{name}, line {}:\n{}", step.line, step.commands);
     }
-    fs::remove_dir_all(&folder).unwrap();
+    fs::remove_dir_all(folder).unwrap();
 }
 
 /// The blocks of commands (`sh`), each with the text that follows it (`text`).
@@ -96,22 +155,15 @@ fn steps(page: &str) -> Vec<Step> {
 
 /// Runs all in one shell, in `folder`, with a state directory of its own. Whatever is left of a run
 /// that fails goes with the pid namespace.
-fn run(steps: &[Step], folder: &Path) -> String {
-    let programs = folder.join("programs");
-    let here = folder.join("here");
-    for directory in [&programs, &here] {
-        fs::create_dir(directory).unwrap();
-    }
-    let (rind, root) = (binary::rind().display(), folder.join("state"));
-    let wrapper = format!("#!/bin/sh\nexec {rind} --root {} \"$@\"\n", root.display());
-    fs::write(programs.join("rind"), wrapper).unwrap();
-    fs::set_permissions(programs.join("rind"), Permissions::from_mode(0o755)).unwrap();
+fn run(steps: &[Step], folder: &Path, prefix: &[&str]) -> String {
     let script: String =
         steps.iter().flat_map(|step| ["printf '\\001'\n", step.commands.as_str()]).collect();
     let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new("unshare");
-    command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", &script]);
-    command.current_dir(&here).env("PATH", format!("{}:{path}", programs.display()));
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).args(prefix);
+    command.args(["bash", "-c", &script]).current_dir(folder.join("here"));
+    command.env("PATH", format!("{}:{path}", folder.join("programs").display()));
+    command.env("XDG_RUNTIME_DIR", folder.join("runtime"));
     let output = command::run(command);
     assert!(output.stderr.is_empty(), "{output:?}");
     output.stdout
