@@ -142,6 +142,8 @@ fn stress(count: usize) {
         containers.push(Container::beside(&containers[0], Bundle::new().probing(&["sleep"])));
     }
     let history = Mutex::new(Vec::new());
+    // One that has ended may have made a container that another is about to start.
+    let bundles = Mutex::new(Vec::new());
     let end = Instant::now() + time;
     in_parallel(0..CALLERS, |caller| {
         let mut random = Random((seed + 1) * 0x9E37_79B9 + u64::try_from(caller).unwrap() * 77);
@@ -150,6 +152,7 @@ fn stress(count: usize) {
             let done = command(&containers, &mut bundle, &mut random);
             history.lock().unwrap().push(done);
         }
+        bundles.lock().unwrap().push(bundle);
     });
     let history = history.into_inner().unwrap();
     let wrong = judge(&history, count);

@@ -161,16 +161,21 @@ fn statistics(container: &Container) -> Result<String> {
     // If the container was deleted meanwhile, that is the error, and its cgroup may be another's.
     container.check_exists()?;
     if let Some(error) = missing {
-        // A delete that is under way removes the cgroup before the state.
-        let has_ended = matches!(container.init_process(), Err(Errno::ESRCH));
-        return Err(if has_ended { not_running(container.entry.id()) } else { error });
+        return Err(overtaken(container).unwrap_or(error));
     }
     let data = Data {
-        cgroup: stats?,
+        cgroup: stats.map_err(|error| overtaken(container).unwrap_or(error))?,
         intel_rdt: groups.map(resctrl::Groups::stats).transpose()?.unwrap_or_default(),
         network_interfaces: None,
     };
     line("stats", container, Some(data))
+}
+
+/// The error that the container has ended, if it has: a delete that is under way removes the cgroup before
+/// the state.
+fn overtaken(container: &Container) -> Option<Error> {
+    let has_ended = matches!(container.init_process(), Err(Errno::ESRCH));
+    has_ended.then(|| not_running(container.entry.id()))
 }
 
 fn line(kind: &str, container: &Container, data: Option<Data>) -> Result<String> {

@@ -39,7 +39,7 @@ fn processes(container: &Container) -> Result<Vec<i32>> {
     }
     if pids.is_empty()
         && let Some(error) = container.missing_cgroup()
-        && container.status()? != Status::Stopped
+        && container.status()?.has_processes()
     {
         return Err(error);
     }
