@@ -10,6 +10,8 @@ in_system() {
     mount -t overlay -o "lowerdir=$tree,upperdir=$work/old/above,workdir=$work/old/work" overlay "$system"
     mount -t proc proc "$system/proc"
     mount --rbind /dev "$system/dev"
+    mount --rbind /sys "$system/sys"
+    mount -t tmpfs tmpfs "$system/run"
     mkdir -m 1777 "$system/packages" # what shells and lintian write of their own goes there too
     cp "$work"/{old.deb,new.deb,rind} "$system/packages/"
     # The lists of apt are not in such a system; it needs none for a package that needs no other.
@@ -23,6 +25,7 @@ in_system() {
     step "has its files whole" is_silent inside dpkg --verify rind
     step "has the very program" cmp "$system/usr/bin/rind" "$work/rind"
     step "runs" inside rind features
+    step "has a README whose first container runs" first_container
     step "has manual pages" inside man -w rind rind-create rind-update
     step "has a page that man can show" says "rind create" inside man rind-create
     step "completes in bash" says ' rind$' inside bash -c \
@@ -46,6 +49,15 @@ in_system() {
 inside() {
     DEBIAN_FRONTEND=noninteractive HOME=/packages TMPDIR=/packages LC_ALL=C.UTF-8 TERM=dumb MANPAGER=cat \
         PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$system" "$@"
+}
+
+# As somebody does who copies the lines from the README that is in the package.
+first_container() {
+    awk '/^## / { here = /A first container/ } /^```/ { code = here && $0 == "```sh"; next } code' \
+        "$system/usr/share/doc/rind/README.md" > "$system/packages/first.sh"
+    test -s "$system/packages/first.sh"
+    # shellcheck disable=SC2016 # for that shell
+    inside sh -c 'cd /packages && sh -e first.sh' < /dev/null
 }
 
 # step WORDS COMMAND...: one line, and what the command said if it fails
@@ -77,7 +89,7 @@ is_silent() {
 # Each file and folder with its mode and size, but for what apt, dpkg and man keep of their own doings.
 files() {
     find "$system" -xdev -not -type d -printf '%P %m %u %s\n' -o -type d -printf '%P %m %u\n' |
-        grep -v -E '^(var/log/|var/lib/dpkg/|var/lib/apt/|var/cache/(apt|debconf)/|var/cache/man/|proc|dev|packages)' |
+        grep -v -E '^(var/log/|var/lib/dpkg/|var/lib/apt/|var/cache/(apt|debconf)/|var/cache/man/|proc|dev|sys|run|packages)' |
         LC_ALL=C sort
 }
 

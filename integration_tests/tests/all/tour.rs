@@ -1,5 +1,5 @@
 //! Documents that are held to what there is: every command of docs/containers-from-scratch.md, of
-//! docs/rootless.md and of the first container in docs/install.md is run, and prints what is printed
+//! docs/rootless.md and of the first container in docs/install.md and in the README is run, and prints what is printed
 //! there; every test that a document names exists.
 
 use crate::rootless::USER;
@@ -15,7 +15,10 @@ pub const TESTS: &[Test] = tests![
     containers_from_scratch,
     first_container,
     without_root,
-    tests_that_the_documents_name_exist
+    tests_that_the_documents_name_exist,
+    first_container_of_the_readme,
+    readme_installs_what_a_release_has,
+    readme_counts_the_tests,
 ];
 
 fn page(name: &str) -> String {
@@ -111,16 +114,70 @@ fn folders(name: &str) -> (PathBuf, PathBuf) {
     (folder, programs)
 }
 
+fn first_container_of_the_readme() {
+    let _ = ["unshare", "bash"].map(needs_program);
+    cgroup::needs_cgroupfs();
+    let readme = page("../README.md");
+    let (_, section) = readme.split_once("\n## A first container\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let steps = steps(section);
+    assert_eq!(steps.len(), 2, "{steps:#?}");
+    do_all("README.md", &steps, &as_root("readme"), &[]);
+}
+
+/// The files that it names have the names of this version's.
+fn readme_installs_what_a_release_has() {
+    let version = env!("CARGO_PKG_VERSION");
+    let address = format!("{}/releases/download/v{version}/", env!("CARGO_PKG_REPOSITORY"));
+    let readme = page("../README.md");
+    let files: Vec<&str> = readme
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("curl -LO "))
+        .map(|url| {
+            url.strip_prefix(&address).unwrap_or_else(|| panic!("{url} is not in {address}"))
+        })
+        .collect();
+    let (package, archive) =
+        (format!("rind_{version}-1_amd64.deb"), format!("rind-{version}-linux-x86_64.tar.gz"));
+    let sum = |name: &String| format!("{name}.sha256");
+    assert_eq!(files, [package.clone(), sum(&package), archive.clone(), sum(&archive)]);
+}
+
+/// `more than N ...`
+fn readme_counts_the_tests() {
+    let patches = Path::new(env!("CARGO_MANIFEST_DIR")).join("mutations");
+    let patches = fs::read_dir(patches).unwrap().map(|entry| entry.unwrap().file_name());
+    let patches = patches.filter(|name| name.to_string_lossy().ends_with(".patch")).count();
+    let readme = page("../README.md");
+    for (what, there) in [("black-box tests", crate::all().len()), ("patches", patches)] {
+        let (before, _) = readme.split_once(&format!(" {what}")).unwrap();
+        let number = before.rsplit("more than ").next().unwrap();
+        assert!(there > number.parse().unwrap(), "there are {there} {what}, not {number}");
+    }
+}
+
 /// Runs the commands of a page, more than `least` blocks, by `prefix`.
 fn take(name: &str, least: usize, folder: &Path, prefix: &[&str]) {
     let steps = steps(&page(name));
     assert!(steps.len() > least, "{steps:#?}");
-    let output = run(&steps, folder, prefix);
+    do_all(name, &steps, folder, prefix);
+}
+
+/// Runs the steps, by `prefix`; each has to print what is said there. A first line `...` stands for any
+/// lines.
+#[track_caller]
+fn do_all(name: &str, steps: &[Step], folder: &Path, prefix: &[&str]) {
+    let output = run(steps, folder, prefix);
     // What each step has printed is between marks.
     let mut printed = output.split('\u{1}').skip(1);
-    for step in &steps {
+    for step in steps {
         let found = printed.next().unwrap_or("nothing: the steps before have failed");
-        assert_eq!(found, step.output, "{name}, line {}:\n{}", step.line, step.commands);
+        let as_said = match step.output.strip_prefix("...\n") {
+            Some(end) => found.ends_with(end),
+            None => found == step.output,
+        };
+        let Step { line, commands, output } = step;
+        assert!(as_said, "{name}, line {line}:\n{commands}prints\n{found}and not\n{output}");
     }
     fs::remove_dir_all(folder).unwrap();
 }
