@@ -56,7 +56,7 @@ pub fn read(
     }
     match words.next().as_deref() {
         None => Ok(Arguments::Help(help::overview(program))),
-        Some("help" | "h") => match words.next() {
+        Some("help" | "h") => match words.next().filter(|word| !is_flag(word)) {
             None => Ok(Arguments::Help(help::overview(program))),
             Some(name) => Ok(Arguments::Help(help::of(find(program, &name)?))),
         },

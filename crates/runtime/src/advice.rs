@@ -81,7 +81,7 @@ fn by_object(error: &Error) -> Option<String> {
         return Some(hint.to_owned());
     }
     if is_missing && error.step().starts_with("bundle ") {
-        return Some("--bundle names the directory with config.json".to_owned());
+        return Some("a bundle is a directory with config.json and the root beside it".to_owned());
     }
     if object.starts_with("hooks.") || error.text().contains(" hook #") {
         let hint = "the hook's own words are above: mend it, or leave it out of hooks; rind gives it the state on stdin";

@@ -156,7 +156,14 @@ const ADVICE: &[(&str, &str)] = &[
         \"minor\": 3, \"access\": \"rw\"}",
     ),
     ("linux.resources.unified", "a file of cgroup v2 and its content: {\"memory.high\": \"100M\"}"),
-    ("linux.resources", "docs/cgroups.md has what each limit takes"),
+    (
+        "linux.resources.memory",
+        "a number of bytes, without a unit: 67108864 is 64 MiB; -1 is no limit",
+    ),
+    (
+        "linux.resources",
+        "a number, without quotes and unit; docs/cgroups.md has what each limit takes",
+    ),
     ("vm", "rind runs containers, no virtual machines: leave it out"),
 ];
 

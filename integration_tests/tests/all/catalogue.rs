@@ -885,6 +885,9 @@ fn rootless_user() {
                 by_user(&bundle, &["run"])
             }),
             failure("XDG_RUNTIME_DIR is not set", "XDG_RUNTIME_DIR", || {
+                if Path::new("/run/rind").exists() {
+                    return Failed::skipped();
+                }
                 let bundle = rootless::bundle();
                 let mut command = Command::new(rootless::rind(&bundle));
                 command.args(["--log-format", "json", "run", "--bundle"]).arg(bundle.path());

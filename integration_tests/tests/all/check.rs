@@ -379,6 +379,7 @@ fn a_bundle_that_is_not_there_lacks() {
         let (ok, findings) = report(&check(&["-f", "json", missing]));
         assert!(!ok && lacking(&findings) == ["config.json"], "{findings:#?}");
     }
+    assert!(check(&["--bundle", "/nowhere"]).stdout.contains("bundle /nowhere: no such file"));
     let _ = check(&["--format", "xml"]).failed_with("neither text nor json");
     let _ = check(&["a", "b"]).failed_with("requires a maximum of 1 argument");
 }

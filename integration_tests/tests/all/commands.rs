@@ -272,7 +272,7 @@ const COMMANDS: [(&str, &str); 22] = [
     ("list", "--format, -f --quiet, -q"),
     ("spec", "--bundle, -b --rootless"),
     ("features", ""),
-    ("check", "--format, -f"),
+    ("check", "--bundle, -b --format, -f"),
     ("inspect", "--format, -f"),
     ("completion", ""),
     ("man", "--output, -o"),

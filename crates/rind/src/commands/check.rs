@@ -21,14 +21,17 @@ pub const CHECK: Command = Command {
         ("rind check", "tells what this host lacks, and what to do"),
         ("rind check /tmp/web", "tells all that is wrong with /tmp/web/config.json here"),
     ],
-    flags: &[flag("format", "f", "FORMAT", "text (default) or json").one_of(&["text", "json"])],
+    flags: &[
+        flag("bundle", "b", "DIR", "the same as BUNDLE"),
+        flag("format", "f", "FORMAT", "text (default) or json").one_of(&["text", "json"]),
+    ],
     looks_only: true,
     ..Command::new("check", "tell what this host, or a bundle, lacks to run containers", check)
 };
 
 fn check(args: &Parsed, log: &Log) -> Result<i32, Failure> {
     let options = CheckOptions {
-        bundle: args.positional.first().map(PathBuf::from),
+        bundle: args.positional.first().map(PathBuf::from).or_else(|| args.path("bundle")),
         manager: cgroup_manager(args)?,
         rootless: rootless(args)?,
         criu: args.path("criu").unwrap_or_else(|| PathBuf::from("criu")),
