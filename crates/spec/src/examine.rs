@@ -144,7 +144,8 @@ impl Examined {
     }
 
     fn read(&mut self) {
-        match serde_json::from_slice(&self.text) {
+        let tree = serde_json::from_slice(&self.text);
+        match tree.or_else(|error| tree_of_types(&self.text).ok_or(error)) {
             Ok(tree) => self.tree = tree,
             Err(error) => {
                 let line = error.line();
@@ -229,6 +230,13 @@ impl Examined {
         self.bundle = Some(Bundle::of(self.path.clone(), spec, self.text.clone(), warnings));
         Ok(found)
     }
+}
+
+/// The tree of a text that is taken though no tree can hold it: what serde passes over may be no UTF-8,
+/// numbers too large, brackets too deep.
+fn tree_of_types(text: &[u8]) -> Option<Value> {
+    let spec = crate::parse(text, Path::new(""), &mut Vec::new()).ok()?;
+    serde_json::to_value(spec).ok()
 }
 
 fn document(text: &[u8]) -> Document<'_> {
