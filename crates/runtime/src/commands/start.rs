@@ -115,7 +115,8 @@ fn killed_before() -> Error {
 
 fn not_created(container: &Container) -> Error {
     let status = match container.status_under_lock() {
-        Ok(Status::Running) if is_dying(container) => return killed_before(),
+        // One that is killed as it waits counts as created until it has ended.
+        Ok(Status::Running | Status::Created) if is_dying(container) => return killed_before(),
         Ok(status) => status,
         Err(error) => return error,
     };
