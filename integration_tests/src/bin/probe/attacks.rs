@@ -141,17 +141,17 @@ impl Snooped {
         let kinds = ["mnt", "pid", "net", "ipc", "uts", "cgroup", "user"];
         let namespaces: Vec<_> = kinds.iter().filter_map(|it| link(&format!("ns/{it}"))).collect();
         let memories = memories_with_secret(pid);
-        // What was looked at was not yet the program, if it is there and isn't now. One that has ended has
-        // no executable any more, and may have been the program meanwhile.
+        // What was looked at was not yet the program, if it is there and isn't now.
         let has_ended = std::fs::read_link(of("exe"))
             .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
         if is_program() || std::fs::metadata(of("stat")).is_err() {
             return;
         }
         self.seen += 1;
-        if has_ended {
-            return;
-        }
+        // One that has ended has no executable any more, and may have been the program meanwhile, which
+        // looks at itself.
+        let own = format!("/proc/{pid}/");
+        let files = files.into_iter().filter(|path| !has_ended || !path.starts_with(&own));
         if reached.is_ok() {
             self.roots.insert(text("cmdline"));
         }
