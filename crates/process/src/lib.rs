@@ -28,6 +28,7 @@ pub mod memory;
 mod message;
 pub mod mounts;
 mod namespaces;
+mod needs;
 mod plan;
 mod process_spec;
 mod procfs;
@@ -48,6 +49,7 @@ pub use mappings::find as find_program;
 pub use namespaces::{
     CLONE_NEWTIME, Joined, Namespaces, foreign_owner, name as namespace_name, try_making,
 };
+pub use needs::{Needs, needs};
 pub use plan::{HookState, InitOptions, Plan, forks_last};
 pub use process_spec::{Console, ProcessOptions, ProcessPlan, resource as rlimit_resource};
 pub use program::candidates as program_candidates;

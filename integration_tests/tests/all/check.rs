@@ -146,6 +146,10 @@ const CASES: &[Case] = &[
         script(bundle, "#!/bin/not-there -x\n");
         config["process"]["args"] = json!(["/bin/script"]);
     }),
+    ("lines of another system", "process.args[0]", |bundle, config| {
+        script(bundle, "#!/bin/probe\r\necho\r\n");
+        config["process"]["args"] = json!(["/bin/script"]);
+    }),
     ("neither a program nor a script", "process.args[0]", |bundle, config| {
         script(bundle, "echo hello\n");
         config["process"]["args"] = json!(["/bin/script"]);

@@ -115,35 +115,28 @@ fn default_devices_are_there_and_work() {
     assert_eq!(output.stderr, "ENOSPC\n");
 }
 
-/// As below an engine that runs in a container without `CAP_MKNOD`.
+/// `run` as below an engine that runs in a container without `CAP_MKNOD`.
+fn run_without_mknod(bundle: Bundle) -> command::Output {
+    let container = Container::new(bundle);
+    let run = container.command_for("run", &[]);
+    let mut limited = Command::new(needs_program("setpriv"));
+    limited.args(["--bounding-set", "-mknod", "--"]).arg(run.get_program()).args(run.get_args());
+    command::run(limited)
+}
+
 fn devices_are_the_hosts_without_the_right_to_make_nodes() {
-    let fuse = json!({ "path": "/dev/zero2", "type": "c", "major": 1, "minor": 5 });
-    let bundle = Bundle::new();
     let script =
         "for name in null zero full random urandom tty; do test -c /dev/$name || exit 1; done
         echo x > /dev/null && head -c 4 /dev/zero | od -An -tx1; chmod 600 /dev/null; echo $?";
-    let container = Container::new(bundle.script(script));
-    let inner = container.command_for("run", &[]);
-    let mut limited = Command::new(needs_program("setpriv"));
-    limited
-        .args(["--bounding-set", "-mknod", "--"])
-        .arg(inner.get_program())
-        .args(inner.get_args());
-    let output = command::run(limited);
+    let output = run_without_mknod(Bundle::new().script(script));
     assert_eq!(output.stdout, " 00 00 00 00\n1\n", "{output:?}");
     assert_eq!(output.code, 0, "{output:?}");
     let mode = fs::metadata("/dev/null").unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o666, "the host's node was changed");
     // The host has no such node to bind.
-    let container =
-        Container::new(Bundle::new().config(|config| config["linux"]["devices"] = json!([fuse])));
-    let inner = container.command_for("run", &[]);
-    let mut limited = Command::new(needs_program("setpriv"));
-    limited
-        .args(["--bounding-set", "-mknod", "--"])
-        .arg(inner.get_program())
-        .args(inner.get_args());
-    let _ = command::run(limited).failed_with("linux.devices[0]: making /dev/zero2");
+    let device = json!({ "path": "/dev/zero2", "type": "c", "major": 1, "minor": 5 });
+    let bundle = Bundle::new().config(|config| config["linux"]["devices"] = json!([device]));
+    let _ = run_without_mknod(bundle).failed_with("linux.devices[0]: making /dev/zero2");
 }
 
 fn default_links_are_there() {
