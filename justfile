@@ -21,7 +21,7 @@ try: build
     scripts/try "{{ rind }}"
 
 # Everything that must pass before a change goes in, quickest first
-test: lint doc unit integration (mutations "any-ptmx-is-opened" "capabilities-are-inheritable" "environment-stays-in-memory" "mounts-cover-files-of-proc" "sources-are-not-locked" "working-directory-may-be-outside") validate package-test (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5") vm vm-selinux
+test: lint doc unit integration (mutations "any-ptmx-is-opened" "capabilities-are-inheritable" "environment-stays-in-memory" "mounts-cover-files-of-proc" "sources-are-not-locked" "working-directory-may-be-outside") validate package-test (engines "--quick" "docker-26" "containerd-1.7" "cri-1.7" "cri-2.4" "podman-5" "kubernetes") vm vm-selinux
 
 # Formatting and clippy, warnings denied, and that no modules import each other in a circle
 lint:
@@ -98,9 +98,22 @@ soak cycles="50000": build
 validate *options: build
     integration_tests/validate/run "$@" "{{ rind }}"
 
-# Real engines on rind: Docker, containerd, CRI, Podman (root; --quick: every subject once): docs/engines
+# Real engines on rind: Docker, containerd, CRI, Podman, Kubernetes (root; --quick: every subject once): docs/engines
 engines *options: build
     integration_tests/engines/run "$@" "{{ rind }}"
+
+# Build Kubernetes for `engines kubernetes`, once; with "tests" also for `kube-conformance` (Go; 20 minutes)
+kube-build *what:
+    integration_tests/engines/kubernetes/build "$@"
+
+# Kubernetes' own tests of a node, and of a runtime, on rind (root; minutes): docs/engines/kubernetes.md
+kube-conformance *options: build (kube-build "tests")
+    integration_tests/engines/run "$@" kubernetes-conformance "{{ rind }}"
+
+# How long pods take in a cluster, on rind and on runc in turns (root; minutes): docs/performance.md
+kube-latency: build kube-build
+    integration_tests/engines/run kubernetes-latency "{{ rind }}"
+    cat "{{ target / "engines/results/kubernetes-latency/figures" }}"
 
 # Integration tests that depend on the machine, in a VM with systemd and cgroup v2: docs/testing-in-a-vm.md
 vm *options: build

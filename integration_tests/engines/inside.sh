@@ -1,7 +1,8 @@
 # What runs inside a tree, or in a guest: starts the suite's engine, runs its rows, tells how each went.
 #
 # A suite defines `start` (starts the engine, with the runtime under test as its own, and waits
-# until it answers) and a function row_NAME for each row. A row passes if it ends with status 0.
+# until it answers) and a function row_NAME for each row, whose NAME is in `$row` then; if it likes, also
+# `before_row`, which is as a part of each row, and `after_row NAME`. A row passes if it ends with status 0.
 # `set -e` is on in it; `skip REASON` ends it as one that can't run here. `$runtime` is the path of
 # the runtime, `$image` the directory of a small root file system. `$place` is `host` or `guest`;
 # `$manager` and `$who` are those of engines.tsv.
@@ -158,16 +159,17 @@ same_after_reload() {
     same "after a reload" "$1" "$(limits "$2")"
 }
 
-# image_archive NAME FILE WORD...: a file to import an image of that name from: $image, run by WORDs
+# image_archive NAME FILE [WORD...]: a file to import an image of that name from: $image, run by WORDs, or
+# as $image_config says (its members in JSON)
 image_archive() {
     local name=$1 file=$2 words dir
     shift 2
     words=$(printf ',"%s"' "$@")
     dir=$(mktemp -d)
     tar -C $image --sort=name --mtime=@0 -cf "$dir/layer.tar" .
-    printf '{"architecture":"%s","os":"linux","config":{"Env":["PATH=/bin"],"Cmd":[%s]},
+    printf '{"architecture":"%s","os":"linux","config":{"Env":["PATH=/bin"],%s},
         "rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
-        "$(dpkg --print-architecture)" "${words#,}" "$(sha256sum < "$dir/layer.tar" | cut -d' ' -f1)" \
+        "$(dpkg --print-architecture)" "${image_config:-"\"Cmd\":[${words#,}]"}" "$(sha256sum < "$dir/layer.tar" | cut -d' ' -f1)" \
         > "$dir/config.json"
     printf '[{"Config":"config.json","RepoTags":["%s"],"Layers":["layer.tar"]}]' "$name" \
         > "$dir/manifest.json"
@@ -215,6 +217,8 @@ run_row() {
         . /work/$suite.sh
         PS4='+ \$EPOCHREALTIME ' BASH_XTRACEFD=9
         set -x
+        row=$row
+        ! declare -F before_row || before_row
         row_$row" > "$log" 2>&1 9> "$logs/$row.trace" 8>&- < /dev/null || result=$?
     exec 8>&-
     wait $! || true
@@ -224,7 +228,7 @@ run_row() {
         124 | 137) printf 'fails\t%s\ttook longer than %d s\n' "$row" $seconds >&3 ;;
         *) printf 'fails\t%s\t%s\n' "$row" "$(tail -n 1 "$log" | tr '\t' ' ')" >&3 ;;
     esac
-    if declare -F after_row > /dev/null; then after_row >> "$log" 2>&1 || true; fi
+    if declare -F after_row > /dev/null; then after_row "$row" >> "$log" 2>&1 || true; fi
 }
 
 [ "${3-}" != functions ] || return 0

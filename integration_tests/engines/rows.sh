@@ -14,6 +14,14 @@ field() { table engines | awk -F'\t' -v engine="$1" -v number="$2" '$1 == engine
 # programs_of ENGINE: a line each
 programs_of() { field "$1" 7 | tr , '\n'; }
 
+# lack PROGRAM: why rows that need it can't run
+lack() {
+    case $1 in
+        crictl) echo "$1 is built by integration_tests/engines/run cri-1.7" ;;
+        *) echo "needs what \`just kube-build\` makes, and integration_tests/engines/run kubernetes" ;;
+    esac
+}
+
 # The engines of this place; with --quick those that are marked so.
 all_engines() {
     table engines | awk -F'\t' -v place="$place" -v quick="$quick" \
