@@ -21,6 +21,15 @@ start() {
   [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.test-handler.options]
     BinaryName = "$runtime"
     SystemdCgroup = $([ "$manager" = systemd ] && echo true || echo false)
+[plugins."io.containerd.cri.v1.images".registry]
+  config_path = "/etc/containerd/certs.d"
+END
+    # Any registry is the one here.
+    mkdir -p /etc/containerd/certs.d/_default
+    cat > /etc/containerd/certs.d/_default/hosts.toml << END
+server = "http://127.0.0.1:5000"
+[host."http://127.0.0.1:5000"]
+  capabilities = ["pull", "resolve"]
 END
     daemon bash -c 'while :; do containerd --root /work/containerd --state /run/containerd; done'
     containerd_answers
@@ -71,6 +80,9 @@ images() {
     openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout $image/localhost.key -out $image/localhost.crt
     chmod a+r $image/localhost.key
     stand_in '"Entrypoint":["/agnhost"],"Cmd":["pause"]' $registry/agnhost:2.66.1 $registry/agnhost:2.55
+    rm $image/agnhost
+    with_programs hostname getent
+    stand_in '"Cmd":["sh"]' $registry/glibc-dns-testing:2.1.1
     rm -r ${image:?}/*
     cp /work/programs/pause $image/pause
     stand_in '"Entrypoint":["/pause"],"User":"65535:65535"' registry.k8s.io/pause:3.10.2 registry.k8s.io/pause:3.10
@@ -82,8 +94,7 @@ stand_in() {
     for name in "${@:2}"; do
         image_config="$1,\"Labels\":{\"name\":\"$name\"}" image_archive "$name" /work/image.tar
         ctr -n k8s.io images import --local /work/image.tar
-        # Where critest pulls them from.
-        [[ $name != */*/* ]] || ctr -n k8s.io images push --plain-http --local "localhost:5000/${name#*/}" "$name"
+        ctr -n k8s.io images push --plain-http --local "localhost:5000/${name#*/}" "$name"
     done
 }
 
