@@ -9,6 +9,7 @@ start() {
 	{"runtimes": {"under-test": {"path": "$runtime"}},
 	 "default-runtime": "under-test"$driver}
 	END
+    ln -sf "$runtime" /usr/local/bin/runc # what BuildKit executes, whatever the daemon's runtime is
     daemon docker
     import_image
 }
@@ -38,6 +39,7 @@ after_row() {
     docker ps -aq | xargs -r docker rm -fv
     docker network prune -f
     docker volume ls -q | xargs -r docker volume rm
+    docker image inspect built > /dev/null && docker rmi -f built
 }
 
 # box ARG...: a container named box, in the background
@@ -334,18 +336,112 @@ row_build() { # host: by the builder that runs its steps by the daemon's runtime
     docker rmi -f built
 }
 
-row_buildkit() { # host: it executes `runc`, whatever the daemon's runtime is
-    [ "$(docker version -f '{{.Client.Version}}' | cut -d. -f1)" -lt 23 ] || skip "Debian's docker lacks buildx"
+# build OPTION...: an image named built, by BuildKit, of the Dockerfile that is the input
+build() {
     mkdir -p /tmp/context
-    printf 'FROM busybox\nRUN echo made > /made\nRUN --mount=type=tmpfs,target=/x id -u >> /made\nCMD cat /made\n' \
-        > /tmp/context/Dockerfile
-    mount --bind "$(readlink -f "$runtime")" /usr/sbin/runc
-    local result=0
-    DOCKER_BUILDKIT=1 docker build --progress plain -t built /tmp/context || result=$?
-    umount /usr/sbin/runc
-    same status 0 $result
-    same output $'made\n0' "$(docker run --rm built)"
-    docker rmi -f built
+    cat > /tmp/context/Dockerfile
+    DOCKER_BUILDKIT=1 docker build --progress plain -t built "$@" /tmp/context
+}
+
+row_buildkit() { # quick: several steps, and the second time none
+    local steps=$'FROM busybox
+        RUN echo made > /made
+        ENV A=b
+        USER user
+        WORKDIR /tmp/inner
+        RUN echo $A $(id -u) $PWD > /tmp/who
+        USER root
+        RUN touch file && mknod /node c 1 3
+        CMD cat /made /tmp/who; stat -c %F%a /node; ls'
+    build <<< "$steps"
+    same output $'made\nb 1000 /tmp/inner\ncharacter special file644\nfile' "$(docker run --rm built)"
+    local before again
+    before=$(inspect .Id built)
+    again=$(build <<< "$steps" 2>&1)
+    same "steps from the cache" 4 "$(grep -c CACHED <<< "$again")"
+    same image "$before" "$(inspect .Id built)"
+}
+
+row_buildkit_runtime() { # quick: it is this one that runs a step, and the step ends with the build
+    build <<< $'FROM busybox\nRUN exec sleep 999' &
+    wait_for "the step" pgrep -x -f 'sleep 999'
+    local step
+    step=$(pgrep -x -f 'sleep 999')
+    same program "$(stat -Lc %d:%i "$runtime")" "$(stat -Lc %d:%i "/proc/$(ps -o ppid= -p "$step" | xargs)/exe")"
+    pkill -P $!
+    fails wait $!
+    wait_for "the step's end" test ! -e "/proc/$step"
+}
+
+row_buildkit_mounts() { # quick host
+    mkdir -p /tmp/context
+    echo given > /tmp/context/file
+    echo hidden > /tmp/secret
+    build --secret id=mine,src=/tmp/secret <<- 'END'
+	FROM busybox
+	RUN --mount=type=cache,target=/cache,mode=0700 stat -c %a /cache > /mode; echo kept > /cache/kept
+	RUN --mount=type=bind,target=/here --mount=type=cache,target=/cache,mode=0700 cat /here/file /cache/kept > /got; touch /here/x || echo "may not" >> /got
+	RUN --mount=type=secret,id=mine cat /run/secrets/mine >> /got; stat -c %a /run/secrets/mine >> /got
+	RUN --mount=type=secret,id=mine,target=/own,uid=1000,mode=0440 stat -c %u.%a /own >> /got
+	RUN --mount=type=tmpfs,target=/scratch grep -c "/scratch tmpfs" /proc/mounts >> /got; touch /scratch/lost
+	CMD cat /got /mode; ls -A /cache /here /run/secrets /scratch
+	END
+    same "what steps had" $'given\nkept\nmay not\nhidden\n400\n1000.440\n1\n700' \
+        "$(docker run --rm built | head -n 8)"
+    fails docker run --rm built grep -rl -e hidden -e kept /own /cache /here /run
+    build <<< $'FROM busybox\nRUN --mount=type=cache,target=/cache,mode=0700 cat /cache/kept > /again'
+    same "what is kept" kept "$(docker run --rm built cat /again)"
+}
+
+row_buildkit_options() { # host
+    build --network none --add-host there:1.2.3.4 --build-arg A=b <<- 'END'
+	FROM busybox
+	ARG A
+	RUN echo $A > /got; ls /sys/class/net >> /got; grep -c 1.2.3.4.*there /etc/hosts >> /got
+	END
+    same "what steps had" $'b\nlo\n1' "$(docker run --rm built cat /got)"
+    build --network host <<< $'FROM busybox\nRUN readlink /proc/self/ns/net > /network'
+    same network "$(readlink /proc/self/ns/net)" "$(docker run --rm built cat /network)"
+    build <<< $'FROM busybox\nRUN readlink /proc/self/ns/net > /own; ping -c 1 -W 5 172.17.0.1'
+    differ network "$(readlink /proc/self/ns/net)" "$(docker run --rm built cat /own)"
+}
+
+row_buildkit_limits() { # host
+    docker buildx version || skip "its options are of newer builders"
+    build --shm-size 32m --ulimit nofile=100:200 --cgroup-parent /parent <<- 'END'
+	FROM busybox
+	RUN grep -o size=32768k /proc/mounts > /got; ulimit -Sn >> /got; ulimit -Hn >> /got
+	RUN cut -d: -f3 /proc/self/cgroup | grep -o ^/parent/ | sort -u >> /got
+	END
+    same "what steps had" $'size=32768k\n100\n200\n/parent/' "$(docker run --rm built cat /got)"
+    find /sys/fs/cgroup -depth -type d -path '*/parent*' -exec rmdir {} +
+}
+
+row_buildkit_fails() { # quick host: the build tells how the step ended
+    local told
+    told=$(build <<< $'FROM busybox\nRUN echo before; exit 7' 2>&1) && return 1
+    same status 1 $?
+    has "what it says" "$told" before
+    has "what it says" "$told" "exit code: 7"
+    fails docker inspect built
+    shows 'exec: "nonexistent": executable file not found in $PATH' \
+        fails build <<< $'FROM busybox\nRUN ["nonexistent"]'
+    shows "exit code: 137" fails build <<< $'FROM busybox\nRUN sh -c "kill -KILL \\$\\$"; exit $?'
+    shows "can't create /proc/sys/vm/swappiness: Read-only" \
+        fails build <<< $'FROM busybox\nRUN echo 1 > /proc/sys/vm/swappiness'
+}
+
+row_buildkit_stages() { # host: two at once, each of which waits for what the other does
+    build <<- 'END'
+	FROM busybox AS one
+	RUN --mount=type=cache,id=both,target=/both touch /both/one; until [ -e /both/other ]; do sleep 0.1; done; echo one > /one
+	FROM busybox AS other
+	RUN --mount=type=cache,id=both,target=/both touch /both/other; until [ -e /both/one ]; do sleep 0.1; done; echo other > /other
+	FROM busybox
+	COPY --from=one /one /
+	COPY --from=other /other /
+	END
+    same files $'one\nother' "$(docker run --rm built cat /one /other)"
 }
 
 row_health() { # quick host
