@@ -35,6 +35,7 @@ import_image() { tar -C $image -c . | docker import - busybox; }
 
 # What a row has left would be in the next one's way.
 after_row() {
+    [ ! -e /run/remapped.pid ] || DOCKER_HOST=unix:///run/remapped.sock end_remapped
     docker version > /dev/null || daemon docker
     docker ps -aq | xargs -r docker rm -fv
     docker network prune -f
@@ -843,6 +844,70 @@ row_user_namespace_network() { # quick host: who joins a container's network joi
     same "user outside" 200000 "$(stat -c %u "/proc/$(inspect .State.Pid)")"
     shows "inet 10.98.0." docker exec box ip addr show eth0
     docker exec box ping -c 1 -W 5 10.98.0.1
+    end_remapped
+}
+
+row_user_namespace_pod() { # host: two that share processes and memory too, and a volume
+    remapped
+    docker run -d --name web --ipc shareable -v data:/data busybox sh -c 'echo mine > /data/file; exec sleep 1001'
+    box --net container:web --ipc container:web --pid container:web --volumes-from web busybox sleep 1000
+    local kind
+    for kind in net ipc pid user; do
+        same "$kind" "$(readlink "/proc/$(inspect .State.Pid web)/ns/$kind")" \
+            "$(readlink "/proc/$(inspect .State.Pid)/ns/$kind")"
+    done
+    docker exec web sh -c 'echo told > /dev/shm/note'
+    same note told "$(docker exec box cat /dev/shm/note)"
+    shows "sleep 1001" docker exec box ps
+    same volume "0 mine" "$(docker exec box sh -c 'echo $(stat -c %u /data/file) $(cat /data/file)')"
+    same "user of exec" "1000 200000" "$(docker exec -u user box sh -c 'echo $(id -u) $(awk "{ print \$2 }" /proc/self/uid_map)')"
+    docker stop -t 0 box
+    same state "exited 143" "$(inspect '.State.Status}} {{.State.ExitCode')"
+    docker exec web true
+    docker rm -fv web
+    end_remapped
+}
+
+row_user_namespace_host() { # host: one that is spared of it may do all that a privileged one may
+    remapped
+    same map "0 0 4294967295" "$(docker run --rm --privileged --userns host busybox cat /proc/self/uid_map | xargs)"
+    same written 1 "$(docker run --rm --privileged --userns host busybox sh -c 'mount -t tmpfs tmpfs /tmp
+        echo 0 > /proc/sys/net/ipv4/ip_forward && grep -c "/tmp tmpfs" /proc/mounts')"
+    same network "$(readlink /proc/self/ns/net)" \
+        "$(docker run --rm --userns host --network host busybox readlink /proc/self/ns/net)"
+    same user 200000 "$(docker run --rm --userns host -v data:/data busybox stat -c %u /data)"
+    end_remapped
+}
+
+row_user_namespace_build() { # host
+    remapped
+    build <<< $'FROM busybox\nRUN cat /proc/self/uid_map > /map; touch /file; chown user /file'
+    same map "0 200000 65536" "$(docker run --rm built cat /map | xargs)"
+    same owners "0 1000" "$(docker run --rm built sh -c 'echo $(stat -c %u /map /file)')"
+    DOCKER_BUILDKIT=0 docker build -t built - <<< $'FROM busybox\nRUN cat /proc/self/uid_map > /map2'
+    same map "0 200000 65536" "$(docker run --rm built cat /map2 | xargs)"
+    docker rmi -f built
+    end_remapped
+}
+
+row_user_namespace_options() { # host
+    remapped
+    same limits $'100\n200' "$(docker run --rm --init --ulimit nofile=100:200 busybox sh -c 'ulimit -Sn; ulimit -Hn')"
+    same sysctl 512 "$(docker run --rm --sysctl net.core.somaxconn=512 busybox cat /proc/sys/net/core/somaxconn)"
+    docker run --rm --device /dev/loop-control:/dev/mine busybox ls -l /dev/mine
+    docker run --rm --device /dev/null:/dev/mine busybox sh -c ': > /dev/mine'
+    docker run --rm --cap-add SYS_ADMIN --tmpfs /run:mode=700 --read-only busybox mount -t tmpfs tmpfs /run
+    same user "uid=1000(user) gid=1000(user) groups=1000(user)" "$(docker run --rm --user user busybox id)"
+    same memory 67108864 "$(box --memory 64m --shm-size 32m busybox sleep 1000 > /dev/null; limit memory.limit_in_bytes memory.max)"
+    echo hello > /tmp/hello
+    docker cp /tmp/hello box:/tmp/there
+    same "copy in" "0 hello" "$(docker exec box sh -c 'echo $(stat -c %u /tmp/there) $(cat /tmp/there)')"
+    shows size=32768k docker exec box grep /dev/shm /proc/mounts
+    shows /dev/pts/0 in_terminal 'docker exec -it -u user box tty'
+    docker pause box
+    docker unpause box
+    docker restart -t 0 box
+    status 125 docker run --rm --pid host busybox true # no namespace of another's
     end_remapped
 }
 
