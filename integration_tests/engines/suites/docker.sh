@@ -36,6 +36,7 @@ import_image() { tar -C $image -c . | docker import - busybox; }
 # What a row has left would be in the next one's way.
 after_row() {
     [ ! -e /run/remapped.pid ] || DOCKER_HOST=unix:///run/remapped.sock end_remapped
+    [ ! -e /run/user/1000/docker.pid ] || DOCKER_HOST=unix:///run/user/1000/docker.sock end_rootless
     docker version > /dev/null || daemon docker
     docker ps -aq | xargs -r docker rm -fv
     docker network prune -f
@@ -888,6 +889,135 @@ row_user_namespace_build() { # host
     same map "0 200000 65536" "$(docker run --rm built cat /map2 | xargs)"
     docker rmi -f built
     end_remapped
+}
+
+# rootless: a daemon of user's, as Docker's own script starts it
+rootless() {
+    if [ "$place" = host ] && [ ! -d /work/user ]; then
+        chmod o+rx /work
+        add_user
+    fi
+    export DOCKER_HOST=unix:///run/user/1000/docker.sock
+    as_user setsid /usr/share/docker.io/contrib/dockerd-rootless.sh --config-file /work/daemon.json \
+        --storage-driver overlay2 >> "$logs/rootless.log" 2>&1 3>&- &
+    wait_for dockerd docker version
+    import_image
+}
+
+end_rootless() {
+    docker ps -aq | xargs -r docker rm -fv
+    local pid
+    pid=$(pgrep -o rootlesskit)
+    kill "$pid"
+    wait_for "the daemon's end" sh -c "! [ -e /proc/$pid ]"
+}
+
+row_rootless() { # quick host
+    rootless
+    has "what it is" "$(docker info -f '{{.SecurityOptions}} {{.DefaultRuntime}}')" "name=rootless] under-test"
+    same output "hello 0" "$(docker run --rm busybox sh -c 'echo hello $(id -u)')"
+    same map "0 1000 1 1 200000 65536" "$(docker run --rm busybox cat /proc/self/uid_map | xargs)"
+    box --memory 64m busybox sh -c 'trap "exit 5" TERM; touch /ready; while :; do sleep 0.1; done'
+    wait_for "its trap" docker exec box test -e /ready
+    same "user outside" 1000 "$(stat -c %u "/proc/$(inspect .State.Pid)")"
+    docker stop box
+    same status 5 "$(inspect .State.ExitCode)"
+    docker start box
+    docker restart -t 0 box
+    docker rm -f box
+    status 125 docker run --rm --nonsense busybox true
+    status 126 docker run --rm busybox /etc/passwd
+    status 127 docker run --rm busybox nonexistent
+    status 7 docker run --rm busybox sh -c 'exit 7'
+    end_rootless
+}
+
+row_rootless_exec() { # host
+    rootless
+    box busybox sleep 1000
+    same user "1000 1000" "$(docker exec -u user box sh -c 'echo $(id -u) $(id -g)')"
+    same input hello "$(echo hello | docker exec -i box cat)"
+    status 7 docker exec box sh -c 'exit 7'
+    shows /dev/pts/0 in_terminal 'docker exec -it box tty'
+    shows /dev/pts/0 in_terminal 'docker run --rm -it busybox tty'
+    shows "sleep 1000" docker exec box ps
+    end_rootless
+}
+
+row_rootless_volumes() { # host
+    rootless
+    install -d -o user -g user /work/user/mine
+    docker run --rm -v data:/data -v /work/user/mine:/mine busybox sh -c 'echo kept > /data/file; touch /mine/root; chown 5 /mine'
+    same volume kept "$(docker run --rm -v data:/data:ro busybox cat /data/file)"
+    same owners "1000 200004" "$(echo $(stat -c %u /work/user/mine/root /work/user/mine))"
+    shows "Read-only file system" docker run --rm --read-only -v data:/data:ro --tmpfs /tmp busybox touch /tmp/x /data/x
+    status 1 docker run --rm -v /opt:/there busybox touch /there/x # not the user's
+    docker volume rm data
+    end_rootless
+}
+
+row_rootless_networks() { # host
+    rootless
+    docker network create net
+    docker run -d --name web --network net -p 8080:80 busybox httpd -f -h /etc
+    wait_for "the server" docker run --rm --network net busybox wget -qO- http://web/group
+    shows user busybox wget -qO- http://127.0.0.1:8080/group
+    same none lo "$(docker run --rm --network none busybox ls /sys/class/net)"
+    shows tap0 docker run --rm --network host busybox ip addr
+    box --network container:web --pid container:web busybox sleep 1000
+    shows user docker exec box wget -qO- http://127.0.0.1/group
+    shows httpd docker exec box ps
+    docker rm -f box web
+    docker network rm net
+    end_rootless
+}
+
+row_rootless_build() { # host
+    rootless
+    build <<< $'FROM busybox\nRUN --mount=type=tmpfs,target=/x cat /proc/self/uid_map > /map; chown user /map'
+    same map "0 1000 1 1 200000 65536" "$(docker run --rm built cat /map | xargs)"
+    docker rmi -f built
+    end_rootless
+}
+
+row_rootless_limits() { # quick systemd: the user's own systemd makes the cgroups
+    rootless
+    box --memory 64m --memory-swap 64m --cpus 0.5 --pids-limit 20 busybox sleep 1000
+    local pid set
+    pid=$(inspect .State.Pid)
+    who=user is_scope "$pid" "$(unit)" user.slice
+    has path "$(cgroup_of "$pid")" /user.slice/user-1000.slice/user@1000.service/user.slice/docker-
+    set=$(limits "$pid")
+    has limits "$set" "memory.max:67108864"
+    has limits "$set" "cpu.max:50000 100000"
+    has limits "$set" "pids.max:20"
+    docker update --memory 96m --memory-swap 96m --pids-limit 30 box
+    has "after an update" "$(limits "$pid")" "memory.max:100663296"
+    has "after an update" "$(limits "$pid")" "pids.max:30"
+    docker pause box
+    same state paused "$(inspect .State.Status)"
+    docker unpause box
+    docker exec box true
+    status 137 docker run --rm --memory 16m --memory-swap 16m busybox tail /dev/zero
+    shows "/ 96MiB 1" docker stats --no-stream --format '{{.MemUsage}} {{.PIDs}}' box
+    docker rm -f box
+    same cgroups "" "$(cgroups 'docker-*')"
+    end_rootless
+}
+
+row_rootless_options() { # host: what a user may ask for, of a container that isn't root's
+    rootless
+    same "init's limits" $'100\n200' "$(docker run --rm --init --ulimit nofile=100:200 busybox sh -c 'ulimit -Sn; ulimit -Hn')"
+    same sysctl 512 "$(docker run --rm --sysctl net.core.somaxconn=512 busybox cat /proc/sys/net/core/somaxconn)"
+    docker run --rm --device /dev/net/tun busybox sh -c ': < /dev/net/tun'
+    docker run --rm --cap-add SYS_ADMIN busybox mount -t tmpfs tmpfs /tmp
+    docker run --rm --privileged busybox sh -c 'mount -t tmpfs tmpfs /tmp && mount -t proc proc /root'
+    same user "uid=1000(user) gid=1000(user) groups=1000(user)" "$(docker run --rm --user user --read-only busybox id)"
+    docker run --rm --uts host --network host busybox true
+    docker run --rm --pid host busybox ps
+    docker run --rm --cgroupns host busybox true
+    same both $'1\n2' "$(docker run --rm --security-opt no-new-privileges busybox sed -nE 's/^(NoNewPrivs|Seccomp):.//p' /proc/self/status)"
+    end_rootless
 }
 
 row_user_namespace_options() { # host
