@@ -1041,6 +1041,49 @@ row_user_namespace_options() { # host
     end_remapped
 }
 
+# inner OPTION...: box is a container with a daemon of its own, which has this runtime too
+inner() {
+    local path mounts=()
+    for path in /usr /etc/alternatives /work/daemon.json "$runtime" "$image"; do mounts+=(-v "$path:$path:ro"); done
+    box --privileged -v /usr/lib:/lib:ro -v /usr/lib64:/lib64:ro "${mounts[@]}" -v /var/lib/docker "$@" \
+        busybox dockerd --config-file /work/daemon.json
+    wait_for "the daemon in it" docker exec box docker version
+    docker exec box sh -c "tar -C $image -c . | docker import - busybox"
+}
+
+row_inner() { # quick host: Docker in Docker
+    inner
+    same output hello "$(docker exec box docker run --rm busybox echo hello)"
+    docker exec box docker run -d --name inmost --memory 64m busybox sleep 1001
+    local pid id
+    id=$(inspect .Id)
+    pid=$(pgrep -x -f 'sleep 1001')
+    same memory 67108864 "$(cgroup_file "$pid" memory.limit_in_bytes memory.max)"
+    has cgroup "$(cat "/proc/$pid/cgroup")" "/docker/$id/docker/"
+    same exec inmost "$(docker exec box docker exec inmost sh -c 'echo inmost')"
+    status 7 docker exec box docker exec inmost sh -c 'exit 7'
+    docker exec box docker run --rm busybox ping -c 1 -W 5 "$(inspect .NetworkSettings.IPAddress)"
+    docker exec box docker stop -t 0 inmost
+    same status 137 "$(docker exec box docker inspect -f '{{.State.ExitCode}}' inmost)"
+    docker exec box docker start inmost
+    docker rm -fv box # as it runs
+    same processes "" "$(pgrep -x -f 'sleep 1001' || true)"
+    same cgroups "" "$(cgroups "*$id*")"
+}
+
+row_inner_namespace() { # host: the daemon in it sees no cgroups but its own
+    inner --cgroupns private
+    docker exec box docker run -d --name inmost --pids-limit 20 --stop-signal KILL busybox sleep 1001
+    same limit 20 "$(cgroup_file "$(pgrep -x -f 'sleep 1001')" pids.max)"
+    docker exec box docker exec inmost true
+    docker exec box sh -c 'mkdir /context; printf "FROM busybox\nRUN echo made > /made" > /context/Dockerfile'
+    docker exec -e DOCKER_BUILDKIT=1 box docker build -t built /context
+    same built made "$(docker exec box docker run --rm built cat /made)"
+    docker stop box # its daemon ends what it has
+    same state exited "$(inspect .State.Status)"
+    docker rm -v box
+}
+
 row_checkpoint() { # host
     command -v criu > /dev/null || skip "the tree has no criu"
     box busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.1; done'
