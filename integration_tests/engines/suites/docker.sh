@@ -19,11 +19,12 @@ daemon() {
     local name=$1
     shift
     export DOCKER_HOST=unix:///run/$name.sock
-    setsid dockerd --config-file /work/daemon.json --host "$DOCKER_HOST" --pidfile "/run/$name.pid" \
+    setsid "${within[@]}" dockerd --config-file /work/daemon.json --host "$DOCKER_HOST" --pidfile "/run/$name.pid" \
         --data-root "/work/$name" --exec-root "/run/$name" --storage-driver overlay2 --live-restore \
         --experimental "$@" >> "$logs/daemon.log" 2>&1 3>&- &
     wait_for dockerd docker version
 }
+within=() # what daemons are started by
 
 # end_daemon NAME
 end_daemon() {
@@ -37,6 +38,7 @@ import_image() { tar -C $image -c . | docker import - busybox; }
 after_row() {
     [ ! -e /run/remapped.pid ] || DOCKER_HOST=unix:///run/remapped.sock end_remapped
     [ ! -e /run/user/1000/docker.pid ] || DOCKER_HOST=unix:///run/user/1000/docker.sock end_rootless
+    [ ! -e /run/swarm.pid ] || DOCKER_HOST=unix:///run/swarm.sock end_swarm
     docker version > /dev/null || daemon docker
     docker ps -aq | xargs -r docker rm -fv
     docker network prune -f
@@ -1082,6 +1084,113 @@ row_inner_namespace() { # host: the daemon in it sees no cgroups but its own
     docker stop box # its daemon ends what it has
     same state exited "$(inspect .State.Status)"
     docker rm -v box
+}
+
+# daemon_in_network NAME [OPTION...]: one that has a network of its own
+daemon_in_network() {
+    within=(unshare --net sh -c 'ip link set lo up; exec "$@"' sh)
+    daemon "$@"
+}
+
+# swarm: a daemon that is a swarm of one
+swarm() {
+    daemon_in_network swarm --live-restore=false # swarms want none
+    import_image
+    docker swarm init --advertise-addr 127.0.0.1 --listen-addr 127.0.0.1:2377
+}
+
+end_swarm() {
+    docker swarm leave --force || true
+    docker ps -aq | xargs -r docker rm -fv
+    end_daemon swarm
+}
+
+# tasks SERVICE NUMBER: so many run
+tasks() { [ "$(docker service ps "$1" --filter desired-state=running --format '{{.CurrentState}}' | grep -c ^Running)" = "$2" ]; }
+
+row_swarm() { # host: a service, of more or fewer containers, and of newer ones
+    swarm
+    echo hidden | docker secret create mine -
+    docker service create --detach --no-resolve-image --name web --replicas 3 --secret mine --limit-memory 64m \
+        --stop-signal KILL --update-parallelism 0 --env A=old busybox sh -c 'exec sleep 1000'
+    wait_for "three tasks" tasks web 3
+    local one
+    one=$(docker ps -q | head -n 1)
+    same secret hidden "$(docker exec "$one" cat /run/secrets/mine)"
+    same memory 67108864 "$(cgroup_file "$(inspect .State.Pid "$one")" memory.limit_in_bytes memory.max)"
+    docker kill "$one" # another takes its place
+    wait_for "another" sh -c "[ \$(docker ps -q | grep -vc $one) = 3 ]"
+    docker service scale --detach web=5
+    wait_for "five tasks" tasks web 5
+    docker service update --detach --no-resolve-image --env-add A=new web
+    wait_for "newer ones" sh -c '[ "$(docker ps -q | xargs docker inspect -f "{{.Config.Env}}" | grep -c A=new)" = 5 ]'
+    docker service scale --detach web=1
+    wait_for "one task" sh -c '[ "$(docker ps -q | wc -l)" = 1 ]'
+    docker service rm web
+    wait_for "the end of all" sh -c '[ -z "$(docker ps -aq)" ]'
+    end_swarm
+}
+
+row_swarm_network() { # host: services that know each other by name
+    swarm
+    docker network create --driver overlay net
+    docker service create --detach --no-resolve-image --name web --network net --endpoint-mode dnsrr \
+        --health-cmd 'wget -qO- http://127.0.0.1/group' --health-interval 1s busybox httpd -f -h /etc
+    docker service create --detach --no-resolve-image --name box --network net busybox sleep 1000
+    wait_for "the server" tasks web 1
+    wait_for "the other" tasks box 1
+    wait_for "its answer" sh -c 'docker exec "$(docker ps -q --filter name=box)" wget -qO- http://web/group'
+    end_swarm
+}
+
+compose() {
+    if docker compose version; then docker compose "$@"; else docker-compose "$@"; fi 2>&1
+}
+
+row_compose() { # quick host
+    mkdir -p /tmp/project
+    cd /tmp/project
+    cat > docker-compose.yml <<- 'END'
+	version: "3.9"
+	services:
+	  store:
+	    image: busybox
+	    command: sh -c "sleep 1; httpd -f -h /data"
+	    volumes: ["data:/data"]
+	    networks: [back]
+	    healthcheck: {test: wget -qO- http://127.0.0.1/made, interval: 0.5s, timeout: 10s, retries: 100}
+	    depends_on: {maker: {condition: service_completed_successfully}}
+	  maker:
+	    image: busybox
+	    command: sh -c "echo made > /data/made"
+	    volumes: ["data:/data"]
+	  web:
+	    image: busybox
+	    command: sh -c "wget -qO /got http://store/made && exec sleep 1000"
+	    networks: [front, back]
+	    init: true
+	    read_only: false
+	    cap_drop: [ALL]
+	    environment: {A: b}
+	    deploy: {resources: {limits: {memory: 64m}}}
+	    depends_on: {store: {condition: service_healthy}}
+	networks: {front: {}, back: {internal: true}}
+	volumes: {data: {}}
+	END
+    compose up -d
+    same "what was made" $'made\nb' "$(compose exec -T web sh -c 'cat /got; echo $A' | tr -d '\r' | tail -n 2)"
+    shows httpd compose top store
+    compose up -d --scale web=3
+    same containers 4 "$(docker ps -q | wc -l)"
+    compose restart -t 0 web
+    compose pause store
+    compose unpause store
+    compose stop -t 0
+    same running "" "$(docker ps -q)"
+    compose start
+    same containers 4 "$(docker ps -q | wc -l)"
+    compose down -t 0 -v
+    same left "" "$(docker ps -aq; docker volume ls -q; docker network ls -q --filter name=project)"
 }
 
 row_checkpoint() { # host
