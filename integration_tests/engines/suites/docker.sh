@@ -1193,6 +1193,38 @@ row_compose() { # quick host
     same left "" "$(docker ps -aq; docker volume ls -q; docker network ls -q --filter name=project)"
 }
 
+row_daemon_killed() { # neither it nor its containerd had the time to say anything
+    box busybox sh -c 'trap "exit 3" TERM; echo first; until [ -e /go ]; do sleep 0.1; done; echo second; while :; do sleep 0.1; done'
+    docker run -d --name brief --restart always busybox sh -c 'until [ -e /go ]; do sleep 0.1; done; exit 7'
+    local pid brief
+    pid=$(inspect .State.Pid)
+    brief=$(inspect .State.Pid brief)
+    kill -KILL "$(cat /run/docker.pid)" "$(cat /run/docker/containerd/containerd.pid)"
+    touch "/proc/$brief/root/go" "/proc/$pid/root/go"
+    wait_for "brief's end" test ! -e "/proc/$brief"
+    daemon docker
+    same process "$pid" "$(inspect .State.Pid)"
+    same output hello "$(docker exec box echo hello)"
+    wait_for "its output" sh -c 'docker logs box | grep second'
+    wait_for "another start" sh -c '[ "$(docker inspect -f {{.RestartCount}} brief)" -gt 0 ]'
+    docker restart -t 0 box
+    docker stop box
+    same status 3 "$(inspect .State.ExitCode)"
+}
+
+row_fifty() { # at once
+    local i pids=()
+    for i in {1..50}; do
+        docker run -d --name "many$i" --network none busybox sleep 1000 &
+        pids+=($!)
+    done
+    for i in "${pids[@]}"; do wait "$i"; done
+    same running 50 "$(docker ps -q | wc -l)"
+    docker ps -q | xargs -P 50 -n 1 docker rm -f
+    same containers "" "$(docker ps -aq)"
+    same cgroups 0 "$(find /sys/fs/cgroup -path '*/docker/*' -type d ! -name buildkit | wc -l)"
+}
+
 row_checkpoint() { # host
     command -v criu > /dev/null || skip "the tree has no criu"
     box busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.1; done'
