@@ -662,6 +662,93 @@ row_blkio() { # quick
     fi
 }
 
+# newer NUMBER: this Docker is at least of this version
+newer() { [ "$(docker version -f '{{.Server.Version}}' | cut -d. -f1)" -ge "$1" ]; }
+
+row_read_only_below() { # host: Docker 25 and later makes what is mounted below read-only too, if the runtime can
+    newer 25 || skip "its read-only binds don't hold for mounts below"
+    mkdir -p /tmp/bind/sub
+    mount -t tmpfs tmpfs /tmp/bind/sub
+    local result=0
+    seen() { docker run --rm "$@" busybox sh -c 'touch /data/x; touch /data/sub/x; echo $?' 2> /dev/null; }
+    { same default 1 "$(seen -v /tmp/bind:/data:ro)" &&
+        same asked 1 "$(seen --mount type=bind,src=/tmp/bind,dst=/data,readonly,bind-propagation=rprivate,bind-recursive=readonly)" &&
+        same "this one only" 0 "$(seen --mount type=bind,src=/tmp/bind,dst=/data,readonly,bind-recursive=writable)" &&
+        same none 0 "$(docker run --rm --mount type=bind,src=/tmp/bind,dst=/data,bind-recursive=disabled busybox \
+            grep -c /data/sub /proc/mounts || true)"; } || result=$?
+    umount /tmp/bind/sub
+    same status 0 $result
+}
+
+row_runtimes() { # host: others than the default, with arguments or options of their own; told as the daemon runs
+    local before options=''
+    before=$(cat /work/daemon.json)
+    newer 23 && options=", \"options\": {\"runtimeType\": \"io.containerd.runc.v2\", \"options\": {\"BinaryName\": \"$runtime\", \"Root\": \"/run/other\"}}"
+    sed "s|\"runtimes\": {|&\"arguments\": {\"path\": \"$runtime\", \"runtimeArgs\": [\"--debug\"]}, |; s|}},|}$options},|" \
+        <<< "$before" > /work/daemon.json
+    kill -HUP "$(cat /run/docker.pid)"
+    wait_for "what it is told" sh -c 'docker info -f "{{.Runtimes}}" | grep arguments'
+    same arguments hello "$(docker run --rm --runtime arguments busybox echo hello)"
+    if newer 23; then
+        box --runtime options busybox sleep 1000
+        same "its state" "$(inspect .Id)" "$(ls /run/other/moby)"
+        docker exec box true
+        docker rm -f box
+        same "its state" "" "$(ls /run/other/moby)"
+    fi
+    echo "$before" > /work/daemon.json
+    kill -HUP "$(cat /run/docker.pid)"
+    wait_for "what it is told" sh -c '! docker info -f "{{.Runtimes}}" | grep arguments'
+}
+
+row_events() { # host
+    local since
+    since=$(date +%s.%N)
+    box --memory 16m --memory-swap 16m busybox sh -c 'until [ -e /go ]; do sleep 0.1; done; tail /dev/zero; exit 3'
+    docker pause box
+    docker unpause box
+    fails docker exec box sh -c 'exit 7'
+    docker exec box touch /go
+    docker wait box
+    docker rm box
+    same events "create start pause unpause exec_die 7 exec_die 0 oom die 3 destroy" \
+        "$(docker events --since "$since" --until "$(date +%s.%N)" --filter type=container \
+            --format '{{.Action}} {{.Actor.Attributes.exitCode}}' |
+            sed -n 's/ <no value>$//; /^\(create\|start\|pause\|unpause\|exec_die\|oom\|die\|destroy\)\b/p' | xargs)"
+}
+
+row_cdi() { # host: devices that are told by a file, which may have mounts and hooks too
+    newer 25 || skip "it knows nothing of CDI"
+    mkdir -p /tmp/cdi
+    cat > /tmp/hook <<- 'END'
+	#!/bin/sh
+	cat > /tmp/hook.state
+	END
+    chmod +x /tmp/hook
+    cat > /tmp/cdi/vendor.json <<- 'END'
+	{"cdiVersion": "0.6.0", "kind": "vendor.example/device", "devices": [{"name": "one", "containerEdits": {
+	    "env": ["A=b"], "deviceNodes": [{"path": "/dev/mine", "hostPath": "/dev/loop-control"}],
+	    "mounts": [{"hostPath": "/tmp/cdi", "containerPath": "/cdi", "options": ["ro", "bind"]}],
+	    "hooks": [{"hookName": "createContainer", "path": "/tmp/hook", "args": ["hook"]}]}}]}
+	END
+    sed '1s/{/&"features": {"cdi": true}, /' /work/daemon.json > /tmp/daemon.json
+    daemon_in_network cdi --config-file /tmp/daemon.json --cdi-spec-dir /tmp/cdi
+    import_image
+    same "what it has" "b vendor.json 0" "$(docker run --rm --device vendor.example/device=one busybox \
+        sh -c ': < /dev/mine; echo $A $(ls /cdi) $?')"
+    has "the hook's input" "$(cat /tmp/hook.state)" '"status":"creat'
+    end_daemon cdi
+}
+
+row_kernel_limits() { # host
+    box --memory 64m --memory-swappiness 10 --oom-kill-disable --cpuset-mems 0 --cpu-period 50000 --cpu-quota 20000 \
+        --blkio-weight 300 --kernel-memory 32m busybox sleep 1000
+    same quota "20000 50000" "$(quota "$(inspect .State.Pid)")"
+    same mems 0 "$(limit cpuset.mems)"
+    same swappiness 10 "$(limit memory.swappiness)"
+    has oom "$(limit memory.oom_control)" "oom_kill_disable 1"
+}
+
 row_cgroup_namespace() { # quick host
     same private "" "$(docker run --rm --cgroupns private busybox grep -v :/$ /proc/self/cgroup)"
     shows :/docker/ docker run --rm --cgroupns host busybox cat /proc/self/cgroup
