@@ -593,6 +593,22 @@ row_security() { # quick host
         "$(docker run --rm --security-opt systempaths=unconfined busybox sh -c 'wc -c < /proc/timer_list')"
 }
 
+row_apparmor() { # quick guest
+    has "what there is" "$(docker info -f '{{.SecurityOptions}}')" name=apparmor || skip "no AppArmor"
+    local current='cat /proc/self/attr/current'
+    box --cap-add SYS_ADMIN busybox sleep 1000
+    same default "docker-default (enforce)" "$(docker exec box $current)"
+    fails docker exec box mount -t tmpfs tmpfs /tmp # that profile lets nobody
+    same none unconfined "$(docker run --rm --security-opt apparmor=unconfined busybox $current)"
+    docker run --rm --cap-add SYS_ADMIN --security-opt apparmor=unconfined busybox mount -t tmpfs tmpfs /tmp
+    same privileged unconfined "$(docker run --rm --privileged busybox $current)"
+    apparmor_parser --replace <<< 'profile mine { file, capability, deny /etc/passwd r, }'
+    same own "mine (enforce)" "$(docker run --rm --security-opt apparmor=mine busybox $current)"
+    shows "Permission denied" fails docker run --rm --security-opt apparmor=mine busybox cat /etc/passwd
+    shows apparmor fails docker run --rm --security-opt apparmor=nonexistent busybox true
+    apparmor_parser --remove <<< 'profile mine { }'
+}
+
 row_sysctl() { # quick host
     same values $'512\n9000' "$(docker run --rm --sysctl net.core.somaxconn=512 --sysctl kernel.msgmax=9000 \
         busybox cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax)"
