@@ -72,12 +72,12 @@ shows() {
 in_terminal() { script -qefc "stty rows 33 cols 99; $1" /dev/null < /dev/null; }
 
 # cgroup_file PID FILE...: what the process's cgroup has in the first of these (v1's name, v2's)
-# that there is
+# that there is. The longest path first: a hierarchy that isn't mounted has it further up
 cgroup_file() {
     local pid=$1 name file path
     shift
     for name in "$@"; do
-        for path in $(cut -d: -f3 "/proc/$pid/cgroup" | sort -u); do
+        for path in $(cut -d: -f3 "/proc/$pid/cgroup" | sort -ru); do
             for file in /sys/fs/cgroup{,/*}"$path/$name"; do
                 [ ! -f "$file" ] || { cat "$file"; return; }
             done
@@ -107,6 +107,24 @@ cgroup_of() { sed -n 's/^0:://p' "/proc/$1/cgroup"; }
 
 # cgroups PATTERN: paths of all cgroups of such a name
 cgroups() { find /sys/fs/cgroup -type d -name "$1"; }
+
+# `user`, with subordinate ids, `lone`, without; and those that containers with `--userns auto` get.
+add_user() {
+    local name
+    for name in passwd group subuid subgid; do
+        cp /etc/$name /work/$name
+        mount --bind /work/$name /etc/$name
+    done
+    echo user:x:1000:1000::/work/user:/bin/bash >> /etc/passwd
+    echo lone:x:1001:1000::/work/lone:/bin/bash >> /etc/passwd
+    echo user:x:1000: >> /etc/group
+    echo friends:x:4000:user >> /etc/group
+    for name in subuid subgid; do printf 'user:200000:65536\ncontainers:300000:655360\n' > /etc/$name; done
+    for name in user lone; do install -d -o $name -g user -m 700 /work/$name "/run/user/$(id -u $name)"; done
+    mknod /run/tun c 10 200
+    chmod 666 /run/tun
+    mount --bind /run/tun /dev/net/tun
+}
 
 # as_user COMMAND...: as `user`, or as $user, from whatever cgroup this is. For dash too
 as_user() {

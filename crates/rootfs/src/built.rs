@@ -25,6 +25,8 @@ pub struct Built {
     kept: Vec<Kept>,
     /// The index in `kept` of a writable procfs that rind has made.
     proc: Option<usize>,
+    /// The index in `kept` of a writable procfs that rind has bound to /proc.
+    bound_proc: Option<usize>,
     /// A clone of the host's null device, to mask files with.
     pub(crate) null: Option<LeakyFd>,
 }
@@ -40,7 +42,7 @@ struct Kept {
 
 impl Built {
     pub(crate) fn at(root: LeakyFd) -> Self {
-        Self { root, live: None, kept: Vec::new(), proc: None, null: None }
+        Self { root, live: None, kept: Vec::new(), proc: None, bound_proc: None, null: None }
     }
 
     /// The root of a container that runs already, to make more mounts in.
@@ -55,6 +57,9 @@ impl Built {
         let is_writable_proc = plan.is_new(c"proc") && !is_read_only;
         if is_writable_proc {
             self.proc = Some(self.kept.len());
+        } else if plan.covers_proc && plan.is_kept && !is_read_only {
+            // Nothing but a procfs is bound there.
+            self.bound_proc = Some(self.kept.len());
         }
         if plan.is_kept || is_writable_proc || read_only_later {
             self.kept.push(Kept { base: Base::Mount(plan.index), mount, read_only_later });
@@ -171,15 +176,23 @@ impl Built {
 
     /// Opens `path` of procfs for writing.
     ///
-    /// rind resolves the path in a procfs that it has made, and never across a mount: nothing that
-    /// an image or another container mounts over /proc, or in it, can redirect the write.
+    /// rind resolves the path in a procfs that it has made or bound, and never across a mount:
+    /// nothing that an image or another container mounts over /proc, or in it, can redirect the
+    /// write.
     pub fn open_proc(&self, path: &str) -> sys::Result<LeakyFd> {
         let own;
         let proc = if let Some(proc) = self.own_proc() {
             proc
         } else {
-            own = filesystem::mount_simple(c"proc", &[], mount::Attr::empty())?;
-            &own
+            match filesystem::mount_simple(c"proc", &[], mount::Attr::empty()) {
+                // The kernel makes none of processes that belong to another user namespace. A sysctl
+                // is that of the namespaces of who opens it, so any procfs has it.
+                Err(Errno::EPERM) => self.bound_proc().ok_or(Errno::EPERM)?,
+                made => {
+                    own = made?;
+                    &own
+                }
+            }
         };
         let resolve = ResolveFlag::RESOLVE_BENEATH
             | ResolveFlag::RESOLVE_NO_XDEV
@@ -199,5 +212,9 @@ impl Built {
 
     fn own_proc(&self) -> Option<&LeakyFd> {
         self.kept.get(self.proc?).map(|kept| &kept.mount)
+    }
+
+    fn bound_proc(&self) -> Option<&LeakyFd> {
+        self.kept.get(self.bound_proc?).map(|kept| &kept.mount)
     }
 }

@@ -9,6 +9,7 @@ start() {
 	{"runtimes": {"under-test": {"path": "$runtime"}},
 	 "default-runtime": "under-test"$driver}
 	END
+    ln -sf "$runtime" /usr/local/bin/runc # what BuildKit executes, whatever the daemon's runtime is
     daemon docker
     import_image
 }
@@ -18,11 +19,12 @@ daemon() {
     local name=$1
     shift
     export DOCKER_HOST=unix:///run/$name.sock
-    setsid dockerd --config-file /work/daemon.json --host "$DOCKER_HOST" --pidfile "/run/$name.pid" \
+    setsid "${within[@]}" dockerd --config-file /work/daemon.json --host "$DOCKER_HOST" --pidfile "/run/$name.pid" \
         --data-root "/work/$name" --exec-root "/run/$name" --storage-driver overlay2 --live-restore \
         --experimental "$@" >> "$logs/daemon.log" 2>&1 3>&- &
     wait_for dockerd docker version
 }
+within=() # what daemons are started by
 
 # end_daemon NAME
 end_daemon() {
@@ -34,10 +36,14 @@ import_image() { tar -C $image -c . | docker import - busybox; }
 
 # What a row has left would be in the next one's way.
 after_row() {
+    [ ! -e /run/remapped.pid ] || DOCKER_HOST=unix:///run/remapped.sock end_remapped
+    [ ! -e /run/user/1000/docker.pid ] || DOCKER_HOST=unix:///run/user/1000/docker.sock end_rootless
+    [ ! -e /run/swarm.pid ] || DOCKER_HOST=unix:///run/swarm.sock end_swarm
     docker version > /dev/null || daemon docker
     docker ps -aq | xargs -r docker rm -fv
     docker network prune -f
     docker volume ls -q | xargs -r docker volume rm
+    docker image inspect built > /dev/null && docker rmi -f built
 }
 
 # box ARG...: a container named box, in the background
@@ -334,18 +340,112 @@ row_build() { # host: by the builder that runs its steps by the daemon's runtime
     docker rmi -f built
 }
 
-row_buildkit() { # host: it executes `runc`, whatever the daemon's runtime is
-    [ "$(docker version -f '{{.Client.Version}}' | cut -d. -f1)" -lt 23 ] || skip "Debian's docker lacks buildx"
+# build OPTION...: an image named built, by BuildKit, of the Dockerfile that is the input
+build() {
     mkdir -p /tmp/context
-    printf 'FROM busybox\nRUN echo made > /made\nRUN --mount=type=tmpfs,target=/x id -u >> /made\nCMD cat /made\n' \
-        > /tmp/context/Dockerfile
-    mount --bind "$(readlink -f "$runtime")" /usr/sbin/runc
-    local result=0
-    DOCKER_BUILDKIT=1 docker build --progress plain -t built /tmp/context || result=$?
-    umount /usr/sbin/runc
-    same status 0 $result
-    same output $'made\n0' "$(docker run --rm built)"
-    docker rmi -f built
+    cat > /tmp/context/Dockerfile
+    DOCKER_BUILDKIT=1 docker build --progress plain -t built "$@" /tmp/context
+}
+
+row_buildkit() { # quick: several steps, and the second time none
+    local steps=$'FROM busybox
+        RUN echo made > /made
+        ENV A=b
+        USER user
+        WORKDIR /tmp/inner
+        RUN echo $A $(id -u) $PWD > /tmp/who
+        USER root
+        RUN touch file && mknod /node c 1 3
+        CMD cat /made /tmp/who; stat -c %F%a /node; ls'
+    build <<< "$steps"
+    same output $'made\nb 1000 /tmp/inner\ncharacter special file644\nfile' "$(docker run --rm built)"
+    local before again
+    before=$(inspect .Id built)
+    again=$(build <<< "$steps" 2>&1)
+    same "steps from the cache" 4 "$(grep -c CACHED <<< "$again")"
+    same image "$before" "$(inspect .Id built)"
+}
+
+row_buildkit_runtime() { # quick: it is this one that runs a step, and the step ends with the build
+    build <<< $'FROM busybox\nRUN exec sleep 999' &
+    wait_for "the step" pgrep -x -f 'sleep 999'
+    local step
+    step=$(pgrep -x -f 'sleep 999')
+    same program "$(stat -Lc %d:%i "$runtime")" "$(stat -Lc %d:%i "/proc/$(ps -o ppid= -p "$step" | xargs)/exe")"
+    pkill -P $!
+    fails wait $!
+    wait_for "the step's end" test ! -e "/proc/$step"
+}
+
+row_buildkit_mounts() { # quick host
+    mkdir -p /tmp/context
+    echo given > /tmp/context/file
+    echo hidden > /tmp/secret
+    build --secret id=mine,src=/tmp/secret <<- 'END'
+	FROM busybox
+	RUN --mount=type=cache,target=/cache,mode=0700 stat -c %a /cache > /mode; echo kept > /cache/kept
+	RUN --mount=type=bind,target=/here --mount=type=cache,target=/cache,mode=0700 cat /here/file /cache/kept > /got; touch /here/x || echo "may not" >> /got
+	RUN --mount=type=secret,id=mine cat /run/secrets/mine >> /got; stat -c %a /run/secrets/mine >> /got
+	RUN --mount=type=secret,id=mine,target=/own,uid=1000,mode=0440 stat -c %u.%a /own >> /got
+	RUN --mount=type=tmpfs,target=/scratch grep -c "/scratch tmpfs" /proc/mounts >> /got; touch /scratch/lost
+	CMD cat /got /mode; ls -A /cache /here /run/secrets /scratch
+	END
+    same "what steps had" $'given\nkept\nmay not\nhidden\n400\n1000.440\n1\n700' \
+        "$(docker run --rm built | head -n 8)"
+    fails docker run --rm built grep -rl -e hidden -e kept /own /cache /here /run
+    build <<< $'FROM busybox\nRUN --mount=type=cache,target=/cache,mode=0700 cat /cache/kept > /again'
+    same "what is kept" kept "$(docker run --rm built cat /again)"
+}
+
+row_buildkit_options() { # host
+    build --network none --add-host there:1.2.3.4 --build-arg A=b <<- 'END'
+	FROM busybox
+	ARG A
+	RUN echo $A > /got; ls /sys/class/net >> /got; grep -c 1.2.3.4.*there /etc/hosts >> /got
+	END
+    same "what steps had" $'b\nlo\n1' "$(docker run --rm built cat /got)"
+    build --network host <<< $'FROM busybox\nRUN readlink /proc/self/ns/net > /network'
+    same network "$(readlink /proc/self/ns/net)" "$(docker run --rm built cat /network)"
+    build <<< $'FROM busybox\nRUN readlink /proc/self/ns/net > /own; ping -c 1 -W 5 172.17.0.1'
+    differ network "$(readlink /proc/self/ns/net)" "$(docker run --rm built cat /own)"
+}
+
+row_buildkit_limits() { # host
+    docker buildx version || skip "its options are of newer builders"
+    build --shm-size 32m --ulimit nofile=100:200 --cgroup-parent /parent <<- 'END'
+	FROM busybox
+	RUN grep -o size=32768k /proc/mounts > /got; ulimit -Sn >> /got; ulimit -Hn >> /got
+	RUN cut -d: -f3 /proc/self/cgroup | grep -o ^/parent/ | sort -u >> /got
+	END
+    same "what steps had" $'size=32768k\n100\n200\n/parent/' "$(docker run --rm built cat /got)"
+    find /sys/fs/cgroup -depth -type d -path '*/parent*' -exec rmdir {} +
+}
+
+row_buildkit_fails() { # quick host: the build tells how the step ended
+    local told
+    told=$(build <<< $'FROM busybox\nRUN echo before; exit 7' 2>&1) && return 1
+    same status 1 $?
+    has "what it says" "$told" before
+    has "what it says" "$told" "exit code: 7"
+    fails docker inspect built
+    shows 'exec: "nonexistent": executable file not found in $PATH' \
+        fails build <<< $'FROM busybox\nRUN ["nonexistent"]'
+    shows "exit code: 137" fails build <<< $'FROM busybox\nRUN sh -c "kill -KILL \\$\\$"; exit $?'
+    shows "can't create /proc/sys/vm/swappiness: Read-only" \
+        fails build <<< $'FROM busybox\nRUN echo 1 > /proc/sys/vm/swappiness'
+}
+
+row_buildkit_stages() { # host: two at once, each of which waits for what the other does
+    build <<- 'END'
+	FROM busybox AS one
+	RUN --mount=type=cache,id=both,target=/both touch /both/one; until [ -e /both/other ]; do sleep 0.1; done; echo one > /one
+	FROM busybox AS other
+	RUN --mount=type=cache,id=both,target=/both touch /both/other; until [ -e /both/one ]; do sleep 0.1; done; echo other > /other
+	FROM busybox
+	COPY --from=one /one /
+	COPY --from=other /other /
+	END
+    same files $'one\nother' "$(docker run --rm built cat /one /other)"
 }
 
 row_health() { # quick host
@@ -493,6 +593,22 @@ row_security() { # quick host
         "$(docker run --rm --security-opt systempaths=unconfined busybox sh -c 'wc -c < /proc/timer_list')"
 }
 
+row_apparmor() { # quick guest
+    has "what there is" "$(docker info -f '{{.SecurityOptions}}')" name=apparmor || skip "no AppArmor"
+    local current='cat /proc/self/attr/current'
+    box --cap-add SYS_ADMIN busybox sleep 1000
+    same default "docker-default (enforce)" "$(docker exec box $current)"
+    fails docker exec box mount -t tmpfs tmpfs /tmp # that profile lets nobody
+    same none unconfined "$(docker run --rm --security-opt apparmor=unconfined busybox $current)"
+    docker run --rm --cap-add SYS_ADMIN --security-opt apparmor=unconfined busybox mount -t tmpfs tmpfs /tmp
+    same privileged unconfined "$(docker run --rm --privileged busybox $current)"
+    apparmor_parser --replace <<< 'profile mine { file, capability, deny /etc/passwd r, }'
+    same own "mine (enforce)" "$(docker run --rm --security-opt apparmor=mine busybox $current)"
+    shows "Permission denied" fails docker run --rm --security-opt apparmor=mine busybox cat /etc/passwd
+    shows apparmor fails docker run --rm --security-opt apparmor=nonexistent busybox true
+    apparmor_parser --remove <<< 'profile mine { }'
+}
+
 row_sysctl() { # quick host
     same values $'512\n9000' "$(docker run --rm --sysctl net.core.somaxconn=512 --sysctl kernel.msgmax=9000 \
         busybox cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax)"
@@ -560,6 +676,93 @@ row_blkio() { # quick
         same read "$number 1048576" "$(limit blkio.throttle.read_bps_device)"
         same write "$number 100" "$(limit blkio.throttle.write_iops_device)"
     fi
+}
+
+# newer NUMBER: this Docker is at least of this version
+newer() { [ "$(docker version -f '{{.Server.Version}}' | cut -d. -f1)" -ge "$1" ]; }
+
+row_read_only_below() { # host: Docker 25 and later makes what is mounted below read-only too, if the runtime can
+    newer 25 || skip "its read-only binds don't hold for mounts below"
+    mkdir -p /tmp/bind/sub
+    mount -t tmpfs tmpfs /tmp/bind/sub
+    local result=0
+    seen() { docker run --rm "$@" busybox sh -c 'touch /data/x; touch /data/sub/x; echo $?' 2> /dev/null; }
+    { same default 1 "$(seen -v /tmp/bind:/data:ro)" &&
+        same asked 1 "$(seen --mount type=bind,src=/tmp/bind,dst=/data,readonly,bind-propagation=rprivate,bind-recursive=readonly)" &&
+        same "this one only" 0 "$(seen --mount type=bind,src=/tmp/bind,dst=/data,readonly,bind-recursive=writable)" &&
+        same none 0 "$(docker run --rm --mount type=bind,src=/tmp/bind,dst=/data,bind-recursive=disabled busybox \
+            grep -c /data/sub /proc/mounts || true)"; } || result=$?
+    umount /tmp/bind/sub
+    same status 0 $result
+}
+
+row_runtimes() { # host: others than the default, with arguments or options of their own; told as the daemon runs
+    local before options=''
+    before=$(cat /work/daemon.json)
+    newer 23 && options=", \"options\": {\"runtimeType\": \"io.containerd.runc.v2\", \"options\": {\"BinaryName\": \"$runtime\", \"Root\": \"/run/other\"}}"
+    sed "s|\"runtimes\": {|&\"arguments\": {\"path\": \"$runtime\", \"runtimeArgs\": [\"--debug\"]}, |; s|}},|}$options},|" \
+        <<< "$before" > /work/daemon.json
+    kill -HUP "$(cat /run/docker.pid)"
+    wait_for "what it is told" sh -c 'docker info -f "{{.Runtimes}}" | grep arguments'
+    same arguments hello "$(docker run --rm --runtime arguments busybox echo hello)"
+    if newer 23; then
+        box --runtime options busybox sleep 1000
+        same "its state" "$(inspect .Id)" "$(ls /run/other/moby)"
+        docker exec box true
+        docker rm -f box
+        same "its state" "" "$(ls /run/other/moby)"
+    fi
+    echo "$before" > /work/daemon.json
+    kill -HUP "$(cat /run/docker.pid)"
+    wait_for "what it is told" sh -c '! docker info -f "{{.Runtimes}}" | grep arguments'
+}
+
+row_events() { # host
+    local since
+    since=$(date +%s.%N)
+    box --memory 16m --memory-swap 16m busybox sh -c 'until [ -e /go ]; do sleep 0.1; done; tail /dev/zero; exit 3'
+    docker pause box
+    docker unpause box
+    fails docker exec box sh -c 'exit 7'
+    docker exec box touch /go
+    docker wait box
+    docker rm box
+    same events "create start pause unpause exec_die 7 exec_die 0 oom die 3 destroy" \
+        "$(docker events --since "$since" --until "$(date +%s.%N)" --filter type=container \
+            --format '{{.Action}} {{.Actor.Attributes.exitCode}}' |
+            sed -n 's/ <no value>$//; /^\(create\|start\|pause\|unpause\|exec_die\|oom\|die\|destroy\)\b/p' | xargs)"
+}
+
+row_cdi() { # host: devices that are told by a file, which may have mounts and hooks too
+    newer 25 || skip "it knows nothing of CDI"
+    mkdir -p /tmp/cdi
+    cat > /tmp/hook <<- 'END'
+	#!/bin/sh
+	cat > /tmp/hook.state
+	END
+    chmod +x /tmp/hook
+    cat > /tmp/cdi/vendor.json <<- 'END'
+	{"cdiVersion": "0.6.0", "kind": "vendor.example/device", "devices": [{"name": "one", "containerEdits": {
+	    "env": ["A=b"], "deviceNodes": [{"path": "/dev/mine", "hostPath": "/dev/loop-control"}],
+	    "mounts": [{"hostPath": "/tmp/cdi", "containerPath": "/cdi", "options": ["ro", "bind"]}],
+	    "hooks": [{"hookName": "createContainer", "path": "/tmp/hook", "args": ["hook"]}]}}]}
+	END
+    sed '1s/{/&"features": {"cdi": true}, /' /work/daemon.json > /tmp/daemon.json
+    daemon_in_network cdi --config-file /tmp/daemon.json --cdi-spec-dir /tmp/cdi
+    import_image
+    same "what it has" "b vendor.json 0" "$(docker run --rm --device vendor.example/device=one busybox \
+        sh -c ': < /dev/mine; echo $A $(ls /cdi) $?')"
+    has "the hook's input" "$(cat /tmp/hook.state)" '"status":"creat'
+    end_daemon cdi
+}
+
+row_kernel_limits() { # host
+    box --memory 64m --memory-swappiness 10 --oom-kill-disable --cpuset-mems 0 --cpu-period 50000 --cpu-quota 20000 \
+        --blkio-weight 300 --kernel-memory 32m busybox sleep 1000
+    same quota "20000 50000" "$(quota "$(inspect .State.Pid)")"
+    same mems 0 "$(limit cpuset.mems)"
+    same swappiness 10 "$(limit memory.swappiness)"
+    has oom "$(limit memory.oom_control)" "oom_kill_disable 1"
 }
 
 row_cgroup_namespace() { # quick host
@@ -748,6 +951,381 @@ row_user_namespace_network() { # quick host: who joins a container's network joi
     shows "inet 10.98.0." docker exec box ip addr show eth0
     docker exec box ping -c 1 -W 5 10.98.0.1
     end_remapped
+}
+
+row_user_namespace_pod() { # host: two that share processes and memory too, and a volume
+    remapped
+    docker run -d --name web --ipc shareable -v data:/data busybox sh -c 'echo mine > /data/file; exec sleep 1001'
+    box --net container:web --ipc container:web --pid container:web --volumes-from web busybox sleep 1000
+    local kind
+    for kind in net ipc pid user; do
+        same "$kind" "$(readlink "/proc/$(inspect .State.Pid web)/ns/$kind")" \
+            "$(readlink "/proc/$(inspect .State.Pid)/ns/$kind")"
+    done
+    docker exec web sh -c 'echo told > /dev/shm/note'
+    same note told "$(docker exec box cat /dev/shm/note)"
+    shows "sleep 1001" docker exec box ps
+    same volume "0 mine" "$(docker exec box sh -c 'echo $(stat -c %u /data/file) $(cat /data/file)')"
+    same "user of exec" "1000 200000" "$(docker exec -u user box sh -c 'echo $(id -u) $(awk "{ print \$2 }" /proc/self/uid_map)')"
+    docker stop -t 0 box
+    same state "exited 143" "$(inspect '.State.Status}} {{.State.ExitCode')"
+    docker exec web true
+    docker rm -fv web
+    end_remapped
+}
+
+row_user_namespace_host() { # host: one that is spared of it may do all that a privileged one may
+    remapped
+    same map "0 0 4294967295" "$(docker run --rm --privileged --userns host busybox cat /proc/self/uid_map | xargs)"
+    same written 1 "$(docker run --rm --privileged --userns host busybox sh -c 'mount -t tmpfs tmpfs /tmp
+        echo 0 > /proc/sys/net/ipv4/ip_forward && grep -c "/tmp tmpfs" /proc/mounts')"
+    same network "$(readlink /proc/self/ns/net)" \
+        "$(docker run --rm --userns host --network host busybox readlink /proc/self/ns/net)"
+    same user 200000 "$(docker run --rm --userns host -v data:/data busybox stat -c %u /data)"
+    end_remapped
+}
+
+row_user_namespace_build() { # host
+    remapped
+    build <<< $'FROM busybox\nRUN cat /proc/self/uid_map > /map; touch /file; chown user /file'
+    same map "0 200000 65536" "$(docker run --rm built cat /map | xargs)"
+    same owners "0 1000" "$(docker run --rm built sh -c 'echo $(stat -c %u /map /file)')"
+    DOCKER_BUILDKIT=0 docker build -t built - <<< $'FROM busybox\nRUN cat /proc/self/uid_map > /map2'
+    same map "0 200000 65536" "$(docker run --rm built cat /map2 | xargs)"
+    docker rmi -f built
+    end_remapped
+}
+
+# rootless: a daemon of user's, as Docker's own script starts it
+rootless() {
+    if [ "$place" = host ] && [ ! -d /work/user ]; then
+        chmod o+rx /work
+        add_user
+    fi
+    export DOCKER_HOST=unix:///run/user/1000/docker.sock
+    as_user setsid /usr/share/docker.io/contrib/dockerd-rootless.sh --config-file /work/daemon.json \
+        --storage-driver overlay2 >> "$logs/rootless.log" 2>&1 3>&- &
+    wait_for dockerd docker version
+    import_image
+}
+
+end_rootless() {
+    docker ps -aq | xargs -r docker rm -fv
+    local pid
+    pid=$(pgrep -o rootlesskit)
+    kill "$pid"
+    wait_for "the daemon's end" sh -c "! [ -e /proc/$pid ]"
+}
+
+row_rootless() { # quick host
+    rootless
+    has "what it is" "$(docker info -f '{{.SecurityOptions}} {{.DefaultRuntime}}')" "name=rootless] under-test"
+    same output "hello 0" "$(docker run --rm busybox sh -c 'echo hello $(id -u)')"
+    same map "0 1000 1 1 200000 65536" "$(docker run --rm busybox cat /proc/self/uid_map | xargs)"
+    box --memory 64m busybox sh -c 'trap "exit 5" TERM; touch /ready; while :; do sleep 0.1; done'
+    wait_for "its trap" docker exec box test -e /ready
+    same "user outside" 1000 "$(stat -c %u "/proc/$(inspect .State.Pid)")"
+    docker stop box
+    same status 5 "$(inspect .State.ExitCode)"
+    docker start box
+    docker restart -t 0 box
+    docker rm -f box
+    status 125 docker run --rm --nonsense busybox true
+    status 126 docker run --rm busybox /etc/passwd
+    status 127 docker run --rm busybox nonexistent
+    status 7 docker run --rm busybox sh -c 'exit 7'
+    end_rootless
+}
+
+row_rootless_exec() { # host
+    rootless
+    box busybox sleep 1000
+    same user "1000 1000" "$(docker exec -u user box sh -c 'echo $(id -u) $(id -g)')"
+    same input hello "$(echo hello | docker exec -i box cat)"
+    status 7 docker exec box sh -c 'exit 7'
+    shows /dev/pts/0 in_terminal 'docker exec -it box tty'
+    shows /dev/pts/0 in_terminal 'docker run --rm -it busybox tty'
+    shows "sleep 1000" docker exec box ps
+    end_rootless
+}
+
+row_rootless_volumes() { # host
+    rootless
+    install -d -o user -g user /work/user/mine
+    docker run --rm -v data:/data -v /work/user/mine:/mine busybox sh -c 'echo kept > /data/file; touch /mine/root; chown 5 /mine'
+    same volume kept "$(docker run --rm -v data:/data:ro busybox cat /data/file)"
+    same owners "1000 200004" "$(echo $(stat -c %u /work/user/mine/root /work/user/mine))"
+    shows "Read-only file system" docker run --rm --read-only -v data:/data:ro --tmpfs /tmp busybox touch /tmp/x /data/x
+    status 1 docker run --rm -v /opt:/there busybox touch /there/x # not the user's
+    docker volume rm data
+    end_rootless
+}
+
+row_rootless_networks() { # host
+    rootless
+    docker network create net
+    docker run -d --name web --network net -p 8080:80 busybox httpd -f -h /etc
+    wait_for "the server" docker run --rm --network net busybox wget -qO- http://web/group
+    shows user busybox wget -qO- http://127.0.0.1:8080/group
+    same none lo "$(docker run --rm --network none busybox ls /sys/class/net)"
+    shows tap0 docker run --rm --network host busybox ip addr
+    box --network container:web --pid container:web busybox sleep 1000
+    shows user docker exec box wget -qO- http://127.0.0.1/group
+    shows httpd docker exec box ps
+    docker rm -f box web
+    docker network rm net
+    end_rootless
+}
+
+row_rootless_build() { # host
+    rootless
+    build <<< $'FROM busybox\nRUN --mount=type=tmpfs,target=/x cat /proc/self/uid_map > /map; chown user /map'
+    same map "0 1000 1 1 200000 65536" "$(docker run --rm built cat /map | xargs)"
+    docker rmi -f built
+    end_rootless
+}
+
+row_rootless_limits() { # quick systemd: the user's own systemd makes the cgroups
+    rootless
+    box --memory 64m --memory-swap 64m --cpus 0.5 --pids-limit 20 busybox sleep 1000
+    local pid set
+    pid=$(inspect .State.Pid)
+    who=user is_scope "$pid" "$(unit)" user.slice
+    has path "$(cgroup_of "$pid")" /user.slice/user-1000.slice/user@1000.service/user.slice/docker-
+    set=$(limits "$pid")
+    has limits "$set" "memory.max:67108864"
+    has limits "$set" "cpu.max:50000 100000"
+    has limits "$set" "pids.max:20"
+    docker update --memory 96m --memory-swap 96m --pids-limit 30 box
+    has "after an update" "$(limits "$pid")" "memory.max:100663296"
+    has "after an update" "$(limits "$pid")" "pids.max:30"
+    docker pause box
+    same state paused "$(inspect .State.Status)"
+    docker unpause box
+    docker exec box true
+    status 137 docker run --rm --memory 16m --memory-swap 16m busybox tail /dev/zero
+    shows "/ 96MiB 1" docker stats --no-stream --format '{{.MemUsage}} {{.PIDs}}' box
+    docker rm -f box
+    same cgroups "" "$(cgroups 'docker-*')"
+    end_rootless
+}
+
+row_rootless_options() { # host: what a user may ask for, of a container that isn't root's
+    rootless
+    same "init's limits" $'100\n200' "$(docker run --rm --init --ulimit nofile=100:200 busybox sh -c 'ulimit -Sn; ulimit -Hn')"
+    same sysctl 512 "$(docker run --rm --sysctl net.core.somaxconn=512 busybox cat /proc/sys/net/core/somaxconn)"
+    docker run --rm --device /dev/net/tun busybox sh -c ': < /dev/net/tun'
+    docker run --rm --cap-add SYS_ADMIN busybox mount -t tmpfs tmpfs /tmp
+    docker run --rm --privileged busybox sh -c 'mount -t tmpfs tmpfs /tmp && mount -t proc proc /root'
+    same user "uid=1000(user) gid=1000(user) groups=1000(user)" "$(docker run --rm --user user --read-only busybox id)"
+    docker run --rm --uts host --network host busybox true
+    ! newer 23 || docker run --rm --pid host busybox ps # before, Docker wants a new proc, which is not the user's to make
+    docker run --rm --cgroupns host busybox true
+    same both $'1\n2' "$(docker run --rm --security-opt no-new-privileges busybox sed -nE 's/^(NoNewPrivs|Seccomp):.//p' /proc/self/status)"
+    end_rootless
+}
+
+row_user_namespace_options() { # host
+    remapped
+    same limits $'100\n200' "$(docker run --rm --init --ulimit nofile=100:200 busybox sh -c 'ulimit -Sn; ulimit -Hn')"
+    same sysctl 512 "$(docker run --rm --sysctl net.core.somaxconn=512 busybox cat /proc/sys/net/core/somaxconn)"
+    docker run --rm --device /dev/loop-control:/dev/mine busybox ls -l /dev/mine
+    docker run --rm --device /dev/null:/dev/mine busybox sh -c ': > /dev/mine'
+    docker run --rm --cap-add SYS_ADMIN --tmpfs /run:mode=700 --read-only busybox mount -t tmpfs tmpfs /run
+    same user "uid=1000(user) gid=1000(user) groups=1000(user)" "$(docker run --rm --user user busybox id)"
+    same memory 67108864 "$(box --memory 64m --shm-size 32m busybox sleep 1000 > /dev/null; limit memory.limit_in_bytes memory.max)"
+    echo hello > /tmp/hello
+    docker cp /tmp/hello box:/tmp/there
+    same "copy in" "0 hello" "$(docker exec box sh -c 'echo $(stat -c %u /tmp/there) $(cat /tmp/there)')"
+    shows size=32768k docker exec box grep /dev/shm /proc/mounts
+    shows /dev/pts/0 in_terminal 'docker exec -it -u user box tty'
+    docker pause box
+    docker unpause box
+    docker restart -t 0 box
+    status 125 docker run --rm --pid host busybox true # no namespace of another's
+    end_remapped
+}
+
+# inner OPTION...: box is a container with a daemon of its own, which has this runtime too
+inner() {
+    local path mounts=()
+    for path in /usr /etc/alternatives /work/daemon.json "$runtime" "$image"; do mounts+=(-v "$path:$path:ro"); done
+    box --privileged -v /usr/lib:/lib:ro -v /usr/lib64:/lib64:ro "${mounts[@]}" -v /var/lib/docker "$@" \
+        busybox dockerd --config-file /work/daemon.json
+    wait_for "the daemon in it" docker exec box docker version
+    docker exec box sh -c "tar -C $image -c . | docker import - busybox"
+}
+
+row_inner() { # quick host: Docker in Docker
+    inner
+    same output hello "$(docker exec box docker run --rm busybox echo hello)"
+    docker exec box docker run -d --name inmost --memory 64m busybox sleep 1001
+    local pid id
+    id=$(inspect .Id)
+    pid=$(pgrep -x -f 'sleep 1001')
+    same memory 67108864 "$(cgroup_file "$pid" memory.limit_in_bytes memory.max)"
+    has cgroup "$(cat "/proc/$pid/cgroup")" "/docker/$id/docker/"
+    same exec inmost "$(docker exec box docker exec inmost sh -c 'echo inmost')"
+    status 7 docker exec box docker exec inmost sh -c 'exit 7'
+    docker exec box docker run --rm busybox ping -c 1 -W 5 "$(inspect .NetworkSettings.IPAddress)"
+    docker exec box docker stop -t 0 inmost
+    same status 137 "$(docker exec box docker inspect -f '{{.State.ExitCode}}' inmost)"
+    docker exec box docker start inmost
+    docker rm -fv box # as it runs
+    same processes "" "$(pgrep -x -f 'sleep 1001' || true)"
+    same cgroups "" "$(cgroups "*$id*")"
+}
+
+row_inner_namespace() { # host: the daemon in it sees no cgroups but its own
+    inner --cgroupns private
+    docker exec box docker run -d --name inmost --pids-limit 20 --stop-signal KILL busybox sleep 1001
+    same limit 20 "$(cgroup_file "$(pgrep -x -f 'sleep 1001')" pids.max)"
+    docker exec box docker exec inmost true
+    docker exec box sh -c 'mkdir /context; printf "FROM busybox\nRUN echo made > /made" > /context/Dockerfile'
+    docker exec -e DOCKER_BUILDKIT=1 box docker build -t built /context
+    same built made "$(docker exec box docker run --rm built cat /made)"
+    docker stop box # its daemon ends what it has
+    same state exited "$(inspect .State.Status)"
+    docker rm -v box
+}
+
+# daemon_in_network NAME [OPTION...]: one that has a network of its own
+daemon_in_network() {
+    within=(unshare --net sh -c 'ip link set lo up; exec "$@"' sh)
+    daemon "$@"
+}
+
+# swarm: a daemon that is a swarm of one
+swarm() {
+    daemon_in_network swarm --live-restore=false # swarms want none
+    import_image
+    docker swarm init --advertise-addr 127.0.0.1 --listen-addr 127.0.0.1:2377
+}
+
+end_swarm() {
+    docker swarm leave --force || true
+    docker ps -aq | xargs -r docker rm -fv
+    end_daemon swarm
+}
+
+# tasks SERVICE NUMBER: so many run
+tasks() { [ "$(docker service ps "$1" --filter desired-state=running --format '{{.CurrentState}}' | grep -c ^Running)" = "$2" ]; }
+
+row_swarm() { # host: a service, of more or fewer containers, and of newer ones
+    swarm
+    echo hidden | docker secret create mine -
+    docker service create --detach --no-resolve-image --name web --replicas 3 --secret mine --limit-memory 64m \
+        --stop-signal KILL --update-parallelism 0 --env A=old busybox sh -c 'exec sleep 1000'
+    wait_for "three tasks" tasks web 3
+    local one
+    one=$(docker ps -q | head -n 1)
+    same secret hidden "$(docker exec "$one" cat /run/secrets/mine)"
+    same memory 67108864 "$(cgroup_file "$(inspect .State.Pid "$one")" memory.limit_in_bytes memory.max)"
+    docker kill "$one" # another takes its place
+    wait_for "another" sh -c "[ \$(docker ps -q | grep -vc $one) = 3 ]"
+    docker service scale --detach web=5
+    wait_for "five tasks" tasks web 5
+    docker service update --detach --no-resolve-image --env-add A=new web
+    wait_for "newer ones" sh -c '[ "$(docker ps -q | xargs docker inspect -f "{{.Config.Env}}" | grep -c A=new)" = 5 ]'
+    docker service scale --detach web=1
+    wait_for "one task" sh -c '[ "$(docker ps -q | wc -l)" = 1 ]'
+    docker service rm web
+    wait_for "the end of all" sh -c '[ -z "$(docker ps -aq)" ]'
+    end_swarm
+}
+
+row_swarm_network() { # host: services that know each other by name
+    swarm
+    docker network create --driver overlay net
+    docker service create --detach --no-resolve-image --name web --network net --endpoint-mode dnsrr \
+        --health-cmd 'wget -qO- http://127.0.0.1/group' --health-interval 1s busybox httpd -f -h /etc
+    docker service create --detach --no-resolve-image --name box --network net busybox sleep 1000
+    wait_for "the server" tasks web 1
+    wait_for "the other" tasks box 1
+    wait_for "its answer" sh -c 'docker exec "$(docker ps -q --filter name=box)" wget -qO- http://web/group'
+    end_swarm
+}
+
+compose() {
+    if docker compose version; then docker compose "$@"; else docker-compose "$@"; fi 2>&1
+}
+
+row_compose() { # quick host
+    mkdir -p /tmp/project
+    cd /tmp/project
+    cat > docker-compose.yml <<- 'END'
+	version: "3.9"
+	services:
+	  store:
+	    image: busybox
+	    command: sh -c "sleep 1; httpd -f -h /data"
+	    volumes: ["data:/data"]
+	    networks: [back]
+	    healthcheck: {test: wget -qO- http://127.0.0.1/made, interval: 0.5s, timeout: 10s, retries: 100}
+	    depends_on: {maker: {condition: service_completed_successfully}}
+	  maker:
+	    image: busybox
+	    command: sh -c "echo made > /data/made"
+	    volumes: ["data:/data"]
+	  web:
+	    image: busybox
+	    command: sh -c "wget -qO /got http://store/made && exec sleep 1000"
+	    networks: [front, back]
+	    init: true
+	    read_only: false
+	    cap_drop: [ALL]
+	    environment: {A: b}
+	    deploy: {resources: {limits: {memory: 64m}}}
+	    depends_on: {store: {condition: service_healthy}}
+	networks: {front: {}, back: {internal: true}}
+	volumes: {data: {}}
+	END
+    compose up -d
+    same "what was made" $'made\nb' "$(compose exec -T web sh -c 'cat /got; echo $A' | tr -d '\r' | tail -n 2)"
+    shows httpd compose top store
+    compose up -d --scale web=3
+    same containers 4 "$(docker ps -q | wc -l)"
+    compose restart -t 0 web
+    compose pause store
+    compose unpause store
+    compose stop -t 0
+    same running "" "$(docker ps -q)"
+    compose start
+    same containers 4 "$(docker ps -q | wc -l)"
+    compose down -t 0 -v
+    same left "" "$(docker ps -aq; docker volume ls -q; docker network ls -q --filter name=project)"
+}
+
+row_daemon_killed() { # neither it nor its containerd had the time to say anything
+    box busybox sh -c 'trap "exit 3" TERM; echo first; until [ -e /go ]; do sleep 0.1; done; echo second; while :; do sleep 0.1; done'
+    docker run -d --name brief --restart always busybox sh -c 'until [ -e /go ]; do sleep 0.1; done; exit 7'
+    local pid brief
+    pid=$(inspect .State.Pid)
+    brief=$(inspect .State.Pid brief)
+    kill -KILL "$(cat /run/docker.pid)" "$(cat /run/docker/containerd/containerd.pid)"
+    touch "/proc/$brief/root/go" "/proc/$pid/root/go"
+    wait_for "brief's end" test ! -e "/proc/$brief"
+    daemon docker
+    same process "$pid" "$(inspect .State.Pid)"
+    same output hello "$(docker exec box echo hello)"
+    wait_for "its output" sh -c 'docker logs box | grep second'
+    wait_for "another start" sh -c '[ "$(docker inspect -f {{.RestartCount}} brief)" -gt 0 ]'
+    docker restart -t 0 box
+    docker stop box
+    same status 3 "$(inspect .State.ExitCode)"
+}
+
+row_fifty() { # at once
+    local i pids=()
+    for i in {1..50}; do
+        docker run -d --name "many$i" --network none busybox sleep 1000 &
+        pids+=($!)
+    done
+    for i in "${pids[@]}"; do wait "$i"; done
+    same running 50 "$(docker ps -q | wc -l)"
+    docker ps -q | xargs -P 50 -n 1 docker rm -f
+    same containers "" "$(docker ps -aq)"
+    same cgroups 0 "$(find /sys/fs/cgroup -path '*/docker/*' -type d ! -name buildkit | wc -l)"
 }
 
 row_checkpoint() { # host

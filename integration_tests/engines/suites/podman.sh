@@ -43,24 +43,6 @@ configure() {
 	END
 }
 
-# `user`, with subordinate ids, `lone`, without; and those that containers with `--userns auto` get.
-add_user() {
-    local name
-    for name in passwd group subuid subgid; do
-        cp /etc/$name /work/$name
-        mount --bind /work/$name /etc/$name
-    done
-    echo user:x:1000:1000::/work/user:/bin/bash >> /etc/passwd
-    echo lone:x:1001:1000::/work/lone:/bin/bash >> /etc/passwd
-    echo user:x:1000: >> /etc/group
-    echo friends:x:4000:user >> /etc/group
-    for name in subuid subgid; do printf 'user:200000:65536\ncontainers:300000:655360\n' > /etc/$name; done
-    for name in user lone; do install -d -o $name -g user -m 700 /work/$name "/run/user/$(id -u $name)"; done
-    mknod /run/tun c 10 200
-    chmod 666 /run/tun
-    mount --bind /run/tun /dev/net/tun
-}
-
 # The rows say `podman`, and in a guest it is the user's.
 become_user() {
     wait_for "the user's systemd" systemd is-active default.target

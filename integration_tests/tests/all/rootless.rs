@@ -30,6 +30,7 @@ pub const TESTS: &[Test] = tests![
     signals_without_a_cgroup_reach_init,
     covered_parts_of_proc_are_named,
     hosts_processes_take_a_bound_proc,
+    sysctls_are_written_in_a_bound_proc,
     own_cgroup_is_bound_read_only_without_a_cgroup_namespace,
     user_executes_programs,
     executions_in_parallel_lose_none,
@@ -443,6 +444,17 @@ fn hosts_processes_take_a_bound_proc() {
     let seen: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(seen["namespaces"]["pid"], own_namespace("pid"));
     assert_ne!(seen["namespaces"]["user"], own_namespace("user"));
+}
+
+/// The user can make no proc of the host's processes. Docker's daemon of a user sets this sysctl.
+fn sysctls_are_written_in_a_bound_proc() {
+    let bundle = among_the_hosts_processes(bundle()).namespace("network", None);
+    let path = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+    let container = Container::new(bundle.probing(&["read", path]).config(|config| {
+        config["linux"]["sysctl"] = json!({ "net.ipv4.ip_unprivileged_port_start": "80" });
+    }));
+    let output = command::run(command_for(&container, "run", &[])).succeeded();
+    assert_eq!(output.stdout, "80\n");
 }
 
 /// What `/sys/fs/cgroup` is to root of a container on cgroup v2 who owns its cgroup, so that nothing
