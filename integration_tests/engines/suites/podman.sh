@@ -1190,6 +1190,15 @@ row_rootless_keep_id() { # host
     same root 0 "$(rootless exec -u 0 box id -u)"
 }
 
+row_rootless_systemd_inside() { # host: what a systemd in the container needs
+    import_rootless
+    local mounts
+    mounts=$(rootless run --rm --systemd always busybox cat /proc/self/mounts)
+    has run "$mounts" "tmpfs /run tmpfs rw"
+    has lock "$mounts" "tmpfs /run/lock tmpfs rw"
+    has hierarchy "$mounts" " /sys/fs/cgroup/systemd cgroup rw,"
+}
+
 row_rootless_nomap() { # host
     import_rootless
     same user 0 "$(rootless run --rm --userns nomap busybox id -u)"
