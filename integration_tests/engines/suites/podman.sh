@@ -933,6 +933,81 @@ row_userns_auto() { # host
     same user 1000 "$(podman exec -u user box id -u)"
 }
 
+row_userns_auto_volumes() { # host: ids of files, for two containers with ids of their own
+    mkdir -p /tmp/data /tmp/bind
+    podman run --rm --userns auto -v /tmp/data:/data:idmap busybox touch /data/file
+    same "owner outside" 0 "$(stat -c %u /tmp/data/file)"
+    box --userns auto -v /tmp/data:/data:idmap -v /tmp/bind:/bind:U busybox sleep 1000
+    podman run -d --name other --userns auto -v /tmp/data:/data:idmap busybox sleep 1000
+    local owner
+    owner=$(stat -c %u "/proc/$(inspect .State.Pid)")
+    [ "$(stat -c %u "/proc/$(inspect .State.Pid other)")" != "$owner" ]
+    same "the first's" 0:0 "$(podman exec box stat -c %u:%g /data/file)"
+    same "the other's" 0:0 "$(podman exec other stat -c %u:%g /data/file)"
+    podman exec -u user box touch /tmp/file
+    podman exec box touch /bind/file
+    same "of its own" "$owner $owner" "$(stat -c %u /tmp/bind /tmp/bind/file | xargs)"
+}
+
+row_userns_auto_device() { # quick host
+    box --userns auto --device /dev/net/tun:/dev/mine busybox sleep 1000
+    podman exec box sh -c ': <> /dev/mine; : > /dev/null; head -c 1 /dev/urandom'
+    same kind "a c8" "$(podman exec box stat -c '%t %T' /dev/mine)" # 10, 200
+    status 1 podman exec box test -e /dev/fuse
+    shows "not permitted" podman run --rm --userns auto --device /dev/net/tun:/dev/mine:r busybox \
+        sh -c ': < /dev/mine && : > /dev/mine || true'
+}
+
+row_userns_host_namespaces() { # host: in a user namespace nothing of these may be mounted anew
+    local kind
+    for kind in uts pid net cgroup; do
+        # Podman 4 asks for a new /proc with the host's processes, which no kernel makes.
+        [ "$kind $(release)" != "pid 4" ] || continue
+        local flag=--$kind
+        [ $kind != cgroup ] || flag=--cgroupns
+        same "$kind" "$(readlink "/proc/self/ns/$kind")" \
+            "$(podman run --rm --userns auto "$flag" host busybox readlink "/proc/self/ns/$kind")"
+    done
+    same devices "$(ls /sys/class/net)" "$(podman run --rm --userns auto --network host busybox ls /sys/class/net)"
+    same privileged mounts "$(podman run --rm --userns auto --privileged busybox sh -c 'mount -t tmpfs tmpfs /tmp && echo mounts')"
+}
+
+row_userns_names() { # host: ranges by their owner's name in /etc/subuid, and extra ones
+    same named "0 200000 65536" "$(podman run --rm --subuidname user --subgidname user busybox cat /proc/self/gid_map | xargs)"
+    [ "$(release)" -ge 5 ] || return 0 # older ones make no root for these
+    same asked "0 400000 10" "$(podman run --rm --userns auto:size=100,uidmapping=0:400000:10 busybox grep 400000 /proc/self/uid_map | xargs)"
+    # Root keeps all ids, and has a namespace of them.
+    same "root's keep-id" "0 0 4294967295" "$(podman run --rm --userns keep-id busybox cat /proc/self/uid_map | xargs)"
+}
+
+row_userns_path() { # host: one that somebody has made
+    unshare --user --fork --kill-child sleep 1000 &
+    local holder=$! pid
+    wait_for "the namespace" pgrep -P $holder -x sleep
+    pid=$(pgrep -P $holder -x sleep)
+    echo 0 0 65536 > "/proc/$pid/uid_map"
+    echo 0 0 65536 > "/proc/$pid/gid_map"
+    box --userns "ns:/proc/$pid/ns/user" busybox sleep 1000
+    same namespace "$(readlink "/proc/$pid/ns/user")" "$(readlink "/proc/$(inspect .State.Pid)/ns/user")"
+    same exec "$(readlink "/proc/$pid/ns/user")" "$(podman exec box readlink /proc/self/ns/user)"
+    same user 1000 "$(podman exec -u user box id -u)"
+    status 1 podman exec box sh -c 'echo 1 > /proc/sys/vm/swappiness'
+    kill $holder
+}
+
+row_pod_userns() { # host: a pod's containers are in its user namespace
+    podman pod create --name pod --userns auto:size=2000 -p 8080:80
+    podman run -d --pod pod --name web busybox httpd -f -h /etc
+    podman run -d --pod pod --name box busybox sleep 1000
+    same namespace "$(podman exec web readlink /proc/self/ns/user)" "$(podman exec box readlink /proc/self/ns/user)"
+    same size 2000 "$(podman exec box awk '{ n += $3 } END { print n }' /proc/self/uid_map)"
+    [ "$(stat -c %u "/proc/$(inspect .State.Pid)")" -ge 300000 ]
+    wait_for "the server" busybox wget -qO- http://127.0.0.1:8080/group
+    same file 0 "$(podman exec box sh -c 'touch /file; stat -c %u /file')"
+    podman pod restart pod
+    podman exec box true
+}
+
 row_user_namespace() { # quick host
     local maps=(--uidmap 0:200000:65536 --gidmap 0:200000:65536)
     box "${maps[@]}" -v data:/data busybox sh -c 'echo > /data/file; exec sleep 1000'
@@ -1190,6 +1265,93 @@ row_rootless_keep_id() { # host
     same root 0 "$(rootless exec -u 0 box id -u)"
 }
 
+row_rootless_keep_id_as() { # quick host: one's own ids as others
+    import_rootless
+    [ "$(rootless version -f '{{.Client.Version}}' | cut -d. -f1)" -ge 5 ] || skip "Podman 4.3 knows no keep-id:uid="
+    as_user mkdir -p /work/user/as
+    same user "200 210" "$(rootless run --rm --userns keep-id:uid=200,gid=210 -v /work/user/as:/data busybox \
+        sh -c 'touch /data/file; echo $(id -u) $(id -g)')"
+    same "owner outside" 1000:1000 "$(stat -c %u:%g /work/user/as/file)"
+    same size 300 "$(rootless run --rm --userns keep-id:uid=200,gid=210,size=300 busybox awk '{ n += $3 } END { print n }' /proc/self/uid_map)"
+    rootless run -d --name box --userns keep-id:uid=200,gid=210 busybox sleep 1000
+    same exec 200 "$(rootless exec box id -u)"
+    same "exec of another" 5 "$(rootless exec -u 5 box id -u)"
+    same container "200 $(rootless exec box readlink /proc/self/ns/user)" \
+        "$(rootless run --rm --userns container:box --user 200 busybox sh -c 'echo $(id -u) $(readlink /proc/self/ns/user)')"
+}
+
+row_rootless_maps() { # host: --uidmap, which counts in the user's ids; + and @ since Podman 5
+    import_rootless
+    as_user mkdir -p /work/user/maps
+    rootless run --rm --uidmap 0:1:1000 --uidmap 1000:0:1 --gidmap 0:0:2000 --user 1000 \
+        -v /work/user/maps:/data busybox touch /data/one
+    same "owner outside" 1000 "$(stat -c %u /work/user/maps/one)"
+    [ "$(release)" -ge 5 ] || return 0
+    rootless run --rm --uidmap +5:@1000:1 --user 5 -v /work/user/maps:/data busybox touch /data/two
+    same "owner outside" 1000 "$(stat -c %u /work/user/maps/two)"
+    same map "0 1 5 5 0 1 6 6 65531" "$(rootless run --rm --uidmap +5:@1000:1 busybox cat /proc/self/uid_map | xargs)"
+    same groups "0 1 5 5 0 1 6 6 65531" "$(rootless run --rm --uidmap +5:@1000:1 busybox cat /proc/self/gid_map | xargs)"
+}
+
+row_rootless_volume_ids() { # host: U
+    import_rootless
+    as_user mkdir -p /work/user/own
+    rootless run --rm --user 1000 -v /work/user/own:/data:U -v own:/volume:U busybox touch /data/file /volume/file
+    same "a bind's" 200999 "$(stat -c %u /work/user/own/file)"
+    same "a volume's" 200999 "$(stat -c %u /work/user/.local/share/containers/storage/volumes/own/_data/file)"
+    rootless run --rm --userns keep-id -v own:/volume:U busybox touch /volume/file
+    same "a volume's after" 1000 "$(stat -c %u /work/user/.local/share/containers/storage/volumes/own/_data/file)"
+}
+
+row_rootless_device() { # host
+    import_rootless
+    rootless run -d --name box --userns keep-id --device /dev/net/tun --device /dev/net/tun:/dev/mine busybox sleep 1000
+    rootless exec box sh -c ': <> /dev/net/tun; : <> /dev/mine'
+    same kind "a c8" "$(rootless exec box stat -c '%t %T' /dev/mine)" # 10, 200
+    status 1 rootless exec box test -e /dev/fuse
+    # What may be opened is what the user may open.
+    shows "ermission denied" rootless run --rm --device /dev/loop-control:/dev/other busybox sh -c ': < /dev/other || true'
+}
+
+row_rootless_pod_keep_id() { # host
+    import_rootless
+    rootless pod create --name pod --userns keep-id -p 8080:8000
+    as_user mkdir -p /work/user/pod
+    rootless run -d --pod pod --name web -v /work/user/pod:/data busybox sh -c 'id -u > /data/file; exec httpd -f -p 8000 -h /data'
+    rootless run -d --pod pod --name side busybox sleep 1000
+    wait_for "the server" busybox wget -qO- http://127.0.0.1:8080/file
+    same user 1000 "$(busybox wget -qO- http://127.0.0.1:8080/file)"
+    same "owner outside" 1000 "$(stat -c %u /work/user/pod/file)"
+    same namespace "$(rootless exec web readlink /proc/self/ns/user)" "$(rootless exec side readlink /proc/self/ns/user)"
+    same root 0 "$(rootless exec -u 0 side id -u)"
+}
+
+row_rootless_kube() { # host
+    import_rootless
+    cat > /work/user/pod.yaml <<- 'END'
+	apiVersion: v1
+	kind: Pod
+	metadata:
+	  name: kube
+	  annotations: {io.podman.annotations.userns: keep-id}
+	spec:
+	  terminationGracePeriodSeconds: 0
+	  volumes:
+	  - {name: own, hostPath: {path: /work/user/kube, type: DirectoryOrCreate}}
+	  containers:
+	  - name: one
+	    image: localhost/busybox
+	    imagePullPolicy: Never
+	    command: [sh, -c, 'id -u > /own/file; exec sleep 1000']
+	    volumeMounts: [{name: own, mountPath: /own}]
+	END
+    rootless kube play --userns keep-id /work/user/pod.yaml
+    wait_for "its file" test -s /work/user/kube/file
+    same "user, owner" "1000 1000" "$(cat /work/user/kube/file) $(stat -c %u /work/user/kube/file)"
+    rootless kube down /work/user/pod.yaml
+    same containers "" "$(rootless ps -aq)"
+}
+
 row_rootless_systemd_inside() { # host: what a systemd in the container needs
     import_rootless
     local mounts
@@ -1197,6 +1359,22 @@ row_rootless_systemd_inside() { # host: what a systemd in the container needs
     has run "$mounts" "tmpfs /run tmpfs rw"
     has lock "$mounts" "tmpfs /run/lock tmpfs rw"
     has hierarchy "$mounts" " /sys/fs/cgroup/systemd cgroup rw,"
+}
+
+row_rootless_host_namespaces() { # host: one at a time, and all
+    import_rootless
+    local kind all=()
+    for kind in uts pid net cgroup; do
+        local flag=--$kind
+        [ $kind != cgroup ] || flag=--cgroupns
+        all+=("$flag" host)
+        same "$kind" "$(readlink "/proc/self/ns/$kind")" \
+            "$(rootless run --rm "$flag" host busybox readlink "/proc/self/ns/$kind")"
+    done
+    rootless run -d --name box "${all[@]}" busybox sleep 1000
+    same all "$(stat -Lc %i /proc/self/ns/{uts,pid,net,cgroup})" \
+        "$(rootless exec box stat -Lc %i /proc/self/ns/uts /proc/self/ns/pid /proc/self/ns/net /proc/self/ns/cgroup)"
+    [ "$(readlink /proc/self/ns/user)" != "$(rootless exec box readlink /proc/self/ns/user)" ]
 }
 
 row_rootless_nomap() { # host
@@ -1215,6 +1393,7 @@ row_rootless_keep_groups() { # host
     same default 0 "$(rootless run --rm busybox id -G)"
     # The group has no number inside: it is seen as nobody's, and counts.
     same groups "0 65534" "$(rootless run --rm --group-add keep-groups busybox id -G)"
+    same "with keep-id" "1000 65534" "$(rootless run --rm --userns keep-id --group-add keep-groups busybox id -G)"
     mkdir -p /work/user/shared
     chown root:friends /work/user/shared
     chmod 2770 /work/user/shared
