@@ -1617,6 +1617,126 @@ row_rootless_lone() { # host: who has no ids but one's own
     rootless system migrate
 }
 
+# nest: /work/nest, a root with what Podman's own image has: Podman and the runtime, the user of CI's
+# jobs, and the configuration that needs least of what is around (no namespaces and cgroups but the
+# container's).
+nest() {
+    local name=${runtime##*/} nest=/work/nest id directory
+    mkdir -p $nest/{etc/containers,opt,usr,proc,sys,dev,run,tmp,var/tmp,work,root,home/user/.config/containers}
+    chmod 1777 $nest/{tmp,var/tmp}
+    for directory in bin sbin lib lib64; do ln -sfn usr/$directory $nest/$directory; done
+    cp -r /etc/ld.so.c* /etc/nsswitch.conf $nest/etc/
+    cp /etc/containers/{policy.json,registries.conf} $nest/etc/containers/
+    printf 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/bash\n' > $nest/etc/passwd
+    printf 'root:x:0:\nuser:x:1000:\n' > $nest/etc/group
+    for id in uid gid; do
+        printf 'user:1:999\nuser:1001:20000\n' > $nest/etc/sub$id
+        # Debian's are setuid, and would need CAP_SYS_ADMIN here; that image's are so too.
+        install "$(command -v new${id}map)" $nest/opt/
+        setcap cap_set$id+ep $nest/opt/new${id}map
+    done
+    printf '[storage]\ndriver = "vfs"\ngraphroot = "/var/lib/containers"\nrunroot = "/run/containers"\n' > $nest/etc/containers/storage.conf
+    cat > $nest/etc/containers/containers.conf <<- END
+	[containers]
+	cgroupns = "host"
+	cgroups = "disabled"
+	default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+	ipcns = "host"
+	log_driver = "k8s-file"
+	netns = "host"
+	userns = "host"
+	utsns = "host"
+	[engine]
+	cgroup_manager = "cgroupfs"
+	events_logger = "file"
+	runtime = "$name"
+	runtime_supports_json = ["$name"]
+	runtime_supports_nocgroup = ["$name"]
+	stop_timeout = 1
+	[engine.runtimes]
+	$name = ["$runtime"]
+	END
+    printf '[containers]\nvolumes = ["/proc:/proc"]\ndefault_sysctls = []\n' > $nest/home/user/.config/containers/containers.conf
+    chown -R 1000:1000 $nest/home/user
+}
+
+# nested FLAG... -- SCRIPT: in a container with what `nest` makes, as a job of CI
+nested() {
+    local flags=()
+    while [ "$1" != -- ]; do flags+=("$1"); shift; done
+    podman run --rm --network none -e PODMAN_IGNORE_CGROUPSV1_WARNING=1 -e PATH=/opt:/usr/sbin:/usr/bin:/sbin:/bin \
+        -v /usr:/usr:ro -v "$runtime:$runtime:ro" -v /work/busybox.tar:/work/busybox.tar:ro \
+        -v /var/lib/containers --device /dev/fuse "${flags[@]}" --rootfs /work/nest:O \
+        bash -euc "podman load -q -i /work/busybox.tar > /dev/null; $2"
+}
+
+# nested_user FLAG... -- SCRIPT: the same as a user without privileges
+nested_user() {
+    nested --user user -e HOME=/home/user -w /home/user --security-opt label=disable \
+        --security-opt apparmor=unconfined "$@"
+}
+
+row_nested() { # quick root: rootless, in a container without --privileged
+    nest
+    same output "hello 0" "$(nested_user -- 'podman run --rm busybox sh -c "echo hello \$(id -u)"')"
+    same map "0 1000 1 1 1 999 1000 1001 20000" \
+        "$(nested_user -- 'podman run --rm busybox cat /proc/self/uid_map' | xargs)"
+    same "another user, exec, stop" "1000 in 143" "$(nested_user -- '
+        podman run -d --name inner --user 1000 busybox sh -c "trap \"exit 143\" TERM; while :; do sleep 0.1; done" > /dev/null
+        podman exec inner sh -c "echo \$(id -u) in"
+        podman stop -t 5 inner > /dev/null
+        podman inspect -f "{{.State.ExitCode}}" inner' | xargs)"
+    status 7 nested_user -- 'podman run --rm busybox sh -c "exit 7"'
+}
+
+row_nested_proc() { # host: the same with a /proc of the inner container's own, for which the outer one's is to be whole
+    nest
+    rm /work/nest/home/user/.config/containers/containers.conf
+    same first 1 "$(nested_user --security-opt unmask=ALL -- 'podman run --rm busybox sh -c "echo \$\$"')"
+    shows "an unmasked /proc" nested_user -- 'podman run --rm busybox true || true'
+}
+
+row_nested_namespaces() { # host: and with all of a container's namespaces, which the outer profile forbids to make
+    nest
+    rm /work/nest/home/user/.config/containers/containers.conf
+    same "name, devices" "inner lo" "$(nested_user --security-opt unmask=ALL --security-opt seccomp=unconfined -- '
+        podman run --rm --uts private --hostname inner --ipc private --network none --cgroupns private busybox \
+            sh -c "echo \$(hostname) \$(ls /sys/class/net)"')"
+}
+
+row_nested_build() { # root: images are what CI makes
+    nest
+    same file "built 0" "$(nested_user -- '
+        printf "FROM localhost/busybox\nRUN echo built > /file; id -u >> /file\n" > /tmp/Containerfile
+        podman build -q --isolation oci -t built -f /tmp/Containerfile /tmp > /dev/null
+        podman run --rm built cat /file' | xargs)"
+}
+
+row_nested_root() { # host: root in the container, with the capabilities that it takes
+    nest
+    same output "hello 0" "$(nested --cap-add SYS_ADMIN,MKNOD,NET_ADMIN --security-opt seccomp=unconfined -- \
+        'podman run --rm busybox sh -c "echo hello \$(id -u)"')"
+    same privileged "hello 0" "$(nested --privileged --ulimit nofile=1024 --ulimit nproc=1024 -- \
+        'podman run --rm busybox sh -c "echo hello \$(id -u)"')"
+}
+
+row_nested_rootless() { # host: a user's container, and one in it
+    import_rootless
+    nest
+    rm -rf /work/user/nest
+    cp -a /work/nest /work/user/nest
+    chown -R user:user /work/user/nest
+    # By the ids of the container, or nobody has their capabilities.
+    rootless unshare bash -ec 'cd /work/user/nest
+        setcap cap_setuid+ep opt/newuidmap
+        setcap cap_setgid+ep opt/newgidmap
+        chown -R 1000:1000 home/user'
+    same output "hello 0" "$(rootless run --rm --network none -e PODMAN_IGNORE_CGROUPSV1_WARNING=1 -e PATH=/opt:/usr/bin:/usr/sbin \
+        -v /usr:/usr:ro -v "$runtime:$runtime:ro" -v /work/busybox.tar:/work/busybox.tar:ro --device /dev/fuse \
+        --user user -e HOME=/home/user -w /home/user --security-opt label=disable --rootfs /work/user/nest \
+        bash -euc 'podman load -q -i /work/busybox.tar > /dev/null; podman run --rm busybox sh -c "echo hello \$(id -u)"')"
+}
+
 # The last row: of all that ran, nothing is left.
 row_nothing_left() { # quick
     same containers "" "$(podman ps -aq)"
