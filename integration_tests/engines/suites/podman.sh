@@ -902,6 +902,7 @@ row_pids() { # quick
     becomes .State.ExitCode 2
     shows "can't fork" podman logs box
     podman run --rm --pids-limit 5 busybox true
+    podman run --rm --pids-limit -1 busybox sh -c 'sleep 0 & wait' # which older ones hand on as 0
     [ "$who $manager" != "user cgroupfs" ] || return 0 # there Podman doesn't ask the runtime for its default
     box2=$(podman run -d busybox sleep 1000)
     same default 2048 "$(cgroup_file "$(inspect .State.Pid "$box2")" pids.max)"
