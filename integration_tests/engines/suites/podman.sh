@@ -80,6 +80,7 @@ import_rootless() { rootless image exists busybox || rootless load -q -i /work/b
 # What a row has left would be in the next one's way.
 after_row() {
     local as
+    [ "$place" = host ] || drop_quadlets
     for as in podman rootless; do
         [ $as = podman ] || [ -d /work/user/.local ] || continue
         $as pod rm -af -t 0
@@ -88,6 +89,41 @@ after_row() {
         $as network prune -f
     done
 }
+
+# The directory of quadlets: units of which Podman makes services.
+quadlets() { if [ "$who" = root ]; then echo /etc/containers/systemd; else echo /home/user/.config/containers/systemd; fi; }
+
+# quadlet FILE: of what comes in
+quadlet() { cat > "$(quadlets)/$1"; }
+
+can_quadlet() {
+    [ -x /usr/libexec/podman/quadlet ] || skip "Podman 4.3 knows no quadlets"
+    mkdir -p "$(quadlets)"
+    [ "$who" = root ] || chown -R user:user /home/user/.config
+}
+
+drop_quadlets() {
+    local file units=()
+    for file in "$(quadlets)"/*.*; do
+        [ -e "$file" ] || return 0
+        units+=("$(quadlet_unit "${file##*/}")")
+    done
+    systemd stop "${units[@]}" || true
+    systemd reset-failed "${units[@]}" || true
+    rm "$(quadlets)"/*.*
+    systemd daemon-reload
+}
+
+# quadlet_unit FILE: its service
+quadlet_unit() {
+    case $1 in
+        *.container | *.kube) echo "${1%.*}.service" ;;
+        *) echo "${1%.*}-${1##*.}.service" ;;
+    esac
+}
+
+# The journal of the units that the containers are.
+journal() { if [ "$who" = root ]; then journalctl -o cat "$@"; else as_user journalctl --user -o cat "$@"; fi; }
 
 # box ARG...: a container named box, in the background
 box() { podman run -d --name box "$@"; }
@@ -1009,6 +1045,148 @@ row_cgroups_split() { # guest: below the service that Podman is started in, as q
     systemd reset-failed split.service || true
     podman rm box
     same cgroups "" "$(cgroups 'libpod-payload-*')"
+}
+
+row_quadlet() { # quick guest: a service, with a volume and a network that are units too
+    can_quadlet
+    quadlet data.volume <<< '[Volume]'
+    quadlet inner.network <<< $'[Network]\nSubnet=10.99.0.0/24'
+    quadlet box.container <<- 'END'
+	[Container]
+	ContainerName=box
+	Image=localhost/busybox
+	Pull=never
+	Exec=sh -c 'trap "echo stopped > /data/note; exit 0" TERM; echo started; touch /data/ready; while :; do sleep 0.1; done'
+	Volume=data.volume:/data
+	Network=inner.network
+	Environment=A=b
+	DropCapability=ALL
+	ReadOnly=true
+	NoNewPrivileges=true
+	PodmanArgs=--memory 64m
+	LogDriver=journald
+	[Service]
+	Restart=always
+	END
+    systemd daemon-reload
+    systemd start box.service
+    local pid conmon cgroup
+    pid=$(inspect .State.Pid)
+    conmon=$(inspect .State.ConmonPid)
+    cgroup=$(property box.service ControlGroup)
+    same service "notify active $conmon" \
+        "$(property box.service Type) $(property box.service ActiveState) $(property box.service MainPID)"
+    same cgroup "$cgroup/libpod-payload-$(inspect .Id)" "$(cgroup_of "$pid")"
+    has "systemctl status" "$(systemd status --no-pager box.service)" "$pid sh -c"
+    same memory 67108864 "$(limit memory.max)"
+    has address "$(podman exec box ip addr)" 10.99.0.
+    same environment b "$(podman exec box sh -c 'echo $A')"
+    same security $'0000000000000000\n1' "$(podman exec box sed -nE 's/^(CapEff|NoNewPrivs):.//p' /proc/self/status)"
+    wait_for "what it says" eval 'journal -u box.service | grep -x started'
+    reloads
+    same "after a reload" "67108864 active" "$(limit memory.max) $(property box.service ActiveState)"
+    local ready
+    ready=$(podman volume inspect -f '{{.Mountpoint}}' systemd-data)/ready
+    rm "$ready"
+    kill -KILL "$pid"
+    wait_for "it to be started again" test -e "$ready"
+    same restarts "1 active" "$(property box.service NRestarts) $(property box.service ActiveState)"
+    [ "$(inspect .State.Pid)" != "$pid" ]
+    systemd stop box.service
+    same end "inactive success" "$(property box.service ActiveState) $(property box.service Result)"
+    same "what TERM did" stopped "$(cat "${ready%/*}/note")"
+    same containers "" "$(podman ps -aq)"
+    wait_for "its cgroups' end" eval '[ -z "$(cgroups "libpod-payload-*")" ]'
+}
+
+row_quadlet_status() { # guest: how it ends
+    can_quadlet
+    printf '[Container]\nImage=localhost/busybox\nPull=never\nExec=sh -c "exit 7"\n[Service]\nType=oneshot\n' | quadlet seven.container
+    printf '[Container]\nImage=localhost/busybox\nPull=never\nExec=nonexistent\n' | quadlet nonexistent.container
+    systemd daemon-reload
+    fails systemd start seven.service
+    same status "exit-code 7" "$(property seven.service Result) $(property seven.service ExecMainStatus)"
+    fails systemd start nonexistent.service
+    same "without a program" "exit-code 127" "$(property nonexistent.service Result) $(property nonexistent.service ExecMainStatus)"
+    same containers "" "$(podman ps -aq)"
+}
+
+row_quadlet_notify() { # guest: Notify=true: it says itself when it is ready; healthy: its probe does
+    can_quadlet
+    quadlet box.container <<- 'END'
+	[Container]
+	ContainerName=box
+	Image=localhost/busybox
+	Pull=never
+	Exec=sh -c 'until [ -e /tmp/go ]; do sleep 0.1; done; perl /say; exec sleep 1000'
+	Volume=/tmp/say:/say:ro
+	Volume=/usr:/usr:ro
+	Volume=/usr/lib:/lib:ro
+	Volume=/usr/lib64:/lib64:ro
+	Environment=PATH=/bin:/usr/bin
+	Notify=true
+	END
+    quadlet other.container <<- 'END'
+	[Container]
+	ContainerName=other
+	Image=localhost/busybox
+	Pull=never
+	Exec=sleep 1000
+	HealthCmd=test -e /tmp/healthy
+	HealthInterval=2s
+	Notify=healthy
+	END
+    cat > /tmp/say <<- 'END'
+	use IO::Socket::UNIX;
+	IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET})->send("READY=1\nSTATUS=open");
+	END
+    systemd daemon-reload
+    systemd start --no-block box.service other.service
+    wait_for "both to run" eval 'podman exec box true && podman exec other true'
+    same "its state" activating "$(property box.service ActiveState)"
+    podman exec box touch /tmp/go
+    wait_for "its word" eval '[ "$(property box.service ActiveState)" = active ]'
+    same "its main process" "$(inspect .State.ConmonPid)" "$(property box.service MainPID)"
+    same "the other's state" activating "$(property other.service ActiveState)"
+    podman exec other touch /tmp/healthy
+    wait_for "its health" eval '[ "$(property other.service ActiveState)" = active ]'
+}
+
+row_quadlet_pod() { # guest
+    can_quadlet
+    quadlet pod.pod <<< $'[Pod]\nPodName=pod\nPublishPort=8080:80'
+    local name
+    for name in web:httpd,-f,-h,/etc side:sleep,1000; do
+        printf '[Container]\nContainerName=%s\nImage=localhost/busybox\nPull=never\nPod=pod.pod\nExec=%s\n' \
+            "${name%:*}" "$(tr , ' ' <<< "${name#*:}")" | quadlet "${name%:*}.container"
+    done
+    systemd daemon-reload
+    systemd start pod-pod.service
+    wait_for "the server" busybox wget -qO- http://127.0.0.1:8080/group
+    podman exec side wget -qO /dev/null http://127.0.0.1/group
+    for name in web side; do
+        same "$name" "active $(inspect .State.ConmonPid $name)" \
+            "$(property $name.service ActiveState) $(property $name.service MainPID)"
+    done
+    systemd restart pod-pod.service
+    wait_for "the server" busybox wget -qO- http://127.0.0.1:8080/group
+    systemd stop pod-pod.service
+    fails systemd is-active web.service
+    same pods "" "$(podman pod ps -q)"
+    same containers "" "$(podman ps -aq)"
+}
+
+row_quadlet_kube() { # guest
+    can_quadlet
+    shop_yaml
+    quadlet shop.kube <<< $'[Kube]\nYaml=/tmp/shop.yaml'
+    systemd daemon-reload
+    systemd start shop.service
+    same state active "$(property shop.service ActiveState)"
+    wait_for "the server" busybox wget -qO- http://127.0.0.1:8000/file
+    systemd stop shop.service
+    same state inactive "$(property shop.service ActiveState)"
+    same containers "" "$(podman ps -aq)"
 }
 
 row_other_session() { # guest: made in one cgroup, used from others
