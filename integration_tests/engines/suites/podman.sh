@@ -886,6 +886,11 @@ row_security() { # quick host
     same "a mask of one's own" 0 "$(podman run --rm --security-opt mask=/etc/group busybox sh -c 'wc -c < /etc/group')"
 }
 
+row_personality() { # host
+    [ "$(podman run --rm --personality LINUX32 busybox uname -m)" != "$(uname -m)" ]
+    same default "$(uname -m)" "$(podman run --rm busybox uname -m)"
+}
+
 row_sysctl() { # host
     same values $'512\n9000' "$(podman run --rm --sysctl net.core.somaxconn=512 --sysctl kernel.msgmax=9000 \
         busybox cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax)"
@@ -1889,10 +1894,11 @@ row_nested_build() { # root: images are what CI makes
 
 row_nested_root() { # host: root in the container, with the capabilities that it takes
     nest
-    same output "hello 0" "$(nested --cap-add SYS_ADMIN,MKNOD,NET_ADMIN --security-opt seccomp=unconfined -- \
-        'podman run --rm busybox sh -c "echo hello \$(id -u)"')"
-    same privileged "hello 0" "$(nested --privileged --ulimit nofile=1024 --ulimit nproc=1024 -- \
-        'podman run --rm busybox sh -c "echo hello \$(id -u)"')"
+    same output "hello 0" "$(nested --cap-add SYS_ADMIN -- 'podman run --rm busybox sh -c "echo hello \$(id -u)"')"
+    same "name, devices" "inner lo" "$(nested --cap-add SYS_ADMIN,NET_ADMIN -- '
+        podman run --rm --uts private --hostname inner --ipc private --network none busybox \
+            sh -c "echo \$(hostname) \$(ls /sys/class/net)"')"
+    same privileged "hello 0" "$(nested --privileged -- 'podman run --rm busybox sh -c "echo hello \$(id -u)"')"
 }
 
 row_nested_rootless() { # host: a user's container, and one in it
