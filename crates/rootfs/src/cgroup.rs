@@ -29,17 +29,19 @@ pub(crate) fn attach_controllers(
     mount::move_mount(&tmpfs, target, c"").during(Step::Cgroup)?;
     let own = options.on_clone(options.attributes.set | ATTR_NOSUID | ATTR_NOEXEC | ATTR_NODEV);
     for view in list {
+        // Where the container has no cgroup there is a mount point all the same: Podman mounts the
+        // host's hierarchy of systemd there, and this file system may be read-only by then.
+        mkdirat(&tmpfs, view.name.as_c_str(), Mode::from_bits_truncate(0o755))
+            .during(Step::Cgroup)?;
+        for link in &view.links {
+            symlinkat(view.name.as_c_str(), &tmpfs, link.as_c_str()).during(Step::Cgroup)?;
+        }
         let clone = match mount::open_tree_with(AT_FDCWD, &view.source, Depth::One, &own) {
             // A user may not be allowed to make a cgroup in this hierarchy.
             Err(Errno::ENOENT) => continue,
             clone => clone.map(LeakyFd::from).during(Step::Cgroup)?,
         };
-        mkdirat(&tmpfs, view.name.as_c_str(), Mode::from_bits_truncate(0o755))
-            .during(Step::Cgroup)?;
         mount::move_mount(&clone, &tmpfs, &view.name).during(Step::Cgroup)?;
-        for link in &view.links {
-            symlinkat(view.name.as_c_str(), &tmpfs, link.as_c_str()).during(Step::Cgroup)?;
-        }
     }
     if !read_only.is_empty() {
         let attributes = Attributes { set: ATTR_RDONLY, ..Attributes::default() };

@@ -23,7 +23,7 @@ mod validate;
 pub use advice::of as advice;
 pub use examine::{Examined, Place, Problem};
 pub use template::template;
-pub use validate::sysctl_namespace;
+pub use validate::{sysctl_namespace, zero_pids_are_unlimited};
 
 use config::Config;
 use document::Document;
@@ -188,9 +188,16 @@ pub fn parse(text: &[u8], name: &Path, warnings: &mut Vec<String>) -> Result<Spe
 /// The config as its type, with what the types can't tell taken from the text.
 fn complete(config: Config, document: &Document, warnings: &mut Vec<String>) -> Spec {
     let mut spec = Spec::from(config);
+    let zero_is_unlimited = zero_pids_are_unlimited(spec.version());
     if let Some(linux) = spec.linux_mut() {
         if let Some(resources) = linux.resources_mut() {
             unset_absent_limit(resources, || document.has(&at("linux.resources.pids.limit")));
+            if let Some(pids) = resources.pids_mut()
+                && pids.limit() == 0
+                && zero_is_unlimited
+            {
+                pids.set_limit(-1);
+            }
             normalize::device_access(resources, "linux.resources.", warnings);
         }
         // Go writes an empty path for none.

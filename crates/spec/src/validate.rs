@@ -21,6 +21,7 @@ use std::path::{Component, Path};
 pub(crate) use linux::resources;
 pub(crate) use process::check as process;
 pub use sysctl::sysctl_namespace;
+pub use version::zero_pids_are_unlimited;
 
 /// -1 to the kernel, which takes it for "leave it as it is". No user or group has this number.
 const NO_ID: u32 = u32::MAX;

@@ -581,7 +581,8 @@ fn what_is_hardly_json_is_told_where_it_is() {
 #[test]
 fn no_pids_limit_is_not_a_limit_of_none() {
     let pids = |value: Value| {
-        let spec = valid(&[("/linux/resources/pids", value)]);
+        let version = ("/ociVersion", json!("1.3.0"));
+        let spec = valid(&[version, ("/linux/resources/pids", value)]);
         let pids = *spec.linux().as_ref().unwrap().resources().as_ref().unwrap().pids();
         pids.map(|pids| pids.limit())
     };
@@ -589,6 +590,10 @@ fn no_pids_limit_is_not_a_limit_of_none() {
     assert_eq!(pids(json!({ "limit": 0 })), Some(0));
     assert_eq!(pids(json!({ "Limit": 0 })), Some(0));
     assert_eq!(pids(json!({ "limit": -1 })), Some(-1));
+    let before =
+        valid(&[("/ociVersion", json!("1.2.0")), ("/linux/resources/pids", json!({ "limit": 0 }))]);
+    let resources = before.linux().as_ref().unwrap().resources().as_ref().unwrap();
+    assert_eq!(resources.pids().unwrap().limit(), -1, "in the version before");
     let resources = |text: &str| {
         let parsed = spec::parse_resources(text.as_bytes(), Path::new("-"), &mut Vec::new());
         parsed.unwrap().pids().map(|pids| pids.limit())

@@ -25,6 +25,7 @@ pub const TESTS: &[Test] = tests![
     cpuset,
     pids_limit,
     pids_limit_zero_is_a_limit,
+    pids_limit_zero_was_none_before_1_3,
     pids_unlimited,
     blkio_throttle,
     zero_values_mean_unset,
@@ -258,11 +259,30 @@ fn pids_limit() {
     );
 }
 
+/// A container of a config of that version with a limit of 0, and the folder of its cgroup.
+fn with_no_pids(version: &str) -> (Container, PathBuf) {
+    let bundle = with_resources(json!({ "pids": { "limit": 0 } }));
+    let container =
+        Container::created(bundle.config(|config| config["ociVersion"] = json!(version)));
+    let folder = folder_of(container.pid(), "pids");
+    (container, folder)
+}
+
 fn pids_limit_zero_is_a_limit() {
-    check(
-        json!({ "pids": { "limit": 0 } }),
-        &[("pids", Some(("pids.max", "0")), Some(("pids.max", "0")))],
-    );
+    let (_container, folder) = with_no_pids("1.3.0");
+    assert_eq!(value(&folder, "pids.max"), "0");
+}
+
+/// As Podman has it, and repeats it in updates.
+fn pids_limit_zero_was_none_before_1_3() {
+    let (container, folder) = with_no_pids("1.2.1");
+    assert_eq!(value(&folder, "pids.max"), "max");
+    let file = container.bundle().folder().join("limits.json");
+    fs::write(&file, r#"{ "pids": { "limit": 0 } }"#).unwrap();
+    let _ = container.call("update", &["--resources", file.to_str().unwrap()]).succeeded();
+    assert_eq!(value(&folder, "pids.max"), "max");
+    let _ = container.call("update", &["--pids-limit", "0"]).succeeded();
+    assert_eq!(value(&folder, "pids.max"), "0", "which is what a person says");
 }
 
 fn pids_unlimited() {

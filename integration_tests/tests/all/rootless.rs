@@ -32,6 +32,7 @@ pub const TESTS: &[Test] = tests![
     hosts_processes_take_a_bound_proc,
     sysctls_are_written_in_a_bound_proc,
     own_cgroup_is_bound_read_only_without_a_cgroup_namespace,
+    hierarchy_is_bound_where_the_user_has_no_cgroup,
     user_executes_programs,
     executions_in_parallel_lose_none,
     user_executes_programs_with_subordinate_ids,
@@ -500,6 +501,26 @@ fn own_cgroup_is_bound_read_only_without_a_cgroup_namespace() {
         let name = if cgroup::is_systemds() { format!("it-{id}.scope") } else { id };
         assert_cgroup_mount(&bundle.run().succeeded().json(), has_namespace, &name);
     }
+}
+
+/// As Podman's `--systemd` has it.
+fn hierarchy_is_bound_where_the_user_has_no_cgroup() {
+    let Some(hierarchy) = cgroup::hierarchies().iter().find(|one| one.version == 1) else {
+        skip("this machine has no cgroups of version 1");
+    };
+    let name = hierarchy.mount.file_name().unwrap().to_str().unwrap();
+    let bundle = bundle().mount(json!({
+        "destination": "/cgroups", "type": "cgroup", "source": "cgroup", "options": ["ro"],
+    }));
+    let bundle = bundle.mount(json!({
+        "destination": format!("/cgroups/{name}"), "type": "bind", "source": &hierarchy.mount,
+        "options": ["bind"],
+    }));
+    let file = format!("/cgroups/{name}/cgroup.procs");
+    let container = Container::new(bundle.probing(&["stat", &file]));
+    let output = command::run(command_for(&container, "run", &[])).succeeded();
+    let seen: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert!(seen[0]["content"].is_string(), "{seen}");
 }
 
 /// `exec FLAGS ID probe report` by the user: what the probe sees.

@@ -61,6 +61,13 @@ pub fn update(runtime: &Runtime, options: &UpdateOptions) -> Result<()> {
     if !container.status_under_lock()?.has_processes() {
         return Err(Error::not_running());
     }
+    // Podman repeats the config's limits in each update, with this one as the config has it.
+    if options.resources.is_some()
+        && requested.pids().is_some_and(|pids| pids.limit() == 0)
+        && spec::zero_pids_are_unlimited(container.spec()?.version())
+    {
+        requested.set_pids(None);
+    }
     let before = in_force(&container)?;
     // Engines repeat the config's device rules in each update. Setting them again would remove rules
     // that others have added since.

@@ -17,6 +17,14 @@ pub(super) fn check(found: &mut Found, version: &str) -> Check {
     }
 }
 
+/// Whether a config of this version means by a `pids.limit` of 0 that there is none. 1.3 made 0 a limit;
+/// before, engines wrote it for no limit: Podman does so for `--pids-limit -1` and for its Docker API.
+#[must_use]
+pub fn zero_pids_are_unlimited(version: &str) -> bool {
+    let minor = version.split('.').nth(1).and_then(|minor| minor.parse::<u64>().ok());
+    minor.is_some_and(|minor| minor < 3)
+}
+
 /// The major version of a text that is a version by semver.org, 2.0.0.
 fn major(version: &str) -> Option<&str> {
     let (version, build) = cut(version, '+');
@@ -69,6 +77,20 @@ mod tests {
         ];
         for version in valid {
             assert!(check(&mut Found::default(), version).is_ok(), "{version}");
+        }
+    }
+
+    #[test]
+    fn pids_of_0_are_a_limit_since_1_3() {
+        for (version, unlimited) in [
+            ("1.0.0", true),
+            ("1.0.2-dev", true),
+            ("1.2.1", true),
+            ("1.3.0", false),
+            ("1.3.0-rc.1", false),
+            ("1.10.0", false),
+        ] {
+            assert_eq!(zero_pids_are_unlimited(version), unlimited, "{version}");
         }
     }
 
