@@ -98,7 +98,7 @@ soak cycles="50000": build
 validate *options: build
     integration_tests/validate/run "$@" "{{ rind }}"
 
-# Real engines on rind: Docker, containerd, CRI, Podman, Kubernetes (root; --quick: every subject once): docs/engines
+# Real engines on rind: Docker, containerd, CRI, CRI-O, Podman, Kubernetes (root; --quick: every subject once): docs/engines
 engines *options: build
     integration_tests/engines/run "$@" "{{ rind }}"
 
