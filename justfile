@@ -127,7 +127,7 @@ vm-selinux *options: build
 vm-all: build vm-engines vm-selinux
     integration_tests/vm/test --all "{{ rind }}"
 
-# Docker, containerd, CRI and Podman on rind in a VM, by systemd and cgroupfs: docs/engines
+# Docker, containerd, CRI, CRI-O and Podman on rind in a VM, by systemd and cgroupfs: docs/engines
 vm-engines *options: build
     integration_tests/vm/engines "$@" "{{ rind }}"
 

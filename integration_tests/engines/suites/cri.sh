@@ -461,8 +461,14 @@ row_pid_of_pod() { # quick
     shows 'sleep 1002' in_box one ps
     same "the sandbox's init" "sleep infinity" "$(in_box two sh -c 'tr "\0" " " < /proc/1/cmdline | sed "s/ $//"')"
     crictl stop --timeout 0 "$(id one)"
-    exits_with 137 one
-    # All of its processes end with it, though their namespace goes on.
+    # All of its processes end with it, though their namespace goes on; CRI-O asks its first one politely, and
+    # leaves the others until it is removed.
+    if by_crio; then
+        exits_with 143 one
+        crictl rm "$(id one)"
+    else
+        exits_with 137 one
+    fi
     wait_for "their end" eval '! pgrep -x -f "sleep 1001"'
     is two RUNNING
     crictl exec --sync "$(id two)" true
