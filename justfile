@@ -98,7 +98,7 @@ soak cycles="50000": build
 validate *options: build
     integration_tests/validate/run "$@" "{{ rind }}"
 
-# Real engines on rind: Docker, containerd, CRI, Podman, Kubernetes (root; --quick: every subject once): docs/engines
+# Real engines on rind: Docker, containerd, CRI, CRI-O, Podman, Kubernetes (root; --quick: every subject once): docs/engines
 engines *options: build
     integration_tests/engines/run "$@" "{{ rind }}"
 
@@ -127,7 +127,7 @@ vm-selinux *options: build
 vm-all: build vm-engines vm-selinux
     integration_tests/vm/test --all "{{ rind }}"
 
-# Docker, containerd, CRI and Podman on rind in a VM, by systemd and cgroupfs: docs/engines
+# Docker, containerd, CRI, CRI-O and Podman on rind in a VM, by systemd and cgroupfs: docs/engines
 vm-engines *options: build
     integration_tests/vm/engines "$@" "{{ rind }}"
 

@@ -18,6 +18,7 @@ programs_of() { field "$1" 7 | tr , '\n'; }
 lack() {
     case $1 in
         crictl) echo "$1 is built by integration_tests/engines/run cri-1.7" ;;
+        crio | pinns) echo "$1 is built by integration_tests/engines/run crio-1.34" ;;
         *) echo "needs what \`just kube-build\` makes, and integration_tests/engines/run kubernetes" ;;
     esac
 }
