@@ -47,10 +47,10 @@ END
 
 # images: what the tests ask for, by the names that they have there
 images() {
-    with_programs bash
+    with_programs bash ipcs ipcmk ipcrm pgrep
     ln -sf bash $image/bin/sh # Debian's busybox passes no variables on whose names have a dash
     cp /work/programs/nmeter $image/bin/nmeter # by which tests tell milliseconds
-    echo 'www-data:x:33:33::/var/www:/bin/sh' >> $image/etc/passwd
+    printf 'www-data:x:33:33::/var/www:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >> $image/etc/passwd
     echo 'nonroot:x:1234:1234::/:/bin/sh' >> $image/etc/passwd
     sed -i 's/^user:x:1000.*/user-defined-in-image:x:1000:1000::\/:\/bin\/sh/' $image/etc/passwd
     printf 'user-defined-in-image:x:1000:\ngroup-defined-in-image:x:50000:user-defined-in-image\n' > $image/etc/group
@@ -59,7 +59,10 @@ images() {
     ln -sf /bin/env $image/usr/bin/env
     stand_in '"Cmd":["sh"]' $registry/busybox:1.37.0-2 $registry/busybox:1.29-4 $registry/busybox:1.37.0-1 \
         $registry/busybox:1.29-2 docker.io/library/busybox:latest $cri/test-image-latest:latest \
-        $cri/test-image-tag:{test,all} $cri/test-image-tags:{1,2,3} $cri/test-image-{1,2,3}:latest
+        $cri/test-image-tag:{test,all} $cri/test-image-tags:1 $cri/test-image-{1,2,3}:latest
+    for tag in 2 3; do # of the same image
+        ctr -n k8s.io images push --plain-http --local localhost:5000/k8s-staging-cri-tools/test-image-tags:$tag $cri/test-image-tags:1
+    done
     stand_in '"Cmd":["sh"],"User":"1002"' $cri/test-image-user-uid:latest
     stand_in '"Cmd":["sh"],"User":"www-data"' $cri/test-image-user-username:latest
     stand_in '"Cmd":["sh"],"User":"1003:1003"' $cri/test-image-user-uid-group:latest
@@ -70,7 +73,6 @@ images() {
         $registry/nginx:1.14-2 $registry/httpd:2.4.39-4
     stand_in '"Cmd":["httpd","-f","-p","12003","-h","/var/www"]' $cri/hostnet-nginx-amd64:latest
     stand_in '"Entrypoint":["sleep","1000"],"User":"1234"' $registry/nonroot:1.5
-    with_programs ipcs ipcmk ipcrm
     stand_in '"Cmd":["sh"]' $registry/ipc-utils:1.4
     install -m 4755 /work/programs/nonewprivs $image/nnp
     stand_in '"Entrypoint":["/nnp"],"User":"1000"' $registry/nonewprivs:1.4 $registry/nonewprivs:1.3
