@@ -278,6 +278,11 @@ END
     by_this_runtime two web
 }
 
+row_run() { # quick: as the documents have it
+    shows hello k run try --rm --attach --restart=Never --image=busybox:1 \
+        --overrides='{"spec": {"runtimeClassName": "rind"}}' -- echo hello
+}
+
 row_exec() { # quick
     pod a << 'END'
   containers: [{ name: box, image: "busybox:1", command: [sleep, "1000"] }]
