@@ -7,7 +7,7 @@
 //! and both.
 
 use crate::injected::{Case, Point, Snapshot, Subject, needs_failing, points_of, said};
-use crate::killed::From;
+use crate::killed::{From, needs_strace};
 use integration_tests::command::{Output, Running, run, spawn};
 use integration_tests::host::{is_alive, needs_file, needs_program, wait_for};
 use integration_tests::test::Test;
@@ -33,6 +33,7 @@ pub const TESTS: &[Test] = tests![
     forced_delete,
     mounts,
     program_of_a_run_waits_for_the_record_of_its_init,
+    create_that_ends_while_its_state_is_asked_for,
     process_that_has_the_pid_of_init_is_nobodys,
 ];
 
@@ -236,6 +237,30 @@ fn process_that_has_the_pid_of_init_is_nobodys() {
         assert_eq!(lines[answers.len()], "innocent S", "{said}");
         container.assert_no_trace();
     }
+}
+
+/// `create` gives the fifo its name after `state` has looked for it, and before it looks who has the lock.
+fn create_that_ends_while_its_state_is_asked_for() {
+    let strace = needs_strace();
+    let held = |inner: &Command, options: &[&str]| {
+        let mut command = Command::new(&strace);
+        command.args(["-o", "/dev/null"]).args(options).arg("--");
+        command.arg(inner.get_program()).args(inner.get_args());
+        spawn(command)
+    };
+    let container = Container::new(Bundle::new().probing(&["sleep"]));
+    let create = container.command_for("create", &[]);
+    let mut create = held(&create, &["-e", "inject=renameat:delay_enter=700000"]);
+    let has_init = || {
+        let output = container.call("state", &[]);
+        serde_json::from_str(&output.stdout).is_ok_and(|state: Value| state["pid"] != 0)
+    };
+    wait_for("init", has_init);
+    let state = container.command_for("state", &[]);
+    let mut state = held(&state, &["-P", "exec.fifo", "-e", "inject=openat:delay_exit=1500000"]);
+    let _ = create.wait_here().succeeded();
+    let said: Value = serde_json::from_str(&state.wait_here().succeeded().stdout).unwrap();
+    assert_eq!(said["status"], "created");
 }
 
 /// What came of all runs.

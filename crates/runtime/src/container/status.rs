@@ -80,10 +80,17 @@ impl Container {
             let making = self.init.pid == 0 && is_locked()?;
             return Ok(if making { Status::Creating } else { Status::Stopped });
         }
-        let waits = match self.try_open_fifo() {
-            Ok(_) => true,
+        let mut fifo = self.try_open_fifo();
+        if matches!(fifo, Err(Errno::ENOENT)) {
             // The fifo still has its other name, or `run` has not executed the program yet.
-            Err(Errno::ENOENT) if self.is_being_made(is_locked)? => return Ok(Status::Creating),
+            if self.is_being_made(is_locked)? {
+                return Ok(Status::Creating);
+            }
+            // Or `create` has ended in between.
+            fifo = self.try_open_fifo();
+        }
+        let waits = match fifo {
+            Ok(_) => true,
             // Its execve has closed it; or its end, where it has executed nothing.
             Err(Errno::ENXIO) => !self.init.has_executed().within(LOOKING)?,
             Err(Errno::ENOENT) => false,
