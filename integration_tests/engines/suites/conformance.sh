@@ -153,7 +153,7 @@ END
 # told LOG: how many specs passed, and which failed; it fails if one is not in `known`, or if none ran
 told() {
     local failed
-    failed=$(sed 's/\x1b\[[0-9;]*m//g' "$1" | grep -aE '^ *\[(FAIL|TIMEDOUT|PANICKED|INTERRUPTED)\]' | sort -u)
+    failed=$(sed 's/\x1b\[[0-9;]*m//g' "$1" | grep -aE '^ *\[(FAIL|TIMEDOUT|PANICKED|INTERRUPTED)\]' | sort -u || true)
     printf '%s\n' "$failed"
     grep -aE '^Ran |^(FAIL!|SUCCESS!) ' "$1"
     failed=$(grep -vE "$(printf '%s\n' "${known[@]}" | paste -sd'|')" <<< "$failed" | grep . || true)
