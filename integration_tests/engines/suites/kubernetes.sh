@@ -290,7 +290,7 @@ END
     ready a
     status 7 in_pod a box sh -c 'exit 7'
     same input in "$(echo in | k exec -i a -- cat)"
-    # In an emulated guest kubectl loses the end of so much.
+    # An emulated guest takes long for so much, and kubectl once had only the most of it.
     [ "$place" = guest ] || same bytes 20000000 "$(in_pod a box head -c 20000000 /dev/zero | wc -c)"
     has terminal "$(in_terminal 'kubectl --namespace exec exec -it a -- sh -c "tty; stty size"')" /dev/pts/0
     has size "$(in_terminal 'kubectl --namespace exec exec -it a -- sh -c "sleep 0.5; stty size"')" "33 99"
