@@ -534,7 +534,7 @@ END
     ready a
     same "group of emptyDir" 1234 "$(in_pod a box stat -c %g /empty)"
     same subPath x "$(in_pod a box sh -c 'echo x > /below/c; cat /empty/a/b/c')"
-    same subPathExpr a "$(in_pod a box sh -c 'touch /named/x; cd /empty; echo a')"
+    in_pod a box sh -c 'touch /named/by-name && ls /empty/a/by-name'
     shows "No space" in_pod a box sh -c 'dd if=/dev/zero of=/memory/big bs=1M count=20 || true'
     same hostPath host "$(in_pod a box cat /host/file)"
     shows Read-only in_pod a box sh -c 'touch /host/new || true'
@@ -822,6 +822,21 @@ END
     becomes 9 container a box .lastState.terminated.exitCode
 }
 test_lines() { [ "$(k logs a | wc -l)" -gt "$1" ]; }
+
+row_new_version() { # of the runtime, below a pod that runs: containerd isn't restarted for it
+    pod a << 'END'
+  containers: [{ name: box, image: "busybox:1", command: [sleep, "1000"] }]
+END
+    ready a
+    local engine file
+    engine=$(pgrep -x containerd) file=$(stat -c %i /usr/local/bin/rind)
+    kubectl --namespace kube-system rollout restart daemonset/rind
+    kubectl --namespace kube-system rollout status daemonset/rind --timeout=$((60 * patience))s
+    fails same file "$file" "$(stat -c %i /usr/local/bin/rind)"
+    same containerd "$engine" "$(pgrep -x containerd)"
+    in_pod a box true
+    same restarts 0 "$(container a box .restartCount)"
+}
 
 row_kubelet_restarts() {
     pod a << 'END'
